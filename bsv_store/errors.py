@@ -187,6 +187,14 @@ class AccessDeniedError(StoreError):
     """The database account has no right to read the catalog, or to create or change its tables."""
 
 
+class TokenError(StoreError):
+    """A server demands a token and got none, or one that is not valid."""
+
+
+class ScopeError(TokenError):
+    """The scope of a token does not include the request."""
+
+
 class BackupError(StoreError):
     """A backup target cannot be used, or a snapshot in it is damaged."""
 

@@ -1084,6 +1084,8 @@ Action = Literal[
     "moved",
     "attached",
     "broke",
+    "issued",
+    "revoked",
 ]
 
 ACTIONS: Mapping[str, WordRow[Action]] = _rows(
@@ -1119,8 +1121,40 @@ ACTIONS: Mapping[str, WordRow[Action]] = _rows(
         WordRow("moved", "moved the catalog to another database"),
         WordRow("attached", "attached a folder to the database"),
         WordRow("broke", "removed claims of another process"),
+        WordRow("issued", "issued a token for clients of a server"),
+        WordRow("revoked", "revoked a token of a server"),
     ],
 )
+
+AccessScope = Literal["read", "sql"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessScopeRow:
+    """What a token of a server permits.
+
+    Attributes
+    ----------
+    name : AccessScope
+    words : str
+    includes : tuple of AccessScope
+        The scope itself and those that it includes.
+    """
+
+    name: AccessScope
+    words: str
+    includes: tuple[AccessScope, ...]
+    synonyms: tuple[str, ...] = ()
+
+
+ACCESS_SCOPES: Mapping[str, AccessScopeRow] = _rows(
+    AccessScope,
+    [
+        AccessScopeRow("read", "everything but SQL queries", ("read",)),
+        AccessScopeRow("sql", "everything, SQL queries included", ("read", "sql")),
+    ],
+)
+
 JOURNAL_MODES: Mapping[str, WordRow[JournalMode]] = _rows(
     JournalMode,
     [

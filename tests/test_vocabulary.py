@@ -67,6 +67,7 @@ ELSEWHERE = {
     "OBJECT_KINDS": "maintenance/test_inventory.py",
     "SETTINGS": "store/test_settings.py",
     "SETTING_PLACES": "store/test_settings.py",
+    "ACCESS_SCOPES": "store/test_tokens.py",
     "LOG_LEVELS": "store/test_settings.py",
     "LOG_FORMATS": "store/test_settings.py",
     "PROGRESS_DISPLAYS": "test_progress.py",

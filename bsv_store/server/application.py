@@ -1,38 +1,80 @@
-"""The application: all routes over one store."""
+"""The application: all routes over one store, with the middleware around them."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+import anyio.to_thread
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
-from bsv_store.errors import BsvStoreError
-from bsv_store.remote.protocol import PROBLEM_TYPE, problem_of
+from bsv_store.server.access.log import AccessLog
+from bsv_store.server.access.middleware import AccessMiddleware
 from bsv_store.server.context import Context
+from bsv_store.server.metrics import ServerMetrics
+from bsv_store.server.options import ServerOptions
+from bsv_store.server.problems import HANDLERS
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.routing import BaseRoute
 
     from bsv_store.store.store import Store
 
 # Each module has a list ``ROUTES``. The first route that matches answers.
-_MODULES: tuple[str, ...] = ("images.routes", "pages.routes")
+_MODULES: tuple[str, ...] = ("operations", "access.login", "data.mirror", "images.routes", "pages.routes")
+
+# As many as the database has connections in one process.
+_THREADS: Final = 15
+
+_CORS_EXPOSED: Final = (
+    *("Content-Disposition", "Content-Range", "ETag", "Link", "Retry-After"),
+    *("RateLimit", "RateLimit-Policy", "X-Request-ID"),
+)
 
 
-def application(store: Store) -> Starlette:
-    """The web application over a store that is open for reading only."""
+def application(store: Store, *, options: ServerOptions | None = None, metrics_folder: Path | None = None) -> Starlette:
+    """The web application over a store.
+
+    Parameters
+    ----------
+    store : Store
+        Open for reading only. It must stay open while the application runs.
+    options : ServerOptions, optional
+        By default those of a server on a loopback address.
+    metrics_folder : pathlib.Path, optional
+        A folder in which several workers of a server exchange their counters.
+    """
+    options = ServerOptions() if options is None else options
+    context = Context(store, options, ServerMetrics(metrics_folder))
+    log = None if options.access_log is None else AccessLog(options.access_log)
     routes: list[BaseRoute] = []
     for name in _MODULES:
         routes.extend(import_module(f"bsv_store.server.{name}").ROUTES)
-    app = Starlette(routes=routes, exception_handlers={BsvStoreError: _problem})
-    app.state.context = Context(store)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        yield
+        context.metrics.save()
+        context.close()
+        if log is not None:
+            log.close()
+
+    middleware = [Middleware(AccessMiddleware, context=context, log=log)]
+    if options.allow_origin:
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=options.allow_origin,
+            allow_methods=("GET", "HEAD", "POST"),
+            allow_headers=("Authorization", "Content-Type", "If-None-Match", "Range"),
+            expose_headers=_CORS_EXPOSED,
+        )
+        middleware.insert(0, cors)
+    app = Starlette(routes=routes, middleware=middleware, exception_handlers=HANDLERS, lifespan=lifespan)
+    app.state.context = context
     return app
-
-
-def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, BsvStoreError)
-    return JSONResponse(problem_of(error, status=500), status_code=500, media_type=PROBLEM_TYPE)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from bsv_store.server.access.tokens import KnownTokens
+from bsv_store.server.metrics import ServerMetrics
+from bsv_store.server.options import ServerOptions
+from bsv_store.server.private import PrivatePaths
+from bsv_store.server.watched_store import WatchedStore
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -11,17 +16,57 @@ if TYPE_CHECKING:
     from bsv_store.store.store import Store
 
 
-@dataclass(frozen=True)
 class Context:
-    """The open store and the settings of the server.
+    """The open store, the settings and the counters of one server process.
+
+    Parameters
+    ----------
+    store : Store
+        Open for reading only.
+    options : ServerOptions
+    metrics : ServerMetrics
 
     Attributes
     ----------
-    store : Store
-        Open for reading only; safe to share between threads.
+    options : ServerOptions
+    metrics : ServerMetrics
+    paths : PrivatePaths
+        Removes paths of the machine from messages.
+    tokens : KnownTokens
+        The tokens of clients.
     """
 
-    store: Store
+    def __init__(self, store: Store, options: ServerOptions, metrics: ServerMetrics) -> None:
+        self._watched = WatchedStore(store)
+        self.options = options
+        self.metrics = metrics
+        self.paths = PrivatePaths(store.path)
+        self.tokens = KnownTokens(lambda: self.store.admin.tokens())
+
+    @property
+    def store(self) -> Store:
+        """The open store; safe to share between threads. Get it once in a request.
+
+        Raises
+        ------
+        BsvStoreError
+            If the store cannot be used now, because its schema was changed or it was replaced or removed.
+        """
+        return self._watched.current()
+
+    def check_store(self) -> None:
+        """Check now that the store can be used.
+
+        Raises
+        ------
+        BsvStoreError
+            If it cannot.
+        """
+        self._watched.check()
+
+    def close(self) -> None:
+        """Close what the context opened."""
+        self._watched.close()
 
 
 def context_of(request: Request) -> Context:

@@ -9,7 +9,7 @@ from bsv_store import check
 from bsv_store.errors import InputError
 from bsv_store.progress import Progress, do_nothing, shown_progress
 from bsv_store.text import shown
-from bsv_store.vocabulary import ACTIONS
+from bsv_store.vocabulary import ACCESS_SCOPES, ACTIONS
 
 if TYPE_CHECKING:
     import os
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from bsv_store.catalog.access_tokens import AccessToken, NewToken
     from bsv_store.catalog.database.engine import Database
     from bsv_store.config import Setting, StoreConfig
     from bsv_store.maintenance.backup.snapshot import BackupReport
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bsv_store.maintenance.trash import TrashItem, Untrashed
     from bsv_store.maintenance.verify_report import VerifyReport
     from bsv_store.store.doctor import Diagnosis
-    from bsv_store.vocabulary import Action, JournalMode
+    from bsv_store.vocabulary import AccessScope, Action, JournalMode
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -476,6 +477,77 @@ class Admin:
             records = recorded_activity(connection, user=user, action=chosen, since=since, limit=limit)
         columns = list(ActivityRecord.__dataclass_fields__)
         return pd.DataFrame([[getattr(each, name) for name in columns] for each in records], columns=columns)
+
+    # -- tokens of a server -------------------------------------------------------------------------------------------
+
+    def add_token(self, name: str, *, scope: AccessScope = "read", expires_in: timedelta | None = None) -> NewToken:
+        """Add a token by which a server accepts a client.
+
+        Only the hash of the token is stored.
+
+        Parameters
+        ----------
+        name : str
+            Who uses it, for lists and the access log: letters, digits, '.', '_', '@' and '-'. Names of revoked tokens
+            are not used again.
+        scope : AccessScope
+            'read' for everything but SQL queries; 'sql' includes them.
+        expires_in : datetime.timedelta, optional
+            By default, it does not expire.
+
+        Returns
+        -------
+        NewToken
+            With the token in ``secret``, which cannot be shown again.
+
+        Raises
+        ------
+        InputError
+            If an argument is not valid, or a token has or had this name.
+        ReadOnlyStoreError
+            If the store cannot be written.
+        """
+        from bsv_store.catalog.access_tokens import add_token
+
+        chosen = check.choice("scope", scope, ACCESS_SCOPES).name
+        if expires_in is not None and check.duration("expires_in", expires_in) == timedelta(0):
+            raise InputError("expires_in must be longer than 0")
+        return add_token(self._database, name, chosen, expires_in)
+
+    def tokens(self) -> tuple[AccessToken, ...]:
+        """The tokens of a server, by name, with those that have expired or were revoked.
+
+        Returns
+        -------
+        tuple of AccessToken
+        """
+        from bsv_store.catalog.access_tokens import access_tokens
+
+        with self._database.reading() as connection:
+            return tuple(access_tokens(connection))
+
+    def revoke_token(self, names: str | Sequence[str]) -> tuple[str, ...]:
+        """Revoke tokens. A running server refuses them within seconds.
+
+        Parameters
+        ----------
+        names : str or sequence of str
+
+        Returns
+        -------
+        tuple of str
+            The names of the tokens that were not revoked before, in ascending order.
+
+        Raises
+        ------
+        InputError
+            If there is no such token. Nothing is revoked then.
+        ReadOnlyStoreError
+            If the store cannot be written.
+        """
+        from bsv_store.catalog.access_tokens import revoke_tokens
+
+        return revoke_tokens(self._database, check.several("names", names, such_as="'laptop-anna'"))
 
     # -- the schema of the database -----------------------------------------------------------------------------------
 

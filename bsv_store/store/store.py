@@ -176,6 +176,20 @@ class Store:
 
         return StoreFiles(self.path, self.config.file_mode, self.config.directory_mode)
 
+    def check(self) -> None:
+        """Check that folder and database still belong together and have the schema of this version.
+
+        Another process may have upgraded, moved or restored the store since it was opened.
+
+        Raises
+        ------
+        NotAStoreError, StoreMismatchError, SchemaTooOldError, SchemaTooNewError
+            If the store must be opened again, or cannot be used.
+        StoreUnreachableError, BusyError
+            If the folder or the database cannot be reached.
+        """
+        check_store(self.path, read_store_config(self.path), self.database)
+
     def close(self) -> None:
         """Close the connections to the database."""
         self.database.close()

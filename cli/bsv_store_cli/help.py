@@ -135,7 +135,7 @@ class Group(_CommandOrGroup, click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The remaining arguments; the others are in the context."""
-        if not args and not ctx.resilient_parsing:
+        if not args and not ctx.resilient_parsing and not self.invoke_without_command:
             # click would print the help to standard error and exit with 2.
             click.echo(ctx.get_help())
             ctx.exit()

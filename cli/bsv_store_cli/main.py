@@ -57,6 +57,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "Share": {
         "selection": "Save selections under names for all users of the store.",
         "exclude": "Edit the list of experiments that selections leave out.",
+        "serve": "Serve the store over HTTP; manage tokens of clients.",
     },
     "Administer": {
         "activity": "Show who changed the store, and when.",

@@ -15,6 +15,7 @@ NEW = {"named_selection", "exclusion"}
 # What later revisions added or changed; empty here.
 LATER = {
     *(
+        "access_token",
         "activity",
         "annotation",
         "catalog_change",

@@ -84,7 +84,16 @@ def test_every_change_is_one_of_state_also_to_transactions_that_began_before(fil
 
 # What neither selects, nor groups, nor goes into an average.
 NO_INPUTS = {
-    *("activity", "annotation", "catalog_change", "claim", "experiment_revision", "snapshot_member", "source_snapshot"),
+    *(
+        "access_token",
+        "activity",
+        "annotation",
+        "catalog_change",
+        "claim",
+        "experiment_revision",
+        "snapshot_member",
+        "source_snapshot",
+    ),
     *("dataset", "dataset_answer", "dataset_check", "dataset_group", "dataset_member", "dataset_tag"),
     *(
         "dataset_version",

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from bsv_store.server.application import application
+from bsv_store.server.options import ServerOptions
+from bsv_store.server.run import server_config
 
 if TYPE_CHECKING:
     from bsv_store import Store
 
 
 @contextmanager
-def serving(store: Store) -> Iterator[str]:
-    """Serve a store; yields the base address, without a slash at the end."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(application(store), log_config=None, lifespan="off", timeout_graceful_shutdown=2)
-    server = uvicorn.Server(config)
+def serving(store: Store, options: ServerOptions | None = None) -> Iterator[str]:
+    """Serve a store; yields the base address, without a slash at the end and without the root path of the options."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    server = uvicorn.Server(server_config(store, options or ServerOptions(shutdown_s=2)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

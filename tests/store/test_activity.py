@@ -32,7 +32,7 @@ EVERY = (
     *("created", "synced", "ingested", "fetched", "adopted", "computed", "imported", "tagged", "untagged", "deleted"),
     *("excluded", "included", "saved", "trusted", "configured", "upgraded", "downgraded", "stamped", "granted"),
     *("verified", "repaired", "collected", "evicted", "restored", "untrashed", "moved", "attached", "broke"),
-    *("exported", "cited"),
+    *("exported", "cited", "issued", "revoked"),
 )
 
 

@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from bsv_store.catalog.database.change_marker import POSTGRES_MARKER, FileMarker
 from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S, READER_HINT, translated
 from bsv_store.catalog.database.postgres import (
     begin_with_settings,
@@ -84,6 +85,7 @@ class Database:
         self._may_insert = False
         self._copy: _CopyInUse | None = None
         self._copy_lock = threading.Lock()
+        self._file_marker = FileMarker(target) if isinstance(target, Path) else None
         pool: dict[str, Any] = {
             "poolclass": QueuePool,
             "pool_pre_ping": not self.is_sqlite,
@@ -194,6 +196,20 @@ class Database:
         with self.translating(), engine.connect() as connection:
             connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED) {name}")
 
+    def change_marker(self) -> str:
+        """A string that differs after any commit of another connection; see `Catalog.change_marker`.
+
+        Raises
+        ------
+        StoreUnreachableError, BusyError
+            If the database cannot be reached, or stays locked.
+        """
+        if self._file_marker is not None:
+            with self.translating():
+                return self._file_marker.read()
+        with self.reading() as connection:
+            return str(connection.exec_driver_sql(POSTGRES_MARKER).scalar_one())
+
     def readable_file(self, *, wait_s: float) -> ReadableFile:
         """The SQLite file that can be read now. What a killed writer left in it is undone first.
 
@@ -273,6 +289,8 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        if self._file_marker is not None:
+            self._file_marker.close()
         with self._copy_lock:
             if self._copy is not None:
                 self._copy.close()

@@ -1,8 +1,7 @@
-"""Parts of pages: lists of facts, code to copy, colored squares, bars, warnings."""
+"""Parts of pages: lists of facts, code to copy, warnings, tables."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,7 @@ def facts(values: Iterable[tuple[str, Content]]) -> Markup:
     return element("dl", listed, class_="facts")
 
 
-def code(name: str, text: str, *, heading: str | None = None) -> Markup:
+def code(name: str, text: str, heading: str | None = None) -> Markup:
     """Text in a fixed-width font with a button that copies it.
 
     Parameters
@@ -56,28 +55,6 @@ def code(name: str, text: str, *, heading: str | None = None) -> Markup:
 def folded(summary: str, *content: Content) -> Markup:
     """Content that is hidden until its summary is clicked."""
     return element("details", element("summary", summary), *content)
-
-
-def chip(color: str | None) -> Markup | None:
-    """A square in a color of six hexadecimal digits; None without a color."""
-    if color is None:
-        return None
-    square = element("rect", width=12, height=12, rx=2, fill=f"#{color}")
-    return element("svg", square, class_="chip", viewBox="0 0 12 12", aria_hidden="true")
-
-
-def bar(value: float, largest: float) -> Markup | None:
-    """A horizontal bar, the share of the largest value."""
-    if math.isnan(value) or largest <= 0:
-        return None
-    share = element(
-        "rect",
-        width=f"{100 * abs(value) / largest:.1f}%",
-        height="100%",
-        rx=2,
-        class_="negative" if value < 0 else None,
-    )
-    return element("svg", share, class_="meter", aria_hidden="true")
 
 
 def notes(texts: Iterable[str]) -> Markup:

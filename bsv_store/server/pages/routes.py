@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from bsv_store.server.pages import assets, overview, viewer
+from bsv_store.server.pages import (
+    assets,
+    citing,
+    datasets,
+    downloads,
+    experiment,
+    experiments,
+    overview,
+    version,
+    viewer,
+)
 
-ROUTES = [*assets.ROUTES, *overview.ROUTES, *viewer.ROUTES]
+ROUTES = [
+    route
+    for module in (assets, overview, experiments, experiment, datasets, version, downloads, citing, viewer)
+    for route in module.ROUTES
+]

@@ -10,11 +10,13 @@ from starlette.responses import HTMLResponse
 from bsv_store._version import __version__
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.context import context_of
+from bsv_store.server.data.replies import with_etag
 from bsv_store.server.pages.address import address, base_of
 from bsv_store.server.pages.assets import asset_address
 
 if TYPE_CHECKING:
     from starlette.requests import Request
+    from starlette.responses import Response
 
 Place = Literal["/", "/experiments", "/datasets", "/structures", "/docs"]
 """The address of an entry of the navigation."""
@@ -39,7 +41,7 @@ def page(
     wide: bool = False,
     bare: bool = False,
     status: int = 200,
-) -> HTMLResponse:
+) -> Response:
     """A page of the application.
 
     Parameters
@@ -80,7 +82,11 @@ def page(
         class_="wide" if wide else None,
     )
     document = element("html", joined(head, body), lang="en", data_base=base_of(request))
-    return HTMLResponse(f"<!DOCTYPE html>\n{document}\n", status_code=status, headers={"Cache-Control": "no-cache"})
+    reply = HTMLResponse(f"<!DOCTYPE html>\n{document}\n", status_code=status)
+    if status == 200:
+        return with_etag(request, reply)
+    reply.headers["Cache-Control"] = "no-cache"
+    return reply
 
 
 def _header(request: Request, current: Place | None, *, bare: bool) -> Markup:
@@ -104,7 +110,7 @@ def _header(request: Request, current: Place | None, *, bare: bool) -> Markup:
         "button", "Theme", type="button", id="theme", class_="quiet", title="Switch between light and dark", hidden=True
     )
     navigation = None if bare else element("nav", element("ul", links), aria_label="Main")
-    return element("header", element("div", brand, navigation, switch, class_="bar"), class_="top")
+    return element("header", element("div", brand, navigation, switch, class_="top-bar"), class_="top")
 
 
 def _current(path: Place, current: Place | None) -> str | None:

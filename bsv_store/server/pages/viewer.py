@@ -11,7 +11,6 @@ from bsv_store.errors import BsvStoreError
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.context import context_of
 from bsv_store.server.images.facts import source_facts
-from bsv_store.server.images.sources import SOURCE_NAMES
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.assets import asset_address
 from bsv_store.server.pages.parts import code, problem, table
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 _STYLES = ("viewer/viewer.css",)
 _SCRIPTS = ("viewer/main.js",)
-_NAMED = {"version": "version", "experiment": "experiment", "kind": "kind", "spacing": "spacing_um"}
+_NAMED = ("version", "experiment", "kind", "spacing_um")
 
 _KEYS: tuple[tuple[str, str], ...] = (
     ("← → ↑ ↓", "move the cross-hair in the selected plane by a voxel; with Shift by ten"),
@@ -47,12 +46,12 @@ _GESTURES: tuple[tuple[str, str], ...] = (
 
 
 def _viewer(request: Request) -> Response:
-    given = {name: request.query_params[each] for each, name in _NAMED.items() if each in request.query_params}
+    given = {name: request.query_params[name] for name in _NAMED if name in request.query_params}
     if not {"version", "experiment"} & set(given):
         return _choice(request)
     store = context_of(request).store
     try:
-        facts = source_facts(store, {name: value for name, value in given.items() if name in SOURCE_NAMES})
+        facts = source_facts(store, given)
         citation = store.datasets.cite(facts["version"]) if "version" in facts else None
     except BsvStoreError as error:
         return page(

@@ -1,5 +1,6 @@
 """The tables of the catalog, one class each."""
 
+from bsv_store.catalog.database.models.access import AccessTokenRow
 from bsv_store.catalog.database.models.activity import Activity
 from bsv_store.catalog.database.models.annotation import StoredAnnotation
 from bsv_store.catalog.database.models.base import Base
@@ -39,6 +40,7 @@ from bsv_store.catalog.database.models.verification import Verification
 from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes, VolumeUse
 
 __all__ = [
+    "AccessTokenRow",
     "Activity",
     "Base",
     "CatalogChange",

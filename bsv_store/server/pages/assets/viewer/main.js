@@ -37,7 +37,7 @@ async function start() {
   const given = new URLSearchParams(location.search);
   const source = given.has("version")
     ? { version: given.get("version") }
-    : { experiment: given.get("experiment"), kind: given.get("kind"), spacing_um: given.get("spacing") };
+    : { experiment: given.get("experiment"), kind: given.get("kind"), spacing_um: given.get("spacing_um") };
   const [found, rows, colors] = await Promise.all([json("info", source), json("structures"), json("colors")]);
   facts = found;
   setColors(colors);
@@ -590,7 +590,7 @@ function makeDataControls() {
       const [kind, spacing] = volumes.value.split(" ");
       const given = new URLSearchParams(query({ ...state, vmax: null, vmin: null }, facts));
       given.set("kind", kind);
-      given.set("spacing", spacing);
+      given.set("spacing_um", spacing);
       location.search = given.toString();
     });
     return;
@@ -809,7 +809,7 @@ function openDialog(id) {
     byId("code-command").textContent = command(screen());
   }
   if (id === "dialog-download") {
-    fillDownloads(byId("downloads"), { sets, facts, state, draw: () => picture({ sets, panels, facts, style: style(), colors: [colorsOf(false), colorsOf(true)] }) });
+    fillDownloads(byId("downloads"), { sets, facts, state, hasAnnotation: anatomy.hasAnnotation, draw: () => picture({ sets, panels, facts, style: style(), colors: [colorsOf(false), colorsOf(true)] }) });
   }
   byId(id).showModal();
 }

@@ -1,0 +1,240 @@
+"""The middleware around all routes. It costs well below a millisecond for each request."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+
+from bsv_store.errors import BsvStoreError
+from bsv_store.server.access.authentication import authenticate, refusal
+from bsv_store.server.access.headers import DEFAULT_POLICY, SECURITY_HEADERS
+from bsv_store.server.access.limits import Quota, RateLimit
+from bsv_store.server.access.scopes import KEY
+from bsv_store.server.problems import framework_problem, problem_response
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from bsv_store.server.access.log import AccessLog
+    from bsv_store.server.access.scopes import Access
+    from bsv_store.server.context import Context
+
+LOG = logging.getLogger("bsv_store.server")
+
+MAX_ADDRESS_BYTES: Final = 16_384
+MAX_HEADER_BYTES: Final = 65_536
+
+# Answered without a token and whatever the limits, so that a supervisor can tell a busy server from a dead one.
+_ALWAYS: Final = frozenset({"/health", "/ready"})
+
+
+class BodyTooLargeError(Exception):
+    """Raised to the route that reads the body of a request."""
+
+
+class AccessMiddleware:
+    """Checks host, token, sizes and limits, adds security headers, counts and logs each request.
+
+    Parameters
+    ----------
+    app : ASGI application
+    context : Context
+    log : AccessLog, optional
+    """
+
+    def __init__(self, app: ASGIApp, *, context: Context, log: AccessLog | None = None) -> None:
+        self._app = app
+        self._context = context
+        self._log = log
+        options = context.options
+        self._root_path = options.root_path
+        self._hosts = options.accepted_hosts
+        self._is_private = options.demands_token
+        self._rate = RateLimit(options.requests_per_second) if options.requests_per_second else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            # There are no routes of web sockets.
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(self._context, scope, receive, send, is_private=self._is_private)
+        path = self._set_root_path(scope)
+        metrics = self._context.metrics
+        metrics.in_flight += 1
+        try:
+            refused = await self._refusal(exchange, scope, path)
+            if refused is None:
+                await self._app(scope, exchange.receive, exchange.send)
+            else:
+                await refused(scope, receive, exchange.send)
+        except BodyTooLargeError:
+            await exchange.answer(framework_problem(self._context, 413, headers={"Connection": "close"}))
+        except Exception as error:  # noqa: BLE001 (whatever it is, the client gets an answer and the log the error)
+            await exchange.answer(await self._failure(exchange, error))
+        finally:
+            metrics.in_flight -= 1
+            self._record(exchange, scope)
+
+    def _set_root_path(self, scope: Scope) -> str:
+        """The path below the root path, also if a proxy has removed that from the address already."""
+        path: str = scope["path"]
+        root = self._root_path
+        if not root:
+            return path
+        scope["root_path"] = root
+        if path == root or path.startswith(f"{root}/"):
+            return path[len(root) :] or "/"
+        scope["path"] = root + path
+        return path
+
+    async def _refusal(self, exchange: _Exchange, scope: Scope, path: str) -> Response | None:
+        context, headers = self._context, exchange.headers
+        if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
+            return framework_problem(
+                context, 421, hint="The administrator of the server permits names by --allow-host NAME."
+            )
+        if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_ADDRESS_BYTES:
+            return framework_problem(context, 414)
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            return framework_problem(context, 431)
+        length = headers.get("content-length")
+        if length is not None and (not length.isdecimal() or int(length) > context.options.max_body_bytes):
+            return framework_problem(context, 413, headers={"Connection": "close"})
+        if path in _ALWAYS:
+            return None
+        if context.metrics.in_flight > context.options.concurrency:
+            return framework_problem(context, 503, headers={"Retry-After": "1"})
+        try:
+            scope[KEY] = exchange.access = await authenticate(context, headers, path)
+        except BsvStoreError as error:
+            # Attempts count too.
+            return self._over_limit(exchange) or refusal(context, scope, headers, path, error)
+        return self._over_limit(exchange)
+
+    def _over_limit(self, exchange: _Exchange) -> Response | None:
+        if self._rate is None:
+            return None
+        quota = self._rate.take(exchange.client_key)
+        exchange.quota, exchange.policy = quota, self._rate.policy
+        if quota.is_within:
+            return None
+        return framework_problem(
+            self._context,
+            429,
+            hint=f"Try again in {quota.retry_after_s} s.",
+            headers={"Retry-After": str(quota.retry_after_s)},
+        )
+
+    async def _failure(self, exchange: _Exchange, error: Exception) -> Response:
+        try:
+            await run_in_threadpool(self._context.check_store)
+        except BsvStoreError as cause:
+            LOG.warning("request %s failed: %s", exchange.id, cause.message)
+            return problem_response(self._context, cause, status=503)
+        self._context.metrics.count_error()
+        LOG.error("request %s failed", exchange.id, exc_info=error, extra={"request_id": exchange.id})
+        return framework_problem(
+            self._context,
+            500,
+            hint=f"The administrator finds the cause in the log of the server: request {exchange.id}.",
+        )
+
+    def _record(self, exchange: _Exchange, scope: Scope) -> None:
+        route = getattr(scope.get("route"), "path", None) or "other"
+        seconds = time.perf_counter() - exchange.started
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._context.metrics.count_request(method, route, exchange.status, seconds, exchange.sent_bytes)
+        if self._log is not None:
+            self._log.write(
+                id=exchange.id,
+                method=scope["method"],
+                path=scope["path"],
+                route=route,
+                status=exchange.status,
+                bytes=exchange.sent_bytes,
+                seconds=round(seconds, 6),
+                client=exchange.client,
+                token=None if exchange.access is None else exchange.access.token_name,
+            )
+
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"})
+
+
+class _Exchange:
+    """One request and its answer, as they pass the middleware."""
+
+    def __init__(self, context: Context, scope: Scope, receive: Receive, send: Send, *, is_private: bool) -> None:
+        self.started = time.perf_counter()
+        self.id = secrets.token_hex(8)
+        self.headers = Headers(scope=scope)
+        self.access: Access | None = None
+        self.quota: Quota | None = None
+        self.policy = b""
+        self.status = 0
+        self.sent_bytes = 0
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._is_private = is_private
+        self._left = context.options.max_body_bytes
+        client = scope.get("client")
+        self.client: str = client[0] if client else "unknown"
+
+    @property
+    def client_key(self) -> str:
+        name = None if self.access is None else self.access.token_name
+        return f"address {self.client}" if name is None else f"token {name}"
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._left -= len(message.get("body", b""))
+            if self._left < 0:
+                raise BodyTooLargeError
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = self._completed(message.get("headers", ()))
+        elif message["type"] == "http.response.body":
+            self.sent_bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    async def answer(self, response: Response) -> None:
+        """Send an answer, unless one has begun: then the connection is closed, so that the client notices."""
+        if self.status:
+            raise ConnectionAbortedError("the answer failed after it had begun")
+        await response(self._scope, self._receive, self.send)
+
+    def _completed(self, headers: Any) -> list[tuple[bytes, bytes]]:
+        completed = [*headers, *SECURITY_HEADERS, (b"x-request-id", self.id.encode())]
+        names = {name for name, _ in headers}
+        if b"content-security-policy" not in names:
+            completed.append((b"content-security-policy", DEFAULT_POLICY))
+        if b"cache-control" not in names:
+            completed.append((b"cache-control", b"no-cache"))
+        elif self._is_private:
+            completed = [
+                (name, value.replace(b"public", b"private") if name == b"cache-control" else value)
+                for name, value in completed
+            ]
+        if self.quota is not None:
+            completed.append((b"ratelimit-policy", self.policy))
+            completed.append((b"ratelimit", f'"requests";r={self.quota.remaining};t={self.quota.reset_s}'.encode()))
+        return completed
+
+
+def _host_name(value: str) -> str:
+    """The name in a Host header, in lower case, without port, brackets and final dot."""
+    if value.startswith("["):
+        return value[1:].partition("]")[0].lower()
+    return value.partition(":")[0].rstrip(".").lower()

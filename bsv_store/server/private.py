@@ -1,0 +1,42 @@
+"""Removes what describes the machine from messages: paths, and addresses of databases."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_FOLDER_OPTION = re.compile(r"(--store[ =])('[^']*'|\"[^\"]*\"|\S+)")
+_DATABASE = re.compile(r"\bpostgres(?:ql)?(?:\+\w+)?://[^\s'\",;)]+")
+_WINDOWS_PATH = re.compile(r"\b[A-Za-z]:\\[^\s'\",;)]*")
+# Folders at the root of file systems; the addresses of the server begin otherwise.
+_ROOTS = (
+    "Applications|Library|Network|System|Users|Volumes|bin|boot|cluster|data|dev|etc|export|gpfs|home|lib|lib64|lustre"
+    "|media|mnt|net|nfs|opt|private|proc|root|run|sbin|scratch|share|shared|srv|storage|sys|tmp|usr|var|work"
+)
+_IN_QUOTES = re.compile(rf"(['\"`])/(?:{_ROOTS})(?:/[^'\"`]*)?\1")
+_BARE = re.compile(rf"(?<![\w.:/-])/(?:{_ROOTS})(?:/[^\s'\"`,;:()]*)?(?![\w-])")
+
+
+class PrivatePaths:
+    """Rewrites messages of one store.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder of the store. Paths inside it become relative, the folder itself becomes "the store".
+    """
+
+    def __init__(self, folder: Path) -> None:
+        spellings = {str(folder), str(folder.absolute()), str(folder.resolve())}
+        self._folders = sorted(spellings - {"/", "."}, key=len, reverse=True)
+
+    def removed(self, text: str) -> str:
+        """The text without paths of the machine."""
+        text = _FOLDER_OPTION.sub(r"\1FOLDER", text)
+        for folder in self._folders:
+            text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "")
+            text = re.sub(rf"{re.escape(folder)}(?![\w-])", "the store", text)
+        text = _DATABASE.sub("the database", text)
+        text = _IN_QUOTES.sub("a path of the server", text)
+        text = _BARE.sub("a path of the server", text)
+        return _WINDOWS_PATH.sub("a path of the server", text)

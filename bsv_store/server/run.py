@@ -1,0 +1,305 @@
+"""Run a server: bind the address, start the workers, and stop them when a signal asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import socket
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from bsv_store.errors import BsvStoreError, InputError, StoreError
+from bsv_store.server.application import application
+from bsv_store.server.options import ServerOptions
+from bsv_store.store.opening import open_store
+from bsv_store.store.store import Store
+
+LOG = logging.getLogger("bsv_store.server")
+
+_BACKLOG = 2048
+_START_S = 60.0
+# A worker that ends sooner than this after its start is not replaced at once.
+_SHORT_LIFE_S = 5.0
+_STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+def serve(folder: Path | None, options: ServerOptions, *, on_start: Callable[[str], None]) -> None:
+    """Serve a store until SIGTERM, SIGINT or SIGHUP. Requests in progress are finished first.
+
+    Parameters
+    ----------
+    folder : path or None
+        See `open_store`.
+    options : ServerOptions
+    on_start : callable
+        Called with the address of the server once it accepts requests.
+
+    Raises
+    ------
+    InputError
+        If the server would be open to others, but the store has no valid token; the address cannot be used; or the
+        certificate is not valid.
+    StoreError, SchemaError
+        If the store cannot be opened, or the workers do not start.
+    """
+    with open_store(folder, read_only=True) as store:
+        if options.demands_token:
+            _require_token(store)
+        _check_certificate(options)
+        with _listening(options) as listening:
+            url = _url(options, listening)
+            if options.workers == 1:
+                _serve_here(store, options, listening, lambda: on_start(url))
+                return
+            path = store.path
+            # Workers open the store themselves.
+            store.close()
+            _Supervisor(path, options, listening).run(lambda: on_start(url))
+
+
+def _require_token(store: Store) -> None:
+    if not any(token.is_valid(datetime.now(UTC)) for token in store.admin.tokens()):
+        raise InputError(
+            "the server would be open to other computers, but the store has no valid token",
+            hint="Add one: bsv-store serve token add NAME --scope read",
+        )
+
+
+def _check_certificate(options: ServerOptions) -> None:
+    if options.tls_certificate is None:
+        return
+    try:
+        # A password prompt would wait for ever in a service.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            options.tls_certificate, options.tls_key, password=lambda: b""
+        )
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise InputError(
+            f"the certificate {options.tls_certificate} and its key cannot be used: {error}",
+            hint="Both must be PEM files; the key must belong to the certificate and have no password.",
+        ) from error
+
+
+@contextmanager
+def _listening(options: ServerOptions) -> Iterator[socket.socket]:
+    try:
+        found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        listening = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise InputError(
+            f"the server cannot listen on {options.host} port {options.port}: {error.strerror or error}",
+            hint="Choose another address or port, for example --port 0 for a free one.",
+        ) from error
+    with listening:
+        listening.set_inheritable(True)
+        yield listening
+
+
+def _url(options: ServerOptions, listening: socket.socket) -> str:
+    scheme = "http" if options.tls_certificate is None else "https"
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"{scheme}://{host}:{listening.getsockname()[1]}{options.root_path}/"
+
+
+class _Server(uvicorn.Server):
+    """A server that ends normally after a signal, and says when it accepts requests."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            self._on_start()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn raises the signal again at the end, so that the process ends by it.
+        with _handling(self.handle_exit):
+            yield
+
+
+@contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def server_config(store: Store, options: ServerOptions, *, metrics_folder: Path | None = None) -> uvicorn.Config:
+    """The configuration of uvicorn for the application over a store."""
+    return uvicorn.Config(
+        application(store, options=options, metrics_folder=metrics_folder),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        proxy_headers=bool(options.trusted_proxy),
+        forwarded_allow_ips=list(options.trusted_proxy),
+        timeout_graceful_shutdown=max(1, round(options.shutdown_s)),
+        ssl_certfile=options.tls_certificate,
+        ssl_keyfile=options.tls_key,
+    )
+
+
+def _serve_here(
+    store: Store,
+    options: ServerOptions,
+    listening: socket.socket,
+    on_start: Callable[[], None],
+    *,
+    metrics_folder: Path | None = None,
+) -> None:
+    _Server(server_config(store, options, metrics_folder=metrics_folder), on_start).run(sockets=[listening])
+
+
+# -- several workers --------------------------------------------------------------------------------------------------
+
+
+class _Supervisor:
+    """Starts the workers, replaces those that end, and stops them."""
+
+    def __init__(self, folder: Path, options: ServerOptions, listening: socket.socket) -> None:
+        self._folder = folder
+        self._options = options
+        self._listening = listening
+        self._context: SpawnContext = multiprocessing.get_context("spawn")
+        self._workers: list[_Worker] = []
+        self._stopping = False
+
+    def run(self, on_start: Callable[[], None]) -> None:
+        # A file descriptor wakes the loop, because a signal does not interrupt a wait in Python.
+        waking, wake = socket.socketpair()
+        with tempfile.TemporaryDirectory(prefix="bsv-store-server-") as metrics, waking, wake:
+            wake.setblocking(False)
+
+            def stop(_number: int, _frame: FrameType | None) -> None:
+                self._stopping = True
+                with contextlib.suppress(BlockingIOError):
+                    wake.send(b"x")
+
+            with _handling(stop):
+                try:
+                    self._workers = [self._started(Path(metrics)) for _ in range(self._options.workers)]
+                    if self._wait_for_start(waking):
+                        on_start()
+                        self._replace_until_stopped(waking, Path(metrics))
+                finally:
+                    self._stop()
+
+    def _started(self, metrics: Path) -> _Worker:
+        reading, writing = self._context.Pipe(duplex=False)
+        arguments = (self._folder, self._options, self._listening, metrics, writing)
+        process = self._context.Process(target=_work, args=arguments, name="bsv-store serve")
+        process.start()
+        writing.close()
+        return _Worker(process, reading, time.monotonic())
+
+    def _wait_for_start(self, waking: socket.socket) -> bool:
+        """Whether all workers accept requests; False if the server is to stop."""
+        deadline = time.monotonic() + _START_S
+        for worker in self._workers:
+            while not worker.ready.poll(0):
+                left = deadline - time.monotonic()
+                multiprocessing.connection.wait([worker.ready, worker.process.sentinel, waking], max(0.0, left))
+                if self._stopping:
+                    return False
+                if left <= 0:
+                    raise StoreError(f"the workers of the server did not start within {_START_S:.0f} s")
+                if not worker.process.is_alive() and not worker.ready.poll(0):
+                    raise StoreError(f"a worker of the server ended while it started, with {worker.process.exitcode}")
+            try:
+                failure = worker.ready.recv()
+            except EOFError as error:
+                raise StoreError("a worker of the server ended while it started; see its messages") from error
+            if failure is not None:
+                raise failure
+        return True
+
+    def _replace_until_stopped(self, waking: socket.socket, metrics: Path) -> None:
+        while not self._stopping:
+            multiprocessing.connection.wait([waking, *(worker.process.sentinel for worker in self._workers)])
+            for position, worker in enumerate(self._workers):
+                if worker.process.is_alive():
+                    continue
+                LOG.error("a worker ended with %s and is replaced", worker.process.exitcode)
+                worker.close()
+                if time.monotonic() - worker.started_at < _SHORT_LIFE_S:
+                    multiprocessing.connection.wait([waking], 1.0)
+                if not self._stopping:
+                    self._workers[position] = self._started(metrics)
+
+    def _stop(self) -> None:
+        for worker in self._workers:
+            if worker.process.is_alive():
+                worker.process.terminate()
+        deadline = time.monotonic() + self._options.shutdown_s + 5
+        for worker in self._workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                LOG.error("a worker did not stop in time and is killed")
+                worker.process.kill()
+                worker.process.join()
+            worker.close()
+
+
+class _Worker:
+    """A worker process, and the pipe by which it says that it accepts requests."""
+
+    def __init__(self, process: BaseProcess, ready: Connection, started_at: float) -> None:
+        self.process = process
+        self.ready = ready
+        self.started_at = started_at
+
+    def close(self) -> None:
+        self.ready.close()
+        if not self.process.is_alive():
+            self.process.close()
+
+
+def _work(folder: Path, options: ServerOptions, listening: socket.socket, metrics: Path, ready: Connection) -> None:
+    """Serve in a worker process."""
+    _end_with_parent()
+    try:
+        store = open_store(folder, read_only=True)
+    except BsvStoreError as error:
+        ready.send(error)
+        return
+    with store:
+        _serve_here(store, options, listening, lambda: ready.send(None), metrics_folder=metrics)
+
+
+def _end_with_parent() -> None:
+    """Stop when the supervisor was killed; its address would stay in use otherwise."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
