@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from bsv_store.errors import BsvStoreError
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
+from bsv_store.server.access.headers import content_security_policy
 from bsv_store.server.context import context_of
 from bsv_store.server.images.facts import source_facts
 from bsv_store.server.pages.address import address, public_address
@@ -77,7 +78,7 @@ def _viewer(request: Request) -> Response:
                 element("a", "references", href=address(request, "/cite")), ".",
             )
         ]  # fmt: skip
-    return page(
+    reply = page(
         request,
         f"{name}, viewer",
         _heading(request, facts),
@@ -101,6 +102,7 @@ def _viewer(request: Request) -> Response:
                     class_="solid",
                     hidden=True,
                 ),
+                element("div", id="strip", class_="strip", aria_hidden="true"),
                 element("p", id="viewer-status", class_="viewer-status", role="status"),
                 class_="viewer-main",
             ),
@@ -127,6 +129,9 @@ def _viewer(request: Request) -> Response:
         scripts=_SCRIPTS,
         wide=True,
     )  # fmt: skip
+    # NiiVue has its fonts as pictures in its own code.
+    reply.headers["Content-Security-Policy"] = content_security_policy({"img-src": ("data:",)})
+    return reply
 
 
 def _heading(request: Request, facts: dict[str, object]) -> Markup:

@@ -493,6 +493,19 @@ function showReadout() {
   }
   if (unitOf()) lines.push(line("soft small", unitOf()));
   box.replaceChildren(...lines);
+  showStrip(structure);
+}
+
+function showStrip(structure) {
+  const name = document.createElement("span");
+  const row = structure && anatomy.byId.get(structure.id);
+  name.textContent = row ? `${row.acronym} ${row.name}` : anatomy.hasAnnotation ? "outside the brain" : "";
+  const numbers = document.createElement("strong");
+  numbers.textContent = sets.map((set) => {
+    const value = set.isEmpty ? NaN : valueOf(set, state.at);
+    return value === undefined ? "…" : Number.isNaN(value) ? "–" : short(value);
+  }).join("  |  ");
+  byId("strip").replaceChildren(name, numbers);
 }
 
 function line(name, text) {
