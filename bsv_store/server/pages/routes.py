@@ -1,18 +1,8 @@
-"""All routes of the pages."""
+"""The routes of the pages."""
 
 from __future__ import annotations
 
-from bsv_store.server.pages import (
-    assets,
-    citing,
-    datasets,
-    downloads,
-    experiment,
-    experiments,
-    overview,
-    version,
-    viewer,
-)
+from bsv_store.server.pages import assets, citing, datasets, downloads, experiment, experiments, overview, version, viewer
 
 ROUTES = [
     route

@@ -87,7 +87,7 @@ def _badges(known: PageFacts) -> Content:
 def _actions(request: Request, version: DatasetVersion) -> Markup:
     ref = version.ref
     listed = [
-        ("Open in the viewer", address(request, "/view", dataset=ref), "button primary"),
+        ("Open in the viewer", address(request, "/view", version=ref), "button primary"),
         ("Bundle", address(request, f"/datasets/{ref}/download", format="bsv.zip"), "button"),
     ]
     if find_spec("matplotlib") is not None:
