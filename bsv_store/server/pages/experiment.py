@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
@@ -47,7 +47,7 @@ def _page(request: Request) -> Response:
     known = {str(name): None if missing else row[name] for name, missing in row.isna().items()}
     # The kind that most people want first.
     volumes = sorted(store.volumes.stored(identifier), key=lambda each: (each[0] != "projection_density", each))
-    excluded = store.catalog.excluded_from(Selection(ids=[identifier], include_excluded=False))
+    excluded = [each.reason for each in store.catalog.exclusions() if each.experiment_id == identifier]
     colors = store.atlas.color_map()
     return page(
         request,
@@ -87,8 +87,8 @@ def _lead(known: Mapping[str, Any]) -> str:
     return f"Injection into {known['primary_structure_name']} ({known['primary_structure']}) of {mouse}{side}."
 
 
-def _remarks(known: Mapping[str, Any], excluded: Mapping[int, str]) -> list[str]:
-    found = [f"On the exclusion list of this store: {reason}" for reason in excluded.values()]
+def _remarks(known: Mapping[str, Any], excluded: Sequence[str]) -> list[str]:
+    found = [f"On the exclusion list of this store: {reason}" for reason in excluded]
     if known["withdrawn"]:
         found.append("Allen no longer lists this experiment.")
     return found

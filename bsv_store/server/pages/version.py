@@ -44,15 +44,12 @@ def _page(request: Request) -> Response:
     with collected_warnings():
         # What was left out stands in the sections.
         known = page_facts(store, version, with_figures=False)
+    members = sections.members(known, identifier=partial(experiment_link, request))
     parts: tuple[tuple[str, str, Content], ...] = (
         ("recipe", "Recipe", sections.recipe_words(known)),
         ("strongest", "Strongest structures", sections.targets(known)),
         ("quality", "Groups and quality", sections.quality(known)),
-        (
-            "animals",
-            "Members",
-            [sections.members(known, identifier=partial(experiment_link, request)), _in_table(request, version)],
-        ),
+        ("animals", "Members", [members, _in_table(request, version)]),
         ("downloads", "Downloads", _downloads(request, version)),
         ("use", "Use it", _snippets(request, version)),
         ("cite", "Cite", _cite(known)),
