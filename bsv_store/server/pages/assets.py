@@ -60,7 +60,11 @@ class VendoredAsset:
     home: str
 
 
-VENDORED: tuple[VendoredAsset, ...] = ()
+VENDORED: tuple[VendoredAsset, ...] = (
+    VendoredAsset(
+        "NiiVue", "0.69.0", "BSD-2-Clause", "vendored/niivue-license.txt", "https://github.com/niivue/niivue"
+    ),
+)
 """What the page of licenses lists."""
 
 
