@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from bsv_store.server.pages import assets, citing, datasets, downloads, experiment, experiments, overview, version, viewer
+from bsv_store.server.pages import (
+    assets,
+    citing,
+    datasets,
+    downloads,
+    experiment,
+    experiments,
+    overview,
+    version,
+    viewer,
+)
 
 ROUTES = [
     route
