@@ -62,6 +62,8 @@ class Catalog:
         """
         from bsv_store.datasets.answers import content_state
 
+        if (copied := self._database.copied_state) is not None:
+            return copied
         with self._database.reading() as connection:
             return content_state(connection)
 
@@ -105,12 +107,12 @@ class Catalog:
     def export_copy(self, target: Path | str) -> CatalogCopy:
         """Copy the catalog, without unionize rows, to a new SQLite file with the newest schema.
 
-        The copy can be the database of a mirror of this store. Its tables ``unionize`` and ``unionize_seal`` are empty;
-        `stored_unionizes` returns what belongs there. Empty are also the tables about users, jobs and this machine:
-        activity, access tokens, claims, verifications, the use of volumes, and the history of the schema. Absolute
-        paths in columns about origins are reduced to the file name; the seals of these rows are made again, all other
-        seals are copied. The changes of the catalog are in ``catalog_change_base`` alone. Equal contents give equal
-        bytes in one process.
+        The copy can be the database of a mirror of this store. Its table ``unionize`` has only the rows that the view
+        ``experiments`` reads, and ``unionize_seal`` is empty; `stored_unionizes` returns what belongs there. Empty are
+        also the tables about users, jobs and this machine: activity, access tokens, claims, verifications, the use of
+        volumes, and the history of the schema. Absolute paths in columns about origins are reduced to the file name;
+        the seals of these rows are made again, all other seals are copied. The changes of the catalog are in
+        ``catalog_change_base`` alone. Equal contents give equal bytes in one process.
 
         Parameters
         ----------
@@ -133,6 +135,7 @@ class Catalog:
         """
         from bsv_store.maintenance.core_copy import export_core
 
+        self._database.require_original()
         return export_core(self._database, Path(target))
 
     def files(self) -> list[StoredObject]:
