@@ -96,16 +96,17 @@ def _searches(acronyms: Sequence[str], count: int) -> list[str]:
 def _slices_of_version() -> list[str]:
     planes = {"coronal": range(30, 100, 3), "sagittal": range(20, 90, 3), "horizontal": range(10, 70, 3)}
     return [
-        f"/v1/images/versions/groups/1/slice?{urlencode({'group': number % 2, 'plane': plane, 'index': index})}"
+        f"/v1/images/slice?{urlencode({'version': 'groups@1', 'group': number % 2, 'plane': plane, 'index': index})}"
         for plane, indices in planes.items()
         for number, index in enumerate(indices)
     ]
 
 
 def _slices_of_volume(experiment_id: int) -> list[str]:
+    source = {"experiment": experiment_id, "spacing_um": 25}
     planes = {"coronal": range(120, 400, 7), "sagittal": range(80, 360, 7), "horizontal": range(40, 280, 7)}
     return [
-        f"/v1/images/volumes/{experiment_id}/projection_density/25/slice?{urlencode({'plane': plane, 'index': index})}"
+        f"/v1/images/slice?{urlencode({**source, 'plane': plane, 'index': index})}"
         for plane, indices in planes.items()
         for index in indices
     ]
@@ -133,7 +134,7 @@ def _rss_mb(pid: int) -> float:
 @contextmanager
 def _server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     command = [sys.executable, "-m", "bsv_store_cli.main", "--store", str(folder)]
-    command += ["serve", "--port", "0", "--workers", str(WORKERS), "--no-limits"]
+    command += ["serve", "--port", "0", "--workers", str(WORKERS)]
     with _running(command) as (process, url):
         yield url, process
 
