@@ -39,7 +39,7 @@ LEVELS: tuple[frozenset[str], ...] = (
 PUBLIC_NAMES = "bsv_store"
 
 # Extras for users; the others are for those who work on the package.
-USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "stats", "remote", "zarr", "server")
+USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "stats", "remote", "zarr", "server", "arrow")
 # Rooms that need an extra as a whole, so that their modules import it at the top.
 ROOMS_OF_EXTRAS = {"server": "server"}
 
@@ -49,6 +49,7 @@ LONGER_MODULES: Mapping[str, str] = {
     "bsv_store.datasets.version": "the public methods of DatasetVersion: docstrings, and one call each",
     "bsv_store.store.admin": "the public methods of Admin: docstrings, and one call each",
     "bsv_store.store.atlas": "the public methods of Atlas: docstrings, and one call each",
+    "bsv_store.store.catalog": "the public methods of Catalog: docstrings, and one call each",
     "bsv_store.store.datasets": "the public methods of Datasets: docstrings, and one call each",
     "bsv_store.store.store": "the public methods of Store: docstrings, and one call each",
     "bsv_store.vocabulary": "all closed lists of names in one place",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy import Connection, Dialect, Select, Table
 
+RowEdit = Callable[[Sequence[Any]], Sequence[Any]]
+
 _LEFT_OUT = frozenset([Claim.__tablename__, StoreLink.__tablename__])
 # Rows fetched at a time, which bounds the memory.
 _BATCH = 5_000
@@ -38,7 +40,14 @@ def copied_tables() -> list[Table]:
     return [unionize, *others]
 
 
-def copy_rows(source: Connection, destination: Connection, *, check_abort: Callable[[], None] = do_nothing) -> int:
+def copy_rows(
+    source: Connection,
+    destination: Connection,
+    *,
+    tables: Sequence[Table] | None = None,
+    edits: Mapping[str, RowEdit] | None = None,
+    check_abort: Callable[[], None] = do_nothing,
+) -> int:
     """Replace all rows of a database by those of another one; returns their number.
 
     Neither triggers nor sequences see the copy: no change of the catalog is recorded, and new rows get new ids
@@ -48,15 +57,18 @@ def copy_rows(source: Connection, destination: Connection, *, check_abort: Calla
     ----------
     source, destination : Connection
         In transactions; nothing is committed.
+    tables : sequence of Table, optional
+        The tables that get rows, by default `copied_tables`. The others are empty afterwards.
+    edits : mapping of str to callable, optional
+        By table: a function that returns the row to be written for a row of the source.
     check_abort : callable
         Called between blocks of rows; may raise to stop.
     """
-    tables = copied_tables()
     count = 0
     with _without_triggers(destination):
         _empty(destination)
-        for table in tables:
-            count += _copy_table(source, destination, table, check_abort)
+        for table in copied_tables() if tables is None else tables:
+            count += _copy_table(source, destination, table, (edits or {}).get(table.name), check_abort)
     if destination.dialect.name == "sqlite":
         seals.seal_schema(destination)
     else:
@@ -65,9 +77,15 @@ def copy_rows(source: Connection, destination: Connection, *, check_abort: Calla
     return count
 
 
-def _copy_table(source: Connection, destination: Connection, table: Table, check_abort: Callable[[], None]) -> int:
+def _copy_table(
+    source: Connection,
+    destination: Connection,
+    table: Table,
+    edit: RowEdit | None,
+    check_abort: Callable[[], None],
+) -> int:
     count = 0
-    if has_arrays(table):
+    if edit is None and has_arrays(table):
         with closing(read_arrays(source, table)) as arrays:
             for block in arrays:
                 check_abort()
@@ -79,7 +97,7 @@ def _copy_table(source: Connection, destination: Connection, table: Table, check
     with closing(_blocks(source, table)) as blocks:
         for rows in blocks:
             check_abort()
-            insert_rows(destination, table, columns, map(convert, rows))
+            insert_rows(destination, table, columns, map(convert, rows if edit is None else map(edit, rows)))
             count += len(rows)
     return count
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    literal_column,
     quoted_name,
     select,
 )
@@ -100,12 +101,23 @@ def has_arrays(table: Table) -> bool:
     return all(not column.nullable and _copy_type(table, column.name) in _BINARY_TYPES for column in table.columns)
 
 
-def read_arrays(connection: Connection, table: Table) -> Generator[dict[str, NDArray[Any]]]:
-    """All rows of a table, sorted by primary key, column by column in blocks of rows.
+def read_arrays(
+    connection: Connection, table: Table, *, keys: Collection[int] | None = None
+) -> Generator[dict[str, NDArray[Any]]]:
+    """Rows of a table, sorted by primary key, column by column in blocks of rows.
 
     Memory: one block. See `has_arrays`.
+
+    Parameters
+    ----------
+    keys : collection of int, optional
+        Only rows with one of these values in the first column of the primary key.
     """
     query = select(table).order_by(*table.primary_key.columns)
+    if keys is not None:
+        # Literals, because COPY accepts no parameters.
+        first = next(iter(table.primary_key.columns))
+        query = query.where(first.in_([literal_column(str(int(key))) for key in keys]))
     statement = str(query.compile(dialect=connection.dialect))
     driver = connection.connection.driver_connection
     assert driver is not None

@@ -9,10 +9,11 @@ systems; see `bsv_store.catalog.database.journal_mode`.
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from bsv_store.catalog.database.change_marker import POSTGRES_MARKER, FileMarker
 from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S, READER_HINT, translated
 from bsv_store.catalog.database.postgres import (
     begin_with_settings,
@@ -38,6 +40,7 @@ from bsv_store.text import masked
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.private_copy import RecoveredCopy
+    from bsv_store.catalog.tables.table import Table
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -52,10 +55,16 @@ class ReadableFile:
         The catalog, or a private copy of it.
     blocks_writers : bool
         Whether other jobs cannot commit while it is read.
+    is_immutable : bool
+        Whether nothing ever writes to it.
+    prepare : callable
+        Called with each new connection to it.
     """
 
     path: Path
     blocks_writers: bool
+    is_immutable: bool = False
+    prepare: Callable[[sqlite3.Connection], None] = lambda _driver: None
 
 
 class Database:
@@ -84,20 +93,28 @@ class Database:
         self._may_insert = False
         self._copy: _CopyInUse | None = None
         self._copy_lock = threading.Lock()
+        self._file_marker = FileMarker(target) if isinstance(target, Path) else None
+        self.engine = self._new_engine(target)
+
+    def _new_engine(self, target: Path | URL) -> Engine:
         pool: dict[str, Any] = {
             "poolclass": QueuePool,
             "pool_pre_ping": not self.is_sqlite,
             "pool_timeout": BUSY_TIMEOUT_S,
         }
-        if not pooled:
+        if not self.pooled:
             pool = {"poolclass": NullPool}
         if isinstance(target, Path):
-            self.engine = create_engine("sqlite://", creator=lambda: connect_sqlite(target, read_only), **pool)
-            event.listen(self.engine, "begin", begin_sqlite)
+            engine = create_engine("sqlite://", creator=lambda: self._connect(target), **pool)
+            event.listen(engine, "begin", begin_sqlite)
         else:
-            self.engine = create_engine(connection_url(target), connect_args=connect_arguments(target), **pool)
-            event.listen(self.engine, "begin", begin_with_settings(target))
-        _engines.add(self.engine)
+            engine = create_engine(connection_url(target), connect_args=connect_arguments(target), **pool)
+            event.listen(engine, "begin", begin_with_settings(target))
+        _engines.add(engine)
+        return engine
+
+    def _connect(self, target: Path) -> CatalogConnection:
+        return connect_sqlite(target, self.read_only)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -194,6 +211,20 @@ class Database:
         with self.translating(), engine.connect() as connection:
             connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED) {name}")
 
+    def change_marker(self) -> str:
+        """A string that differs after any commit of another connection; see `Catalog.change_marker`.
+
+        Raises
+        ------
+        StoreUnreachableError, BusyError
+            If the database cannot be reached, or stays locked.
+        """
+        if self._file_marker is not None:
+            with self.translating():
+                return self._file_marker.read()
+        with self.reading() as connection:
+            return str(connection.exec_driver_sql(POSTGRES_MARKER).scalar_one())
+
     def readable_file(self, *, wait_s: float) -> ReadableFile:
         """The SQLite file that can be read now. What a killed writer left in it is undone first.
 
@@ -211,6 +242,12 @@ class Database:
             driver: Any = connection.connection.driver_connection
             assert isinstance(driver, CatalogConnection)
             return ReadableFile(driver.path, blocks_writers=driver.path == self.target and not driver.is_wal)
+
+    def answer_elsewhere(
+        self, statement: str, parameters: Mapping[str, Any], *, row_limit: int | None, max_bytes: int
+    ) -> Table | None:
+        """The rows of a query of a user, from the server that this database is a copy of; None to run it here."""
+        return None
 
     @contextmanager
     def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:
@@ -273,6 +310,8 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        if self._file_marker is not None:
+            self._file_marker.close()
         with self._copy_lock:
             if self._copy is not None:
                 self._copy.close()

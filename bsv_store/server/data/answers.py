@@ -1,0 +1,83 @@
+"""Answers that are kept until something in the catalog changes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from bsv_store.store.store import Store
+
+T = TypeVar("T")
+
+
+class Latest(Generic[T]):
+    """A value made from the store, and made again when something was committed. Safe to share between threads.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the value.
+    """
+
+    def __init__(self, make: Callable[[Store], T]) -> None:
+        self._make = make
+        self._found: tuple[str, T] | None = None
+        self._lock = threading.Lock()
+
+    def get(self, store: Store) -> T:
+        """The value for the current content of the catalog."""
+        # Read before the value is made: a value may be newer than its marker, which only makes it again.
+        found, marker = self._found, store.catalog.change_marker()
+        if found is not None and found[0] == marker:
+            return found[1]
+        with self._lock:
+            marker = store.catalog.change_marker()
+            found = self._found
+            if found is None or found[0] != marker:
+                found = (marker, self._make(store))
+                self._found = found
+            return found[1]
+
+
+class Answers:
+    """Answers to questions, the least recently used ones forgotten first. Safe to share between threads.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Total size of the answers.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._marker = ""
+        self._answers: OrderedDict[Hashable, tuple[object, int]] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, marker: str, question: Hashable) -> object | None:
+        """The answer to a question while the marker was the same; None if it is not known."""
+        with self._lock:
+            if marker != self._marker or question not in self._answers:
+                return None
+            self._answers.move_to_end(question)
+            return self._answers[question][0]
+
+    def put(self, marker: str, question: Hashable, answer: object, *, size_bytes: int) -> None:
+        """Keep an answer; its marker was read before the answer was made."""
+        if size_bytes > self._max_bytes // 4:
+            return
+        with self._lock:
+            if marker != self._marker:
+                self._marker = marker
+                self._answers.clear()
+                self._bytes = 0
+            _, before = self._answers.pop(question, (None, 0))
+            self._answers[question] = (answer, size_bytes)
+            self._bytes += size_bytes - before
+            while self._bytes > self._max_bytes:
+                _, (_, size) = self._answers.popitem(last=False)
+                self._bytes -= size

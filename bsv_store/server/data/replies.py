@@ -1,0 +1,84 @@
+"""Answers of operations: tables in the format that the client wants, and JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from bsv_store.server.data import tables
+from bsv_store.server.data.formats import CSV, JSON
+from bsv_store.server.data.plain import json_bytes, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from bsv_store.errors import BsvStoreWarning
+    from bsv_store.server.data.operation import Call
+
+WARNINGS_HEADER = "Bsv-Store-Warnings"
+"""The warnings of an answer that is not JSON, as JSON."""
+# Proxies limit the size of all headers to 8 kB or less.
+_MAX_HEADER = 2_000
+
+
+def json_reply(call: Call, values: Any) -> Response:
+    """A value as JSON. An object gets the warnings of the call."""
+    found = plain(values)
+    if isinstance(found, dict) and "warnings" not in found:
+        found["warnings"] = described(call.warnings)
+    return Response(json_bytes(found), media_type=JSON)
+
+
+def table_reply(
+    call: Call, frame: pd.DataFrame, *, total: int | None = None, more: Mapping[str, Any] | None = None
+) -> Response:
+    """A table in the format of the call.
+
+    Parameters
+    ----------
+    call : Call
+    frame : pandas.DataFrame
+    total : int, optional
+        Number of rows of which these are a part; by default these are all.
+    more : mapping, optional
+        Further members of the object in JSON.
+    """
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"not a DataFrame: {frame!r}")
+    flat = tables.flat(frame)
+    count = len(flat) if total is None else total
+    chosen = call.media_type
+    if chosen == JSON:
+        values = {
+            **tables.table_values(flat),
+            "total": count,
+            **plain(more or {}),
+            "warnings": described(call.warnings),
+        }
+        return Response(json_bytes(values), media_type=JSON)
+    headers = {"Bsv-Store-Total": str(count)}
+    if call.warnings:
+        headers[WARNINGS_HEADER] = _header(call.warnings)
+    write = tables.csv_bytes if chosen == CSV else tables.arrow_bytes
+    return Response(write(flat), media_type=chosen, headers=headers)
+
+
+def described(warned: Sequence[BsvStoreWarning]) -> list[dict[str, Any]]:
+    """Warnings as plain values."""
+    return [{"code": type(each).__name__, "message": each.message, "hint": each.hint} for each in warned]
+
+
+def _header(warned: Sequence[BsvStoreWarning]) -> str:
+    found = described(warned)
+    text = json.dumps(found)
+    while len(text) > _MAX_HEADER:
+        for each in found:
+            each["message"], each["hint"] = each["message"][: len(each["message"]) // 2], None
+        text = json.dumps(found)
+    return text

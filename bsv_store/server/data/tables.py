@@ -1,0 +1,118 @@
+"""Tables as JSON, CSV or Arrow IPC; the JSON form is described at `bsv_store.remote.protocol.TABLE_TYPE`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from bsv_store.server.data.plain import MAX_EXACT_INTEGER, plain, plain_float
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ColumnType = Literal["integer", "number", "boolean", "string", "date", "datetime", "bytes", "list", "any"]
+
+
+def flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame with its named index as columns, and one string per column."""
+    if any(name is not None for name in frame.index.names):
+        frame = frame.reset_index()
+    names = [_name(each) for each in frame.columns]
+    return frame.set_axis(names, axis="columns")
+
+
+def _name(label: Any) -> str:
+    if isinstance(label, tuple):
+        return " ".join(str(part) for part in label if part not in (None, ""))
+    return str(label)
+
+
+def table_values(frame: pd.DataFrame) -> dict[str, Any]:
+    """The columns and rows of a flat frame, as plain values."""
+    columns = [_column(frame.iloc[:, place]) for place in range(frame.shape[1])]
+    described = [{"name": name, "type": kind} for name, (kind, _) in zip(frame.columns, columns, strict=True)]
+    rows = list(map(list, zip(*(values for _, values in columns), strict=True)))
+    return {"columns": described, "rows": rows}
+
+
+def _column(series: pd.Series[Any]) -> tuple[ColumnType, list[Any]]:
+    import pandas as pd
+
+    types = pd.api.types
+    dtype = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _column(series.astype(dtype.categories.dtype))
+    if types.is_bool_dtype(dtype):
+        return "boolean", _with_none(series)
+    if types.is_integer_dtype(dtype):
+        values = _with_none(series)
+        if any(each is not None and abs(each) > MAX_EXACT_INTEGER for each in values):
+            values = [plain(each) for each in values]
+        return "integer", values
+    if types.is_float_dtype(dtype):
+        # NA of the nullable dtype is NaN then.
+        return "number", [plain_float(each) for each in series.astype("float64").tolist()]
+    if types.is_datetime64_any_dtype(dtype):
+        return "datetime", [None if pd.isna(each) else each.isoformat() for each in series]
+    values = [_without_missing(each) for each in series.tolist()]
+    return _type_of(values), [plain(each) for each in values]
+
+
+def _with_none(series: pd.Series[Any]) -> list[Any]:
+    values: list[Any] = series.tolist()
+    return [None if gone else each for each, gone in zip(values, series.isna().tolist(), strict=True)]
+
+
+def _without_missing(value: Any) -> Any:
+    import pandas as pd
+
+    return None if value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value) else value
+
+
+def _type_of(values: Sequence[Any]) -> ColumnType:
+    kinds = {type(value) for value in values if value is not None}
+    if not kinds or kinds == {str}:
+        return "string"
+    if kinds == {bool}:
+        return "boolean"
+    if kinds == {int}:
+        return "integer"
+    if kinds <= {int, float}:
+        return "number"
+    if all(issubclass(kind, datetime) for kind in kinds):
+        return "datetime"
+    if kinds == {date}:
+        return "date"
+    if kinds <= {bytes, memoryview}:
+        return "bytes"
+    if kinds <= {list, tuple}:
+        return "list"
+    return "any"
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """A flat frame as CSV with a header, UTF-8."""
+    text: str = frame.to_csv(index=False, lineterminator="\r\n")
+    return text.encode("utf-8", "replace")
+
+
+def arrow_bytes(frame: pd.DataFrame) -> bytes:
+    """A flat frame as an Arrow IPC stream. Needs pyarrow."""
+    import pyarrow as pa
+
+    sink = io.BytesIO()
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        # A column with values of several types.
+        mixed = {
+            name: [None if each is None else str(plain(each)) for each in frame[name]]
+            for name in frame.columns
+            if frame[name].dtype == object and _type_of(frame[name].tolist()) == "any"
+        }
+        table = pa.Table.from_pandas(frame.assign(**mixed), preserve_index=False)
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
