@@ -16,6 +16,7 @@ _ROOTS = (
     "Applications|Library|Network|System|Users|Volumes|bin|boot|cluster|data|dev|etc|export|gpfs|home|lib|lib64|lustre"
     "|media|mnt|net|nfs|opt|private|proc|root|run|sbin|scratch|share|shared|srv|storage|sys|tmp|usr|var|work"
 )
+_ABSOLUTE = re.compile(r"(?:/|[A-Za-z]:\\)[^\n]*")
 _IN_QUOTES = re.compile(rf"(['\"`])/(?:{_ROOTS})(?:/[^'\"`]*)?\1")
 _BARE = re.compile(rf"(?<![\w.:/-])/(?:{_ROOTS})(?:/[^\s'\"`,;:()]*)?(?![\w-])")
 
@@ -32,6 +33,14 @@ class PrivatePaths:
     def __init__(self, folder: Path) -> None:
         spellings = {str(folder), str(folder.absolute()), str(folder.resolve())}
         self._folders = sorted(spellings - {"/", "."}, key=len, reverse=True)
+
+    def in_cell(self, value: object) -> object:
+        """A value of a table: an absolute path becomes the name of its file, as in a mirror of the catalog."""
+        if not isinstance(value, str) or ("/" not in value and "\\" not in value):
+            return value
+        if _ABSOLUTE.fullmatch(value):
+            return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+        return self.removed(value)
 
     def removed(self, text: str) -> str:
         """The text without paths of the machine."""
