@@ -67,6 +67,7 @@ def login_page(request: Request, *, then: str, problem: str | None = None, statu
 {error}
 <form method="post" action="{root}/login">
 <input type="hidden" name="next" value="{escape(then)}">
+<input type="text" name="username" value="bsv-store" autocomplete="username" hidden>
 <label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus{described}>
 <button type="submit">Sign in</button>
