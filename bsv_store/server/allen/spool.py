@@ -1,6 +1,6 @@
 """Files that are computed once and kept in temporary files for the next requests.
 
-Large files take up to 350 MB of memory and up to minutes to compute, so only few are computed at a time, by threads of
+Large files take up to 400 MB of memory and up to minutes to compute, so only few are computed at a time, by threads of
 their own. A client that has waited for some seconds gets what is computed so far, and the rest when it is.
 """
 
