@@ -159,7 +159,6 @@ ELSEWHERE = {
     "datasets.import_bundle",
     # About the copy of the catalog itself.
     "catalog.change_marker",
-    "catalog.state",
     "catalog.content_digest",
     # In the dialect of the copy or of the server.
     "catalog.matrix_sql",
@@ -273,6 +272,27 @@ def test_figures_have_the_same_pixels(both: tuple[DatabaseKind, Store, Store]) -
             canvas.draw()
             drawn.append(np.asarray(canvas.buffer_rgba()))
         np.testing.assert_array_equal(*drawn)
+
+
+def test_functions_of_brain_street_view_use_it(both: tuple[DatabaseKind, Store, Store], tmp_path: Path) -> None:
+    from bsv_store.compat import fetch_connectivity_data
+
+    _, own, remote = both
+    ids = own.select()[:3]
+    found = [
+        fetch_connectivity_data(ids, str(tmp_path), "", "injectionVolume", False, export_metadata=False, store=store)
+        for store in (own, remote)
+    ]
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert dict(found[0][1]) == dict(found[1][1])
+
+
+def test_names_are_completed_from_the_copy(both: tuple[DatabaseKind, Store, Store]) -> None:
+    from bsv_store.store.suggestions import stored_names
+
+    _, own, remote = both
+    for kind in ("structures", "datasets", "versions", "selections", "lines", "experiments"):
+        assert stored_names(remote.url, kind) == stored_names(own.path, kind) != []
 
 
 def test_a_copy_opens_the_same_address_and_has_no_token(both: tuple[DatabaseKind, Store, Store]) -> None:
