@@ -287,10 +287,13 @@ def test_functions_of_brain_street_view_use_it(both: tuple[DatabaseKind, Store, 
     assert dict(found[0][1]) == dict(found[1][1])
 
 
-def test_names_are_completed_from_the_copy(both: tuple[DatabaseKind, Store, Store]) -> None:
+def test_names_are_completed_from_the_copy(
+    both: tuple[DatabaseKind, Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from bsv_store.store.suggestions import stored_names
 
     _, own, remote = both
+    monkeypatch.setenv("BSV_STORE_CACHE", str(remote.path.parents[1]))
     for kind in ("structures", "datasets", "versions", "selections", "lines", "experiments"):
         assert stored_names(remote.url, kind) == stored_names(own.path, kind) != []
 
