@@ -262,7 +262,7 @@ def prune_cache(
     """
     if max_bytes is None and unused_for is None and server is None:
         raise InputError(
-            "no rule is given for what is removed", hint="For example max_bytes=5_000_000_000 (--max-bytes 5GB)."
+            "no rule is given for what is removed", hint="For example: bsv-store cache prune --max-bytes 5GB"
         )
     limit = None if max_bytes is None else check.whole_number("max_bytes", max_bytes, least=0)
     age = None if unused_for is None else check.duration("unused_for", unused_for)

@@ -299,6 +299,8 @@ class ObjectCache:
     ) -> None:
         for first, last in partial.missing(*blocks):
             if client is None:
+                if partial.is_empty():
+                    remove_partial(partial.path)
                 raise self._unreachable(file, None)
             start, stop = first * BLOCK_BYTES, min(last * BLOCK_BYTES, file.size_bytes)
             try:
@@ -307,6 +309,8 @@ class ObjectCache:
                         file.sha256, _as_binary(sink), start=start, stop=stop, what=file.path, on_bytes=on_bytes
                     )
             except StoreUnreachableError as error:
+                if partial.is_empty():
+                    remove_partial(partial.path)
                 raise self._unreachable(file, error) from error
             if (missing := next(partial.missing(first, last), None)) is not None:
                 at = missing[0] * BLOCK_BYTES
@@ -401,7 +405,7 @@ class ObjectCache:
 
     def _unreachable(self, file: RemoteFile, cause: StoreUnreachableError | None) -> StoreUnreachableError:
         found = listed_objects(self.folder)
-        reason = "the store is used offline" if cause is None else cause.message
+        reason = "the store is used offline" if cause is None else cause.message.removeprefix(f"{file.path}: ")
         return StoreUnreachableError(f"{file} is not in the cache: {reason}", hint=_what_is_cached(found))
 
 
