@@ -177,6 +177,20 @@ def test_prefetch_downloads_several_files_at_a_time(here: Laptop) -> None:
     assert sum(size for _, size in seen) == sum(each.size_bytes for each in files)
 
 
+def test_if_one_download_fails_the_others_stop_and_continue_next_time(here: Laptop) -> None:
+    files = [here.files.catalog.find(path) for path in here.paths()]
+    content = here.client.paths.pop(files[-1].sha256)
+    here.client.delay_s = 0.3
+    began = time.monotonic()
+    with pytest.raises(KeyError, match=files[-1].sha256):
+        here.cache.prefetch(files, here.client, NoProgress())
+    assert time.monotonic() - began < 0.8
+    here.client.delay_s, here.client.paths[files[-1].sha256] = 0, content
+    here.cache.prefetch(files, here.client, NoProgress())
+    assert all(map(here.cache.has, files))
+    assert sum(here.client.sent) <= sum(each.size_bytes for each in files)
+
+
 def test_a_search_through_many_volumes_downloads_several_at_a_time(here: Laptop) -> None:
     here.client.delay_s = 0.02
     frame = here.store.search.point((7000, 4000, 5000))
