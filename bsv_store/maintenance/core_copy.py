@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select, true
+from sqlalchemy import func, insert, select
 
 from bsv_store._version import __version__
 from bsv_store.catalog import seals
 from bsv_store.catalog.database import schema
-from bsv_store.catalog.database.bulk import refresh_statistics, table_of, upsert_rows
+from bsv_store.catalog.database.bulk import insert_rows, refresh_statistics, table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import (
     CatalogChangeBase,
@@ -59,7 +59,6 @@ from bsv_store.datasets.answers import catalog_state
 from bsv_store.errors import InputError, NoSpaceError, StoreError
 from bsv_store.maintenance.backup.database_copy import new_sqlite_catalog
 from bsv_store.maintenance.logical_copy import RowEdit, copied_tables, copy_rows
-from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
@@ -225,26 +224,17 @@ def _copy(source: Connection, destination: Connection) -> tuple[str, int, str, i
 
 
 def _copy_summary(source: Connection, destination: Connection) -> None:
-    """Copy the unionize rows that the view ``experiments`` needs, so that a mirror can list experiments.
-
-    They are those of the root, and those of the primary structure inside the injection.
-    """
+    """Copy the unionize rows that the view ``experiments`` reads: a few for each experiment."""
     table, experiment = table_of(Unionize), table_of(Experiment)
-    of_primary = (
-        (table.c.experiment_id == experiment.c.id)
-        & (table.c.structure_id == experiment.c.primary_structure_id)
-        & (table.c.hemisphere_id == MEASURED_HEMISPHERES["both"].unionize_id)
-        & (table.c.is_injection == true())
+    is_of_primary = (table.c.structure_id == experiment.c.primary_structure_id) & table.c.is_injection
+    query = (
+        select(table)
+        .join(experiment, experiment.c.id == table.c.experiment_id)
+        .where((table.c.structure_id == ROOT_STRUCTURE_ID) | is_of_primary)
+        .order_by(*table.primary_key.columns)
     )
-    rows = {
-        tuple(row)
-        for query in (
-            select(table).where(table.c.structure_id == ROOT_STRUCTURE_ID),
-            select(table).select_from(experiment).join(table, of_primary),
-        )
-        for row in source.execute(query)
-    }
-    upsert_rows(destination, table, table.columns.keys(), sorted(rows))
+    rows = [tuple(row) for row in source.execute(query)]
+    insert_rows(destination, table, table.columns.keys(), rows)
 
 
 def _without_paths(table: Table, column: str, edited: list[int]) -> RowEdit:

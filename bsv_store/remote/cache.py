@@ -365,7 +365,7 @@ def _problem(path: Path, sha256: str, on_bytes: Callable[[int], object]) -> str 
 
 
 def _chosen(
-    contents: CacheContents, max_bytes: int | None, unused_for: timedelta | None, urls: set[str]
+    contents: CacheContents, max_bytes: int | None, unused_for: timedelta | None, urls: Collection[str]
 ) -> list[CachedFile]:
     """The files that the rules remove, the least recently used ones first."""
     now = datetime.now(UTC)
@@ -373,7 +373,7 @@ def _chosen(
         each.path
         for each in contents.files
         if (unused_for is not None and now - each.last_used >= unused_for)
-        or (each.servers and urls and set(each.servers) <= set(urls))
+        or (each.servers and urls and set(each.servers).issubset(urls))
     }
     if max_bytes is not None:
         size = sum(each.size_bytes for each in contents.files if each.path not in chosen)

@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 _FOLDER_OPTION = re.compile(r"(--store[ =])('[^']*'|\"[^\"]*\"|\S+)")
-_DATABASE = re.compile(r"\bpostgres(?:ql)?(?:\+\w+)?://[^\s'\",;)]+")
+_DATABASE = re.compile(r"(?:\bthe database )?\bpostgres(?:ql)?(?:\+\w+)?://[^\s'\",;)]+")
+# What the driver of Postgres says about its server.
+_SERVER = re.compile(r'(connection to server) (?:at|on socket) "[^"]*"(?: \([^)]*\))?(?:, port \d+)?')
+_NAMED = re.compile(r"""\b(host|user|role|database) (?:"[^"]+"|'[^']+')""")
 _WINDOWS_PATH = re.compile(r"\b[A-Za-z]:\\[^\s'\",;)]*")
 # Folders at the root of file systems; the addresses of the server begin otherwise.
 _ROOTS = (
@@ -37,6 +40,8 @@ class PrivatePaths:
             text = text.replace(f"{folder}/", "").replace(f"{folder}\\", "")
             text = re.sub(rf"{re.escape(folder)}(?![\w-])", "the store", text)
         text = _DATABASE.sub("the database", text)
+        text = _SERVER.sub(r"\1", text)
+        text = _NAMED.sub(r"\1", text)
         text = _IN_QUOTES.sub("a path of the server", text)
         text = _BARE.sub("a path of the server", text)
         return _WINDOWS_PATH.sub("a path of the server", text)

@@ -12,6 +12,7 @@ from bsv_store import errors
 from bsv_store.errors import BsvStoreError
 from bsv_store.remote.protocol import PROBLEM_TYPE, problem_of
 from bsv_store.server.context import Context, context_of
+from bsv_store.server.pages.failures import page_for_browsers
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -116,15 +117,16 @@ def _on_error(request: Request, error: Exception) -> Response:
         try:
             context.check_store()
         except BsvStoreError as cause:
-            return problem_response(context, cause, status=503)
-    return problem_response(context, error)
+            return page_for_browsers(request, problem_response(context, cause, status=503))
+    return page_for_browsers(request, problem_response(context, error))
 
 
 def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     is_default = error.detail == HTTPException(error.status_code).detail
     detail = None if is_default else error.detail
-    return framework_problem(context_of(request), error.status_code, detail=detail, headers=error.headers)
+    problem = framework_problem(context_of(request), error.status_code, detail=detail, headers=error.headers)
+    return page_for_browsers(request, problem)
 
 
 HANDLERS: Final = {BsvStoreError: _on_error, HTTPException: _on_http_exception}

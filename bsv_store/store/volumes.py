@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.catalog.structures import StructureRef
+    from bsv_store.datasets.slices import Box
     from bsv_store.plausibility.stored import VolumeCheckReport
     from bsv_store.progress import Progress
     from bsv_store.vocabulary import HemisphereRule, MissingPolicy, Normalization, ThresholdRule, VolumeKind
@@ -49,8 +50,9 @@ class Volumes:
         kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
         hemisphere_rule: HemisphereRule = "none",
+        box: Box | None = None,
     ) -> NDArray[np.floating[Any]]:
-        """The volume of an experiment. Every byte of its file is checked.
+        """The volume of an experiment, or a part of it. Every byte that is read from its file is checked.
 
         Parameters
         ----------
@@ -60,6 +62,9 @@ class Volumes:
             Edge of a voxel in um.
         hemisphere_rule : HemisphereRule
             As for averages: 'flip_to_right' mirrors the volume if the left hemisphere was injected.
+        box : ((float, float), (float, float), (float, float)), optional
+            Minimum and maximum AP, DV and ML in um: only voxels whose centers are in it, see `Grid.centers_um`. At 25
+            and 10 um, only the AP planes of the box are read from the file.
 
         Returns
         -------
@@ -72,17 +77,50 @@ class Volumes:
         MissingDataError
             If the store does not have it.
         InputError
-            If the hemisphere rule needs the injected hemisphere, which is not known.
+            If the hemisphere rule needs the injected hemisphere, which is not known, or the box is not valid or
+            contains no voxel.
         DamagedFileError
             If its file differs from what was published.
         """
+        import numpy as np
+
         from bsv_store.averaging.single_volumes import with_rule
-        from bsv_store.volumes.library import read_array
+        from bsv_store.datasets.slices import box_slices
+        from bsv_store.volumes.large import dense_planes
+        from bsv_store.volumes.library import read_array, read_slab
 
         file = self._file(experiment_id, kind, spacing_um)
         with self._database.reading() as connection:
             volume = with_rule(connection, file, hemisphere_rule)
-        return volume.transformed(read_array(self._files, file))
+        if box is None:
+            return volume.transformed(read_array(self._files, file))
+        ap, dv, ml = box_slices(file.layout.grid, box)
+        planes = dense_planes(read_slab(self._files, file, ap.start, ap.stop), ap.start, ap.stop)
+        # The rules mirror at the midline, so they need the whole ML axis.
+        return np.array(volume.transformed(planes)[:, dv, ml], order="C")
+
+    def file(self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100) -> VolumeFile:
+        """The record of a stored volume: path, size, hashes, source. The file is not read.
+
+        Parameters are those of `read`. ``file.layout.array_sha256`` identifies the values.
+        """
+        from bsv_store.catalog.volume_lookup import stored_volume
+
+        row = check.choice("kind", kind, VOLUME_KINDS)
+        return stored_volume(self._database, experiment_id, kind=row.name, spacing_um=spacing_um)
+
+    def of_experiment(self, experiment_id: int) -> tuple[tuple[VolumeKind, int], ...]:
+        """Kind and spacing in um of each stored volume of an experiment, sorted; empty if there are none.
+
+        Parameters
+        ----------
+        experiment_id : int
+        """
+        from bsv_store.catalog.volumes import volumes_of
+
+        with self._database.reading() as connection:
+            found = volumes_of(connection, check.identifier("experiment_id", experiment_id))
+        return tuple((VOLUME_KINDS[kind].name, spacing_um) for kind, spacing_um in found)
 
     def stack(
         self,
@@ -191,6 +229,14 @@ class Volumes:
             progress=progress,
         )
 
+    def stored(self, experiment_id: int) -> list[tuple[str, int]]:
+        """The volumes of an experiment that the store has: kind, and spacing in um; sorted."""
+        from bsv_store.catalog.volumes import volumes_of
+
+        identifier = check.identifier("experiment_id", experiment_id)
+        with self._database.reading() as connection:
+            return volumes_of(connection, identifier)
+
     def describe(
         self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
     ) -> dict[str, Any]:
@@ -199,6 +245,48 @@ class Volumes:
 
         file = self._file(experiment_id, kind, spacing_um)
         return describe(self._files, file) | {"path": self._files.path(file.path)}
+
+    def recorded(
+        self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
+    ) -> VolumeFile:
+        """What the catalog records about a volume: hashes, size and source. Its file is not opened.
+
+        Parameters are those of `read`.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have it.
+        """
+        from bsv_store.catalog.volume_lookup import stored_volume
+
+        name = check.choice("kind", kind, VOLUME_KINDS).name
+        return stored_volume(self._database, experiment_id, kind=name, spacing_um=spacing_um)
+
+    def ml_blocks(self, file: VolumeFile) -> Iterator[NDArray[np.float32]]:
+        """A volume in consecutive blocks of ML planes, for file formats that store the AP axis fastest.
+
+        Parameters
+        ----------
+        file : VolumeFile
+            From `recorded`.
+
+        Yields
+        ------
+        ndarray of float32, shape (ap, dv, planes)
+            At most 256 MiB each; NaN = no data. Every byte of the file is checked.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file of the volume differs from what was published.
+        """
+        from bsv_store.catalog.volume_use import record_use
+        from bsv_store.volumes.layout import ml_blocks
+        from bsv_store.volumes.library import dense_slabs
+
+        record_use(self._database, [file])
+        return ml_blocks(lambda: dense_slabs(self._files, file), file.layout.grid)
 
     def export(
         self,
@@ -362,11 +450,8 @@ class Volumes:
         )
 
     def _file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
-        from bsv_store.catalog.volume_lookup import stored_volume
         from bsv_store.catalog.volume_use import record_use
 
-        file = stored_volume(
-            self._database, experiment_id, kind=check.choice("kind", kind, VOLUME_KINDS).name, spacing_um=spacing_um
-        )
+        file = self.file(experiment_id, kind=check.choice("kind", kind, VOLUME_KINDS).name, spacing_um=spacing_um)
         record_use(self._database, [file])
         return file

@@ -1,12 +1,15 @@
-"""Commands for hints: they fetch the missing data of selected experiments."""
+"""Commands with a selection: for hints, which fetch the missing data, and to repeat what a page shows."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any, assert_never
+
+from bsv_store.catalog.selection.criteria import CRITERIA, Criteria
 
 if TYPE_CHECKING:
+    from bsv_store.catalog.selection.criterion import Criterion
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.vocabulary import VolumeKind
 
@@ -38,3 +41,39 @@ def _selecting(selection: Selection, ids: Collection[int]) -> str:
 
 def _with_file(command: str) -> str:
     return f"{command} (FILE: a list of the ids)" if _FILE in command else command
+
+
+def selection_arguments(selection: Selection) -> list[str]:
+    """The arguments of a command that select the same experiments: options if possible, else ``--selection``."""
+    node = selection.node
+    # The option --box has no open ends.
+    if not isinstance(node, Criteria) or (node.box is not None and None in node.box):
+        return ["--selection", selection.to_json()]
+    return [argument for name, value in node.to_dict().items() for argument in _arguments(CRITERIA[name], name, value)]
+
+
+def _arguments(criterion: Criterion, name: str, value: Any) -> Iterator[str]:
+    """The option of a criterion with its values; repeated for structures and names."""
+    first, _, second = (criterion.option or f"--{name.replace('_', '-')}").partition("/")
+    form = criterion.form
+    if form == "flag":
+        yield first if value else second
+    elif form == "structures" or form == "names":
+        for each in value:
+            yield from (first, str(each))
+    elif form == "ids":
+        yield from (first, ",".join(map(str, value)))
+    elif form == "choice":
+        yield from (first, str(value).replace("_", "-"))
+    elif form == "number" or form == "spacing":
+        yield from (first, _number(value))
+    elif form == "point":
+        yield from (first, ",".join(map(_number, value)))
+    elif form == "box":
+        yield from (first, ",".join(_number(end) for part in value for end in part))
+    else:
+        assert_never(form)
+
+
+def _number(value: float) -> str:
+    return repr(value).removesuffix(".0")

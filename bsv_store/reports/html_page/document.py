@@ -95,7 +95,7 @@ def document(facts: PageFacts, *, title: str | None = None) -> str:
     """The whole page."""
     heading = title or facts.version.ref
     folder = files("bsv_store.reports.html_page")
-    style = Markup((folder / "style.css").read_text("utf-8"))
+    style = Markup("".join((folder / name).read_text("utf-8") for name in ("colors.css", "style.css")))
     script = Markup((folder / "script.js").read_text("utf-8"))
     links = (element("li", element("a", words, href=f"#{name}")) for name, words, _ in _SECTIONS)
     content = (

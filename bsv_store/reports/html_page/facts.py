@@ -66,8 +66,8 @@ class PageFacts:
     stale: StaleReport
 
 
-def page_facts(store: Store, version: DatasetVersion) -> PageFacts:
-    """Everything that the page of a version shows.
+def page_facts(store: Store, version: DatasetVersion, *, with_figures: bool = True) -> PageFacts:
+    """Everything that the page of a version shows; without figures it does not need Matplotlib.
 
     Raises
     ------
@@ -81,10 +81,11 @@ def page_facts(store: Store, version: DatasetVersion) -> PageFacts:
     targets, targets_missing = _targets(store, version)
     quality, quality_missing = animal_quality(store, version, experiments)
     root = store.atlas.structure_tree("root") if targets is not None else ()
+    emphasized = _emphasized(version, experiments, targets) if with_figures else []
     return PageFacts(
         version,
         experiments,
-        tuple(page_figures(store, version, emphasize=_emphasized(version, experiments, targets))),
+        tuple(page_figures(store, version, emphasize=emphasized)) if with_figures else (),
         targets,
         targets_missing,
         {row.id: row.color_hex_triplet for row in root},

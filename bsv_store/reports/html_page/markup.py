@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 # Elements without content.
-_VOID = frozenset({"img", "input", "meta", "source", "br"})
+_VOID = frozenset({"img", "input", "link", "meta", "source", "br"})
 
 
 class Markup(str):

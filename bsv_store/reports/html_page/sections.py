@@ -11,6 +11,7 @@ from bsv_store.catalog.selection.words import selection_words
 from bsv_store.datasets.share.citation import CHECK_FIRST
 from bsv_store.datasets.share.left_out import counted_reasons
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
+from bsv_store.reports.html_page.pictures import bar, chip
 from bsv_store.reports.html_page.quality import LIMIT, MEASURE, MIN_ANIMALS
 from bsv_store.reports.html_page.tables import Cell, Column, DataTable, Row, number
 from bsv_store.text import number_of
@@ -108,11 +109,11 @@ def targets(facts: PageFacts) -> Markup:
     rows = [
         Row(
             [
-                Cell(_structure(row["structure"], facts.colors.get(row["structure_id"])), row["structure"]),
+                Cell([chip(facts.colors.get(row["structure_id"])), row["structure"]], row["structure"]),
                 row["name"],
                 row["group_label"],
                 number(row["both"]),
-                Cell(_bar(row["both"], largest), row["both"]),
+                Cell(bar(row["both"], largest), row["both"]),
                 *(number(row[side]) for side in sides),
                 int(row["voxels"]),
             ]
@@ -258,9 +259,9 @@ def members(facts: PageFacts) -> Markup:
     return joined(element("p", described), table.markup())
 
 
-def methods(facts: PageFacts) -> Markup:
-    """The recipe in words, and the draft of the methods text with the references."""
-    recipe, citation = facts.version.recipe, facts.citation
+def recipe_words(facts: PageFacts) -> Markup:
+    """The recipe in words and as JSON."""
+    recipe = facts.version.recipe
     in_words = [
         ("Selection", selection_words(recipe.selection)),
         ("Grouping", grouping_words(recipe.grouping) or "all experiments in one group"),
@@ -270,14 +271,19 @@ def methods(facts: PageFacts) -> Markup:
         ("Missing data", MISSING_POLICIES[recipe.missing].words),
         ("Grid", f"{recipe.spacing_um} um, {FRAME}; {recipe.dtype}"),
     ]
+    return joined(_facts(in_words), _folded("Recipe (JSON)", recipe.to_json()))
+
+
+def methods(facts: PageFacts) -> Markup:
+    """The recipe, and the draft of the methods text with the references."""
+    citation = facts.citation
     return joined(
-        _facts(in_words),
+        recipe_words(facts),
         element("h3", "Methods text"),
         element("p", CHECK_FIRST, class_="soft"),
         element("p", citation.methods),
         element("p", citation.acknowledgement),
         _folded("References (BibTeX)", citation.bibtex),
-        _folded("Recipe (JSON)", recipe.to_json()),
     )
 
 
@@ -328,20 +334,6 @@ def _facts(values: Iterable[tuple[str, str | None]]) -> Markup:
 
 def _folded(summary: str, text: str) -> Markup:
     return element("details", element("summary", summary), element("pre", text))
-
-
-def _structure(acronym: str, color: str | None) -> Content:
-    if color is None:
-        return acronym
-    return element("span", class_="chip", style=f"background:#{color}", aria_hidden="true"), acronym
-
-
-def _bar(value: float, largest: float) -> Content:
-    if math.isnan(value) or largest == 0:
-        return None
-    return element(
-        "span", class_="bar negative" if value < 0 else "bar", style=f"--part:{100 * abs(value) / largest:.1f}%"
-    )
 
 
 def _string(value: object) -> str:

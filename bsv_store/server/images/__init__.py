@@ -1,0 +1,1 @@
+"""Routes ``/v1/images``: slices, outlines and other views of voxels, in bounded memory."""

@@ -1,0 +1,59 @@
+"""What the pages of one application keep until the catalog changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
+
+from bsv_store.server.context import context_of
+from bsv_store.server.data.answers import Latest
+from bsv_store.server.data.shared import shared_of
+from bsv_store.server.pages.criteria_form import criteria_form
+from bsv_store.server.pages.outlines import OutlineMap, outline_maps
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from bsv_store.reports.html_page.markup import Markup
+
+_lock = threading.Lock()
+
+
+class Kept:
+    """See the module.
+
+    Attributes
+    ----------
+    outlines : Latest of list of OutlineMap
+    form : Latest of Markup
+        The form of a selection.
+    """
+
+    def __init__(self) -> None:
+        self.outlines: Latest[list[OutlineMap]] = Latest(outline_maps)
+        self.form: Latest[Markup] = Latest(criteria_form)
+
+
+def kept_of(request: Request) -> Kept:
+    """What the pages of the application that serves a request keep."""
+    state = request.app.state
+    with _lock:
+        if not hasattr(state, "pages"):
+            state.pages = Kept()
+        found = state.pages
+    assert isinstance(found, Kept)
+    return found
+
+
+def kept_text(request: Request, question: Hashable, make: Callable[[], str]) -> str:
+    """A text that depends on the catalog and the question only: made, or kept since it was made last."""
+    answers = shared_of(request).answers
+    # Read before the text is made: a text may be newer than its marker, which only makes it again.
+    marker = context_of(request).store.catalog.change_marker()
+    found = answers.get(marker, ("pages", question))
+    if found is None:
+        found = make()
+        answers.put(marker, ("pages", question), found, size_bytes=len(found))
+    assert isinstance(found, str)
+    return found

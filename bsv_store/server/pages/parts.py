@@ -1,0 +1,92 @@
+"""Parts of pages: lists of facts, code to copy, warnings, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from bsv_store.reports.html_page.markup import Content, Markup, element, joined
+from bsv_store.server.pages.address import address
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from bsv_store.errors import BsvStoreError
+
+
+def tiles(values: Iterable[tuple[str, Content, str | None]]) -> Markup:
+    """The main numbers: name, number, and a remark below it."""
+    return element(
+        "dl",
+        (
+            element(
+                "div", element("dt", name), element("dd", value, None if remark is None else element("small", remark))
+            )
+            for name, value, remark in values
+        ),
+        class_="tiles",
+    )
+
+
+def facts(values: Iterable[tuple[str, Content]]) -> Markup:
+    """Names and values; those that are None or empty are left out."""
+    listed = (
+        (element("dt", name), element("dd", value)) for name, value in values if value is not None and value != ""
+    )
+    return element("dl", listed, class_="facts")
+
+
+def code(name: str, text: str, heading: str | None = None) -> Markup:
+    """Text in a fixed-width font with a button that copies it.
+
+    Parameters
+    ----------
+    name : str
+        Of the element; unique in the page.
+    text : str
+    heading : str, optional
+        Such as 'Python'.
+    """
+    button = element("button", "Copy", type="button", data_copy=name, aria_label=f"Copy {heading or 'text'}")
+    box = element("div", element("pre", text, id=name), button, class_="code")
+    return box if heading is None else joined(element("span", heading, class_="code-name"), box)
+
+
+def folded(summary: str, *content: Content) -> Markup:
+    """Content that is hidden until its summary is clicked."""
+    return element("details", element("summary", summary), *content)
+
+
+def notes(texts: Iterable[str]) -> Markup:
+    """Warnings, each in a box."""
+    return joined(element("p", text, class_="warning", role="note") for text in texts)
+
+
+def problem(error: BsvStoreError) -> Markup:
+    """An error of the library with its hint."""
+    hint = None if error.hint is None else element("p", error.hint)
+    return element("div", element("p", element("strong", error.message)), hint, class_="problem", role="alert")
+
+
+def table(caption: str, headings: Sequence[tuple[str, bool]], rows: Iterable[Sequence[Content]]) -> Markup:
+    """A plain table; each heading says whether its column has numbers."""
+    head = element(
+        "tr", (element("th", name, scope="col", class_="number" if right else None) for name, right in headings)
+    )
+    body = (
+        element(
+            "tr",
+            (
+                element("td", cell, class_="number" if right else None)
+                for cell, (_, right) in zip(row, headings, strict=True)
+            ),
+        )
+        for row in rows
+    )
+    whole = element("table", element("caption", caption), element("thead", head), element("tbody", body))
+    return element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
+
+
+def experiment_link(request: Request, identifier: int) -> Markup:
+    """A link to the page of an experiment."""
+    return element("a", str(identifier), href=address(request, f"/experiments/{identifier}"))

@@ -1,0 +1,21 @@
+"""All routes of the pages."""
+
+from __future__ import annotations
+
+from bsv_store.server.pages import (
+    assets,
+    citing,
+    datasets,
+    downloads,
+    experiment,
+    experiments,
+    overview,
+    version,
+    viewer,
+)
+
+ROUTES = [
+    route
+    for module in (assets, overview, experiments, experiment, datasets, version, viewer, downloads, citing)
+    for route in module.ROUTES
+]

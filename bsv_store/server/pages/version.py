@@ -1,0 +1,155 @@
+"""The page of one version of a dataset. Its sections are those of the report."""
+
+from __future__ import annotations
+
+import shlex
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
+
+from bsv_store.datasets.share.citation import CHECK_FIRST
+from bsv_store.datasets.share.export import VERSION_FORMATS
+from bsv_store.reports.html_page import sections
+from bsv_store.reports.html_page.facts import page_facts
+from bsv_store.reports.html_page.markup import Content, Markup, element, joined
+from bsv_store.server.context import context_of
+from bsv_store.server.data.collected_warnings import collected_warnings
+from bsv_store.server.pages.address import address, public_address
+from bsv_store.server.pages.parts import code, folded, table
+from bsv_store.server.pages.shell import page
+from bsv_store.text import size_text
+from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.reports.html_page.facts import PageFacts
+
+# Formats of images, which have one array of all groups or of one.
+_IMAGES = {".nii.gz": "NIfTI", ".nrrd": "NRRD"}
+_FILES = (".nc", ".csv", ".npz", ".bsv.zip")
+
+
+def _page(request: Request) -> Response:
+    store = context_of(request).store
+    version = store.dataset(request.path_params["ref"])
+    if request.path_params["ref"] != version.ref:
+        # The name alone and tags mean another version later.
+        return RedirectResponse(address(request, f"/datasets/{version.ref}"), headers={"Cache-Control": "no-cache"})
+    with collected_warnings():
+        # What was left out stands in the sections.
+        known = page_facts(store, version, with_figures=False)
+    parts: tuple[tuple[str, str, Content], ...] = (
+        ("recipe", "Recipe", sections.recipe_words(known)),
+        ("strongest", "Strongest structures", sections.targets(known)),
+        ("quality", "Groups and quality", sections.quality(known)),
+        ("animals", "Members", [sections.members(known), _in_table(request, version)]),
+        ("downloads", "Downloads", _downloads(request, version)),
+        ("use", "Use it", _snippets(request, version)),
+        ("cite", "Cite", _cite(known)),
+        ("provenance", "Provenance", sections.provenance(known)),
+    )
+    links = (element("li", element("a", words, href=f"#{name}")) for name, words, _ in parts)
+    return page(
+        request,
+        version.ref,
+        element("p", element("a", "Datasets", href=address(request, "/datasets")), class_="eyebrow"),
+        element("h1", version.ref, _badges(known)),
+        sections.lead(known),
+        _actions(request, version),
+        element("nav", element("ul", links), aria_label="Sections", class_="contents"),
+        (
+            element(
+                "section",
+                element("h2", words, id=f"{name}-title"),
+                content,
+                id=name,
+                aria_labelledby=f"{name}-title",
+            )
+            for name, words, content in parts
+        ),
+        current="/datasets",
+        scripts=("tables.js",),
+    )
+
+
+def _badges(known: PageFacts) -> Content:
+    badges: list[Content] = [element("span", tag, class_="badge tag") for tag in known.version.tags]
+    if known.stale.is_stale:
+        badges.append(element("span", "stale", class_="badge stale"))
+    return [" ", badges]
+
+
+def _actions(request: Request, version: DatasetVersion) -> Markup:
+    ref = version.ref
+    listed = [
+        ("Open in the viewer", address(request, "/view", dataset=ref), "button primary"),
+        ("Bundle", address(request, f"/datasets/{ref}/download", format="bsv.zip"), "button"),
+    ]
+    if find_spec("matplotlib") is not None:
+        listed.insert(1, ("Report with figures", address(request, f"/datasets/{ref}/report"), "button"))
+    return element(
+        "ul", (element("li", element("a", words, href=to, class_=kind)) for words, to, kind in listed), class_="actions"
+    )
+
+
+def _in_table(request: Request, version: DatasetVersion) -> Markup:
+    """A link to the experiments that the recipe selects."""
+    text = version.recipe.selection.to_json()
+    link = element("a", "Show what the recipe selects now", href=address(request, "/experiments", selection=text))
+    return element("p", link)
+
+
+def _downloads(request: Request, version: DatasetVersion) -> Markup:
+    words = {each.ending: each.words for each in VERSION_FORMATS}
+
+    def link(ending: str, text: str, **query: str | int | None) -> Markup:
+        to = address(request, f"/datasets/{version.ref}/download", format=ending.removeprefix("."), **query)
+        return element("a", text, href=to)
+
+    files = [[link(each, f"{version.ref}{each}"), words[each]] for each in _FILES]
+    arrays: list[list[Content]] = []
+    for name in (*version.recipe.statistics, *version.recipe.maps):
+        row = STATISTICS[name] if name in STATISTICS else COMPARISON_MAPS[name]
+        whole = [
+            [" · " if at else None, link(each, text, statistic=name)] for at, (each, text) in enumerate(_IMAGES.items())
+        ]
+        arrays.append([name, row.words, whole])
+    return joined(
+        table("Files", [("File", False), ("Content", False)], files),
+        element("h3", "Images"),
+        table("Images", [("Array", False), ("Meaning", False), ("", False)], arrays),
+        element("p", f"The result file has {size_text(version.size_bytes)}.", class_="soft small"),
+    )
+
+
+def _snippets(request: Request, version: DatasetVersion) -> Markup:
+    url = public_address(request)
+    python = (
+        f"from bsv_store import open_store\n\nstore = open_store({url!r})\n"
+        f"version = store.dataset({version.ref!r})\nmean = version.mean  # {version.unit}; group, ap, dv, ml"
+    )
+    shell = "\n".join(
+        shlex.join(["bsv-store", "--store", url, *each])
+        for each in (["dataset", "show", version.ref], ["dataset", "export", version.ref, f"{version.name}.nii.gz"])
+    )
+    return joined(code("copy-python", python, heading="Python"), code("copy-command", shell, heading="Shell"))
+
+
+def _cite(known: PageFacts) -> Markup:
+    citation = known.citation
+    text = f"{citation.methods}\n\n{citation.acknowledgement}"
+    return joined(
+        element("p", CHECK_FIRST, class_="soft small"),
+        element("p", citation.origin, class_="warning") if citation.origin is not None else None,
+        code("cite-text", text, heading="Text"),
+        folded("BibTeX", code("cite-bibtex", citation.bibtex)),
+        folded("RIS", code("cite-ris", citation.ris.replace("\r\n", "\n"))),
+    )
+
+
+ROUTES = [Route("/datasets/{ref}", _page)]
