@@ -287,6 +287,9 @@ class StoreFiles:
         except OSError:
             return None
 
+    def prefetch(self, relatives: Collection[str]) -> None:
+        """Make files available that are about to be read one after the other. Those of a folder are."""
+
     def discard_damaged(self, relative: str) -> bool:
         """Discard a damaged local copy; whether reading the file again gives another one. In a folder there is none."""
         self.path(relative)
