@@ -978,7 +978,12 @@ UNIONIZE_PARTS: Mapping[str, UnionizePartRow] = _rows(
 # -- datasets ---------------------------------------------------------------------------------------------------------
 
 DatasetStanding = Literal[
-    "computed", "imported, checked", "imported, trusted", "imported, not checked", "imported, not reproducible"
+    "computed",
+    "imported, checked",
+    "imported, trusted",
+    "imported, not checked",
+    "imported, not reproducible",
+    "local",
 ]
 
 
@@ -990,11 +995,14 @@ class DatasetStandingRow:
     ----------
     can_answer : bool
         Whether `Store.aggregate` may return the version instead of computing the average.
+    in_catalog : bool
+        Whether versions of a catalog have it.
     """
 
     name: DatasetStanding
     words: str
     can_answer: bool = False
+    in_catalog: bool = True
     synonyms: tuple[str, ...] = ()
 
 
@@ -1007,6 +1015,12 @@ DATASET_STANDINGS: Mapping[str, DatasetStandingRow] = _rows(
         DatasetStandingRow("imported, not checked", "imported, not checked: not recomputed here"),
         DatasetStandingRow(
             "imported, not reproducible", "imported, not reproducible: recomputed here with a different result"
+        ),
+        DatasetStandingRow(
+            "local",
+            "computed on this computer from a store on a server, which does not have it",
+            can_answer=True,
+            in_catalog=False,
         ),
     ],
 )
@@ -1182,6 +1196,7 @@ SettingName = Literal[
     "api_url",
     "download_url",
     "netrc",
+    "http_hosts",
     "log_file",
     "log_level",
     "log_format",
@@ -1191,9 +1206,22 @@ SettingName = Literal[
     "directory_mode",
     "trash_days",
     "sql_timeout",
+    "cache",
+    "cache_max_bytes",
 ]
 SettingType = Literal[
-    "path", "url", "log_level", "log_format", "progress", "group", "file_mode", "directory_mode", "days", "seconds"
+    "path",
+    "url",
+    "hosts",
+    "log_level",
+    "log_format",
+    "progress",
+    "group",
+    "file_mode",
+    "directory_mode",
+    "days",
+    "seconds",
+    "size",
 ]
 SettingPlace = Literal["argument", "environment", "store.toml", "user file", "system file", "default"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -1269,7 +1297,7 @@ class SettingRow:
 SETTINGS: Mapping[str, SettingRow] = _rows(
     SettingName,
     [
-        SettingRow("store", "path", "the folder of the store", None, "--store", "BSV_STORE", in_files=True),
+        SettingRow("store", "path", "the folder or address of the store", None, "--store", "BSV_STORE", in_files=True),
         SettingRow(
             "api_url",
             "url",
@@ -1292,6 +1320,15 @@ SETTINGS: Mapping[str, SettingRow] = _rows(
         ),
         SettingRow(
             "netrc", "path", "the netrc file with passwords for mirrors", None, None, "BSV_STORE_NETRC", in_files=True
+        ),
+        SettingRow(
+            "http_hosts",
+            "hosts",
+            "the hosts whose stores may be read over http, without encryption",
+            None,
+            None,
+            "BSV_STORE_HTTP_HOSTS",
+            in_files=True,
         ),
         SettingRow("log_file", "path", "the log file", None, "--log-file", "BSV_STORE_LOG_FILE", in_files=True),
         SettingRow(
@@ -1329,6 +1366,18 @@ SETTINGS: Mapping[str, SettingRow] = _rows(
             "--timeout",
             None,
             in_store=True,
+        ),
+        SettingRow(
+            "cache", "path", "the folder of the cache of remote stores", None, None, "BSV_STORE_CACHE", in_files=True
+        ),
+        SettingRow(
+            "cache_max_bytes",
+            "size",
+            "the size above which the least recently used files leave the cache",
+            20_000_000_000,
+            None,
+            "BSV_STORE_CACHE_MAX_BYTES",
+            in_files=True,
         ),
     ],
 )

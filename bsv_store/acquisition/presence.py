@@ -129,10 +129,7 @@ def _is_intact(files: StoreFiles, file: VolumeFile) -> bool:
 
 
 def _has_size(files: StoreFiles, path: str, size_bytes: int) -> bool:
-    try:
-        return files.path(path).stat().st_size == size_bytes
-    except OSError:
-        return False
+    return files.size_bytes(path) == size_bytes
 
 
 def experiments_with_unionizes(connection: Connection, experiment_ids: Collection[int]) -> set[int]:

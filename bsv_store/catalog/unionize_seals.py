@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,45 @@ def _damaged_tables(connection: Connection, ids: list[int]) -> dict[int, list[Un
     return damaged
 
 
+@dataclass(frozen=True, slots=True)
+class HalfSeal:
+    """The recorded size and hash of a half of a unionize table, and its seal.
+
+    Attributes
+    ----------
+    row_count : int
+    content_sha256 : str
+    hashes : bytes
+        The hash of each structure's rows.
+    """
+
+    row_count: int
+    content_sha256: str
+    hashes: bytes
+
+
+def half_seals(columns: Mapping[str, NDArray[Any]], experiment_ids: Collection[int]) -> dict[_Half, HalfSeal]:
+    """The seals of both halves of the tables of experiments, by experiment and part.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (n_rows,)
+        The columns of the table, in any order of rows. Rows of other experiments are an error of the caller.
+    experiment_ids : collection of int
+        Those without rows have empty halves.
+    """
+    rows = _sorted(_packed(columns))
+    found: dict[_Half, HalfSeal] = {}
+    for experiment_id in sorted(experiment_ids):
+        first, last = np.searchsorted(rows["experiment_id"], [experiment_id, experiment_id + 1])
+        own = rows[first:last]
+        for part, row in UNIONIZE_PARTS.items():
+            half = own[own["is_injection"] == row.is_injection]
+            content = hashlib.sha256(half.tobytes()).hexdigest()
+            found[experiment_id, part] = HalfSeal(len(half), content, _hashes(half))
+    return found
+
+
 def reseal_unionizes(connection: Connection) -> None:
     """Seal all unionize tables as they are stored."""
     connection.execute(table_of(UnionizeSeal).delete())
@@ -157,7 +197,10 @@ def _rows_of(connection: Connection, experiment_ids: Collection[int]) -> NDArray
     """The rows of experiments, by experiment, structure, hemisphere and half."""
     table = table_of(Unionize)
     query = select(*(table.c[name] for name in UNIONIZE_COLUMNS))
-    rows = _array(connection.execute(query.where(table.c.experiment_id.in_(experiment_ids))).all(), _ROWS)
+    return _sorted(_array(connection.execute(query.where(table.c.experiment_id.in_(experiment_ids))).all(), _ROWS))
+
+
+def _sorted(rows: NDArray[Any]) -> NDArray[Any]:
     order = ("is_injection", "hemisphere_id", "structure_id", "experiment_id")
     return rows[np.lexsort([rows[name] for name in order])]
 

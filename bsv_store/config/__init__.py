@@ -1,5 +1,6 @@
 """Settings: where each comes from, the location of a store, and its description in ``store.toml``."""
 
+from bsv_store.config.files import system_file, user_file
 from bsv_store.config.location import DEFAULT_ORIGIN, Location, locate_store, read_located_config
 from bsv_store.config.settings import Setting, all_settings, setting, sql_timeout
 from bsv_store.config.store_file import (
@@ -34,4 +35,6 @@ __all__ = [
     "salvage_settings",
     "setting",
     "sql_timeout",
+    "system_file",
+    "user_file",
 ]

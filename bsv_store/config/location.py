@@ -1,6 +1,6 @@
-"""The location of a store.
+"""The location of a store: a folder, or the address of a server.
 
-The folder is named by the first of these that is set: the argument, the variable ``BSV_STORE``, the key ``store`` of
+It is named by the first of these that is set: the argument, the variable ``BSV_STORE``, the key ``store`` of
 the user's configuration file, the same key of the computer's. The default is the platform's data folder.
 """
 
@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from bsv_store.config.files import system_file, user_file
 from bsv_store.config.settings import setting
 from bsv_store.config.store_file import STORE_FILE, STORE_VARIABLE, StoreConfig, read_store_config
-from bsv_store.errors import InputError, NotAStoreError
+from bsv_store.config.values import base_address
+from bsv_store.errors import InputError, NotAStoreError, ReadOnlyStoreError
 from bsv_store.text import shown
 
 DEFAULT_ORIGIN = "default"
@@ -22,28 +24,73 @@ ARGUMENT_ORIGIN = "argument"
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """The folder of a store, and the setting that named it."""
+    """The folder of a store or its address on a server, and the setting that named it.
 
-    path: Path
+    Attributes
+    ----------
+    folder : pathlib.Path or None
+    origin : str
+    url : str or None
+        Base address, without a slash at the end.
+    """
+
+    folder: Path | None
     origin: str
+    url: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder.
+
+        Raises
+        ------
+        ReadOnlyStoreError
+            If the store is on a server.
+        """
+        if self.folder is None:
+            raise ReadOnlyStoreError(
+                f"{self.url} is a store on a server and can only be read; this needs its folder",
+                hint="Run it on a computer that has the folder: --store FOLDER",
+            )
+        return self.folder
+
+
+def is_address(value: object) -> bool:
+    """Whether a location of a store is meant as an address instead of a folder."""
+    # Path("https://a") is "https:/a".
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else ""
+    return isinstance(text, str) and text.lower().startswith(("http:/", "https:/"))
 
 
 def locate_store(path: Path | str | None = None) -> Location:
-    """The folder of the store: the argument, else the environment, a configuration file or the default.
+    """The store's folder or address: the argument, else the environment, a configuration file or the default.
 
     Raises
     ------
     InputError
-        If the path is not valid, or a configuration file cannot be read.
+        If the path or address is not valid, or a configuration file cannot be read.
     """
     if path is not None:
-        return Location(_folder(path, ARGUMENT_ORIGIN), ARGUMENT_ORIGIN)
+        return _location(path, ARGUMENT_ORIGIN)
     found = setting("store")
     if found.value is not None:
-        return Location(_folder(found.value, found.origin), found.origin)
+        return _location(found.value, found.origin)
     from platformdirs import user_data_path
 
     return Location(user_data_path("bsv-store", appauthor=False) / "store", DEFAULT_ORIGIN)
+
+
+def _location(value: object, origin: str) -> Location:
+    if not is_address(value):
+        return Location(_folder(value, origin), origin)
+    text = str(value)
+    scheme, _, rest = text.partition(":")
+    address = f"{scheme.lower()}://{rest.lstrip('/')}"
+    named = f"the address of the store (from {origin})" if origin != ARGUMENT_ORIGIN else "the address of the store"
+    if "@" in unquote(address):
+        # Not shown, because it may be a password.
+        raise InputError(f"{named} contains a user name or password", hint="Remove them, and use a token instead.")
+    return Location(None, origin, base_address(named, address, such_as="https://lab.example/bsv"))
 
 
 def _folder(value: object, origin: str) -> Path:

@@ -92,7 +92,7 @@ def all_settings(
     return tuple(setting(row.name, given.get(row.name), store=store) for row in SETTINGS.values())
 
 
-def sql_timeout(store: Path, argument: float | None) -> float:
+def sql_timeout(store: StoreConfig | Path, argument: float | None) -> float:
     """The timeout of a query of a user in seconds: the argument, which the query checks, else the setting."""
     if argument is not None:
         return argument

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from bsv_store.check import row_named
 from bsv_store.errors import InputError
+from bsv_store.quantities import parse_size
 from bsv_store.text import shown
 from bsv_store.vocabulary import LOG_FORMATS, LOG_LEVELS, PROGRESS_DISPLAYS, SETTINGS, SettingRow
 
@@ -18,6 +19,7 @@ Value = str | int | float
 _MAX_DAYS = 36_500
 # The largest timeout of Postgres, 24 days.
 _MAX_SECONDS = 2_000_000.0
+_MAX_BYTES = 10**15
 
 
 def checked_value(row: SettingRow, value: object, *, origin: str) -> Value:
@@ -38,7 +40,7 @@ def checked_value(row: SettingRow, value: object, *, origin: str) -> Value:
     """
     named = f"{row.words} (from {origin})" if row.type == "url" else f"{row.name} (from {origin})"
     if row.type == "url":
-        return _address(named, value, such_as=str(row.default))
+        return base_address(named, value, such_as=str(row.default))
     if (problem := expected(row, value)) is not None:
         raise InputError(f"{named} must be {problem}, got {shown(value)}", hint=f"It sets {row.words}.")
     if row.type == "log_level":
@@ -49,6 +51,8 @@ def checked_value(row: SettingRow, value: object, *, origin: str) -> Value:
         return _row_name(value, PROGRESS_DISPLAYS)
     if row.type == "seconds":
         return float(value)  # type: ignore[arg-type]  # checked above
+    if row.type == "size":
+        return parse_size(named, str(value))
     return os.fspath(value) if isinstance(value, os.PathLike) else value  # type: ignore[return-value]  # checked above
 
 
@@ -105,11 +109,32 @@ def expected(row: SettingRow, value: Any) -> str | None:
     if kind == "seconds":
         is_number = type(value) in (int, float) and math.isfinite(value) and 0 < value <= _MAX_SECONDS
         return None if is_number else f"a positive number of seconds, at most {_MAX_SECONDS:,.0f}"
+    if kind == "size":
+        return None if _is_size(value) else "a number of bytes, or a number with a unit such as '20GB'"
+    if kind == "hosts":
+        hosts = value.split(",") if isinstance(value, str) else [""]
+        are_names = all(re.fullmatch(r"[A-Za-z0-9.:-]+", host.strip()) for host in hosts)
+        return None if are_names else "names of hosts, separated by commas"
     assert_never(kind)
 
 
-def _address(named: str, value: object, *, such_as: str) -> str:
-    """A base address without a trailing slash."""
+def _is_size(value: Any) -> bool:
+    if type(value) is int:
+        return 0 <= value <= _MAX_BYTES
+    try:
+        return isinstance(value, str) and parse_size("the size", value) <= _MAX_BYTES
+    except InputError:
+        return False
+
+
+def base_address(named: str, value: object, *, such_as: str) -> str:
+    """A base address without a trailing slash.
+
+    Raises
+    ------
+    InputError
+        If it is not a plain http or https address. The message does not show passwords.
+    """
     if not isinstance(value, str):
         raise InputError(f"{named} must be a string, got {shown(value)}", hint=f"For example {such_as}.")
     if "@" in unquote(value):

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 from bsv_store.averaging.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
 from bsv_store.catalog.database.sqlite import long_run
-from bsv_store.catalog.volume_use import record_use
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets import table
 from bsv_store.datasets.answers import catalog_state, find_answer, try_record_answer
-from bsv_store.datasets.compute import DamagedInputsError, compute, not_replaced, temporary_result
+from bsv_store.datasets.compute import DamagedInputsError, compute, not_replaced
 from bsv_store.datasets.groups import groups_of
-from bsv_store.datasets.history.rebuild import compared
 from bsv_store.datasets.new_version import NewVersion
-from bsv_store.datasets.publish import VanishedError, publish, require_writable
+from bsv_store.datasets.publish import VanishedError
+from bsv_store.datasets.publisher import Publisher, StorePublisher
 from bsv_store.datasets.refs import check_name
 from bsv_store.datasets.result.contents import software
 from bsv_store.datasets.result.file import check_result_size
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.datasets.history.checks import NewCheck
-    from bsv_store.datasets.result.file import EncodedResult
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
@@ -46,6 +43,7 @@ def aggregate(
     executor: Executor | None = None,
     workers: int | None = None,
     replace_damaged: Callable[[Collection[int]], Mapping[int, str]] | None = None,
+    publisher: Publisher | None = None,
 ) -> DatasetVersion:
     """The version of a dataset with the recipe's average in the current state of the store; see `Store.aggregate`.
 
@@ -61,6 +59,8 @@ def aggregate(
     replace_damaged : callable, optional
         Called with the experiments whose volume files are damaged, at most once for each. It replaces the files and
         returns the reasons for those that it could not replace.
+    publisher : Publisher, optional
+        Keeps the result; by default as the next version of the dataset in the store.
 
     Raises
     ------
@@ -82,28 +82,24 @@ def aggregate(
     # Checked even if nothing needs to be computed.
     checked_workers(workers, executor)
     replaced: set[int] = set()
+    target = publisher or StorePublisher(database, files)
     while True:
         found = _look_up(database, files, recipe, name)
         if isinstance(found, DatasetVersion):
-            # Every byte is checked when the file is read, but a missing file should be reported now.
-            check_result_size(found.path, found.size_bytes, found.ref)
+            if publisher is None:
+                # Every byte is checked when the file is read, but a missing file should be reported now.
+                check_result_size(found.path, found.size_bytes, found.ref)
             return found
         inputs, state = found
-        require_writable(database, files)
-        record_use(database, inputs.files())
+        kept = target.find(name, inputs.fingerprint())
+        if kept is not None:
+            return kept
         try:
-            with temporary_result(files, recipe) as path:
+            with target.computing(inputs, progress) as path:
                 result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
                 checkpoint("aggregate:computed")
-                version = _new_version(inputs, created_by or current_user())
-                return publish(
-                    database,
-                    files,
-                    version,
-                    result,
-                    name=name,
-                    state=state,
-                    compared=_compared_with_imports(database, files, name, version.fingerprint, result),
+                return target.publish(
+                    _new_version(inputs, created_by or current_user()), result, name=name, state=state
                 )
         except DamagedInputsError as error:
             if _still_current(database, inputs, error):
@@ -132,18 +128,6 @@ def _look_up(database: Database, files: StoreFiles, recipe: Recipe, name: str) -
         version = table.read_version(database, connection, files, identifier)
     try_record_answer(database, identifier, state)
     return version
-
-
-def _compared_with_imports(
-    database: Database, files: StoreFiles, name: str, fingerprint: str, result: EncodedResult
-) -> dict[int, NewCheck]:
-    """Comparisons with the unchecked imported versions that have the same inputs, by row id."""
-    with database.reading() as connection:
-        found = {
-            identifier: table.read_version(database, connection, files, identifier)
-            for identifier in table.unchecked_imports(connection, name, fingerprint)
-        }
-    return {identifier: compared(version, result) for identifier, version in found.items()}
 
 
 def _still_current(database: Database, inputs: Inputs, error: DamagedInputsError) -> bool:

@@ -20,7 +20,8 @@ class Origin:
     Attributes
     ----------
     standing : DatasetStanding
-        'computed', 'imported, checked', 'imported, trusted', 'imported, not checked' or 'imported, not reproducible'.
+        'computed', 'imported, checked', 'imported, trusted', 'imported, not checked', 'imported, not reproducible', or
+        'local': computed on this computer from a store on a server.
     imported_at : datetime.datetime or None
         Time of the import, aware UTC; None if it was computed in this store.
     imported_by : str or None

@@ -152,7 +152,7 @@ def publish_import(
     Parameters
     ----------
     number : int
-        Of the version in the store that exported it.
+        Of the version in the store that exported it; 0 if it was computed outside of its store, and has no number.
     provenance : Provenance
         Recorded with the import.
     tags : sequence of str
@@ -168,7 +168,7 @@ def publish_import(
     path = result_path(name, version.fingerprint, result.file_sha256)
     given, refused = number, list[str]()
     # A higher one, which no store reaches, would use up the numbers of the dataset.
-    wanted = number if number <= _MAX_KEPT_NUMBER else None
+    wanted = number if 0 < number <= _MAX_KEPT_NUMBER else None
     with (
         _published(database, files, result, path),
         database.writing() as connection,
@@ -193,7 +193,7 @@ def publish_import(
                 "check": check.outcome,
                 **({"trusted": True} if is_trusted else {}),
             }
-            if given != number:
+            if given != number and number:
                 details["number in the bundle"] = number
             record_activity(connection, "imported", stored.ref, details)
         elif is_trusted:
@@ -201,7 +201,7 @@ def publish_import(
     checkpoint("version:committed")
     if stored.relative_path != path:
         trash_unused(database, files, [path], "duplicate")
-    if given != number:
+    if given != number and number:
         warnings.warn(
             BsvStoreWarning(
                 f"version {number} of the bundle is {name}@{given} in this store, because the numbers up to "

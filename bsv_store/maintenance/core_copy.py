@@ -21,7 +21,7 @@ from sqlalchemy import func, insert, select
 from bsv_store._version import __version__
 from bsv_store.catalog import seals
 from bsv_store.catalog.database import schema
-from bsv_store.catalog.database.bulk import refresh_statistics, table_of
+from bsv_store.catalog.database.bulk import insert_rows, refresh_statistics, table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import (
     CatalogChangeBase,
@@ -49,10 +49,12 @@ from bsv_store.catalog.database.models import (
     StructureSet,
     StructureSetMember,
     TransgenicLine,
+    Unionize,
     UnionizeCoverage,
     UnionizeRevision,
     VolumeBlockHashes,
 )
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.datasets.answers import catalog_state
 from bsv_store.errors import InputError, NoSpaceError, StoreError
 from bsv_store.maintenance.backup.database_copy import new_sqlite_catalog
@@ -212,12 +214,27 @@ def _copy(source: Connection, destination: Connection) -> tuple[str, int, str, i
     }
     copy_rows(source, destination, tables=core_tables(), edits=edits)
     destination.execute(insert(table_of(CatalogChangeBase)).values(id=1, changes=state))
+    _copy_summary(source, destination)
     _reseal(source, destination, edited)
     refresh_statistics(destination)
     coverage = table_of(UnionizeCoverage)
     counts = select(func.count(coverage.c.experiment_id.distinct()), func.sum(coverage.c.row_count))
     experiments, rows = source.execute(counts).one()
     return schema.HEAD, state, content, int(experiments), int(rows or 0)
+
+
+def _copy_summary(source: Connection, destination: Connection) -> None:
+    """Copy the unionize rows that the view ``experiments`` reads: a few for each experiment."""
+    table, experiment = table_of(Unionize), table_of(Experiment)
+    is_of_primary = (table.c.structure_id == experiment.c.primary_structure_id) & table.c.is_injection
+    query = (
+        select(table)
+        .join(experiment, experiment.c.id == table.c.experiment_id)
+        .where((table.c.structure_id == ROOT_STRUCTURE_ID) | is_of_primary)
+        .order_by(*table.primary_key.columns)
+    )
+    rows = [tuple(row) for row in source.execute(query)]
+    insert_rows(destination, table, table.columns.keys(), rows)
 
 
 def _without_paths(table: Table, column: str, edited: list[int]) -> RowEdit:

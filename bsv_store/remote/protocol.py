@@ -30,10 +30,10 @@ The manifest is JSON with the keys
 and has an ETag, so that ``If-None-Match`` answers 304 as long as nothing in the copy has changed.
 
 The copy is what `bsv_store.store.catalog.Catalog.export_copy` writes: a SQLite file with the schema
-``schema_revision``, complete but for the tables ``unionize`` and ``unionize_seal``, which are empty, and the tables
-about users, jobs and the machine of the server. ``Accept-Encoding: gzip`` compresses the transfer; ``Range``
-continues a broken one (with ``If-Range`` and the ETag of the same encoding). A server keeps the copies of the last
-states only: 404 means that the manifest must be read again.
+``schema_revision``, complete but for the table ``unionize``, which has only the rows that the view ``experiments``
+reads, and for ``unionize_seal`` and the tables about users, jobs and the machine of the server, which are empty.
+``Accept-Encoding: gzip`` compresses the transfer; ``Range`` continues a broken one (with ``If-Range`` and the ETag of
+the same encoding). A server keeps the copies of the last states only: 404 means that the manifest must be read again.
 """
 
 OBJECTS: Final = "/v1/objects"

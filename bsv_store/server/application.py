@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from bsv_store.store.store import Store
 
 # Each module has a list ``ROUTES``. The first route that matches answers.
-_MODULES: tuple[str, ...] = ("operations", "access.login", "data.mirror", "images.routes", "pages.routes")
+_MODULES: tuple[str, ...] = (
+    "operations",
+    "access.login",
+    "allen_routes",
+    "data.mirror",
+    "images.routes",
+    "pages.routes",
+)
 
 # As many as the database has connections in one process.
 _THREADS: Final = 15

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bsv_store.config import CATALOG_FILE, STORE_FILE
-from bsv_store.errors import BsvStoreError, StoreMismatchError
+from bsv_store.errors import BsvStoreError, BusyError, StoreMismatchError
 from bsv_store.store.opening import open_store
 
 if TYPE_CHECKING:
@@ -47,10 +47,17 @@ class WatchedStore:
         BsvStoreError
             If the store cannot be used now.
         """
-        if self._failure is not None or time.monotonic() >= self._next_check or self._identity() != self._files:
-            self._check(at_once=False)
-        if self._failure is not None:
-            raise self._failure()
+        if self._identity() != self._files:
+            with self._lock:
+                self._check()
+        elif time.monotonic() >= self._next_check and self._lock.acquire(blocking=False):
+            # Other requests do not wait for a check that is in progress.
+            try:
+                self._check()
+            finally:
+                self._lock.release()
+        if (failure := self._failure) is not None:
+            raise failure()
         return self._store
 
     def check(self) -> None:
@@ -61,9 +68,10 @@ class WatchedStore:
         BsvStoreError
             If the store cannot be used.
         """
-        self._check(at_once=True)
-        if self._failure is not None:
-            raise self._failure()
+        with self._lock:
+            busy = self._check()
+        if (failure := self._failure or busy) is not None:
+            raise failure()
 
     def close(self) -> None:
         """Close the store if it was opened again here; otherwise it belongs to the caller."""
@@ -71,22 +79,23 @@ class WatchedStore:
             if self._was_reopened:
                 self._store.close()
 
-    def _check(self, *, at_once: bool) -> None:
-        with self._lock:
-            files = self._identity()
-            is_new = files != self._files
-            if not (at_once or is_new or time.monotonic() >= self._next_check):
-                return
-            try:
-                if is_new or self._failure is not None:
-                    self._open_again()
-                else:
-                    self._store.check()
-                self._files = files
-                self._failure = None
-            except BsvStoreError as error:
-                self._failure = _maker(error)
+    def _check(self) -> Callable[[], BsvStoreError] | None:
+        """Update the store and the failure; returns what raises the error if the catalog is locked."""
+        files = self._identity()
+        try:
+            if files != self._files or self._failure is not None:
+                self._open_again()
+            else:
+                self._store.check()
+            self._files, self._failure = files, None
+        except BusyError as error:
+            # Says nothing about the store.
+            return _maker(error)
+        except BsvStoreError as error:
+            self._files, self._failure = files, _maker(error)
+        finally:
             self._next_check = time.monotonic() + _INTERVAL_S
+        return None
 
     def _open_again(self) -> None:
         store = open_store(self._path, read_only=True)

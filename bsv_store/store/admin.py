@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bsv_store import check
-from bsv_store.errors import InputError
+from bsv_store.errors import InputError, ReadOnlyStoreError
 from bsv_store.progress import Progress, do_nothing, shown_progress
 from bsv_store.text import shown
 from bsv_store.vocabulary import ACCESS_SCOPES, ACTIONS
@@ -41,12 +41,31 @@ class Admin:
     config : StoreConfig
     database : Database
     files : StoreFiles
+    url : str, optional
+        The address of a store on a server, which can only be administered there.
     """
 
-    def __init__(self, config: StoreConfig, database: Database, files: StoreFiles) -> None:
+    def __init__(self, config: StoreConfig, database: Database, files: StoreFiles, *, url: str | None = None) -> None:
         self._config = config
-        self._database = database
-        self._files = files
+        self._url = url
+        self._own = database, files
+
+    @property
+    def _database(self) -> Database:
+        self._refuse_remote()
+        return self._own[0]
+
+    @property
+    def _files(self) -> StoreFiles:
+        self._refuse_remote()
+        return self._own[1]
+
+    def _refuse_remote(self) -> None:
+        if self._url is not None:
+            raise ReadOnlyStoreError(
+                f"{self._url} is a store on a server, which is administered in its folder",
+                hint="Run it on a computer that has the folder: --store FOLDER",
+            )
 
     # -- backup -------------------------------------------------------------------------------------------------------
 
@@ -621,7 +640,7 @@ class Admin:
         """
         from bsv_store.config import all_settings
 
-        return all_settings(self._files.root)
+        return all_settings(self._config if self._url is not None else self._files.root)
 
     def configure(self, name: str, value: str | int | float | None) -> Setting:
         """Change a setting in ``store.toml``, for all users of the store.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bsv_store.atlas.label_image import LabelFiles
     from bsv_store.atlas.parcellation import Bins, Labels
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.records import Ontology
     from bsv_store.catalog.search.structures import FoundStructures, StructureSetRow
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.catalog.structure_lookup import OverlappingStructures
@@ -183,7 +184,55 @@ class Atlas:
         with self._database.reading() as connection:
             return members(connection, structure_set)
 
+    def ontology(self) -> Ontology:
+        """The structures with their sets as records of an ontology, in graph order: what another store would ingest.
+
+        Withdrawn structures are left out, except those that current experiments name and their ancestors.
+        """
+        from bsv_store.catalog.tables.lists import current_ontology
+
+        with self._database.reading() as connection:
+            return current_ontology(connection)
+
     # -- voxels ---------------------------------------------------------------------------------------------------
+
+    def recorded_annotation(self, *, spacing_um: int = 100) -> AnnotationFile:
+        """What the catalog records about the annotation at a spacing: hashes, size and source. Its file is not opened.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have the annotation.
+        """
+        from bsv_store.atlas.annotation import stored_annotation
+
+        return stored_annotation(self._database, spacing_um)
+
+    def annotation_ml_blocks(self, file: AnnotationFile) -> Iterator[NDArray[np.uint32]]:
+        """An annotation in consecutive blocks of ML planes, for file formats that store the AP axis fastest.
+
+        Parameters
+        ----------
+        file : AnnotationFile
+            From `recorded_annotation`.
+
+        Yields
+        ------
+        ndarray of uint32, shape (ap, dv, planes)
+            At most 256 MiB each; 0 = outside the brain. Every byte of the file is checked.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file differs from what was stored.
+        """
+        from bsv_store.volumes.annotation import opened_annotation
+        from bsv_store.volumes.layout import ml_blocks, slab_ranges
+
+        with opened_annotation(self._files, file) as ids:
+            yield from ml_blocks(
+                lambda: ((first, ids[first:last]) for first, last in slab_ranges(file.grid)), file.grid, "uint32"
+            )
 
     def annotations(self) -> tuple[AnnotationFile, ...]:
         """The records of the annotations in the store, the finest first. Their files are not read."""

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.ingest import Snapshot, SnapshotDiff
     from bsv_store.catalog.ingest.unionize_history import ReplacedUnionizes
+    from bsv_store.catalog.records import ExperimentRecord
     from bsv_store.catalog.selection.exclusions import ExcludedExperiment
     from bsv_store.catalog.selection.saved import SavedSelection
     from bsv_store.catalog.selection.selection import Selection, SelectionLike
     from bsv_store.catalog.structures import StructureRef
     from bsv_store.catalog.tables.frames import SelectionSummary
+    from bsv_store.catalog.tables.unionize_rows import RowCondition, UnionizeRows
     from bsv_store.catalog.verify import CatalogCheck
     from bsv_store.maintenance.core_copy import CatalogCopy
-    from bsv_store.maintenance.unionize_rows import UnionizeRows
+    from bsv_store.maintenance.stored_unionizes import StoredUnionizes
     from bsv_store.progress import Progress
     from bsv_store.vocabulary import (
         MatrixLayout,
@@ -60,6 +62,8 @@ class Catalog:
         """
         from bsv_store.datasets.answers import content_state
 
+        if (copied := self._database.copied_state) is not None:
+            return copied
         with self._database.reading() as connection:
             return content_state(connection)
 
@@ -103,12 +107,12 @@ class Catalog:
     def export_copy(self, target: Path | str) -> CatalogCopy:
         """Copy the catalog, without unionize rows, to a new SQLite file with the newest schema.
 
-        The copy can be the database of a mirror of this store. Its tables ``unionize`` and ``unionize_seal`` are
-        empty; `unionize_rows` returns what belongs there. Empty are also the tables about users, jobs and this machine:
-        activity, access tokens, claims, verifications, the use of volumes, and the history of the schema. Absolute
-        paths in columns about origins are reduced to the file name; the seals of these rows are made again, all other
-        seals are copied. The changes of the catalog are in ``catalog_change_base`` alone. Equal contents give equal
-        bytes in one process.
+        The copy can be the database of a mirror of this store. Its table ``unionize`` has only the rows that the view
+        ``experiments`` reads, and ``unionize_seal`` is empty; `stored_unionizes` returns what belongs there. Empty are
+        also the tables about users, jobs and this machine: activity, access tokens, claims, verifications, the use of
+        volumes, and the history of the schema. Absolute paths in columns about origins are reduced to the file name;
+        the seals of these rows are made again, all other seals are copied. The changes of the catalog are in
+        ``catalog_change_base`` alone. Equal contents give equal bytes in one process.
 
         Parameters
         ----------
@@ -131,6 +135,7 @@ class Catalog:
         """
         from bsv_store.maintenance.core_copy import export_core
 
+        self._database.require_original()
         return export_core(self._database, Path(target))
 
     def files(self) -> list[StoredObject]:
@@ -140,7 +145,7 @@ class Catalog:
         with self._database.reading() as connection:
             return list(expected_objects(connection))
 
-    def unionize_rows(self, experiment_ids: Collection[int]) -> UnionizeRows:
+    def stored_unionizes(self, experiment_ids: Collection[int]) -> StoredUnionizes:
         """All unionize rows of some experiments as they are in the database, for a copy of the catalog.
 
         Excluded and withdrawn experiments are included; experiments without a table have no rows.
@@ -151,16 +156,16 @@ class Catalog:
 
         Returns
         -------
-        UnionizeRows
+        StoredUnionizes
             ``rows`` is a structured array with the columns of the table ``unionize``, little-endian, sorted by its
             primary key: experiment_id, structure_id, hemisphere_id, is_injection. ``content`` identifies it.
         """
-        from bsv_store.maintenance.unionize_rows import unionize_rows
+        from bsv_store.maintenance.stored_unionizes import stored_unionizes
 
         named = check.several("experiment_ids", experiment_ids, such_as="[100141219]")
         ids = [check.identifier("experiment_ids", each) for each in named]
         with self._database.reading() as connection:
-            return unionize_rows(connection, ids)
+            return stored_unionizes(connection, ids)
 
     # -- signal by structure ----------------------------------------------------------------------------------------
 
@@ -375,7 +380,62 @@ class Catalog:
                 limit=limit,
             )
 
+    def unionize_rows(
+        self,
+        conditions: Sequence[RowCondition] = (),
+        *,
+        order: Sequence[tuple[str, bool]] = (),
+        start: int = 0,
+        limit: int = 100_000,
+        count: bool = True,
+    ) -> UnionizeRows:
+        """The unionize rows of the whole store that fulfill conditions, for servers and other programs.
+
+        An experiment counts only if its table is completely in the store: both halves, or the one half to which the
+        conditions on ``is_injection`` restrict the rows. Without this rule, missing rows would be taken for "no
+        overlap".
+
+        Parameters
+        ----------
+        conditions : sequence of RowCondition
+            All must hold.
+        order : sequence of (str, bool)
+            Columns to sort by, and whether in descending order; then by experiment, structure, hemisphere and half.
+        start : int
+            Number of rows to skip.
+        limit : int
+            Maximum number of rows to return.
+        count : bool
+            Also count all rows that fulfill the conditions.
+
+        Returns
+        -------
+        UnionizeRows
+            ``columns``, the 19 columns of table ``unionize`` as tuples, and ``total``.
+        """
+        from bsv_store.catalog.tables.unionize_rows import unionize_rows
+
+        with self._database.reading() as connection:
+            return unionize_rows(
+                connection,
+                conditions,
+                order=order,
+                start=check.whole_number("start", start, least=0),
+                limit=check.whole_number("limit", limit, least=0),
+                count=count,
+            )
+
     # -- contents ---------------------------------------------------------------------------------------------------
+
+    def experiment_list(self) -> tuple[ExperimentRecord, ...]:
+        """The current experiments as records of a list, ascending by id: what another store would ingest.
+
+        Withdrawn experiments are left out, as in the lists of the Allen Institute. The exclusion list has no effect.
+        """
+        from bsv_store.catalog.tables.lists import experiment_list
+
+        with self._database.reading() as connection:
+            return experiment_list(connection)
 
     def summary(self, selection: SelectionLike | None = None) -> SelectionSummary:
         """Numbers of the selected experiments by line, primary structure, product, sex, strain and hemisphere."""

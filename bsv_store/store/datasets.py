@@ -103,8 +103,13 @@ class Datasets:
             If the text is not a valid reference.
         """
         from bsv_store.datasets.table import find_version
+        from bsv_store.remote.results import local_results
 
-        return ref if isinstance(ref, DatasetVersion) else find_version(self._database, self._files, ref)
+        if isinstance(ref, DatasetVersion):
+            return ref
+        local = local_results(self._database, self._files)
+        found = None if local is None else local.get(check.text("ref", ref, such_as="visual-by-AP@3"))
+        return found or find_version(self._database, self._files, ref)
 
     def lineage(self, ref: str | DatasetVersion) -> Lineage:
         """The volumes, unionize tables and lists that a version was computed from, and its tags. No file is opened."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bsv_store._version import __version__
 
 if TYPE_CHECKING:
+    from bsv_store.maintenance.state import Upkeep
     from bsv_store.store.store import StoreStatus
 
 Sample = tuple[dict[str, str], float]
@@ -64,6 +65,19 @@ def _metrics(status: StoreStatus) -> Iterable[Metric]:
         "Imported versions that were not recomputed.",
         catalog.unchecked_versions,
     )
+    if upkeep is not None:
+        yield from _upkeep(upkeep)
+    newest: dict[str, datetime] = {}
+    for each in catalog.latest_snapshots:
+        newest[each.what] = max(each.taken_at, newest.get(each.what, each.taken_at))
+    yield Metric(
+        "bsv_store_list_timestamp_seconds",
+        "Time at which the current list of each kind was stored.",
+        tuple(({"what": what}, at.timestamp()) for what, at in sorted(newest.items())),
+    )
+
+
+def _upkeep(upkeep: Upkeep) -> Iterator[Metric]:
     folders = (("tmp", upkeep.temporary), ("trash", upkeep.trash))
     yield Metric(
         "bsv_store_folder_files", "Files in a folder.", tuple(({"folder": n}, float(s.files)) for n, s in folders)
@@ -103,14 +117,6 @@ def _metrics(status: StoreStatus) -> Iterable[Metric]:
     yield _one("bsv_store_disk_size_bytes", "Size of the file system.", upkeep.disk.total_bytes)
     if upkeep.disk.free_inodes is not None:
         yield _one("bsv_store_disk_free_inodes", "Free inodes of the file system.", upkeep.disk.free_inodes)
-    newest: dict[str, datetime] = {}
-    for each in catalog.latest_snapshots:
-        newest[each.what] = max(each.taken_at, newest.get(each.what, each.taken_at))
-    yield Metric(
-        "bsv_store_list_timestamp_seconds",
-        "Time at which the current list of each kind was stored.",
-        tuple(({"what": what}, at.timestamp()) for what, at in sorted(newest.items())),
-    )
 
 
 def _one(name: str, words: str, value: float) -> Metric:

@@ -11,9 +11,10 @@ from bsv_store import check
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.config import STORE_FILE, has_checksum, locate_store, read_located_config, read_store_config
+from bsv_store.errors import InputError
 from bsv_store.progress import Progress, shown_progress
 from bsv_store.store.connection import check_identity, check_store, connect
-from bsv_store.store.store import Store
+from bsv_store.store.store import Store, remote_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +58,50 @@ def create_store(
     return open_store(folder)
 
 
-def open_store(path: Path | str | None = None, *, read_only: bool = False) -> Store:
-    """Open a store, after checking that folder and database belong together and have a supported schema.
+def open_store(path: Path | str | None = None, *, read_only: bool = False, token: str | None = None) -> Store:
+    """Open a store in a folder or on a server.
+
+    Of a folder, it is checked that it and its database belong together and have a supported schema. A store on a server
+    (``bsv-store serve``) can only be read. Its catalog is copied to a cache on this computer, and its files when they
+    are first needed; what is in the cache can be used without the server.
 
     Parameters
     ----------
     path : path, optional
-        The folder. By default the variable ``BSV_STORE``, else the configuration file, else the platform's data folder.
+        The folder, or the address of a server, such as ``https://lab.example/bsv``. By default the variable
+        ``BSV_STORE``, else the configuration file, else the platform's data folder.
     read_only : bool
-        Never write anything, not even a journal.
+        Never write anything to the store, not even a journal. A store on a server is always read-only.
+    token : str, optional
+        For a server that demands one. By default the variable ``BSV_STORE_TOKEN``, else the entry of the address in
+        ``tokens.toml`` beside the user's configuration file, which only the user may read. It is only ever sent to the
+        scheme, host and port of the address.
 
     Raises
     ------
     InputError
-        If the path is not valid.
+        If the path, address or token is not valid, or the address is not encrypted and not on this computer.
     NotAStoreError
         If the folder is not a store, or its ``store.toml`` is damaged.
     SchemaTooOldError, SchemaTooNewError
         If the schema is not the one of this version. The hint is the next command.
     StoreMismatchError
-        If the database belongs to another store.
+        If the database belongs to another store, or there is another store at the address than before.
     StoreUnreachableError
-        If the folder or the database cannot be reached.
+        If the folder or the database cannot be reached, or the server cannot and its catalog is not in the cache.
+    TokenError
+        If the server does not accept the token, or demands one.
+
+    Warns
+    -----
+    BsvStoreWarning
+        If the server cannot be reached, and the copy of its catalog is used.
     """
     location = locate_store(path)
+    if location.url is not None:
+        return _open_remote(location.url, location.origin, token)
+    if token is not None:
+        raise InputError("a token is for stores on servers, but this one is a folder", hint="Leave out token.")
     config = read_located_config(location)
     store = Store(location.path, config, read_only=read_only, origin=location.origin)
     try:
@@ -89,6 +110,21 @@ def open_store(path: Path | str | None = None, *, read_only: bool = False) -> St
         store.close()
         raise
     return store
+
+
+def _open_remote(url: str, origin: str, token: str | None) -> Store:
+    from bsv_store.remote.client import Client
+    from bsv_store.remote.folder import cache_folder, server_folder
+    from bsv_store.remote.mirror import open_mirror
+    from bsv_store.remote.token import token_for
+
+    client = Client(url, token_for(url, token))
+    try:
+        mirror = open_mirror(client, server_folder(cache_folder(), url))
+    except BaseException:
+        client.close()
+        raise
+    return remote_store(mirror, origin)
 
 
 def schema_state(path: Path | str | None = None) -> SchemaState:

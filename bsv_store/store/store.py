@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bsv_store import check
 from bsv_store._version import __version__
 from bsv_store.config import read_store_config, sql_timeout
-from bsv_store.errors import BsvStoreError, StoreMismatchError
+from bsv_store.errors import BsvStoreError, ReadOnlyStoreError, StoreMismatchError
 from bsv_store.html import card, text_card
 from bsv_store.store.connection import check_store, connect
 from bsv_store.text import masked
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bsv_store.acquisition.sync import UnionizeSyncReport
     from bsv_store.averaging.grouping import Grouping
     from bsv_store.averaging.recipe import Recipe
+    from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.ingest import IngestReport
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.catalog.structures import StructureRef
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.workers import Executor
     from bsv_store.maintenance.state import Upkeep
     from bsv_store.progress import Progress
+    from bsv_store.remote.mirror import Mirror
     from bsv_store.reproduce import Reproduction
     from bsv_store.store.admin import Admin
     from bsv_store.store.atlas import Atlas
@@ -88,6 +90,48 @@ def _reopened(path: Path, store_id: str, read_only: bool, origin: str) -> Store:
     return store
 
 
+def remote_store(mirror: Mirror, origin: str) -> Store:
+    """The store on the server that a mirror follows."""
+    from bsv_store.config import StoreConfig
+    from bsv_store.remote.database import MirrorDatabase
+    from bsv_store.remote.files import cached_files
+
+    config = StoreConfig(store_id=mirror.state.store_id)
+    database = MirrorDatabase(mirror)
+    return Store(
+        mirror.folder,
+        config,
+        read_only=True,
+        origin=origin,
+        database=database,
+        files=cached_files(mirror.folder, database, mirror.client),
+        mirror=mirror,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """The server of a store.
+
+    Attributes
+    ----------
+    url : str
+    checked_at : datetime.datetime
+        When it was last asked for a newer catalog; aware UTC.
+    is_offline : bool
+        Whether it could not be reached since.
+    """
+
+    url: str
+    checked_at: datetime
+    is_offline: bool
+
+    @property
+    def words(self) -> str:
+        """The state in words."""
+        return f"{'offline' if self.is_offline else 'online'}, catalog of {self.checked_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
     """The location, content and state of a store. ``print()`` shows a short summary.
@@ -95,11 +139,12 @@ class StoreStatus:
     Attributes
     ----------
     path : pathlib.Path
+        The folder; of a store on a server, that of the copy of its catalog.
     origin : str
         Why this store was chosen: 'argument', an environment variable, a configuration file, or 'default'.
     store_id : str
     database : str
-        'sqlite' or the URL of the database.
+        'sqlite' or the URL of the database; of a store on a server, 'sqlite' or 'postgresql'.
     schema_revision : str
     release : str
         Version of bsv-store.
@@ -107,8 +152,10 @@ class StoreStatus:
         Time of this status; aware UTC.
     catalog : CatalogStatus
         The content.
-    upkeep : Upkeep
-        Temporary files, trash, claims of running jobs, and disk space.
+    upkeep : Upkeep or None
+        Temporary files, trash, claims of running jobs, and disk space; None for a store on a server.
+    server : ServerState or None
+        None for a folder.
     """
 
     path: Path
@@ -119,7 +166,8 @@ class StoreStatus:
     release: str
     at: datetime
     catalog: CatalogStatus
-    upkeep: Upkeep
+    upkeep: Upkeep | None
+    server: ServerState | None = None
 
     def _repr_html_(self) -> str:
         return text_card("Status of the store", str(self))
@@ -128,8 +176,9 @@ class StoreStatus:
         from bsv_store.text import fact_lines
 
         facts = [
-            ("Store", f"{self.path} (from {self.origin})"),
+            ("Store", f"{self.path if self.server is None else self.server.url} (from {self.origin})"),
             ("Database", f"{self.database}, schema {self.schema_revision}"),
+            *([] if self.server is None else [("Server", self.server.words)]),
         ]
         return f"{fact_lines(facts)}\n{self.catalog}"
 
@@ -137,14 +186,17 @@ class StoreStatus:
 class Store:
     """An open store, as `open_store` returns it. Close it, or use it in a ``with`` statement.
 
-    A store can be pickled and copied, for example to use it in other processes. The copy opens the same folder again.
+    A store can be pickled and copied, for example to use it in other processes. The copy opens the same folder or
+    address again; the token is not part of it.
 
     Parameters named ``selection`` accept a `Selection` or experiment ids: ``store.select([100141219])``.
 
     Attributes
     ----------
     path : pathlib.Path
-        The store's folder.
+        The store's folder; of a store on a server, the folder of the copy of its catalog.
+    url : str or None
+        The address of a store on a server.
     config : StoreConfig
         The content of ``store.toml``.
     origin : str
@@ -163,18 +215,55 @@ class Store:
         Administration: verify, repair, back up, and see who changed the store.
     """
 
-    def __init__(self, path: Path, config: StoreConfig, *, read_only: bool, origin: str = "argument") -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: StoreConfig,
+        *,
+        read_only: bool,
+        origin: str = "argument",
+        database: Database | None = None,
+        files: StoreFiles | None = None,
+        mirror: Mirror | None = None,
+    ) -> None:
         self.path = path
         self.config = config
         self.origin = origin
-        self.database = connect(path, config, read_only=read_only)
+        self.database = connect(path, config, read_only=read_only) if database is None else database
+        self._files = files
+        self._mirror = mirror
 
     @cached_property
     def files(self) -> StoreFiles:
-        """The files of the store's folder."""
+        """The files of the store's folder; of a store on a server, those in the cache and on the server."""
         from bsv_store.volumes.files import StoreFiles
 
+        if self._files is not None:
+            return self._files
         return StoreFiles(self.path, self.config.file_mode, self.config.directory_mode)
+
+    @property
+    def url(self) -> str | None:
+        """The address of a store on a server; None for a folder."""
+        return None if self._mirror is None else self._mirror.url
+
+    def refresh(self) -> None:
+        """Ask the server for a newer catalog now, instead of at most once a minute. Nothing to do for a folder.
+
+        Raises
+        ------
+        StoreMismatchError
+            If there is another store at the address than before.
+        TokenError
+            If the server does not accept the token (any more).
+
+        Warns
+        -----
+        BsvStoreWarning
+            If the server cannot be reached.
+        """
+        if self._mirror is not None:
+            self._mirror.revalidate()
 
     def check(self) -> None:
         """Check that folder and database still belong together and have the schema of this version.
@@ -188,11 +277,16 @@ class Store:
         StoreUnreachableError, BusyError
             If the folder or the database cannot be reached.
         """
+        if self._mirror is not None:
+            self._mirror.revalidate()
+            return
         check_store(self.path, read_store_config(self.path), self.database)
 
     def close(self) -> None:
-        """Close the connections to the database."""
+        """Close the connections to the database or the server."""
         self.database.close()
+        if self._mirror is not None:
+            self._mirror.close()
 
     def __enter__(self) -> Self:
         return self
@@ -201,7 +295,7 @@ class Store:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Store({str(self.path)!r})"
+        return f"Store({self.url or str(self.path)!r})"
 
     def _repr_html_(self) -> str:
         from bsv_store.catalog.tables.status import content_counts
@@ -211,6 +305,8 @@ class Store:
             ("Database", masked(self.config.database)),
             ("Access", "read-only" if self.database.read_only else "read and write"),
         ]
+        if (server := self._server_state()) is not None:
+            facts = [("Server", server.url), ("State", server.words), ("Access", "read-only")]
         try:
             with self.database.reading() as connection:
                 facts += content_counts(connection)
@@ -219,8 +315,15 @@ class Store:
             notes = [error.message]
         return card("bsv-store", kind=f"store {self.config.store_id}", facts=facts, notes=notes)
 
-    def __reduce__(self) -> tuple[Callable[..., Store], tuple[Path, str, bool, str]]:
-        # A copy opens the store again by its path, also in another process.
+    def _server_state(self) -> ServerState | None:
+        if self._mirror is None:
+            return None
+        return ServerState(self._mirror.url, self._mirror.checked_at, self._mirror.is_offline)
+
+    def __reduce__(self) -> tuple[Callable[..., Store], tuple[Any, ...]]:
+        # A copy opens the store again by its path or address, also in another process.
+        if self._mirror is not None:
+            return remote_store, (self._mirror, self.origin)
         return _reopened, (self.path, self.config.store_id, self.database.read_only, self.origin)
 
     # -- namespaces -----------------------------------------------------------------------------------------------
@@ -265,7 +368,7 @@ class Store:
         """Administration: verify, repair, back up, and see who changed the store."""
         from bsv_store.store.admin import Admin
 
-        return Admin(self.config, self.database, self.files)
+        return Admin(self.config, self.database, self.files, url=self.url)
 
     # -- queries --------------------------------------------------------------------------------------------------
 
@@ -280,17 +383,18 @@ class Store:
             objects = (
                 sum(each.volumes for each in catalog.volumes) + len(catalog.annotations) + catalog.dataset_versions
             )
-            state = upkeep(connection, self.files, objects=objects)
+            state = upkeep(connection, self.files, objects=objects) if self._mirror is None else None
         return StoreStatus(
             self.path,
             self.origin,
             self.config.store_id,
-            self.config.database,
+            self.config.database if self._mirror is None else self._mirror.state.database,
             schema.HEAD,
             __version__,
             datetime.now(UTC),
             catalog,
             state,
+            self._server_state(),
         )
 
     def select(
@@ -412,7 +516,7 @@ class Store:
             statement,
             parameters,
             row_limit=limit,
-            time_limit_s=sql_timeout(self.path, timeout_s),
+            time_limit_s=sql_timeout(self.config, timeout_s),
             max_bytes=max_bytes,
             allow_superuser=allow_superuser,
         )
@@ -446,6 +550,7 @@ class Store:
         """
         from bsv_store.acquisition.ingest_files import ingest_structure_file
 
+        self._require_folder()
         return ingest_structure_file(
             self.database,
             check.path("file", file),
@@ -478,6 +583,7 @@ class Store:
         """
         from bsv_store.acquisition.ingest_files import ingest_experiment_file
 
+        self._require_folder()
         return ingest_experiment_file(
             self.database,
             check.path("file", file),
@@ -515,6 +621,7 @@ class Store:
         """
         from bsv_store.acquisition.ingest_files import ingest_unionize_file
 
+        self._require_folder()
         return ingest_unionize_file(
             self.database, check.path("file", file), upstream_date=upstream_date, replace=replace
         )
@@ -540,6 +647,7 @@ class Store:
         """
         from bsv_store.acquisition.annotation import ingest_annotation_file
 
+        self._require_folder()
         return ingest_annotation_file(self.database, self.files, check.path("file", file), replace=replace)
 
     def adopt(
@@ -572,6 +680,7 @@ class Store:
         """
         from bsv_store.acquisition.adopt import adopt_cache
 
+        self._require_folder()
         return adopt_cache(
             self.database,
             self.files,
@@ -603,6 +712,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_structures
         from bsv_store.sources.allen import AllenClient
 
+        self._require_folder()
         with AllenClient(api_url=api_url, store=self.path) as client:
             return sync_structures(self.database, client, allow_shrinking=allow_shrinking)
 
@@ -627,6 +737,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_experiments
         from bsv_store.sources.allen import AllenClient
 
+        self._require_folder()
         with AllenClient(api_url=api_url, store=self.path) as client:
             return sync_experiments(
                 self.database, client, allow_shrinking=check.boolean("allow_shrinking", allow_shrinking)
@@ -671,6 +782,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_unionizes
         from bsv_store.acquisition.work.outcome import require_any_success
 
+        self._require_folder()
         if limit is None:
             ids = self.select(selection)
         else:
@@ -687,6 +799,7 @@ class Store:
         """Plan `sync_unionizes`, as `plan_fetch` does for volumes."""
         from bsv_store.acquisition.plan import plan_unionizes
 
+        self._require_folder()
         plan = plan_unionizes(self.database, self.files, self.select(selection), refresh=refresh)
         return plan if limit is None else plan.first(limit)
 
@@ -720,6 +833,7 @@ class Store:
         from bsv_store.acquisition.annotation import sync_annotation
         from bsv_store.sources.allen import AllenClient
 
+        self._require_folder()
         with AllenClient(download_url=download_url, store=self.path) as client:
             return sync_annotation(self.database, self.files, client, spacing_um, refresh=refresh, progress=progress)
 
@@ -787,6 +901,7 @@ class Store:
         from bsv_store.acquisition.work.connections import checked_workers
         from bsv_store.acquisition.work.outcome import require_any_success
 
+        self._require_folder()
         damaged: tuple[VolumeFile, ...] = ()
         if limit is not None:
             check.without("limit", "offline", offline)
@@ -838,6 +953,7 @@ class Store:
         """
         from bsv_store.acquisition.plan import plan_volumes
 
+        self._require_folder()
         plan = plan_volumes(
             self.database,
             self.files,
@@ -901,6 +1017,7 @@ class Store:
         from bsv_store.averaging.recipe import Recipe
         from bsv_store.catalog.selection.selection import as_selection
 
+        self._require_folder()
         recipe = Recipe(
             selection=as_selection(selection),
             kind=kind,
@@ -1311,6 +1428,7 @@ class Store:
         from bsv_store.catalog.selection.in_store import needs_unionizes
         from bsv_store.catalog.without_unionizes import report_undecided
         from bsv_store.datasets.aggregate import aggregate
+        from bsv_store.remote.results import local_results
 
         undecided = [selection for selection in recipe.selections if any(map(needs_unionizes, selection.leaves()))]
         if undecided:
@@ -1336,6 +1454,7 @@ class Store:
             executor=executor,
             workers=workers,
             replace_damaged=replace if check.boolean("fetch_damaged", fetch_damaged) else None,
+            publisher=local_results(self.database, self.files),
         )
 
     def dataset(self, ref: str | DatasetVersion) -> DatasetVersion:
@@ -1358,6 +1477,13 @@ class Store:
     ) -> NDArray[np.float32]:
         """The volume of an experiment; the same as ``store.volumes.read``."""
         return self.volumes.read(experiment_id, kind=kind, spacing_um=spacing_um)
+
+    def _require_folder(self) -> None:
+        if self._mirror is not None:
+            raise ReadOnlyStoreError(
+                f"{self._mirror.url} is a store on a server and can only be read",
+                hint="Change it on a computer that has its folder: --store FOLDER",
+            )
 
     def _nonempty(self, selection: SelectionLike) -> tuple[int, ...]:
         from bsv_store.catalog.selection.selection import as_selection

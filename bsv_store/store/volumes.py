@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
@@ -245,6 +245,48 @@ class Volumes:
 
         file = self._file(experiment_id, kind, spacing_um)
         return describe(self._files, file) | {"path": self._files.path(file.path)}
+
+    def recorded(
+        self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
+    ) -> VolumeFile:
+        """What the catalog records about a volume: hashes, size and source. Its file is not opened.
+
+        Parameters are those of `read`.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have it.
+        """
+        from bsv_store.catalog.volume_lookup import stored_volume
+
+        name = check.choice("kind", kind, VOLUME_KINDS).name
+        return stored_volume(self._database, experiment_id, kind=name, spacing_um=spacing_um)
+
+    def ml_blocks(self, file: VolumeFile) -> Iterator[NDArray[np.float32]]:
+        """A volume in consecutive blocks of ML planes, for file formats that store the AP axis fastest.
+
+        Parameters
+        ----------
+        file : VolumeFile
+            From `recorded`.
+
+        Yields
+        ------
+        ndarray of float32, shape (ap, dv, planes)
+            At most 256 MiB each; NaN = no data. Every byte of the file is checked.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file of the volume differs from what was published.
+        """
+        from bsv_store.catalog.volume_use import record_use
+        from bsv_store.volumes.layout import ml_blocks
+        from bsv_store.volumes.library import dense_slabs
+
+        record_use(self._database, [file])
+        return ml_blocks(lambda: dense_slabs(self._files, file), file.layout.grid)
 
     def export(
         self,

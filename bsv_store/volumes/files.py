@@ -280,6 +280,18 @@ class StoreFiles:
             _check(path, size_bytes, size == size_bytes, found == xxh3)
             yield file
 
+    def size_bytes(self, relative: str) -> int | None:
+        """The size of a file; None if it does not exist or cannot be accessed."""
+        try:
+            return self.path(relative).stat().st_size
+        except OSError:
+            return None
+
+    def discard_damaged(self, relative: str) -> bool:
+        """Discard a damaged local copy; whether reading the file again gives another one. In a folder there is none."""
+        self.path(relative)
+        return False
+
     def trash(self, relative: str, reason: TrashReason) -> str | None:
         """Move a file into ``trash/``, with a record of what it was.
 

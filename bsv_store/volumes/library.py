@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.errors import DamagedFileError
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.encoding import VolumeLayout, decode, encode
 from bsv_store.volumes.large import block_hashes, dense_planes, read_large, write_large
@@ -122,10 +123,19 @@ def read_slab(files: StoreFiles, file: VolumeFile, start: int, stop: int) -> Spa
         If the file is missing, or what was read of it differs from what was published.
     """
     if file.layout.has_slabs:
-        with _opened_large(files, file) as (stream, layout):
-            return read_large(stream, layout, start, stop, what=file.path)
+        try:
+            return _read_large_slab(files, file, start, stop)
+        except DamagedFileError:
+            if not files.discard_damaged(file.path):
+                raise
+        return _read_large_slab(files, file, start, stop)
     voxels = read_voxels(files, file)
     return voxels.planes(start, stop) if isinstance(voxels, SparseArray) else voxels[start:stop]
+
+
+def _read_large_slab(files: StoreFiles, file: VolumeFile, start: int, stop: int) -> SparseArray | NDArray[np.float32]:
+    with _opened_large(files, file) as (stream, layout):
+        return read_large(stream, layout, start, stop, what=file.path)
 
 
 def computed_block_hashes(files: StoreFiles, file: VolumeFile) -> bytes:

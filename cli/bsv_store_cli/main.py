@@ -62,6 +62,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
     "Administer": {
         "activity": "Show who changed the store, and when.",
         "backup": "Back up the store; list, verify, restore and prune backups.",
+        "cache": "List, prune and verify the cache of stores on servers.",
         "claims": "List the downloads that runs have claimed; break claims.",
         "completion": "Complete commands and names in bash, zsh or fish.",
         "config": "Show settings and their origin; change those of the store.",
@@ -132,8 +133,9 @@ class _LazyGroup(Group):
     "--store",
     "store_path",
     type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Folder of the store.  [default: $BSV_STORE, then the configuration file, then the platform's data folder]",
+    metavar="STORE",
+    help="Folder of the store, or its address on a server.  "
+    "[default: $BSV_STORE, then the configuration file, then the platform's data folder]",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of errors.")
 @click.option(

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import unquote
 
-from bsv_store_synthetic import wire
-from bsv_store_synthetic.replies import BINARY, HTML, JSON, Reply, Request, page
+from bsv_store.server.allen import wire
+from bsv_store.server.allen.messages import BINARY, HTML, JSON, Request
+from bsv_store_synthetic.replies import Reply, page
 
 MakeReply = Callable[[], Reply]
 

@@ -131,7 +131,8 @@ def _paths() -> dict[int, tuple[int, ...]]:
 
 
 @lru_cache(maxsize=1)
-def _by_id() -> dict[int, StructureRecord]:
+def by_id() -> dict[int, StructureRecord]:
+    """All structures by id."""
     return {record.id: record for record in ontology().structures}
 
 
@@ -143,7 +144,7 @@ def structure(name: int | str) -> StructureRecord:
     KeyError
         If there is none.
     """
-    return _by_id()[name] if isinstance(name, int) else _by_acronym()[name]
+    return by_id()[name] if isinstance(name, int) else _by_acronym()[name]
 
 
 def path_of(structure_id: int) -> tuple[int, ...]:

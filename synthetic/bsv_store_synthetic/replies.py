@@ -1,50 +1,17 @@
-"""Requests and replies of the synthetic server as plain values, with HTTP range and conditional requests."""
+"""Replies of the synthetic server as plain values, with the faults of their transmission."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
+from bsv_store.server.allen import messages
+from bsv_store.server.allen.messages import Request, UnsatisfiableRangeError, byte_range, is_unchanged
+
 LAST_MODIFIED: Final = "Sat, 01 Jan 2022 00:00:00 GMT"
-JSON: Final = "application/json; charset=utf-8"
-HTML: Final = "text/html; charset=utf-8"
-BINARY: Final = "application/octet-stream"
-
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request of a client.
-
-    Attributes
-    ----------
-    method : str
-        GET or HEAD.
-    target : str
-        As in the request line, percent-encoded.
-    path : str
-        Decoded, without the query.
-    parameters : mapping of str to str
-        Decoded query.
-    headers : mapping of str to str
-        Names in lower case.
-    """
-
-    method: str
-    target: str
-    path: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def line(self) -> str:
-        """Method and target."""
-        return f"{self.method} {self.target}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +67,9 @@ class Reply:
 
 def page(status: int, text: str) -> Reply:
     """A small HTML page, like those of a proxy or a failing web server."""
-    body = f"<!DOCTYPE html>\n<html><head><title>{status}</title></head><body><h1>{text}</h1></body></html>\n"
-    return Reply(status, body.encode(), HTML)
+    found = messages.page(status, text)
+    assert isinstance(found.body, bytes)
+    return Reply(found.status, found.body, found.content_type)
 
 
 def file_reply(body: bytes, content_type: str) -> Reply:
@@ -116,26 +84,21 @@ def conditional(request: Request, reply: Reply) -> Reply:
     """Apply the conditions and the range of a request to a reply: 304, 206 or 416, else the reply unchanged."""
     if reply.status != 200 or not (etag := dict(reply.headers).get("ETag")):
         return reply
-    if request.headers.get("if-none-match") == etag:
+    if is_unchanged(request.headers, etag):
         return replace(reply, status=304)
-    match = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
-    unchanged = request.headers.get("if-range", etag) in (etag, LAST_MODIFIED)
-    # Anything but a single byte range may be ignored (RFC 9110, 14.2).
-    if match is None or match.groups() == ("", "") or not reply.honors_range or not unchanged:
+    if not reply.honors_range:
         return reply
-    first, last = match.groups()
-    if first and last and int(last) < int(first):
-        return reply
-    return _part(reply, first, last)
-
-
-def _part(reply: Reply, first: str, last: str) -> Reply:
     total = len(reply.body)
-    start = int(first) if first else max(0, total - int(last))
-    stop = min(total, int(last) + 1) if first and last else total
-    if start >= total:
+    try:
+        span = byte_range(request.headers, etag, LAST_MODIFIED, size=total)
+    except UnsatisfiableRangeError:
         unsatisfied = (("Content-Range", f"bytes */{total}"),)
         return replace(page(416, "Requested range not satisfiable"), headers=unsatisfied)
+    return reply if span is None else _part(reply, *span)
+
+
+def _part(reply: Reply, start: int, stop: int) -> Reply:
+    total = len(reply.body)
     sent = min(start + reply.range_shift, total)
     stated = sent if reply.range_honest else start
     body = reply.body[sent : max(sent, stop)] if reply.range_honest else reply.body[sent : sent + stop - start]

@@ -1,87 +1,28 @@
-"""The addresses of the synthetic server, and a cache of its replies."""
+"""The replies of the synthetic server, and a cache of them."""
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bsv_store.vocabulary import VOLUME_KINDS
-from bsv_store_synthetic import ontology, rma, wire, wire_volumes
+from bsv_store.server.allen import routes
+from bsv_store.server.allen.messages import FileContent, Request
 from bsv_store_synthetic.atlas import SyntheticAtlas
-from bsv_store_synthetic.replies import BINARY, JSON, Reply, Request, file_reply, page
+from bsv_store_synthetic.replies import Reply, file_reply
+from bsv_store_synthetic.source import AtlasSource
 
 CACHE_BYTES: Final = 256 * 1024**2
 
-_QUERY = re.compile(r"/api/v2/data/query\.json")
-_MODEL_QUERY = re.compile(r"/api/v2/data/([A-Za-z]+)/query\.json")
-_GRAPH = re.compile(r"/api/v2/structure_graph_download/(\d+)\.json")
-_GRID_ZIP = re.compile(r"/grid_data/download/(\d+)")
-_GRID_FILE = re.compile(r"/grid_data/download_file/(\d+)")
-_ANNOTATION = re.compile(r"/informatics-archive/current-release/mouse_ccf/annotation/ccf_2017/annotation_(\d+)\.nrrd")
-
 
 def reply_to(atlas: SyntheticAtlas, request: Request) -> Reply:
-    """The correct reply to a request: 200 with the data, or 404. Unsupported queries fail in their envelope."""
-    for pattern, handler in _ROUTES:
-        if match := pattern.fullmatch(request.path):
-            return handler(atlas, request, *match.groups())
-    return page(404, "Not found")
-
-
-def _query(atlas: SyntheticAtlas, request: Request) -> Reply:
-    text = request.parameters.get("q") or request.parameters.get("criteria") or ""
-    return Reply(200, rma.answer(atlas, text, request.parameters), JSON)
-
-
-def _model_query(atlas: SyntheticAtlas, request: Request, model: str) -> Reply:
-    criteria = request.parameters.get("criteria", "")
-    text = f"model::{model}" + (f",rma::criteria,{criteria}" if criteria else "")
-    return Reply(200, rma.answer(atlas, text, request.parameters), JSON)
-
-
-def _graph(_: SyntheticAtlas, request: Request, graph_id: str) -> Reply:
-    if int(graph_id) != ontology.GRAPH_ID:
-        return Reply(200, wire.failure(f"unknown structure graph {graph_id}"), JSON)
-    return Reply(200, wire.envelope([wire.structure_tree()]), JSON)
-
-
-def _grid_zip(atlas: SyntheticAtlas, request: Request, experiment_id: str) -> Reply:
-    asked = request.parameters.get("include", "density,energy,intensity").split(",")
-    members = tuple(member for member in wire_volumes.ZIP_MEMBERS if member in asked)
-    if int(experiment_id) not in atlas or len(members) != len(asked):
-        return page(404, f"There are no grids {','.join(asked)} of {experiment_id}")
-    return file_reply(wire_volumes.grid_zip(atlas, int(experiment_id), members), "application/zip")
-
-
-def _grid_file(atlas: SyntheticAtlas, request: Request, experiment_id: str) -> Reply:
-    image = request.parameters.get("image", "projection_density")
-    resolution = request.parameters.get("resolution", "100")
-    kind = VOLUME_KINDS.get(image)
-    if int(experiment_id) not in atlas or kind is None or resolution not in _SPACINGS:
-        return page(404, f"There is no {image} of {experiment_id} at {resolution} um")
-    return file_reply(wire_volumes.grid_nrrd(atlas, int(experiment_id), kind.name, int(resolution)), BINARY)
-
-
-def _annotation(_: SyntheticAtlas, request: Request, resolution: str) -> Reply:
-    if resolution not in _ANNOTATION_SPACINGS:
-        return page(404, f"There is no annotation at {resolution} um")
-    return file_reply(wire_volumes.annotation_nrrd(int(resolution)), BINARY)
-
-
-_SPACINGS = {str(spacing) for spacing in wire_volumes.NRRD_SPACINGS_UM}
-_ANNOTATION_SPACINGS = {str(spacing) for spacing in wire_volumes.ANNOTATION_SPACINGS_UM}
-_ROUTES: tuple[tuple[re.Pattern[str], Callable[..., Reply]], ...] = (
-    (_QUERY, _query),
-    (_MODEL_QUERY, _model_query),
-    (_GRAPH, _graph),
-    (_GRID_ZIP, _grid_zip),
-    (_GRID_FILE, _grid_file),
-    (_ANNOTATION, _annotation),
-)
+    """The correct reply to a request; see `bsv_store.server.allen.routes.reply_to`."""
+    reply = routes.reply_to(AtlasSource(atlas), request)
+    if isinstance(reply.body, FileContent):
+        return file_reply(b"".join(reply.body.pieces()), reply.content_type)
+    return Reply(reply.status, reply.body, reply.content_type)
 
 
 @dataclass

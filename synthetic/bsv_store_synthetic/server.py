@@ -14,9 +14,10 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from bsv_store.errors import InputError
+from bsv_store.server.allen.messages import Request
 from bsv_store_synthetic.atlas import SyntheticAtlas
 from bsv_store_synthetic.faults import Fault, FaultList, Rule
-from bsv_store_synthetic.replies import Reply, Request, conditional, page
+from bsv_store_synthetic.replies import Reply, conditional, page
 from bsv_store_synthetic.routes import ReplyCache, reply_to
 
 _CLOSE_SECONDS = 5.0

@@ -26,10 +26,10 @@ from bsv_store.errors import (
     UnknownStructureError,
     UpstreamError,
 )
+from bsv_store.server.allen.messages import Request
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer, anatomy, wire, wire_volumes
 from bsv_store_synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
-from bsv_store_synthetic.replies import Request
 from tests.acquisition.interrupts import interrupt_at
 from tests.processes import Child
 from tests.sources.bodies import nrrd, raw

@@ -18,9 +18,9 @@ from bsv_store.catalog.database.models import Claim
 from bsv_store.catalog.database.models.base import UtcDateTime
 from bsv_store.errors import InputError
 from bsv_store.owner import process_owner
+from bsv_store.server.allen.messages import Request
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate
-from bsv_store_synthetic.replies import Request
 from tests.cli.running import Runner, child_environment, command_line
 
 if TYPE_CHECKING:

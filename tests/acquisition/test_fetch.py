@@ -20,6 +20,7 @@ from bsv_store.acquisition.work.task import RunControl
 from bsv_store.catalog.database.models import Claim
 from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
 from bsv_store.progress import NO_PROGRESS
+from bsv_store.server.allen.messages import Request
 from bsv_store.sources.allen import AllenClient
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
@@ -40,7 +41,7 @@ from bsv_store_synthetic.faults import (
     Status,
     Substitute,
 )
-from bsv_store_synthetic.replies import Reply, Request
+from bsv_store_synthetic.replies import Reply
 from tests.acquisition.stored import all_volumes, count, reports_of_failure
 
 from .conftest import Recorder

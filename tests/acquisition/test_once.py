@@ -14,9 +14,9 @@ from sqlalchemy import func, select
 
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.catalog.database.models import Claim
+from bsv_store.server.allen.messages import Request
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate, Hang, Status
-from bsv_store_synthetic.replies import Request
 from tests.acquisition.stored import reports_of_failure
 from tests.processes import Child
 

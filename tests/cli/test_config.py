@@ -36,7 +36,7 @@ def test_shows_every_setting_with_its_origin(
     assert origins["sql_timeout"] == (60.0, "default")
     assert origins["group"] == (None, "default")
     table = run("config", "show", "--origin").succeeded()
-    assert "trash_days      7 " in table.out
+    assert "trash_days       7 " in table.out
     assert f"Configuration file: {user_file()}" in table.err
     assert len(run("config", "show").succeeded().out.splitlines()) == len(SETTINGS) + 2
     # An option comes before all others.

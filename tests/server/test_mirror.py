@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, text, update
 
 from bsv_store import Selection, Store, open_store
 from bsv_store.catalog.activity import record_activity
@@ -80,8 +80,11 @@ def test_the_copy_has_all_rows_but_those_of_unionize_and_of_the_machine(
                     rows = [row for row in rows if not row.startswith("('schema'")]
                 found = sorted(map(repr, map(tuple, theirs.execute(query))))
                 assert [row for row in found if not row.startswith("('schema'")] == rows, table.name
-            empty = set(Base.metadata.tables) - {table.name for table in core_tables()} - {"catalog_change_base"}
+            kept = {"catalog_change_base", "unionize", *(table.name for table in core_tables())}
+            empty = set(Base.metadata.tables) - kept
             counts = {name: theirs.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() for name in empty}
+            query = text("SELECT * FROM experiments ORDER BY experiment_id")
+            assert theirs.execute(query).all() == ours.execute(query).all()
         assert set(counts.values()) == {0}, counts
         check = verify_catalog(copy)
     assert {each.what for each in check.damage} <= {"unionize tables", "sides"}
@@ -110,6 +113,7 @@ def test_a_copy_with_its_unionize_rows_is_intact(served: tuple[Store, str], tmp_
         reply = _get(f"{url}/v1/unionizes?ids={','.join(map(str, IDS))}")
         rows = np.load(io.BytesIO(reply.content), allow_pickle=False)
         with copy.writing() as connection:
+            connection.execute(delete(table_of(Unionize)))
             columns = {name: rows[name] for name in rows.dtype.names}
             insert_arrays(connection, table_of(Unionize), columns)
             covered = connection.execute(select(UnionizeCoverage.experiment_id, UnionizeCoverage.part)).all()
@@ -207,7 +211,7 @@ def test_paths_of_the_machine_are_not_in_the_copy(served: tuple[Store, str], tmp
 
 
 @pytest.mark.parametrize(
-    ("text", "short"),
+    ("origin", "short"),
     [
         ("/home/anna/x.csv", "x.csv"),
         ("derived from /srv/store/annotation.nrrd", "derived from annotation.nrrd"),
@@ -218,8 +222,8 @@ def test_paths_of_the_machine_are_not_in_the_copy(served: tuple[Store, str], tmp
         ("bundle of visual@3, fingerprint 0123", None),
     ],
 )
-def test_only_absolute_paths_are_shortened(text: str, short: str | None) -> None:
-    assert _ABSOLUTE_PATH.sub("", text) == (text if short is None else short)
+def test_only_absolute_paths_are_shortened(origin: str, short: str | None) -> None:
+    assert _ABSOLUTE_PATH.sub("", origin) == (origin if short is None else short)
 
 
 def test_a_broken_transfer_of_the_catalog_is_continued(served: tuple[Store, str]) -> None:

@@ -202,7 +202,8 @@ def test_no_timer_is_left_after_an_exchange(server: SyntheticServer) -> None:
 def test_a_body_that_expands_a_thousandfold_is_refused_in_bounded_memory(server: SyntheticServer) -> None:
     import gzip
 
-    from bsv_store_synthetic.replies import JSON, Reply
+    from bsv_store.server.allen.messages import JSON
+    from bsv_store_synthetic.replies import Reply
 
     body = gzip.compress(bytes(400 * MEBIBYTE), 1)
 
@@ -245,7 +246,8 @@ def test_a_damaged_compressed_list_is_refused(
 ) -> None:
     import gzip
 
-    from bsv_store_synthetic.replies import JSON, Reply
+    from bsv_store.server.allen.messages import JSON
+    from bsv_store_synthetic.replies import Reply
 
     class Damaged(Fault):
         def apply(self, request: Any, make: Callable[[], Reply]) -> Reply:
@@ -257,7 +259,8 @@ def test_a_damaged_compressed_list_is_refused(
 
 
 def test_the_phrase_of_a_status_is_shown_short_and_without_control_characters(server: SyntheticServer) -> None:
-    from bsv_store_synthetic.replies import JSON, Reply
+    from bsv_store.server.allen.messages import JSON
+    from bsv_store_synthetic.replies import Reply
 
     class Phrase(Fault):
         def apply(self, request: Any, make: Callable[[], Reply]) -> Reply:
@@ -271,7 +274,8 @@ def test_the_phrase_of_a_status_is_shown_short_and_without_control_characters(se
 
 
 def test_an_encoding_that_was_not_requested_is_refused(server: SyntheticServer) -> None:
-    from bsv_store_synthetic.replies import JSON, Reply
+    from bsv_store.server.allen.messages import JSON
+    from bsv_store_synthetic.replies import Reply
 
     class Brotli(Fault):
         def apply(self, request: Any, make: Callable[[], Reply]) -> Reply:

@@ -31,6 +31,9 @@ VALID: dict[str, Any] = {
     "directory_mode": "2770",
     "trash_days": 7,
     "sql_timeout": 5.0,
+    "http_hosts": "lab.example, other",
+    "cache": "/scratch/cache",
+    "cache_max_bytes": 5_000_000_000,
 }
 WRONG: dict[str, list[Any]] = {
     "store": [3, ""],
@@ -46,6 +49,9 @@ WRONG: dict[str, list[Any]] = {
     "directory_mode": ["0664", 2775, "6775"],
     "trash_days": [-1, 1.5, "7", True, 10**9],
     "sql_timeout": [0, -1, float("nan"), float("inf"), "5", True, 1e9],
+    "http_hosts": ["", 1, "a b", "http://a"],
+    "cache": ["", 1, "a\0b"],
+    "cache_max_bytes": ["much", -1, 1.5, True, 10**16],
 }
 PLACES = ("argument", "environment", "store.toml", "user file", "system file", "default")
 ALL_LEVELS = ("debug", "info", "warning", "error")

@@ -9,8 +9,8 @@ import threading
 import pytest
 import requests
 
+from bsv_store.server.allen.messages import Request
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, faults
-from bsv_store_synthetic.replies import Request
 
 ATLAS = SyntheticAtlas(experiments=1)
 GRID = f"/grid_data/download_file/{ATLAS.experiment_ids[0]}?image=injection_fraction&resolution=100"

@@ -15,8 +15,9 @@ import pytest
 import requests
 
 from bsv_store.errors import InputError
+from bsv_store.server.allen.messages import Request
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, routes
-from bsv_store_synthetic.replies import Reply, Request
+from bsv_store_synthetic.replies import Reply
 
 ATLAS = SyntheticAtlas(experiments=2)
 IDS = ATLAS.experiment_ids

@@ -9,10 +9,11 @@ systems; see `bsv_store.catalog.database.journal_mode`.
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ from bsv_store.text import masked
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.private_copy import RecoveredCopy
+    from bsv_store.catalog.tables.table import Table
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -53,10 +55,16 @@ class ReadableFile:
         The catalog, or a private copy of it.
     blocks_writers : bool
         Whether other jobs cannot commit while it is read.
+    is_immutable : bool
+        Whether nothing ever writes to it.
+    prepare : callable
+        Called with each new connection to it.
     """
 
     path: Path
     blocks_writers: bool
+    is_immutable: bool = False
+    prepare: Callable[[sqlite3.Connection], None] = lambda _driver: None
 
 
 class Database:
@@ -86,20 +94,27 @@ class Database:
         self._copy: _CopyInUse | None = None
         self._copy_lock = threading.Lock()
         self._file_marker = FileMarker(target) if isinstance(target, Path) else None
+        self.engine = self._new_engine(target)
+
+    def _new_engine(self, target: Path | URL) -> Engine:
         pool: dict[str, Any] = {
             "poolclass": QueuePool,
             "pool_pre_ping": not self.is_sqlite,
             "pool_timeout": BUSY_TIMEOUT_S,
         }
-        if not pooled:
+        if not self.pooled:
             pool = {"poolclass": NullPool}
         if isinstance(target, Path):
-            self.engine = create_engine("sqlite://", creator=lambda: connect_sqlite(target, read_only), **pool)
-            event.listen(self.engine, "begin", begin_sqlite)
+            engine = create_engine("sqlite://", creator=lambda: self._connect(target), **pool)
+            event.listen(engine, "begin", begin_sqlite)
         else:
-            self.engine = create_engine(connection_url(target), connect_args=connect_arguments(target), **pool)
-            event.listen(self.engine, "begin", begin_with_settings(target))
-        _engines.add(self.engine)
+            engine = create_engine(connection_url(target), connect_args=connect_arguments(target), **pool)
+            event.listen(engine, "begin", begin_with_settings(target))
+        _engines.add(engine)
+        return engine
+
+    def _connect(self, target: Path) -> CatalogConnection:
+        return connect_sqlite(target, self.read_only)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -227,6 +242,25 @@ class Database:
             driver: Any = connection.connection.driver_connection
             assert isinstance(driver, CatalogConnection)
             return ReadableFile(driver.path, blocks_writers=driver.path == self.target and not driver.is_wal)
+
+    @property
+    def copied_state(self) -> str | None:
+        """A string that identifies the content of a copy of a catalog; None if this is no copy."""
+        return None
+
+    def require_original(self) -> None:
+        """Check that this is the database of the store itself, and not a copy of a part of it.
+
+        Raises
+        ------
+        ReadOnlyStoreError
+        """
+
+    def answer_elsewhere(
+        self, statement: str, parameters: Mapping[str, Any], *, row_limit: int | None, max_bytes: int
+    ) -> Table | None:
+        """The rows of a query of a user, from the server that this database is a copy of; None to run it here."""
+        return None
 
     @contextmanager
     def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:

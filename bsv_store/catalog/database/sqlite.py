@@ -53,10 +53,10 @@ def long_run() -> Iterator[None]:
         _is_long_run.reset(token)
 
 
-def connect_sqlite(path: Path, read_only: bool) -> CatalogConnection:
-    """A new connection to an existing file."""
+def connect_sqlite(path: Path, read_only: bool, *, immutable: bool = False) -> CatalogConnection:
+    """A new connection to an existing file; an immutable one is read without locks."""
     # mode=rw, not rwc: a missing file must be an error, not a new empty catalog.
-    uri = f"file:{quote(os.fsencode(path))}?mode={'ro' if read_only else 'rw'}"
+    uri = f"file:{quote(os.fsencode(path))}?mode={'ro' if read_only else 'rw'}{'&immutable=1' * immutable}"
     connection = sqlite3.connect(
         uri, uri=True, isolation_level=None, check_same_thread=False, factory=CatalogConnection
     )
@@ -85,6 +85,13 @@ class CatalogConnection(sqlite3.Connection):
     path = Path()
     is_wal = False
     wait_s = BUSY_TIMEOUT_S
+    before_statement: Callable[[CatalogConnection, str], None] | None = None
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Execute a statement; `before_statement` is told of it first."""
+        if self.before_statement is not None:
+            self.before_statement(self, sql)
+        return super().execute(sql, parameters)
 
     def prepare(self, path: Path, *, wait_s: float) -> None:
         """Set up a new connection to a file; see `begin` for the errors."""

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S, translated
-from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.engine import Database, ReadableFile
 from bsv_store.catalog.database.private_copy import CopyTooSlowError, snapshot_copy
 from bsv_store.catalog.database.reader import is_superuser, usable_reader_role
 from bsv_store.catalog.database.sqlite import READ_LIMIT_S
@@ -130,6 +130,9 @@ def sql_table(
 ) -> Table:
     """The rows of a read-only statement, see `run_sql`."""
     query = _checked(statement, parameters or {}, row_limit, time_limit_s, max_bytes, allow_superuser)
+    answer = database.answer_elsewhere(statement, query.parameters, row_limit=row_limit, max_bytes=max_bytes)
+    if answer is not None:
+        return answer
     run = _run_sqlite if database.is_sqlite else _run_postgres
     try:
         return _table(run(database, query), row_limit)
@@ -211,10 +214,10 @@ class _TooLongError(QueryError):
 def _run_sqlite(database: Database, query: _Query) -> _Result:
     file = database.readable_file(wait_s=min(query.time_limit_s, BUSY_TIMEOUT_S))
     if not file.blocks_writers or query.time_limit_s <= READ_LIMIT_S:
-        return _run_on_file(file.path, query, query.time_limit_s)
+        return _run_on_file(file, query, query.time_limit_s)
     start = time.monotonic()
     try:
-        return _run_on_file(file.path, query, READ_LIMIT_S)
+        return _run_on_file(file, query, READ_LIMIT_S)
     except _TooLongError:
         # Other jobs cannot write while it runs on the catalog itself.
         return _run_on_copy(file.path, query, query.time_limit_s - (time.monotonic() - start))
@@ -223,7 +226,7 @@ def _run_sqlite(database: Database, query: _Query) -> _Result:
 def _run_on_copy(path: Path, query: _Query, time_limit_s: float) -> _Result:
     try:
         with snapshot_copy(path, time_limit_s=READ_LIMIT_S, wait_s=BUSY_TIMEOUT_S) as copy:
-            return _run_on_file(copy, query, time_limit_s)
+            return _run_on_file(ReadableFile(copy, blocks_writers=False), query, time_limit_s)
     except (CopyTooSlowError, NoSpaceError, OSError, sqlite3.Error) as error:
         reason = f"copying it takes longer than {READ_LIMIT_S:g} s" if isinstance(error, CopyTooSlowError) else error
         raise QueryError(
@@ -233,11 +236,12 @@ def _run_on_copy(path: Path, query: _Query, time_limit_s: float) -> _Result:
         ) from error
 
 
-def _run_on_file(path: Path, query: _Query, time_limit_s: float) -> _Result:
+def _run_on_file(file: ReadableFile, query: _Query, time_limit_s: float) -> _Result:
     wait = min(time_limit_s, BUSY_TIMEOUT_S)
-    uri = f"file:{quote(os.fsencode(path))}?mode=ro"
+    uri = f"file:{quote(os.fsencode(file.path))}?mode=ro{'&immutable=1' * file.is_immutable}"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None)) as driver:
+            file.prepare(driver)
             _guard(driver, time_limit_s)
             cursor = driver.execute(query.statement, dict(query.parameters))
             if cursor.description is None:
@@ -245,7 +249,7 @@ def _run_on_file(path: Path, query: _Query, time_limit_s: float) -> _Result:
             rows = _collected(cursor, query)
             return _Result([column[0] for column in cursor.description], rows)
     except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
-        raise _sqlite_error(error, query, path) from error
+        raise _sqlite_error(error, query, file.path) from error
 
 
 def _guard(driver: sqlite3.Connection, time_limit_s: float) -> None:

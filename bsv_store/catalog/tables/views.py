@@ -180,7 +180,7 @@ _DATASET_VERSIONS = _described(
         ("recipe", "text", "The recipe as canonical JSON"),
         ("path", "text", "Path of the file, relative to the folder of the store"),
         ("size_bytes", "integer", "Size of the file"),
-        ("standing", "text", "; ".join(DATASET_STANDINGS)),
+        ("standing", "text", "; ".join(row.name for row in DATASET_STANDINGS.values() if row.in_catalog)),
         ("imported_at", "time", "Time of the import, UTC; null = computed in this store"),
         ("imported_by", "text", "User who imported it"),
         ("trusted_at", "time", "Time when a user marked it as trusted, UTC"),

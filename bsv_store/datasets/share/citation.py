@@ -120,6 +120,11 @@ def citation_of(version: VersionSource, *, annotation: str | None = None) -> Cit
 
 
 def _origin(version: VersionSource) -> str | None:
+    if version.origin.standing == "local":
+        return (
+            f"{version.ref} was {version.origin}. Import its bundle into the store, and cite the version there: "
+            f"bsv-store dataset export {version.ref} average.bsv.zip"
+        )
     if version.origin.can_answer:
         return None
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
@@ -40,9 +41,9 @@ async def authenticate(context: Context, headers: Headers, path: str) -> Access 
     """
     if path in _OPEN or path.startswith(_OPEN_FOLDER):
         return None
-    scheme, _, secret = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return await _access(context, secret.strip())
+    given = _given_token(headers.get("authorization", ""))
+    if given is not None:
+        return await _access(context, given)
     if not context.options.demands_token:
         # Browsers send the cookie of one local server to all others.
         return LOCAL_USER
@@ -50,6 +51,19 @@ async def authenticate(context: Context, headers: Headers, path: str) -> Access 
     if kept is None:
         raise TokenError("the server demands a token", hint=_HINT)
     return await _access(context, kept)
+
+
+def _given_token(authorization: str) -> str | None:
+    """The token in the header, as Bearer; or as the password of any user, which programs read from a netrc file."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+        except ValueError:
+            return ""
+    return None
 
 
 async def _access(context: Context, secret: str) -> Access:

@@ -30,7 +30,8 @@ LOG = logging.getLogger("bsv_store.server")
 MAX_ADDRESS_BYTES: Final = 16_384
 MAX_HEADER_BYTES: Final = 65_536
 
-# Answered without a token and whatever the limits, so that a supervisor can tell a busy server from a dead one.
+# Answered without a token, by any name and whatever the limits, so that a supervisor can tell a busy server from a dead
+# one.
 _ALWAYS: Final = frozenset({"/health", "/ready"})
 
 
@@ -96,6 +97,8 @@ class AccessMiddleware:
 
     async def _refusal(self, exchange: _Exchange, scope: Scope, path: str) -> Response | None:
         context, headers = self._context, exchange.headers
+        if path in _ALWAYS:
+            return None
         if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
             return framework_problem(
                 context, 421, hint="The administrator of the server permits names by --allow-host NAME."
@@ -107,8 +110,6 @@ class AccessMiddleware:
         length = headers.get("content-length")
         if length is not None and (not length.isdecimal() or int(length) > context.options.max_body_bytes):
             return framework_problem(context, 413, headers={"Connection": "close"})
-        if path in _ALWAYS:
-            return None
         if context.metrics.in_flight > context.options.concurrency:
             return framework_problem(context, 503, headers={"Retry-After": "1"})
         try:
@@ -150,14 +151,14 @@ class AccessMiddleware:
         route = getattr(scope.get("route"), "path", None) or "other"
         seconds = time.perf_counter() - exchange.started
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._context.metrics.count_request(method, route, exchange.status, seconds, exchange.sent_bytes)
+        self._context.metrics.count_request(method, route, exchange.status or _CLOSED, seconds, exchange.sent_bytes)
         if self._log is not None:
             self._log.write(
                 id=exchange.id,
                 method=scope["method"],
                 path=scope["path"],
                 route=route,
-                status=exchange.status,
+                status=exchange.status or _CLOSED,
                 bytes=exchange.sent_bytes,
                 seconds=round(seconds, 6),
                 client=exchange.client,
@@ -165,6 +166,8 @@ class AccessMiddleware:
             )
 
 
+# The client closed the connection before it got an answer.
+_CLOSED: Final = 499
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"})
 
 
@@ -210,10 +213,9 @@ class _Exchange:
         await self._send(message)
 
     async def answer(self, response: Response) -> None:
-        """Send an answer, unless one has begun: then the connection is closed, so that the client notices."""
-        if self.status:
-            raise ConnectionAbortedError("the answer failed after it had begun")
-        await response(self._scope, self._receive, self.send)
+        """Send an answer, unless one has begun: uvicorn then closes the connection, so that the client notices."""
+        if not self.status:
+            await response(self._scope, self._receive, self.send)
 
     def _completed(self, headers: Any) -> list[tuple[bytes, bytes]]:
         completed = [*headers, *SECURITY_HEADERS, (b"x-request-id", self.id.encode())]

@@ -13,6 +13,8 @@ from starlette.responses import Response
 
 from bsv_store.errors import InputError
 from bsv_store.remote import protocol
+from bsv_store.server.access.scopes import require_scope
+from bsv_store.server.context import context_of
 from bsv_store.server.data.conditions import IMMUTABLE, REVALIDATED, accepts_gzip, is_current
 from bsv_store.server.data.file_reply import file_reply
 from bsv_store.server.data.operation import Operation, Parameter, routes_of
@@ -83,7 +85,7 @@ def _unionize_rows(call: Call) -> Response:
     ids = sorted(set(call.values["ids"]))
     if not 1 <= len(ids) <= protocol.MAX_UNIONIZE_IDS:
         raise InputError(f"ids must be 1 to {protocol.MAX_UNIONIZE_IDS} experiment ids, got {len(ids)}")
-    found = call.store.catalog.unionize_rows(ids)
+    found = call.store.catalog.stored_unionizes(ids)
     etag = f'"{hashlib.sha256(f"{protocol.PROTOCOL} {found.content}".encode()).hexdigest()}"'
     headers = {"ETag": etag, "Cache-Control": REVALIDATED}
     if is_current(call.request.headers.get("if-none-match"), etag):
@@ -94,6 +96,7 @@ def _unionize_rows(call: Call) -> Response:
 
 
 def _sql(call: Call) -> Response:
+    require_scope(call.request, "sql")
     body = call.body
     if not isinstance(body, dict) or "statement" not in body:
         raise InputError('the body must be a JSON object, such as {"statement": "SELECT 1"}')
@@ -104,21 +107,17 @@ def _sql(call: Call) -> Response:
     limit = body.get("limit")
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise InputError(f"limit must be a positive integer, got {limit!r}")
-    rows, seconds = _sql_limits(call)
+    options = context_of(call.request).options
     frame = call.store.sql(
         body["statement"],
         body.get("parameters"),
-        limit=rows if limit is None else min(limit, rows),
-        timeout_s=seconds,
+        limit=options.sql_rows if limit is None else min(limit, options.sql_rows),
+        timeout_s=options.sql_timeout_s,
         max_bytes=_SQL_BYTES,
     )
     reply = table_reply(call, frame, more={"truncated": bool(frame.attrs["truncated"])})
     reply.headers["Cache-Control"] = "no-store"
     return reply
-
-
-def _sql_limits(call: Call) -> tuple[int, float]:
-    return 100_000, 30.0
 
 
 _SQL_BODY: Final[dict[str, Any]] = {

@@ -86,13 +86,13 @@ def _written(name: str, ending: str, write: Callable[[Path], object]) -> Respons
     except BaseException:
         shutil.rmtree(folder)
         raise
+    other = "text/html; charset=utf-8" if ending == "html" else "application/octet-stream"
+    # Plain ASCII, which needs no escapes in the header.
+    safe = re.sub(r"[^\w.@+-]", "_", name, flags=re.ASCII)
     return FileResponse(
         path,
-        media_type=_MEDIA_TYPES.get(
-            ending, "text/html; charset=utf-8" if ending == "html" else "application/octet-stream"
-        ),
-        filename=re.sub(r"[^\w.@+-]", "_", name),
-        headers={"Cache-Control": "no-cache"},
+        media_type=_MEDIA_TYPES.get(ending, other),
+        headers={"Content-Disposition": f'attachment; filename="{safe}"', "Cache-Control": "no-cache"},
         background=BackgroundTask(shutil.rmtree, folder),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
@@ -45,8 +45,9 @@ def _page(request: Request) -> Response:
         raise UnknownExperimentError(f"the store has no experiment {identifier}")
     row = found.iloc[0]
     known = {str(name): None if missing else row[name] for name, missing in row.isna().items()}
-    volumes = store.volumes.stored(identifier)
-    excluded = store.catalog.excluded_from(Selection(ids=[identifier], include_excluded=False))
+    # The kind that most people want first.
+    volumes = sorted(store.volumes.stored(identifier), key=lambda each: (each[0] != "projection_density", each))
+    excluded = [each.reason for each in store.catalog.exclusions() if each.experiment_id == identifier]
     colors = store.atlas.color_map()
     return page(
         request,
@@ -86,8 +87,8 @@ def _lead(known: Mapping[str, Any]) -> str:
     return f"Injection into {known['primary_structure_name']} ({known['primary_structure']}) of {mouse}{side}."
 
 
-def _remarks(known: Mapping[str, Any], excluded: Mapping[int, str]) -> list[str]:
-    found = [f"On the exclusion list of this store: {reason}" for reason in excluded.values()]
+def _remarks(known: Mapping[str, Any], excluded: Sequence[str]) -> list[str]:
+    found = [f"On the exclusion list of this store: {reason}" for reason in excluded]
     if known["withdrawn"]:
         found.append("Allen no longer lists this experiment.")
     return found
@@ -188,8 +189,10 @@ def _targets(request: Request, store: Store, identifier: int, colors: Mapping[in
     try:
         with collected_warnings() as warned:
             found = store.search.targets_of(selection, limit=_TARGETS)
-    except (MissingDataError, InputError) as error:
-        return _missing(error)
+    except MissingDataError:
+        return _without_table(identifier)
+    except InputError as error:
+        return _refused(error)
     largest = float(found["mean"].max()) if len(found) else 0.0
     rows = [
         [
@@ -230,8 +233,11 @@ def _injected(
         rows = store.catalog.unionizes(
             Selection(ids=[identifier], include_excluded=True), is_injection=True, hemisphere="both"
         )
-    except (MissingDataError, InputError) as error:
-        return _missing(error)
+    except MissingDataError:
+        return _without_table(identifier)
+    except InputError as error:
+        # Such as an ontology without the set of summary structures.
+        return _refused(error)
     whole = known["injection_volume"]
     inside = rows[rows["structure_id"].isin(list(members))].sort_values("projection_volume", ascending=False)
     inside = inside[inside["projection_volume"] > 0]
@@ -295,9 +301,19 @@ def _snippets(request: Request, identifier: int, volumes: list[tuple[str, int]])
     return joined(code("copy-python", python, heading="Python"), code("copy-command", shell, heading="Shell"))
 
 
-def _missing(error: InputError | MissingDataError) -> Markup:
+def _without_table(identifier: int) -> Markup:
+    command = element("code", f"bsv-store sync unionizes --ids {identifier}")
+    return element(
+        "div",
+        element("p", "The store does not have the unionize table of this experiment."),
+        element("p", "On the server: ", command, class_="small"),
+        class_="nothing",
+    )
+
+
+def _refused(error: InputError) -> Markup:
     hint = None if error.hint is None else element("p", error.hint, class_="small")
-    return element("div", element("p", f"{error.message}."), hint, class_="nothing")
+    return element("div", element("p", f"{error.message[:1].upper()}{error.message[1:]}."), hint, class_="nothing")
 
 
 def _hex(

@@ -23,6 +23,7 @@ from bsv_store.server.data.collected_warnings import collected_warnings
 from bsv_store.server.data.replies import described, with_etag
 from bsv_store.server.data.tables import CSV, csv_bytes, flat
 from bsv_store.server.pages.address import public_address
+from bsv_store.server.pages.compression import compressed
 from bsv_store.server.pages.criteria_form import label_of
 from bsv_store.server.pages.kept import kept_of, kept_text
 from bsv_store.server.pages.parts import code
@@ -218,7 +219,7 @@ def _found(request: Request) -> Response:
     store = context_of(request).store
     selection, url = _selection(request), public_address(request)
     text = kept_text(request, ("experiments", selection, url), lambda: json.dumps(_answer(store, selection, url)))
-    return with_etag(request, Response(text, media_type="application/json"))
+    return compressed(request, with_etag(request, Response(text, media_type="application/json")))
 
 
 def _answer(store: Store, selection: Selection, url: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""All routes of the pages."""
+"""The routes of the pages."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ from bsv_store.server.pages import (
 
 ROUTES = [
     route
-    for module in (assets, overview, experiments, experiment, datasets, version, downloads, citing, viewer)
+    for module in (assets, overview, experiments, experiment, datasets, version, viewer, downloads, citing)
     for route in module.ROUTES
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
 from bsv_store.server.pages.address import address, public_address
-from bsv_store.server.pages.parts import code, folded, table
+from bsv_store.server.pages.parts import code, experiment_link, folded, table
 from bsv_store.server.pages.shell import page
 from bsv_store.text import size_text
 from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS
@@ -43,11 +44,12 @@ def _page(request: Request) -> Response:
     with collected_warnings():
         # What was left out stands in the sections.
         known = page_facts(store, version, with_figures=False)
+    members = sections.members(known, identifier=partial(experiment_link, request))
     parts: tuple[tuple[str, str, Content], ...] = (
         ("recipe", "Recipe", sections.recipe_words(known)),
         ("strongest", "Strongest structures", sections.targets(known)),
         ("quality", "Groups and quality", sections.quality(known)),
-        ("animals", "Members", [sections.members(known), _in_table(request, version)]),
+        ("animals", "Members", [members, _in_table(request, version)]),
         ("downloads", "Downloads", _downloads(request, version)),
         ("use", "Use it", _snippets(request, version)),
         ("cite", "Cite", _cite(known)),

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from bsv_store.errors import BsvStoreError
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.access.headers import content_security_policy
 from bsv_store.server.context import context_of
 from bsv_store.server.images.facts import source_facts
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.assets import asset_address
-from bsv_store.server.pages.parts import code, problem, table
+from bsv_store.server.pages.parts import code, table
 from bsv_store.server.pages.shell import page
 
 if TYPE_CHECKING:
@@ -51,18 +50,8 @@ def _viewer(request: Request) -> Response:
     if not {"version", "experiment"} & set(given):
         return _choice(request)
     store = context_of(request).store
-    try:
-        facts = source_facts(store, given)
-        citation = store.datasets.cite(facts["version"]) if "version" in facts else None
-    except BsvStoreError as error:
-        return page(
-            request,
-            "Viewer",
-            element("h1", "Viewer"),
-            problem(error),
-            element("p", element("a", "Choose a dataset or an experiment", href=address(request, "/view"))),
-            status=404,
-        )
+    facts = source_facts(store, given)
+    citation = store.datasets.cite(facts["version"]) if "version" in facts else None
     name = str(facts.get("version") or facts["title"])
     cited: list[Content] = []
     if citation is not None:

@@ -48,6 +48,18 @@ def redirect_target(url: str, status: int, headers: Mapping[str, str]) -> str | 
     return urlunsplit(target._replace(fragment=""))
 
 
+def require_same_origin(url: str, target: str) -> None:
+    """Check that a redirect stays at the same scheme, host and port.
+
+    Raises
+    ------
+    RedirectError
+    """
+    asked, found = urlsplit(url), urlsplit(target)
+    if (asked.scheme, asked.hostname, _port(asked)) != (found.scheme, found.hostname, _port(found)):
+        raise RedirectError(f"the server redirected to another origin, {_origin(found)}")
+
+
 def _parsed(url: str, location: str) -> SplitResult:
     # Only printable ASCII is valid in an address; urllib would drop some control characters silently.
     if len(location) <= _MAX_LENGTH and location.isascii() and location.isprintable() and " " not in location:

@@ -20,10 +20,13 @@ class PartialBody:
     ----------
     sink : BinaryIO
         Readable, writable and seekable.
+    part : (int, int), optional
+        First byte and end of the part of the object to request, instead of all of it.
     """
 
-    def __init__(self, sink: BinaryIO) -> None:
+    def __init__(self, sink: BinaryIO, part: tuple[int, int] | None = None) -> None:
         self._sink = sink
+        self._part = part
         self.size = 0
         self.total: int | None = None
         """Length of the whole body in bytes by the server; None if unknown or if the body is compressed."""
@@ -31,6 +34,9 @@ class PartialBody:
 
     def request_headers(self) -> dict[str, str]:
         """Headers that request the rest, or all if the object has changed; empty to request all."""
+        if self._part is not None:
+            first, end = self._part
+            return {"Range": f"bytes={first + self.size}-{end - 1}"}
         if not self.size or self._validator is None or self.total is None:
             return {}
         return {"Range": f"bytes={self.size}-", "If-Range": self._validator}
@@ -52,6 +58,8 @@ class PartialBody:
         str or None
             Reason why the response cannot be used, if any. The next request is then for all.
         """
+        if self._part is not None:
+            return self._begin_requested(status, headers, *self._part)
         if status == 206:
             return self._begin_part(headers)
         self.restart()
@@ -77,6 +85,16 @@ class PartialBody:
         self._sink.seek(0)
         self._sink.truncate()
         self.size, self.total, self._validator = 0, None, None
+
+    def _begin_requested(self, status: int, headers: Mapping[str, str], first: int, end: int) -> str | None:
+        stated = headers.get("Content-Range", "")
+        match = _CONTENT_RANGE.fullmatch(stated.strip())
+        if status != 206 or match is None or (int(match[1]), int(match[2])) != (first + self.size, end - 1):
+            self.restart()
+            return f"the server sent another part than requested ({stated or 'no Content-Range'})"
+        self.total = end - first
+        self._sink.seek(self.size)
+        return None
 
     def _begin_part(self, headers: Mapping[str, str]) -> str | None:
         requested, total, validator = self.size, self.total, self._validator

@@ -40,7 +40,7 @@ from bsv_store.sources.allen.addresses import API_URL_VARIABLE, DOWNLOAD_URL_VAR
 from bsv_store.sources.allen.decoding import BodyDecoder
 from bsv_store.sources.allen.gate import Clock, HostGate
 from bsv_store.sources.allen.reasons import network_reason, unreachable_reason
-from bsv_store.sources.allen.redirects import MAX_REDIRECTS, RedirectError, redirect_target
+from bsv_store.sources.allen.redirects import MAX_REDIRECTS, RedirectError, redirect_target, require_same_origin
 from bsv_store.sources.allen.resume import PartialBody
 from bsv_store.sources.allen.retry import MAX_BACKOFF_S, MAX_PAUSE_S, RetryPolicy, retry_after_s
 from bsv_store.text import shown
@@ -55,6 +55,7 @@ T = TypeVar("T")
 
 _CHUNK_BYTES = 256 * 1024
 _SNIFF_BYTES = 256
+_REFUSAL_BYTES = 64 * 1024
 _TRANSIENT = frozenset((408, 425, 429))
 _ABSENT = frozenset((404, 410))
 # If a host has never responded, it is not tried again after this many failed connections of all threads, for this time.
@@ -90,6 +91,19 @@ class Request:
         Request the bytes without compression, so that an incomplete body can be resumed.
     deadline_factor : float
         Factor applied to the deadline.
+    headers : mapping of str to str
+        Further headers.
+    part : (int, int), optional
+        First byte and end of the part to request; the server must send exactly this part.
+    body : bytes, optional
+        JSON that is posted; None sends a GET.
+    same_origin : bool
+        Follow redirects only to the same scheme, host and port, as requests with a token need.
+    on_refusal : callable, optional
+        Called with the status, the headers and the start of the body of each response that is neither a redirect nor
+        successful. It may raise an error, which ends the request; otherwise the usual rules for the status apply.
+    on_headers : callable, optional
+        Called with the headers of each successful response.
     """
 
     url: str
@@ -99,6 +113,12 @@ class Request:
     on_bytes: Callable[[int], None] = ignore_bytes
     can_resume: bool = False
     deadline_factor: float = 1.0
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    part: tuple[int, int] | None = None
+    body: bytes | None = None
+    same_origin: bool = False
+    on_refusal: Callable[[int, Mapping[str, str], bytes], None] | None = None
+    on_headers: Callable[[Mapping[str, str]], None] | None = None
 
 
 class _RetryError(Exception):
@@ -175,7 +195,7 @@ class Transfer:
 
         policy = self._policy
         longest = policy.deadline_s * request.deadline_factor
-        state = _State(request, self._clock.now() + longest, PartialBody(request.sink))
+        state = _State(request, self._clock.now() + longest, PartialBody(request.sink, request.part))
         attempts = stamina.retry_context(
             on=_RetryError,
             attempts=policy.attempts,
@@ -268,20 +288,27 @@ class Transfer:
                         yield response
                         return
                 self._check_deadline(state)
+                if state.request.same_origin:
+                    require_same_origin(state.source, target)
                 state.source = target
         raise RedirectError(f"more than {MAX_REDIRECTS} redirects")
 
     def _send(self, session: requests.Session, state: _State) -> requests.Response:
         # Volumes are compressed already, and only a body that is not compressed on the way can be resumed.
         headers = {"Accept-Encoding": "identity" if state.request.can_resume else "gzip"}
+        headers.update(state.request.headers)
         headers.update(state.body.request_headers())
+        if state.request.body is not None:
+            headers["Content-Type"] = "application/json"
         remaining = max(0.1, state.deadline - self._clock.now())
         timeout = (
             min(self._policy.connect_timeout_s, remaining),
             min(self._policy.read_timeout_s, remaining),
         )
-        return session.get(
+        return session.request(
+            "GET" if state.request.body is None else "POST",
             state.source,
+            data=state.request.body,
             headers=headers,
             timeout=timeout,
             stream=True,
@@ -313,7 +340,12 @@ class Transfer:
     def _check_status(self, state: _State, response: requests.Response, host: str) -> None:
         status = response.status_code
         if status in (200, 206):
+            if state.request.on_headers is not None:
+                state.request.on_headers(response.headers)
             return
+        if state.request.on_refusal is not None:
+            start = response.raw.read(_REFUSAL_BYTES, decode_content=True)
+            state.request.on_refusal(status, response.headers, start)
         # The reason phrase is arbitrary text from the server.
         phrase = shown(response.reason or "").strip("'")
         reason = f"the server responded with {status} {phrase}".rstrip()

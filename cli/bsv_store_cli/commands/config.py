@@ -29,12 +29,13 @@ def show(origin: bool, output_format: str) -> None:
     from bsv_store.config.files import system_file, user_file
 
     location = locate_store(store_folder())
-    has_store = (location.path / STORE_FILE).exists()
+    folder = location.folder
+    has_store = folder is not None and (folder / STORE_FILE).exists()
     found = all_settings(read_store_config(location.path) if has_store else None, setting_arguments())
     rows = [
         {
             "name": each.name,
-            "value": str(location.path) if each.name == "store" else _without_password(each.value),
+            "value": str(folder or location.url) if each.name == "store" else _without_password(each.value),
             "origin": location.origin if each.name == "store" else each.origin,
             "place": each.place,
             "sets": each.words,
@@ -46,8 +47,8 @@ def show(origin: bool, output_format: str) -> None:
     if origin:
         table += [Column("origin", "origin"), Column("sets", "sets", whole=True)]
     print_rows(rows, output_format, columns=("name", "value", *more), table=table)
-    if not has_store:
-        note(f"{location.path} is not a store: settings of a store are not shown.")
+    if folder is not None and not has_store:
+        note(f"{folder} is not a store: settings of a store are not shown.")
     if origin:
         for file in (user_file(), system_file()):
             note(f"Configuration file: {file}{'' if file.exists() else ' (does not exist)'}")

@@ -81,7 +81,7 @@ def sql(
             query,
             values,
             row_limit=limit,
-            time_limit_s=sql_timeout(store.path, time_limit_s),
+            time_limit_s=sql_timeout(store.config, time_limit_s),
             max_bytes=max_bytes,
             allow_superuser=allow_superuser,
         )

@@ -20,7 +20,7 @@ from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
     from bsv_store.catalog.tables.status import CatalogStatus
-    from bsv_store.maintenance.state import VerificationState
+    from bsv_store.maintenance.state import Upkeep, VerificationState
     from bsv_store.store.store import StoreStatus
 
 _VOLUME_TABLE = (
@@ -147,7 +147,8 @@ def _print_for_people(state: StoreStatus) -> None:
     unchecked = f", {catalog.unchecked_versions:,} of them imported, not checked" if catalog.unchecked_versions else ""
     print_facts(
         [
-            ("Store", f"{state.path} (from {state.origin})"),
+            ("Store", f"{state.path if state.server is None else state.server.url} (from {state.origin})"),
+            *([] if state.server is None else [("Server", state.server.words)]),
             ("Id", state.store_id),
             ("Database", f"{state.database}, schema {state.schema_revision}"),
             ("Structures", f"{catalog.structures:,}"),
@@ -155,7 +156,7 @@ def _print_for_people(state: StoreStatus) -> None:
             ("Unionizes", f"{number_of(catalog.unionize_rows, 'row')} of {measured}"),
             ("Volumes", f"{volumes:,}, {size_text(size)}"),
             ("Datasets", f"{catalog.datasets:,} with {number_of(catalog.dataset_versions, 'version')}{unchecked}"),
-            *_state(state),
+            *([] if state.upkeep is None else _state(state.upkeep)),
         ]
     )
     rows = [
@@ -182,7 +183,7 @@ def _print_for_people(state: StoreStatus) -> None:
     ]
     print_rows(annotations, "table", columns=(), table=_ANNOTATION_TABLE, title="Annotation")
     print_rows(_lists(catalog), "table", columns=(), table=_LIST_TABLE, title="Lists")
-    if state.upkeep.verification.damaged:
+    if state.upkeep is not None and state.upkeep.verification.damaged:
         note("To see the damage and its remedy: bsv-store repair")
     if catalog.different_injection_volumes:
         note(
@@ -195,10 +196,9 @@ def _print_for_people(state: StoreStatus) -> None:
         note("The catalog is empty. Next: bsv-store sync structures, then bsv-store sync experiments.")
 
 
-def _state(state: StoreStatus) -> list[tuple[str, str]]:
+def _state(upkeep: Upkeep) -> list[tuple[str, str]]:
     from bsv_store.text import size_text
 
-    upkeep = state.upkeep
     trash, temporary, claims, disk = upkeep.trash, upkeep.temporary, upkeep.claims, upkeep.disk
     ended = f", {claims.ended:,} left by jobs that ended" if claims.ended else ""
     return [
@@ -256,7 +256,12 @@ def _counts(state: StoreStatus) -> list[dict[str, Any]]:
         {"what": f"annotation {each.spacing_um} um", "count": 1, "size_bytes": each.size_bytes}
         for each in catalog.annotations
     ]
-    rest = [
+    rest = [] if upkeep is None else _upkeep_counts(upkeep)
+    return [*({"what": what, "count": number} for what, number in counts.items()), *volumes, *annotations, *rest]
+
+
+def _upkeep_counts(upkeep: Upkeep) -> list[dict[str, Any]]:
+    return [
         {"what": "trash", "count": upkeep.trash.files, "size_bytes": upkeep.trash.size_bytes},
         {"what": "temporary files", "count": upkeep.temporary.files, "size_bytes": upkeep.temporary.size_bytes},
         {"what": "claims of running jobs", "count": upkeep.claims.live},
@@ -265,4 +270,3 @@ def _counts(state: StoreStatus) -> list[dict[str, Any]]:
         {"what": "found damaged", "count": upkeep.verification.damaged},
         {"what": "free disk space", "size_bytes": upkeep.disk.free_bytes},
     ]
-    return [*({"what": what, "count": number} for what, number in counts.items()), *volumes, *annotations, *rest]

@@ -9,6 +9,9 @@ import { square } from "./tokens.js";
 const OPERATORS = ["and", "or", "minus"];
 const MAX_LEGEND = 14;
 
+// The columns that the map reads, without rows.
+const EMPTY = { experiment_id: [], injection_ap: [], injection_dv: [], injection_ml: [], injection_volume: [] };
+
 const at = (name) => document.getElementById(name);
 const section = at("map");
 const columns = JSON.parse(section.dataset.columns);
@@ -107,6 +110,10 @@ function succeeded(content, how, fromAddress) {
 
 function failed(words, hint) {
   at("found").textContent = "Not found";
+  at("words").textContent = "";
+  for (const name of ["table-frame", "pager", "nothing"]) at(name).hidden = true;
+  map.fill(EMPTY, {});
+  at("legend").replaceChildren();
   at("messages").replaceChildren(message(words, hint, "problem"));
   form.mark(words);
   announce(words);

@@ -97,7 +97,12 @@ export class FilterForm {
       this.put(field, value === undefined ? this.defaults.get(field) : value);
     }
     this.arrange();
-    this.last = JSON.stringify(this.criteria());
+    const given = this.criteria();
+    for (const section of this.form.querySelectorAll("details")) {
+      const fields = [...section.querySelectorAll("[data-criterion]")];
+      if (fields.some((field) => field.dataset.criterion in given)) section.open = true;
+    }
+    this.last = JSON.stringify(given);
   }
 
   put(field, value) {

@@ -59,6 +59,8 @@ export class Tokens {
   }
 
   draw() {
+    this.hint ??= this.input.placeholder;
+    this.input.placeholder = this.values.length ? "" : this.hint;
     this.chosen.replaceChildren(...this.values.map((value) => {
       const item = document.createElement("li");
       item.className = "token";

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class UnionizeRows:
+class StoredUnionizes:
     """The unionize rows of some experiments.
 
     Attributes
@@ -35,15 +35,15 @@ class UnionizeRows:
     content: str
 
 
-def unionize_rows(connection: Connection, experiment_ids: Collection[int]) -> UnionizeRows:
-    """See `Catalog.unionize_rows`."""
+def stored_unionizes(connection: Connection, experiment_ids: Collection[int]) -> StoredUnionizes:
+    """See `Catalog.stored_unionizes`."""
     ids = sorted(set(experiment_ids))
     content = unionize_content(connection, ids)
     blocks = []
     if ids:
         with closing(read_arrays(connection, table_of(Unionize), keys=ids)) as arrays:
             blocks = [_records(block) for block in arrays]
-    return UnionizeRows(np.concatenate(blocks) if blocks else np.empty(0, _row_type()), content)
+    return StoredUnionizes(np.concatenate(blocks) if blocks else np.empty(0, _row_type()), content)
 
 
 def unionize_content(connection: Connection, experiment_ids: Collection[int]) -> str:

@@ -1,0 +1,117 @@
+"""The current catalog as the records that the readers of lists create: what another store would ingest."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import fields
+
+from sqlalchemy import Connection, select
+
+from bsv_store.catalog.database.models import (
+    Experiment,
+    ExperimentInjectionStructure,
+    ExperimentLine,
+    Structure,
+    StructureSet,
+    StructureSetMember,
+    TransgenicLine,
+)
+from bsv_store.catalog.records import ExperimentRecord, LineRecord, Ontology, StructureRecord
+
+
+def experiment_list(connection: Connection) -> tuple[ExperimentRecord, ...]:
+    """See `Catalog.experiment_list`."""
+    table = Experiment.__table__
+    shared = [each.name for each in fields(ExperimentRecord) if each.name in table.c]
+    query = (
+        select(*(table.c[name] for name in shared), Structure.acronym)
+        .join(Structure.__table__, Structure.id == Experiment.primary_structure_id)
+        .where(Experiment.withdrawn.is_(False))
+        .order_by(Experiment.id)
+    )
+    lines, injected = _lines(connection), _injected(connection)
+    return tuple(
+        ExperimentRecord(
+            **dict(zip(shared, values, strict=True)),
+            primary_structure_acronym=acronym,
+            injection_structure_ids=tuple(injected.get(values[shared.index("id")], ())),
+            lines=tuple(lines.get(values[shared.index("id")], ())),
+        )
+        for *values, acronym in connection.execute(query)
+    )
+
+
+def _lines(connection: Connection) -> dict[int, list[LineRecord]]:
+    columns = [getattr(TransgenicLine, each.name) for each in fields(LineRecord)]
+    query = (
+        select(ExperimentLine.experiment_id, *columns)
+        .join(TransgenicLine.__table__, TransgenicLine.id == ExperimentLine.transgenic_line_id)
+        .order_by(ExperimentLine.experiment_id)
+    )
+    found: dict[int, list[LineRecord]] = defaultdict(list)
+    for experiment_id, *values in connection.execute(query):
+        found[experiment_id].append(LineRecord(*values))
+    # Not sorted by the database, whose order of texts depends on its collation.
+    return {key: sorted(lines, key=lambda line: line.name) for key, lines in found.items()}
+
+
+def _injected(connection: Connection) -> dict[int, list[int]]:
+    table = ExperimentInjectionStructure
+    found: dict[int, list[int]] = defaultdict(list)
+    for experiment_id, structure_id in connection.execute(
+        select(table.experiment_id, table.structure_id).order_by(table.experiment_id, table.structure_id)
+    ):
+        found[experiment_id].append(structure_id)
+    return found
+
+
+def current_ontology(connection: Connection) -> Ontology:
+    """See `Atlas.ontology`."""
+    members: dict[int, list[int]] = defaultdict(list)
+    member = StructureSetMember
+    for set_id, structure_id in connection.execute(
+        select(member.structure_set_id, member.structure_id).order_by(member.structure_id, member.structure_set_id)
+    ):
+        members[structure_id].append(set_id)
+    query = select(Structure.__table__).order_by(Structure.graph_order, Structure.id)
+    rows = connection.execute(query).all()
+    parents = {row.id: row.parent_structure_id for row in rows}
+    needed = _with_ancestors(_named(connection), parents)
+    structures = tuple(
+        StructureRecord(
+            row.id,
+            row.acronym,
+            row.name,
+            row.parent_structure_id,
+            row.graph_order,
+            row.color_hex_triplet,
+            tuple(members.get(row.id, ())),
+        )
+        for row in rows
+        if not row.withdrawn or row.id in needed
+    )
+    names = {set_id: name for set_id, name in connection.execute(select(StructureSet.id, StructureSet.name)) if name}
+    return Ontology(structures, names, has_structure_sets=bool(members))
+
+
+def _named(connection: Connection) -> set[int]:
+    """The structures that current experiments name."""
+    is_current = Experiment.withdrawn.is_(False)
+    injected = ExperimentInjectionStructure
+    primary = select(Experiment.primary_structure_id).where(is_current).distinct()
+    others = select(injected.structure_id).join(Experiment.__table__, Experiment.id == injected.experiment_id)
+    return {
+        *connection.execute(primary).scalars(),
+        *connection.execute(others.where(is_current).distinct()).scalars(),
+    }
+
+
+def _with_ancestors(ids: Iterable[int], parents: dict[int, int | None]) -> Collection[int]:
+    found: set[int] = set()
+    for structure_id in ids:
+        above: int | None = structure_id
+        while above is not None and above not in found:
+            found.add(above)
+            above = parents.get(above)
+    return found

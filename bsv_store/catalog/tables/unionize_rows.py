@@ -1,0 +1,123 @@
+"""Unionize rows of the whole store by conditions on any column, for servers of the Allen API."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Connection, func, literal, select
+
+from bsv_store.catalog.coverage import covered
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Unionize
+from bsv_store.catalog.records import UNIONIZE_COLUMNS
+from bsv_store.vocabulary import UNIONIZE_PARTS
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "lt": operator.lt,
+    "le": operator.le,
+    "in": lambda value, values: value in values,
+}
+"""The operators of conditions by name: 'in' takes any number of values, the others one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowCondition:
+    """A condition on a column.
+
+    Attributes
+    ----------
+    column : str
+    operator : str
+        A key of `COMPARISONS`.
+    values : tuple
+        Of the type of the column.
+    """
+
+    column: str
+    operator: str
+    values: tuple[Any, ...]
+
+    def holds(self, value: object) -> bool:
+        """Whether a value of the column fulfills the condition."""
+        return bool(COMPARISONS[self.operator](value, self.values if self.operator == "in" else self.values[0]))
+
+    def sql(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        """The condition in a query."""
+        # Of 64 bits: for a column of 32 bits, Postgres would refuse larger integers.
+        wide = column.type.python_type is int
+        values = [literal(value, BigInteger()) if wide else literal(value, column.type) for value in self.values]
+        if self.operator == "in":
+            return column.in_(values)
+        found: ColumnElement[bool] = COMPARISONS[self.operator](column, values[0])
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class UnionizeRows:
+    """Unionize rows by column.
+
+    Attributes
+    ----------
+    columns : mapping of str to tuple
+        The 19 columns of table ``unionize``.
+    total : int or None
+        Number of rows that fulfill the conditions; None if they were not counted.
+    """
+
+    columns: Mapping[str, tuple[Any, ...]]
+    total: int | None
+
+
+def unionize_rows(
+    connection: Connection,
+    conditions: Sequence[RowCondition],
+    *,
+    order: Sequence[tuple[str, bool]] = (),
+    start: int = 0,
+    limit: int,
+    count: bool = True,
+) -> UnionizeRows:
+    """See `Catalog.unionize_rows`."""
+    table = Unionize.__table__
+    where = [condition.sql(table.c[condition.column]) for condition in conditions]
+    where += _complete(connection, conditions)
+    columns = [table.c[name] for name in UNIONIZE_COLUMNS]
+    query = select(*columns).where(*where)
+    query = query.order_by(
+        *(table.c[name].desc() if down else table.c[name] for name, down in order), *table.primary_key
+    )
+    rows = connection.execute(query.limit(limit).offset(start)).all()
+    total = None
+    if count:
+        is_last = len(rows) < limit and (rows or not start)
+        counted = select(func.count()).select_from(table).where(*where)
+        total = start + len(rows) if is_last else connection.execute(counted).scalar_one()
+    values = zip(*rows, strict=True) if rows else [()] * len(columns)
+    return UnionizeRows(dict(zip(UNIONIZE_COLUMNS, values, strict=True)), total)
+
+
+def _complete(connection: Connection, conditions: Sequence[RowCondition]) -> list[ColumnElement[bool]]:
+    """Conditions that the store has all halves of the experiment's table that the others may select."""
+    on_half = [each for each in conditions if each.column == "is_injection"]
+    parts = [part for part in UNIONIZE_PARTS.values() if all(each.holds(part.is_injection) for each in on_half)]
+    having: list[ColumnElement[bool]] = [Unionize.experiment_id.in_(covered(part.name)) for part in parts]
+    named = [each for each in conditions if each.column == "experiment_id" and each.operator in ("eq", "in")]
+    if not named:
+        return having
+    # With the ids as constants, both databases search the primary key.
+    ids = set(named[0].values).intersection(*(each.values for each in named[1:]))
+    for part in parts:
+        query = covered(part.name)
+        column = query.selected_columns[0]
+        ids &= set(connection.execute(query.where(id_in(connection, column, ids))).scalars())
+    return [id_in(connection, Unionize.experiment_id, sorted(ids))]

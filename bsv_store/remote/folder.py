@@ -1,0 +1,68 @@
+"""The cache of remote stores on this computer: its folders, and their permissions.
+
+::
+
+    CACHE/objects/ab/abcdef....h5     a complete file, named by the SHA-256 of its bytes; shared by all servers
+    CACHE/partial/ab/abcdef...        a file of which some blocks were downloaded, and beside it which ones
+    CACHE/uses/ab/abcdef...           an empty file, modified when the object was last used
+    CACHE/locks/abcdef...             held by the process that downloads the object
+    CACHE/servers/SERVER/             the copy of a server's catalog, and results that were computed here
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from bsv_store.config import setting
+from bsv_store.volumes.files import store_errors
+
+FILE_MODE: Final = 0o600
+FOLDER_MODE: Final = 0o700
+SERVERS: Final = "servers"
+
+
+def cache_folder(argument: Path | str | None = None) -> Path:
+    """The folder of the cache: the argument, else the setting ``cache``, else the platform's cache folder."""
+    found = setting("cache", argument).value
+    if found is not None:
+        return Path(str(found)).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("bsv-store", appauthor=False)
+
+
+def cache_max_bytes() -> int:
+    """The size above which the least recently used objects are evicted: the setting ``cache_max_bytes``."""
+    found = setting("cache_max_bytes").value
+    assert isinstance(found, int)
+    return found
+
+
+def server_folder(cache: Path, url: str) -> Path:
+    """The folder of one server inside the cache; its name is readable and different for each address."""
+    address = url.rstrip("/")
+    parts = urlsplit(address)
+    words = re.sub(
+        r"[^A-Za-z0-9.-]+", "-", f"{parts.hostname or ''}{f'-{parts.port}' if parts.port else ''}{parts.path}"
+    )
+    digest = hashlib.sha256(address.encode()).hexdigest()[:8]
+    return cache / SERVERS / f"{words.strip('-.')[:80]}-{digest}"
+
+
+def make_private(folder: Path) -> Path:
+    """Create a folder of the cache and its missing parents, for this account only.
+
+    Raises
+    ------
+    NoSpaceError, ReadOnlyStoreError, StoreError
+        If that fails.
+    """
+    with store_errors(folder):
+        for new in (*reversed(folder.parents), folder):
+            if not new.is_dir():
+                new.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    return folder

@@ -1,0 +1,387 @@
+"""The copy of a server's catalog on this computer, and how it follows the server.
+
+::
+
+    SERVER/state.json                       the manifest of the current copy, and when the server was last asked
+    SERVER/catalog-SHA-HASH.db              a copy of the catalog; never changed
+    SERVER/unionizes-SHA-HASH.db            all unionize rows that a copy of the catalog records; never changed
+    SERVER/unionizes.part                   the rows that were downloaded so far
+
+A new copy is a new file, which ``state.json`` then names: readers go on with the old one until their transactions end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from bsv_store.catalog.database import schema
+from bsv_store.checkpoints import checkpoint
+from bsv_store.errors import (
+    BsvStoreWarning,
+    FormatError,
+    SchemaTooNewError,
+    SchemaTooOldError,
+    StoreError,
+    StoreMismatchError,
+    StoreUnreachableError,
+)
+from bsv_store.remote.client import AbsentOnServerError, Client, NotModifiedError, ServerRefusalError, client_for
+from bsv_store.remote.core import PREPARED, content_of, file_hash, prepare_core, recorded_halves, row_objects
+from bsv_store.remote.folder import FILE_MODE, make_private
+from bsv_store.remote.lock import locked
+from bsv_store.remote.protocol import CATALOG, PROTOCOL
+from bsv_store.remote.unionizes import complete_rows, existing_rows
+from bsv_store.text import shown
+from bsv_store.volumes.files import store_errors, sync_folder
+
+REVALIDATE_S: Final = 60.0
+"""An open store asks the server for a newer catalog at most this often."""
+
+_STATE = "state.json"
+_ATTEMPTS = 5
+# Old copies are removed after this time, because another process may be about to open them.
+_KEPT_S = 3600.0
+_LARGEST = 4 * 1024**3
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorState:
+    """The current copy of the catalog.
+
+    Attributes
+    ----------
+    url, store_id, release, schema_revision, sha256 : str
+    database : str
+        The dialect of queries on the server: 'sqlite' or 'postgresql'.
+    etag : str or None
+        Of the manifest.
+    size_bytes : int
+    core : str
+        Name of the file.
+    checked_at : str
+        When the server was last asked, ISO 8601, UTC.
+    prepared : int
+        Version of `prepare_core`.
+    """
+
+    url: str
+    store_id: str
+    release: str
+    schema_revision: str
+    database: str
+    sha256: str
+    size_bytes: int
+    etag: str | None = None
+    core: str = ""
+    checked_at: str = ""
+    prepared: int = PREPARED
+
+
+class Mirror:
+    """The copy of a server's catalog. Safe to share between threads; `open_mirror` makes it.
+
+    Parameters
+    ----------
+    client : Client
+    folder : pathlib.Path
+    state : MirrorState
+    is_offline : bool
+    """
+
+    def __init__(self, client: Client, folder: Path, state: MirrorState, *, is_offline: bool) -> None:
+        self.client = client
+        self.folder = folder
+        self.state = state
+        self.is_offline = is_offline
+        self._checked = time.monotonic()
+        self._lock = threading.Lock()
+        self._words = _words(self.core)
+
+    @property
+    def url(self) -> str:
+        """Base address of the server."""
+        return self.client.url
+
+    @property
+    def core(self) -> Path:
+        """The current copy of the catalog."""
+        return self.folder / self.state.core
+
+    @property
+    def checked_at(self) -> datetime:
+        """When the server was last asked; aware UTC."""
+        return datetime.fromisoformat(self.state.checked_at)
+
+    def revalidate_if_due(self) -> None:
+        """Ask the server for a newer catalog, unless that was less than a minute ago."""
+        if time.monotonic() - self._checked < REVALIDATE_S or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._revalidate()
+        finally:
+            self._lock.release()
+
+    def revalidate(self) -> None:
+        """Ask the server for a newer catalog now."""
+        with self._lock:
+            self._revalidate()
+
+    def _revalidate(self) -> None:
+        was_offline = self.is_offline
+        try:
+            self.state, self.is_offline = _current(self.client, self.folder, self.state), False
+        except StoreUnreachableError as error:
+            self.is_offline = True
+            if not was_offline:
+                _warn_offline(self.state, error)
+        finally:
+            self._checked = time.monotonic()
+        self._words = _words(self.core)
+
+    def needs_unionizes(self, statement: str) -> bool:
+        """Whether a statement names a table of unionize rows, or a view on one."""
+        return self._words.search(statement) is not None
+
+    def existing_unionizes(self, core: Path) -> Path | None:
+        """The file with all unionize rows of a copy of the catalog, if it is there."""
+        return existing_rows(self.folder, content_of(recorded_halves(core)))
+
+    def unionizes(self, core: Path) -> Path:
+        """The file with all unionize rows of a copy of the catalog; missing rows are downloaded first."""
+        return complete_rows(self.client, self.folder, core)
+
+    def close(self) -> None:
+        """Close the connections to the server."""
+        self.client.close()
+
+    def __reduce__(self) -> tuple[Callable[..., Mirror], tuple[str, Path, MirrorState, bool]]:
+        # Without a request: a copy of a store is often used in many processes.
+        return _resumed, (self.url, self.folder, self.state, self.is_offline)
+
+
+def _resumed(url: str, folder: Path, state: MirrorState, is_offline: bool) -> Mirror:
+    return Mirror(client_for(url), folder, state, is_offline=is_offline)
+
+
+def open_mirror(client: Client, folder: Path) -> Mirror:
+    """The copy of a server's catalog, the newest that can be had.
+
+    Raises
+    ------
+    StoreUnreachableError
+        If the server cannot be reached, and there is no copy.
+    StoreMismatchError
+        If there is another store at the address than before.
+    SchemaTooNewError, SchemaTooOldError
+        If the server has another version than this one, so that one of the two must be upgraded.
+    """
+    make_private(folder)
+    state = _read_state(folder, client.url)
+    try:
+        return Mirror(client, folder, _current(client, folder, state), is_offline=False)
+    except StoreUnreachableError as error:
+        if state is None or not _is_intact(folder, state):
+            raise StoreUnreachableError(
+                f"the catalog of {client.url} is not in the cache: {error.message}", hint=error.hint
+            ) from error
+        _warn_offline(state, error)
+        return Mirror(client, folder, state, is_offline=True)
+
+
+def _warn_offline(state: MirrorState, error: StoreUnreachableError) -> None:
+    warnings.warn(
+        BsvStoreWarning(
+            f"{state.url} cannot be reached; using the copy of its catalog of {state.checked_at[:19]}Z",
+            hint=error.message,
+        ),
+        stacklevel=5,
+    )
+
+
+def _current(client: Client, folder: Path, state: MirrorState | None) -> MirrorState:
+    """The state after one request to the server; a new catalog is downloaded."""
+    known = state if state is not None and _is_intact(folder, state) else None
+    for _ in range(_ATTEMPTS):
+        try:
+            answer = client.json(CATALOG, "the catalog", etag=None if known is None else known.etag)
+        except NotModifiedError:
+            assert known is not None
+            return _written(folder, known)
+        found = replace(_manifest(client, answer.value), etag=answer.etag)
+        _check(folder, found, state)
+        if known is not None and (known.sha256, known.prepared) == (found.sha256, found.prepared):
+            return _written(folder, replace(found, core=known.core))
+        try:
+            return _written(folder, replace(found, core=_downloaded(client, folder, found)))
+        except AbsentOnServerError:
+            # The catalog has changed since the manifest was read.
+            time.sleep(0.05)
+    raise StoreUnreachableError(
+        f"the catalog of {client.url} changes faster than it can be downloaded", hint="Try again later."
+    )
+
+
+def _manifest(client: Client, value: Any) -> MirrorState:
+    if not isinstance(value, dict) or value.get("protocol") is None:
+        raise ServerRefusalError(f"{client.url} is not a bsv-store server", hint="Check the address.")
+    if value["protocol"] != PROTOCOL:
+        newer = isinstance(value["protocol"], int) and value["protocol"] > PROTOCOL
+        raise (SchemaTooNewError if newer else SchemaTooOldError)(
+            f"{client.url} speaks version {shown(value['protocol'])} of the protocol; this version of bsv-store speaks "
+            f"{PROTOCOL}",
+            hint="Upgrade the package: pip install --upgrade bsv-store"
+            if newer
+            else "Ask the administrator of the server to upgrade bsv-store.",
+        )
+    try:
+        sha256, size = value["catalog"]["sha256"], value["catalog"]["size_bytes"]
+        texts = {name: value[name] for name in ("store_id", "release", "schema_revision", "database")}
+        if not all(isinstance(text, str) for text in texts.values()) or not _SHA256.fullmatch(sha256):
+            raise TypeError
+        return MirrorState(client.url, **texts, sha256=sha256, size_bytes=int(size))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServerRefusalError(f"{client.url} did not describe its catalog as expected", hint=_ASK) from error
+
+
+_ASK = "Ask the administrator of the server."
+
+
+def _check(folder: Path, found: MirrorState, before: MirrorState | None) -> None:
+    if before is not None and before.store_id != found.store_id:
+        raise StoreMismatchError(
+            f"{found.url} is now the store {found.store_id}; it was the store {before.store_id}",
+            hint=f"If that is intended, delete the copy of the former one: {folder}",
+        )
+    if found.schema_revision == schema.HEAD:
+        return
+    start = f"the catalog of {found.url} has the schema {found.schema_revision} of bsv-store {found.release}"
+    if found.schema_revision in schema.KNOWN_REVISIONS:
+        raise SchemaTooOldError(
+            f"{start}; this version needs {schema.HEAD}",
+            hint="Ask the administrator of the server to upgrade bsv-store, or install that version.",
+        )
+    raise SchemaTooNewError(
+        f"{start}, unknown to this version", hint="Upgrade the package: pip install --upgrade bsv-store"
+    )
+
+
+def _downloaded(client: Client, folder: Path, found: MirrorState) -> str:
+    """Download a copy of the catalog and prepare it; returns the name of the file."""
+
+    def existing() -> str | None:
+        state = _read_state(folder, client.url)
+        is_it = state is not None and state.sha256 == found.sha256 and _is_intact(folder, state)
+        return state.core if state is not None and is_it else None
+
+    with locked(folder / "catalog.lock", lambda: existing() is not None):
+        if (name := existing()) is not None:
+            return name
+        temporary = folder / f"catalog-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+        with store_errors(temporary):
+            try:
+                with temporary.open("x+b") as file:
+                    temporary.chmod(FILE_MODE)
+                    client.stream(
+                        f"{CATALOG}/{found.sha256}",
+                        "the copy of the catalog",
+                        lambda sink: _require_hash(sink, found.sha256),
+                        sink=file,
+                        limit_bytes=min(found.size_bytes, _LARGEST),
+                    )
+                checkpoint("mirror:downloaded")
+                prepare_core(temporary)
+                with temporary.open("r+b") as file:
+                    os.fsync(file.fileno())
+                name = f"catalog-{found.sha256[:16]}-{file_hash(temporary)}.db"
+                checkpoint("mirror:prepared")
+                temporary.replace(folder / name)
+                sync_folder(folder)
+                checkpoint("mirror:renamed")
+            finally:
+                for left in (temporary, temporary.with_name(f"{temporary.name}-journal")):
+                    left.unlink(missing_ok=True)
+    _remove_old(folder, name)
+    return name
+
+
+def _require_hash(sink: BinaryIO, sha256: str) -> None:
+    hasher = hashlib.sha256()
+    while block := sink.read(1 << 20):
+        hasher.update(block)
+    if hasher.hexdigest() != sha256:
+        raise FormatError("the copy of the catalog does not have the hash that the server states")
+
+
+def _read_state(folder: Path, url: str) -> MirrorState | None:
+    """The state of an earlier run; None if there is none that can be used."""
+    try:
+        state = MirrorState(**json.loads((folder / _STATE).read_text(encoding="utf-8")))
+        datetime.fromisoformat(state.checked_at)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        # Damaged: it is made again.
+        return None
+    except OSError as error:
+        raise StoreError(f"{folder / _STATE} cannot be read: {error.strerror}") from error
+    return state if state.url == url and "/" not in state.core else None
+
+
+def _written(folder: Path, state: MirrorState) -> MirrorState:
+    """Write the state, with the current time as the time of the check."""
+    state = replace(state, checked_at=datetime.now(UTC).isoformat())
+    temporary = folder / f"state-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+    with store_errors(temporary):
+        try:
+            with temporary.open("x", encoding="utf-8") as file:
+                temporary.chmod(FILE_MODE)
+                json.dump(asdict(state), file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(folder / _STATE)
+        finally:
+            temporary.unlink(missing_ok=True)
+    checkpoint("mirror:taken-over")
+    return state
+
+
+def _is_intact(folder: Path, state: MirrorState) -> bool:
+    """Whether the copy of the catalog is there, and undamaged. A damaged one is removed."""
+    file = folder / state.core
+    if state.prepared != PREPARED or not file.is_file():
+        return False
+    with store_errors(file):
+        if file.stem.rpartition("-")[2] == file_hash(file):
+            return True
+        file.unlink(missing_ok=True)
+        return False
+
+
+def _remove_old(folder: Path, kept: str) -> None:
+    """Remove copies of the catalog, and temporary files of processes that were killed, after an hour."""
+    for pattern in ("catalog-*.db", "*.tmp", "*.tmp-journal"):
+        for file in folder.glob(pattern):
+            # Another process may remove it too; on Windows it cannot be removed while it is read.
+            with suppress(OSError):
+                if file.name != kept and time.time() - file.stat().st_mtime > _KEPT_S:
+                    file.unlink()
+
+
+def _words(core: Path) -> re.Pattern[str]:
+    """A pattern for the tables and views that need unionize rows."""
+    names = {name for kind, name in row_objects(core) if kind in ("table", "view")}
+    return re.compile(rf"\b({'|'.join(sorted(map(re.escape, names)))})\b", re.IGNORECASE)

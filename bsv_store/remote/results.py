@@ -1,0 +1,279 @@
+"""Averages that were computed on this computer from a store on a server, which can only be read.
+
+::
+
+    SERVER/results/SHA256.nc                 a result, by the SHA-256 of its bytes
+    SERVER/results/FINGERPRINT.NAME.json     what was asked: hashes, user and time; the rest is in the result file
+
+They are not versions of the server: they have no number, and their reference is the name with ``local-`` and the
+start of the fingerprint. The same question finds them without computing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from bsv_store.averaging.recorded import fingerprint_of
+from bsv_store.checkpoints import checkpoint
+from bsv_store.datasets.compute import temporary_result
+from bsv_store.datasets.groups import groups_of
+from bsv_store.datasets.origin import Origin
+from bsv_store.datasets.refs import check_name
+from bsv_store.datasets.result.file import open_result
+from bsv_store.datasets.share.bundle_schema import read_inputs
+from bsv_store.datasets.version import DatasetVersion
+from bsv_store.errors import DamagedFileError, FormatError, InputError, UnknownDatasetError
+from bsv_store.progress import shown_progress
+from bsv_store.remote.files import CachedFiles
+from bsv_store.remote.folder import FILE_MODE, FOLDER_MODE, make_private
+from bsv_store.volumes.files import StoreFiles
+
+if TYPE_CHECKING:
+    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.catalog.database.engine import Database
+    from bsv_store.datasets.new_version import NewVersion
+    from bsv_store.datasets.result.file import EncodedResult
+    from bsv_store.progress import Progress
+
+RESULTS: Final = "results"
+_LOCAL: Final = "local-"
+_DIGITS: Final = 12
+_REF = re.compile(rf"(?P<name>[^@]+)@{_LOCAL}(?P<start>[0-9a-f]{{{_DIGITS}}})")
+
+
+class LocalVersion(DatasetVersion):
+    """An average that was computed on this computer; a `DatasetVersion` without a number (0) in its dataset."""
+
+    @property
+    def ref(self) -> str:
+        """Name and start of the fingerprint, such as ``visual-by-AP@local-1f2e3d4c5b6a``."""
+        return f"{self.name}@{_LOCAL}{self.fingerprint[:_DIGITS]}"
+
+    @contextmanager
+    def _unless_deleted(self) -> Iterator[None]:
+        """Nothing deletes it while it is open, so that a damaged file is one."""
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResult:
+    """What is recorded of a local average beside its file.
+
+    Attributes
+    ----------
+    name : str
+        Of the dataset.
+    fingerprint, content_sha256, file_sha256 : str
+    size_bytes : int
+    algorithm_version : int
+    created_at : str
+        ISO 8601, UTC.
+    created_by : str
+    software : str
+    """
+
+    name: str
+    fingerprint: str
+    content_sha256: str
+    file_sha256: str
+    size_bytes: int
+    algorithm_version: int
+    created_at: str
+    created_by: str
+    software: str
+
+    @property
+    def ref(self) -> str:
+        """The reference of the version."""
+        return f"{self.name}@{_LOCAL}{self.fingerprint[:_DIGITS]}"
+
+    @property
+    def path(self) -> str:
+        """The result file, relative to the folder of the server."""
+        return f"{RESULTS}/{self.file_sha256}.nc"
+
+    def to_json(self) -> str:
+        """JSON with a checksum."""
+        values = asdict(self)
+        return json.dumps({"result": values, "sha256": _checksum(values)}, indent=1)
+
+
+def listed_results(server: Path, *, fingerprint: str = "") -> list[LocalResult]:
+    """The local averages in the folder of a server whose fingerprint begins like this, the oldest first.
+
+    Damaged records are left out.
+    """
+    found = [_read(path) for path in (server / RESULTS).glob(f"{fingerprint}*.json")]
+    return sorted((each for each in found if each is not None), key=lambda each: (each.created_at, each.ref))
+
+
+def remove_result(server: Path, result: LocalResult) -> None:
+    """Remove a local average from the folder of a server, with those of other names that have the same file."""
+    for each in listed_results(server, fingerprint=result.fingerprint):
+        if each.path == result.path:
+            (server / _record_path(each)).unlink(missing_ok=True)
+    (server / result.path).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class LocalResults:
+    """The averages that were computed on this computer from one server; a publisher of `aggregate`.
+
+    Parameters
+    ----------
+    database : Database
+        The copy of the server's catalog.
+    files : CachedFiles
+    """
+
+    database: Database
+    files: CachedFiles
+
+    def find(self, name: str, fingerprint: str) -> DatasetVersion | None:
+        """The local average with a fingerprint, under any name; every byte verified. None if it must be computed."""
+        known = listed_results(self.files.root, fingerprint=fingerprint)
+        for each in sorted(known, key=lambda each: each.name != name):
+            version = self._version(each, name=name, was_computed=False)
+            if version is not None:
+                if each.name != name:
+                    self._record(_renamed(each, name))
+                return version
+        return None
+
+    def get(self, ref: str) -> DatasetVersion | None:
+        """The local average that a reference means; None if it is not the reference of one.
+
+        Raises
+        ------
+        UnknownDatasetError
+            If this computer does not have it.
+        """
+        match = _REF.fullmatch(ref)
+        if match is None:
+            return None
+        for each in listed_results(self.files.root, fingerprint=match["start"]):
+            if each.ref == ref:
+                version = self._version(each, name=each.name, was_computed=False)
+                if version is not None:
+                    return version
+        raise UnknownDatasetError(
+            f"this computer has no average {ref!r}",
+            hint="List those that it has: bsv-store cache list. Or compute it again with the same arguments.",
+        )
+
+    @contextmanager
+    def computing(self, inputs: Inputs, progress: Progress | None) -> Iterator[Path | None]:
+        """Download the missing volumes, several at a time; yields the temporary file of a large result.
+
+        Raises
+        ------
+        StoreUnreachableError
+            If a volume is not in the cache, and the server cannot be reached.
+        """
+        with (
+            self.files.prefetched([each.path for each in inputs.files()], shown_progress(progress)),
+            temporary_result(self._own_files(), inputs.recipe) as path,
+        ):
+            yield path
+
+    def publish(self, version: NewVersion, result: EncodedResult, *, name: str, state: int) -> DatasetVersion:
+        """Keep a result on this computer."""
+        record = LocalResult(
+            name=check_name(name),
+            fingerprint=version.fingerprint,
+            content_sha256=result.content_sha256,
+            file_sha256=result.file_sha256,
+            size_bytes=result.size_bytes,
+            algorithm_version=version.algorithm_version,
+            created_at=datetime.now(UTC).isoformat(),
+            created_by=version.created_by,
+            software=version.software,
+        )
+        result.publish(self._own_files(), record.path)
+        checkpoint("local:published")
+        self._record(record)
+        stored = self._version(record, name=name, was_computed=True)
+        if stored is None:
+            raise DamagedFileError(
+                f"the result {self.files.root / record.path} changed after it was written", hint="Check the disk."
+            )
+        return stored
+
+    def _own_files(self) -> StoreFiles:
+        make_private(self.files.root)
+        return StoreFiles(self.files.root, FILE_MODE, FOLDER_MODE)
+
+    def _record(self, record: LocalResult) -> None:
+        self._own_files().publish(_record_path(record), record.to_json().encode())
+
+    def _version(self, record: LocalResult, *, name: str, was_computed: bool) -> DatasetVersion | None:
+        """The version of a record, from its result file; None if that is missing or damaged."""
+        path = self.files.root / record.path
+        try:
+            with open_result(
+                path, size_bytes=record.size_bytes, file_sha256=record.file_sha256, what=record.ref
+            ) as file:
+                text, inputs = read_inputs(file, path)
+        except (DamagedFileError, FormatError, InputError):
+            # It can be computed again.
+            return None
+        if fingerprint_of(text) != record.fingerprint:
+            return None
+        return LocalVersion(
+            name=name,
+            number=0,
+            recipe=inputs.recipe,
+            fingerprint=record.fingerprint,
+            content_sha256=record.content_sha256,
+            algorithm_version=record.algorithm_version,
+            created_at=datetime.fromisoformat(record.created_at),
+            created_by=record.created_by,
+            software=record.software,
+            groups=groups_of(inputs),
+            experiments=inputs.experiments(),
+            tags=(),
+            checks=(),
+            origin=Origin(standing="local"),
+            twins=(),
+            relative_path=record.path,
+            size_bytes=record.size_bytes,
+            file_sha256=record.file_sha256,
+            was_computed=was_computed,
+            files=self.files,
+            database=self.database,
+        )
+
+
+def local_results(database: Database, files: StoreFiles) -> LocalResults | None:
+    """The local averages of a store on a server; None for a store in a folder."""
+    return LocalResults(database, files) if isinstance(files, CachedFiles) else None
+
+
+def _record_path(record: LocalResult) -> str:
+    return f"{RESULTS}/{record.fingerprint}.{record.name}.json"
+
+
+def _renamed(record: LocalResult, name: str) -> LocalResult:
+    return LocalResult(**{**asdict(record), "name": name})
+
+
+def _read(path: Path) -> LocalResult | None:
+    try:
+        content = json.loads(path.read_bytes())
+        values = content["result"]
+        return LocalResult(**values) if content["sha256"] == _checksum(values) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        # As if it was not there: it is computed again.
+        return None
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,146 @@
+"""Requests and replies as plain values, and the conditions and ranges of requests (RFC 9110)."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+JSON: Final = "application/json; charset=utf-8"
+HTML: Final = "text/html; charset=utf-8"
+BINARY: Final = "application/octet-stream"
+ZIP: Final = "application/zip"
+
+# To be increased when other bytes are written for the same voxels.
+_FORMAT = 1
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+_TAG = re.compile(r'\s*(?:W/)?("[^"]*")\s*(?:,|$)')
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request of a client.
+
+    Attributes
+    ----------
+    method : str
+        GET or HEAD.
+    target : str
+        As in the request line, percent-encoded.
+    path : str
+        Decoded, without the query.
+    parameters : mapping of str to str
+        Decoded query.
+    headers : mapping of str to str
+        Names in lower case.
+    """
+
+    method: str
+    target: str
+    path: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        """Method and target."""
+        return f"{self.method} {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """The content of a file, which is computed when it is read.
+
+    Attributes
+    ----------
+    identity : str
+        Determines the bytes.
+    pieces : callable
+        Returns the bytes in pieces. May raise a `BsvStoreError`.
+    is_large : bool
+        Whether computing it takes hundreds of megabytes of memory.
+    is_slow : bool
+        Whether the first pieces should be sent before the last ones are computed, because that takes minutes.
+    """
+
+    identity: str
+    pieces: Callable[[], Iterator[bytes]]
+    is_large: bool = False
+    is_slow: bool = False
+
+    @property
+    def etag(self) -> str:
+        """A strong validator, known before the bytes are computed."""
+        # Other versions of zlib may compress to other bytes.
+        text = f"{_FORMAT} {zlib.ZLIB_RUNTIME_VERSION} {self.identity}"
+        return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply to a request, before its conditions and range are applied.
+
+    Attributes
+    ----------
+    status : int
+    body : bytes or FileContent
+    content_type : str
+    """
+
+    status: int
+    body: bytes | FileContent
+    content_type: str
+
+
+def page(status: int, text: str) -> Reply:
+    """A small HTML page, like those of Allen's web server for what it does not have."""
+    title = html.escape(text)
+    body = f"<!DOCTYPE html>\n<html><head><title>{status}</title></head><body><h1>{title}</h1></body></html>\n"
+    return Reply(status, body.encode(), HTML)
+
+
+def is_unchanged(headers: Mapping[str, str], etag: str) -> bool:
+    """Whether the client has the current bytes, according to If-None-Match."""
+    condition = headers.get("if-none-match", "")
+    return condition.strip() == "*" or etag in _TAG.findall(condition)
+
+
+class UnsatisfiableRangeError(ValueError):
+    """A range that starts after the end of the body; the reply has the status 416."""
+
+
+def byte_range(headers: Mapping[str, str], *validators: str, size: int) -> tuple[int, int] | None:
+    """The requested bytes [start, stop) of a body; None if the whole body is to be sent.
+
+    Parameters
+    ----------
+    headers : mapping of str to str
+        Of the request; names in lower case.
+    *validators : str
+        ETag and Last-Modified of the body, for If-Range.
+    size : int
+        Size of the whole body in bytes.
+
+    Raises
+    ------
+    UnsatisfiableRangeError
+        If no byte of the body is requested.
+    """
+    match = _RANGE.fullmatch(headers.get("range", "").replace(" ", ""))
+    # Anything but a single byte range may be ignored (RFC 9110, 14.2).
+    if match is None or match.groups() == ("", ""):
+        return None
+    if (condition := headers.get("if-range")) is not None and condition not in validators:
+        return None
+    first, last = match.groups()
+    if first and last and int(last) < int(first):
+        return None
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
+    if start >= size:
+        raise UnsatisfiableRangeError
+    return start, stop
