@@ -200,7 +200,7 @@ def test_unknown_names_are_explained(location: Path, browser: Any) -> None:
         page = browser.new_page()
         reply = page.goto(f"{url}/view?version=nope@1")
         assert reply.status == 404
-        assert "nope" in page.text_content(".problem")
+        assert "nope" in page.text_content("main")
         page.goto(f"{url}/view")
         assert page.locator("a[href*='version=lines%401'], a[href*='version=lines@1']").count() == 1
         page.close()
