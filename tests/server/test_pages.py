@@ -33,6 +33,7 @@ PAGES = (
     "/experiments/101",
     f"/experiments/{EXCLUDED}",
     "/experiments/205",
+    "/structures",
     "/datasets",
     "/datasets/sides@1",
     "/cite",
@@ -133,6 +134,8 @@ def test_links_between_pages_lead_to_pages(url: str) -> None:
     links = {address for path in PAGES for address in Document(get(url + path).text).addresses()}
     # The viewer and the description of the API are not among these pages.
     inside = {each for each in links if each.startswith("/") and not each.startswith(("/assets/", "/view", "/docs"))}
+    # The report takes seconds.
+    inside -= {"/datasets/sides@1/report"}
     assert len(inside) > 20
     for each in inside:
         assert requests.head(url + each, timeout=TIMEOUT_S).status_code in (200, 307), each
@@ -299,6 +302,16 @@ def test_an_outline_follows_the_edge_of_a_mask() -> None:
     assert outline_path(mask, 100).count("M") == 2
 
 
+def test_the_tree_of_structures_counts_the_experiments_in_each(store: Store, url: str) -> None:
+    text = get(f"{url}/structures").text
+    for acronym in ("root", "VISp", "TH"):
+        selection = Selection(injected_in=acronym)
+        link = f'<a href="/experiments?selection={quote(selection.to_json(), safe="")}"'
+        count = text.partition(link)[2].partition(">")[2].partition("<")[0]
+        assert count == str(len(store.select(selection)))
+    assert text.count("<b>") == len(store.atlas.structure_tree("root"))
+
+
 # -- experiments and versions ------------------------------------------------------------------------------------------
 
 
@@ -360,6 +373,13 @@ def test_downloads_are_the_exports_of_the_library(store: Store, url: str, tmp_pa
     assert one.content == (tmp_path / "group.nrrd").read_bytes()
     volume = get(f"{url}/experiments/101/download?format=npy")
     np.testing.assert_array_equal(np.load(io.BytesIO(volume.content)), store.volume(101))
+
+
+def test_the_report_is_written_for_the_request(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bsv_store.reports.page", lambda store, version, path: path.write_text(version.ref))
+    reply = get(f"{url}/datasets/sides@paper/report")
+    assert reply.text == "sides@1"
+    assert reply.headers["content-disposition"] == 'attachment; filename="sides@1.html"'
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def _volumes(request: Request, identifier: int, volumes: list[tuple[str, int]]) 
         )
     rows = []
     for kind, spacing in volumes:
-        view = address(request, "/view", experiment=identifier, kind=kind, spacing_um=spacing)
+        view = address(request, "/view", experiment=identifier, kind=kind, spacing=spacing)
         links: list[Content] = [element("a", "View", href=view)]
         for ending, words in _FORMATS:
             to = address(request, f"/experiments/{identifier}/download", kind=kind, spacing_um=spacing, format=ending)

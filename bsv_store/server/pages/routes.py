@@ -10,12 +10,13 @@ from bsv_store.server.pages import (
     experiment,
     experiments,
     overview,
+    structures,
     version,
     viewer,
 )
 
 ROUTES = [
     route
-    for module in (assets, overview, experiments, experiment, datasets, version, viewer, downloads, citing)
+    for module in (assets, overview, experiments, experiment, structures, datasets, version, viewer, downloads, citing)
     for route in module.ROUTES
 ]

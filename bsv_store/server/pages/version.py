@@ -18,6 +18,7 @@ from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
 from bsv_store.server.pages.address import address, public_address
+from bsv_store.server.pages.kept import kept_content
 from bsv_store.server.pages.parts import code, experiment_link, folded, table
 from bsv_store.server.pages.shell import page
 from bsv_store.text import size_text
@@ -41,9 +42,14 @@ def _page(request: Request) -> Response:
     if request.path_params["ref"] != version.ref:
         # The name alone and tags mean another version later.
         return RedirectResponse(address(request, f"/datasets/{version.ref}"), headers={"Cache-Control": "no-cache"})
+    content = kept_content(request, f"version {version.ref}", lambda: _everything(request, version))
+    return page(request, version.ref, content, current="/datasets", scripts=("tables.js",))
+
+
+def _everything(request: Request, version: DatasetVersion) -> list[Content]:
     with collected_warnings():
         # What was left out stands in the sections.
-        known = page_facts(store, version, with_figures=False)
+        known = page_facts(context_of(request).store, version, with_figures=False)
     members = sections.members(known, identifier=partial(experiment_link, request))
     parts: tuple[tuple[str, str, Content], ...] = (
         ("recipe", "Recipe", sections.recipe_words(known)),
@@ -56,27 +62,17 @@ def _page(request: Request) -> Response:
         ("provenance", "Provenance", sections.provenance(known)),
     )
     links = (element("li", element("a", words, href=f"#{name}")) for name, words, _ in parts)
-    return page(
-        request,
-        version.ref,
+    return [
         element("p", element("a", "Datasets", href=address(request, "/datasets")), class_="eyebrow"),
         element("h1", version.ref, _badges(known)),
         sections.lead(known),
         _actions(request, version),
         element("nav", element("ul", links), aria_label="Sections", class_="contents"),
         (
-            element(
-                "section",
-                element("h2", words, id=f"{name}-title"),
-                content,
-                id=name,
-                aria_labelledby=f"{name}-title",
-            )
-            for name, words, content in parts
+            element("section", element("h2", words, id=f"{name}-title"), part, id=name, aria_labelledby=f"{name}-title")
+            for name, words, part in parts
         ),
-        current="/datasets",
-        scripts=("tables.js",),
-    )
+    ]
 
 
 def _badges(known: PageFacts) -> Content:
@@ -89,7 +85,7 @@ def _badges(known: PageFacts) -> Content:
 def _actions(request: Request, version: DatasetVersion) -> Markup:
     ref = version.ref
     listed = [
-        ("Open in the viewer", address(request, "/view", dataset=ref), "button primary"),
+        ("Open in the viewer", address(request, "/view", version=ref), "button primary"),
         ("Bundle", address(request, f"/datasets/{ref}/download", format="bsv.zip"), "button"),
     ]
     if find_spec("matplotlib") is not None:

@@ -61,6 +61,7 @@ def _viewer(request: Request) -> Response:
             element("h1", "Viewer"),
             problem(error),
             element("p", element("a", "Choose a dataset or an experiment", href=address(request, "/view"))),
+            current="/view",
             status=404,
         )
     name = str(facts.get("version") or facts["title"])
@@ -126,6 +127,7 @@ def _viewer(request: Request) -> Response:
         _dialog("dialog-help", "Keys and gestures", _list(_KEYS), _list(_GESTURES)),
         styles=_STYLES,
         scripts=_SCRIPTS,
+        current="/view",
         wide=True,
     )  # fmt: skip
 
@@ -312,6 +314,7 @@ def _choice(request: Request) -> Response:
         form,
         element("h2", "A dataset"),
         listed,
+        current="/view",
     )
 
 
