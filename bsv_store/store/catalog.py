@@ -62,6 +62,8 @@ class Catalog:
         """
         from bsv_store.datasets.answers import content_state
 
+        if (copied := self._database.copied_state) is not None:
+            return copied
         with self._database.reading() as connection:
             return content_state(connection)
 
@@ -133,6 +135,7 @@ class Catalog:
         """
         from bsv_store.maintenance.core_copy import export_core
 
+        self._database.require_original()
         return export_core(self._database, Path(target))
 
     def files(self) -> list[StoredObject]:

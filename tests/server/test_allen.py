@@ -170,7 +170,7 @@ def test_selections_find_the_same(chain: Chain) -> None:
     for selection in (
         Selection(injected_in="VISp"),
         Selection(line="wild-type"),
-        Selection(projecting_to="grey"),
+        Selection(projecting_to="grey", exclude_ids=[HALF, BARE]),
         Selection(ids=[FIRST], injected_hemisphere=ATLAS.experiment(FIRST).injected_hemisphere),
     ):
         # A has excluded one, which is nothing that B should know.

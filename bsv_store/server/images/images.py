@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from bsv_store.server.context import Context
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import PlaneRow
     from bsv_store.volumes.annotation import AnnotationFile
@@ -40,7 +41,6 @@ class Images:
 
     Attributes
     ----------
-    store : Store
     blocks : Memory
         Blocks of planes, by the identity of the values.
     replies : Memory
@@ -49,11 +49,16 @@ class Images:
         Small values: what requests name, and ranges of values.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self.blocks: Memory[Block] = Memory(_BLOCKS_BYTES, lambda block: block.nbytes)
         self.replies: Memory[Body] = Memory(_REPLIES_BYTES, lambda body: body.nbytes)
         self.facts: Memory[Any] = Memory(_FACTS, lambda _: 1)
+
+    @property
+    def store(self) -> Store:
+        """The open store, which may be replaced while the server runs. Used in threads only."""
+        return self._context.store
 
     async def looked_up(self, key: tuple[object, ...], look_up: Callable[[], Any]) -> Any:
         """A value of the catalog, looked up at most every few seconds."""
@@ -128,7 +133,7 @@ def images_of(request: Request) -> Images:
     state = request.app.state
     found = getattr(state, "images", None)
     if found is None:
-        found = state.images = Images(context_of(request).store)
+        found = state.images = Images(context_of(request))
     assert isinstance(found, Images)
     return found
 

@@ -1,4 +1,4 @@
-"""All routes of the pages."""
+"""The routes of the pages."""
 
 from __future__ import annotations
 
