@@ -31,6 +31,11 @@ _MODULES: tuple[str, ...] = (
     "access.login",
     "allen_routes",
     "data.mirror",
+    "data.experiments",
+    "data.searches",
+    "data.atlas",
+    "data.datasets",
+    "data.openapi",
     "images.routes",
     "pages.routes",
 )

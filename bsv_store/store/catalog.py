@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.catalog.experiment_details import ExperimentDetails
     from bsv_store.catalog.ingest import Snapshot, SnapshotDiff
     from bsv_store.catalog.ingest.unionize_history import ReplacedUnionizes
     from bsv_store.catalog.records import ExperimentRecord
@@ -436,6 +437,20 @@ class Catalog:
 
         with self._database.reading() as connection:
             return experiment_list(connection)
+
+    def describe(self, experiment_id: int) -> ExperimentDetails:
+        """The lines, injection structures, volumes and unionize tables of one experiment, excluded or not.
+
+        Raises
+        ------
+        UnknownExperimentError
+            If the catalog does not have it.
+        """
+        from bsv_store.catalog.experiment_details import experiment_details
+
+        identifier = check.identifier("experiment_id", experiment_id)
+        with self._database.reading() as connection:
+            return experiment_details(connection, identifier)
 
     def summary(self, selection: SelectionLike | None = None) -> SelectionSummary:
         """Numbers of the selected experiments by line, primary structure, product, sex, strain and hemisphere."""

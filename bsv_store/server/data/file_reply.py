@@ -32,6 +32,7 @@ def file_reply(
     etag: str,
     media_type: str,
     headers: Mapping[str, str],
+    has_ranges: bool = True,
 ) -> Response:
     """The response to GET or HEAD of a file that never changes under its entity tag.
 
@@ -48,6 +49,8 @@ def file_reply(
         With quotes.
     media_type : str
     headers : mapping
+    has_ranges : bool
+        Whether parts can be requested: only if the bytes are the same each time.
 
     Raises
     ------
@@ -61,13 +64,13 @@ def file_reply(
                 f"{name} is damaged: it has {found:,} bytes, {size_bytes:,} are recorded",
                 hint="On the server: bsv-store repair --apply",
             )
-        common = {**headers, "ETag": etag, "Accept-Ranges": "bytes"}
+        common = {**headers, "ETag": etag, "Accept-Ranges": "bytes" if has_ranges else "none"}
         if is_current(request.headers.get("if-none-match"), etag):
             file.close()
             return Response(status_code=304, headers=common)
         part = None
         try:
-            if request.method == "GET":
+            if request.method == "GET" and has_ranges:
                 wanted, condition = request.headers.get("range"), request.headers.get("if-range")
                 part = byte_range(wanted, condition, etag=etag, size_bytes=found)
         except UnsatisfiableRangeError as error:

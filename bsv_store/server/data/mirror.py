@@ -17,9 +17,10 @@ from bsv_store.server.access.scopes import require_scope
 from bsv_store.server.context import context_of
 from bsv_store.server.data.conditions import IMMUTABLE, REVALIDATED, accepts_gzip, is_current
 from bsv_store.server.data.file_reply import file_reply
+from bsv_store.server.data.formats import JSON, TABLE_TYPES
 from bsv_store.server.data.operation import Operation, Parameter, routes_of
 from bsv_store.server.data.plain import json_bytes
-from bsv_store.server.data.replies import JSON, TABLE_TYPES, table_reply
+from bsv_store.server.data.replies import table_reply
 
 if TYPE_CHECKING:
     from bsv_store.server.data.operation import Call
@@ -177,6 +178,7 @@ OPERATIONS = (
         method="POST",
         body=_SQL_BODY,
         media_types=TABLE_TYPES,
+        is_table=True,
     ),
 )
 

@@ -15,6 +15,8 @@ from starlette.routing import Route
 from bsv_store.errors import InputError
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
+from bsv_store.server.data.etags import with_etag
+from bsv_store.server.data.formats import table_type
 from bsv_store.server.data.shared import Shared, shared_of
 from bsv_store.text import MAX_ID, shown
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from bsv_store.errors import BsvStoreWarning
     from bsv_store.store.store import Store
 
-Kind = Literal["integer", "number", "boolean", "string", "integers", "numbers", "strings", "object"]
-Group = Literal["catalog", "atlas", "search", "datasets", "files", "server", "mirror"]
+Kind = Literal["integer", "number", "boolean", "string", "structure", "integers", "numbers", "strings", "structures"]
+Group = Literal["catalog", "search", "atlas", "volumes", "datasets", "server", "mirror"]
 
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
@@ -40,7 +42,7 @@ class Parameter:
     ----------
     name : str
     kind : Kind
-        'integers', 'numbers' and 'strings' are lists separated by commas, 'object' is JSON.
+        A plural is a list separated by commas; a structure is an acronym, or an id in digits.
     words : str
         Description.
     is_required : bool
@@ -77,6 +79,8 @@ class Call:
         The parameters; None if one is not given and has no default.
     body : object
         The JSON of the body; None without one.
+    media_type : str
+        The format of the answer.
     warnings : list of BsvStoreWarning
         What the library warned about so far.
     """
@@ -86,6 +90,7 @@ class Call:
     shared: Shared
     values: Mapping[str, Any]
     body: Any
+    media_type: str
     warnings: list[BsvStoreWarning]
 
     def given(self, *names: str) -> dict[str, Any]:
@@ -117,6 +122,10 @@ class Operation:
         JSON schema of the body of a request.
     description : str
         More about it.
+    is_kept : bool
+        Whether the answer depends on the parameters, the catalog and the format only, so that it can be kept.
+    is_table : bool
+        Whether the answer is a table, so that the client chooses its format.
     """
 
     path: str
@@ -129,6 +138,8 @@ class Operation:
     method: Literal["GET", "POST"] = "GET"
     body: Mapping[str, Any] | None = None
     description: str = ""
+    is_kept: bool = False
+    is_table: bool = False
 
     @property
     def name(self) -> str:
@@ -138,7 +149,7 @@ class Operation:
     @property
     def path_names(self) -> frozenset[str]:
         """Names of the parameters in the path."""
-        return frozenset(part[1:-1].partition(":")[0] for part in self.path.split("/") if part.startswith("{"))
+        return frozenset(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
 
     def route(self) -> Route:
         """The route of the framework."""
@@ -158,8 +169,18 @@ class Operation:
     def _answer(self, request: Request, body: bytes | None) -> Response:
         values = self._values(request)
         content = None if body is None else _json_body(body)
-        with collected_warnings() as warned:
-            return self.answer(Call(request, context_of(request).store, shared_of(request), values, content, warned))
+        chosen = self.media_types[0]
+        if self.is_table:
+            chosen = table_type(values.get("format"), request.headers.get("accept"))
+        store, shared = context_of(request).store, shared_of(request)
+
+        def answer() -> Response:
+            with collected_warnings() as warned:
+                return self.answer(Call(request, store, shared, values, content, chosen, warned))
+
+        if not self.is_kept:
+            return answer()
+        return with_etag(request, shared.kept(store, (self.name, repr(values), chosen), answer))
 
     def _values(self, request: Request) -> dict[str, Any]:
         known = {parameter.name: parameter for parameter in self.parameters}
@@ -217,9 +238,15 @@ def parsed(parameter: Parameter, text: str) -> Any:
         if text.lower() in _TRUE | _FALSE:
             return text.lower() in _TRUE
         raise InputError(f"{name} must be true or false, got {shown(text)}")
-    if kind == "object":
-        return _json(name, text)
+    if kind == "structure":
+        return _structure(parameter, text)
+    if kind == "structures":
+        return [_structure(parameter, each) for each in _several(text)]
     assert_never(kind)
+
+
+def _structure(parameter: Parameter, text: str) -> str | int:
+    return _integer(parameter, text) if text.isascii() and text.isdecimal() else text
 
 
 def _several(text: str) -> list[str]:

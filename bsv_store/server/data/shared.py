@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.responses import Response
 
 from bsv_store.server.data.answers import Answers, Latest
 from bsv_store.server.data.catalog_copies import CatalogCopies
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    import pandas as pd
     from starlette.requests import Request
 
+    from bsv_store.errors import BsvStoreWarning
     from bsv_store.store.store import Store
     from bsv_store.volumes.stored_object import StoredObject
 
 _ANSWER_BYTES = 64_000_000
+_OVERHEAD_BYTES = 1_000
 
 _lock = threading.Lock()
 
@@ -34,6 +42,61 @@ class Shared:
         self.copies = CatalogCopies()
         self.files = Latest(_files_by_hash)
         self.answers = Answers(_ANSWER_BYTES)
+
+    def kept(self, store: Store, question: Hashable, answer: Callable[[], Response]) -> Response:
+        """A response: the one that was made before for the present content of the catalog, or a new one."""
+        # Read before: an answer may be newer than its marker, which only makes it again.
+        marker = store.catalog.change_marker()
+        found = self.answers.get(marker, question)
+        if isinstance(found, _Kept):
+            return Response(found.body, media_type=found.media_type, headers=dict(found.headers))
+        made = answer()
+        headers = {name: made.headers[name] for name in made.headers if name not in ("content-length", "content-type")}
+        kept = _Kept(bytes(made.body), made.media_type, headers)
+        self.answers.put(marker, question, kept, size_bytes=len(kept.body) + _OVERHEAD_BYTES)
+        return made
+
+    def kept_frame(self, call: Asked, question: Hashable, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """A table of which requests show different parts: kept, with the warnings about it, or made."""
+        marker = call.store.catalog.change_marker()
+        found = self.answers.get(marker, question)
+        if isinstance(found, _KeptFrame):
+            call.warnings.extend(found.warnings)
+            return found.frame
+        before = len(call.warnings)
+        frame = make()
+        kept = _KeptFrame(frame, tuple(call.warnings[before:]))
+        self.answers.put(marker, question, kept, size_bytes=int(frame.memory_usage(deep=True).sum()))
+        return frame
+
+
+class Asked(Protocol):
+    """What `Shared.kept_frame` needs of a request."""
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        ...
+
+    @property
+    def warnings(self) -> list[BsvStoreWarning]:
+        """The warnings so far."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _KeptFrame:
+    frame: pd.DataFrame
+    warnings: tuple[BsvStoreWarning, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What a response is made of."""
+
+    body: bytes
+    media_type: str | None
+    headers: Mapping[str, str]
 
 
 def shared_of(request: Request) -> Shared:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -14,14 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ColumnType = Literal["integer", "number", "boolean", "string", "date", "datetime", "bytes", "list", "any"]
-
-CSV = "text/csv"
-ARROW = "application/vnd.apache.arrow.stream"
-
-
-def has_arrow() -> bool:
-    """Whether tables can be written as Arrow IPC here."""
-    return importlib.util.find_spec("pyarrow") is not None
 
 
 def flat(frame: pd.DataFrame) -> pd.DataFrame:

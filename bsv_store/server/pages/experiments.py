@@ -20,8 +20,10 @@ from bsv_store.errors import InputError
 from bsv_store.reports.html_page.markup import Markup, element
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
-from bsv_store.server.data.replies import described, with_etag
-from bsv_store.server.data.tables import CSV, csv_bytes, flat
+from bsv_store.server.data.etags import with_etag
+from bsv_store.server.data.formats import CSV
+from bsv_store.server.data.replies import described
+from bsv_store.server.data.tables import csv_bytes, flat
 from bsv_store.server.pages.address import public_address
 from bsv_store.server.pages.compression import compressed
 from bsv_store.server.pages.criteria_form import label_of

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 from bsv_store._version import __version__
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.context import context_of
-from bsv_store.server.data.replies import with_etag
+from bsv_store.server.data.etags import with_etag
 from bsv_store.server.pages.address import address, base_of
 from bsv_store.server.pages.assets import asset_address
 from bsv_store.server.pages.compression import compressed

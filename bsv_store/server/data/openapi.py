@@ -1,0 +1,302 @@
+"""The OpenAPI document and the page that shows it, both made from the rows of the operations."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, assert_never
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bsv_store._version import __version__
+from bsv_store.remote.protocol import PROBLEM_TYPE
+from bsv_store.reports.html_page.markup import element, joined
+from bsv_store.server.data import atlas, datasets, experiments, mirror, searches
+from bsv_store.server.data.etags import with_etag
+from bsv_store.server.data.plain import json_bytes
+from bsv_store.server.data.schemas import WARNINGS
+from bsv_store.server.pages.address import address
+from bsv_store.server.pages.shell import page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from bsv_store.reports.html_page.markup import Markup
+    from bsv_store.server.data.operation import Group, Operation, Parameter
+
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *experiments.OPERATIONS,
+    *searches.OPERATIONS,
+    *atlas.OPERATIONS,
+    *datasets.OPERATIONS,
+    *mirror.OPERATIONS,
+)
+
+GROUPS: Final[Mapping[Group, str]] = {
+    "catalog": "Experiments, selections and signal by structure",
+    "search": "Searches",
+    "atlas": "Structures and the annotation",
+    "volumes": "Volumes",
+    "datasets": "Datasets and their versions",
+    "server": "The server",
+    "mirror": "Copies of the store on other computers, as open_store(URL) makes them",
+}
+
+_INTRODUCTION = (
+    "Read-only access to a store of the Allen Mouse Brain Connectivity Atlas. Coordinates are in um of the CCF, in the "
+    "order AP, DV, ML. Lists in the query are separated by commas. Errors are problem documents (RFC 9457), whose code "
+    "names the class of the error and whose hint says what to do. Answers have an ETag: send it back in If-None-Match."
+)
+
+_SCHEMAS: Final[dict[str, Any]] = {
+    "Table": {
+        "type": "object",
+        "required": ["columns", "rows", "total", "warnings"],
+        "properties": {
+            "columns": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["name", "type"],
+                    "properties": {
+                        "name": {"type": "string"},
+                        "type": {
+                            "enum": [
+                                *("integer", "number", "boolean", "string", "date", "datetime", "bytes", "list", "any")
+                            ]
+                        },
+                    },
+                },
+            },
+            "rows": {
+                "type": "array",
+                "description": "In the order of the columns. Missing values are null; integers beyond 2**53 and "
+                "infinities are strings.",
+                "items": {"type": "array"},
+            },
+            "total": {"type": "integer", "description": "Number of rows before offset and limit"},
+            "warnings": WARNINGS,
+        },
+    },
+    "Problem": {
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "code", "hint"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "code": {"type": "string", "description": "Class of the error in bsv_store.errors"},
+            "hint": {"type": ["string", "null"]},
+        },
+    },
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document, for a server without a prefix."""
+    paths: dict[str, dict[str, Any]] = {}
+    for each in OPERATIONS:
+        paths.setdefault(each.path, {})[each.method.lower()] = _described(each)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "bsv-store", "version": __version__, "description": _INTRODUCTION},
+        "tags": [{"name": name, "description": words} for name, words in GROUPS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": _SCHEMAS,
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "Demanded by servers that others can reach: bsv-store serve token add",
+                }
+            },
+        },
+        "security": [{}, {"token": []}],
+    }
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    contents: dict[str, Any] = {}
+    for media_type in operation.media_types:
+        schema = operation.schema if media_type == "application/json" else {"type": "string", "format": "binary"}
+        contents[media_type.partition(";")[0]] = {"schema": dict(schema)}
+    problem = {"content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    found: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "tags": [operation.group],
+        "parameters": [_described_parameter(each, operation) for each in operation.parameters],
+        "responses": {
+            "200": {"description": "The answer", "content": contents},
+            "default": {"description": "A problem", **problem},
+        },
+    }
+    if operation.method == "GET":
+        found["responses"]["304"] = {"description": "The client has the answer already"}
+    if "{sha256}" in operation.path:
+        found["responses"]["206"] = {"description": "A part of the file", "content": contents}
+    if operation.body is not None:
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": dict(operation.body)}}}
+    return found
+
+
+def _described_parameter(parameter: Parameter, operation: Operation) -> dict[str, Any]:
+    in_path = parameter.name in operation.path_names
+    found: dict[str, Any] = {
+        "name": parameter.name,
+        "in": "path" if in_path else "query",
+        "required": in_path or parameter.is_required,
+        "description": parameter.words,
+        "schema": _schema(parameter),
+    }
+    if found["schema"]["type"] == "array":
+        found["style"], found["explode"] = "form", False
+    if parameter.example is not None:
+        found["example"] = parameter.example
+    return found
+
+
+def _schema(parameter: Parameter) -> dict[str, Any]:
+    kind = parameter.kind
+    item: dict[str, Any]
+    if kind == "integer" or kind == "integers":
+        item = {"type": "integer"}
+        if parameter.least is not None:
+            item["minimum"] = parameter.least
+        if parameter.most is not None:
+            item["maximum"] = parameter.most
+    elif kind == "number" or kind == "numbers":
+        item = {"type": "number"}
+    elif kind == "boolean":
+        item = {"type": "boolean"}
+    elif kind == "string" or kind == "strings" or kind == "structure" or kind == "structures":
+        item = {"type": "string"}
+    else:
+        assert_never(kind)
+    if parameter.choices:
+        item["enum"] = list(parameter.choices)
+    found = {"type": "array", "items": item} if kind.endswith("s") else item
+    if parameter.default is not None:
+        found["default"] = parameter.default
+    return found
+
+
+def _openapi(request: Request) -> Response:
+    found = {**document(), "servers": [{"url": request.scope.get("root_path", "") or "/"}]}
+    return with_etag(request, Response(json_bytes(found), media_type="application/json"))
+
+
+# -- the page ------------------------------------------------------------------------------------------------------
+
+
+def _docs(request: Request) -> Response:
+    return page(
+        request,
+        "API",
+        element("h1", "API"),
+        element("p", _INTRODUCTION, class_="lead"),
+        element(
+            "p",
+            "The same as a document for programs: ",
+            element("a", "OpenAPI 3.1", href=address(request, "/openapi.json")),
+            ". Tables are available as JSON, CSV and, if pyarrow is installed on the server, Arrow IPC.",
+        ),
+        element(
+            "ul",
+            (element("li", element("a", words, href=f"#{name}")) for name, words in GROUPS.items()),
+        ),
+        (_section(request, name, words) for name, words in GROUPS.items()),
+        current="/docs",
+    )
+
+
+def _section(request: Request, group: Group, words: str) -> Markup:
+    members = (each for each in OPERATIONS if each.group == group)
+    return element(
+        "section",
+        element("h2", words, id=group),
+        (_entry(request, each) for each in members),
+        aria_labelledby=group,
+    )
+
+
+def _entry(request: Request, operation: Operation) -> Markup:
+    path = operation.path
+    link = _example(request, operation)
+    address_shown = element("code", f"{operation.method} {path}")
+    parts = [
+        element("p", operation.description) if operation.description else None,
+        None if link is None else element("p", "Example: ", element("a", link, href=link)),
+        element("p", "Answer: ", element("code", ", ".join(operation.media_types))),
+        _parameters(operation),
+    ]
+    if operation.body is not None:
+        parts.append(element("p", "Body, as JSON schema:"))
+        parts.append(element("pre", element("code", json.dumps(operation.body, indent=2)), tabindex=0))
+    return element(
+        "details",
+        element("summary", address_shown, " ", element("span", operation.summary)),
+        *parts,
+        id=operation.name.replace("_", "-"),
+    )
+
+
+def _example(request: Request, operation: Operation) -> str | None:
+    """The address of an example that a browser can show; None if a parameter has none."""
+    if operation.method != "GET" or operation.media_types[0] != "application/json":
+        return None
+    path, query = operation.path, {}
+    for each in operation.parameters:
+        if each.name in operation.path_names:
+            if each.example is None:
+                return None
+            path = path.replace(f"{{{each.name}}}", str(each.example))
+        elif each.is_required:
+            if each.example is None:
+                return None
+            query[each.name] = str(each.example)
+    return address(request, path, **query)
+
+
+def _parameters(operation: Operation) -> Markup | None:
+    if not operation.parameters:
+        return None
+    head = element("tr", (element("th", words, scope="col") for words in ("Parameter", "Type", "Meaning")))
+    rows = (
+        element(
+            "tr",
+            element("th", element("code", each.name), scope="row"),
+            element("td", _type_words(each, operation)),
+            element("td", each.words, _choices(each)),
+        )
+        for each in operation.parameters
+    )
+    table = element("table", element("thead", head), element("tbody", rows))
+    return element("div", table, class_="scroll", tabindex=0, role="group", aria_label="Parameters")
+
+
+def _type_words(parameter: Parameter, operation: Operation) -> str:
+    words = f"list of {parameter.kind}" if parameter.kind.endswith("s") else parameter.kind
+    if parameter.name in operation.path_names:
+        return f"{words}, in the path"
+    if parameter.is_required:
+        return f"{words}, required"
+    return words if parameter.default is None else f"{words}, default {parameter.default}"
+
+
+def _choices(parameter: Parameter) -> Markup | None:
+    if not parameter.choices:
+        return None
+    names = joined(
+        *(joined(", " if place else "", element("code", each)) for place, each in enumerate(parameter.choices))
+    )
+    return joined(" One of ", names, ".")
+
+
+ROUTES = [Route("/openapi.json", _openapi, name="openapi"), Route("/docs", _docs, name="docs")]

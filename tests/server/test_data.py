@@ -1,0 +1,415 @@
+"""The JSON API: tables, one answer for each operation, parameters, and what is kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+
+from bsv_store import Selection, Store, open_store
+from bsv_store.server.data.formats import accepted
+from bsv_store.server.data.openapi import OPERATIONS, document
+from bsv_store.server.data.tables import csv_bytes, flat, table_values
+from bsv_store.volumes.grid import Grid
+from tests.datasets.world import IDS, STRUCTURES, VISP, VISUAL, add_annotation
+from tests.server.serving import serving
+
+TIMEOUT_S = 20
+VISUAL_TEXT = VISUAL.to_json()
+
+
+@pytest.fixture
+def served(filled_location: Path) -> Iterator[tuple[Store, str]]:
+    """The filled store with a version and an annotation, open for changes, and the address of a server of it."""
+    ids = np.zeros(Grid(100).shape, np.uint32)
+    ids[60:80, 20:30, 60:80] = VISP
+    with open_store(filled_location) as writer:
+        add_annotation(writer, ids)
+        writer.aggregate(VISUAL, name="mean", group_by="line")
+        with open_store(filled_location, read_only=True) as store, serving(store) as url:
+            yield writer, url
+
+
+def _get(url: str, headers: dict[str, str] | None = None, **parameters: object) -> requests.Response:
+    return requests.get(url, params={k: str(v) for k, v in parameters.items()}, headers=headers, timeout=TIMEOUT_S)
+
+
+def _rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    names = [each["name"] for each in answer["columns"]]
+    return [dict(zip(names, row, strict=True)) for row in answer["rows"]]
+
+
+# -- tables --------------------------------------------------------------------------------------------------------
+
+
+def test_values_that_json_does_not_have_are_encoded_by_the_documented_rules() -> None:
+    frame = pd.DataFrame(
+        {
+            "large": pd.Series([2**53, 2**53 + 1, -(2**63)], dtype="int64"),
+            "maybe": pd.Series([1, None, 3], dtype="Int64"),
+            "number": [1.5, math.nan, math.inf],
+            "flag": pd.Series([True, None, False], dtype="boolean"),
+            "text": ["a", None, "<b>"],
+            "day": [date(2020, 1, 2), None, date(2021, 1, 1)],
+            "time": [datetime(2020, 1, 2, tzinfo=UTC), None, datetime(2021, 1, 1, tzinfo=UTC)],
+            "stamp": pd.to_datetime(["2020-01-02", None, "2021-01-01"]),
+            "bytes": [b"\xff\x00", None, b""],
+            "list": [[1, math.nan], None, []],
+            "mixed": [1, "x", None],
+            "huge": [2**70, None, 1],
+        }
+    )
+    values = json.loads(json.dumps(table_values(flat(frame)), allow_nan=False))
+    types = {each["name"]: each["type"] for each in values["columns"]}
+    assert types == {
+        "large": "integer",
+        "maybe": "integer",
+        "number": "number",
+        "flag": "boolean",
+        "text": "string",
+        "day": "date",
+        "time": "datetime",
+        "stamp": "datetime",
+        "bytes": "bytes",
+        "list": "list",
+        "mixed": "any",
+        "huge": "integer",
+    }
+    columns = dict(zip(types, zip(*values["rows"], strict=True), strict=True))
+    assert columns["large"] == (2**53, str(2**53 + 1), str(-(2**63)))
+    assert columns["maybe"] == (1, None, 3)
+    assert columns["number"] == (1.5, None, "Infinity")
+    assert columns["flag"] == (True, None, False)
+    assert columns["day"] == ("2020-01-02", None, "2021-01-01")
+    assert columns["time"][0] == "2020-01-02T00:00:00+00:00"
+    assert columns["stamp"][:2] == ("2020-01-02T00:00:00", None)
+    assert columns["bytes"] == ("/wA=", None, "")
+    assert columns["list"] == ([1, None], None, [])
+    assert columns["mixed"] == (1, "x", None)
+    assert columns["huge"] == (str(2**70), None, 1)
+
+
+def test_an_empty_table_and_a_named_index() -> None:
+    frame = pd.DataFrame({("left", "VISp"): [1.0]}, index=pd.Index(["MOp"], name="source"))
+    assert table_values(flat(frame)) == {
+        "columns": [{"name": "source", "type": "string"}, {"name": "left VISp", "type": "number"}],
+        "rows": [["MOp", 1.0]],
+    }
+    assert table_values(flat(frame.iloc[:0]))["rows"] == []
+    assert csv_bytes(flat(frame)) == b"source,left VISp\r\nMOp,1.0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "best"),
+    [
+        (None, "a/x"),
+        ("*/*", "a/x"),
+        ("b/y", "b/y"),
+        ("a/x;q=0.1, b/y", "b/y"),
+        ("b/*;q=0.9, a/x;q=0.5", "b/y"),
+        ("a/x;q=0, */*", "b/y"),
+        ("text/html", None),
+        ("a/x;q=nonsense", None),
+    ],
+)
+def test_accept(header: str | None, best: str | None) -> None:
+    assert next(iter(accepted(header, ("a/x", "b/y"))), None) == best
+
+
+def test_the_same_table_in_json_and_csv(served: tuple[Store, str]) -> None:
+    writer, url = served
+    address = f"{url}/v1/experiments"
+    expected = writer.experiments()
+    answer = _get(address).json()
+    assert [row["experiment_id"] for row in _rows(answer)] == expected["experiment_id"].tolist()
+    assert answer["total"] == len(expected)
+    for reply in (_get(address, {"Accept": "text/csv"}), _get(address, format="csv")):
+        assert reply.headers["Content-Type"].startswith("text/csv")
+        found = list(csv.DictReader(io.StringIO(reply.content.decode())))
+        assert [int(row["experiment_id"]) for row in found] == expected["experiment_id"].tolist()
+        assert list(found[0]) == list(expected.columns)
+
+
+def test_a_format_that_is_not_available_is_not_acceptable(served: tuple[Store, str]) -> None:
+    _, url = served
+    assert _get(f"{url}/v1/experiments", {"Accept": "text/html"}).status_code == 406
+    assert _get(f"{url}/v1/experiments", format="xml").status_code == 400
+
+
+def test_arrow(served: tuple[Store, str]) -> None:
+    arrow = {"Accept": "application/vnd.apache.arrow.stream"}
+    reply = _get(f"{served[1]}/v1/experiments", arrow)
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    table = pyarrow.ipc.open_stream(reply.content).read_all()
+    assert table.column("experiment_id").to_pylist() == list(IDS)
+
+
+# -- experiments ---------------------------------------------------------------------------------------------------
+
+
+def test_experiments_are_sorted_and_paged_over_the_whole_selection(served: tuple[Store, str]) -> None:
+    writer, url = served
+    expected = writer.experiments(VISUAL).sort_values("injection_volume", ascending=False)["experiment_id"].tolist()
+    found = []
+    for offset in range(0, len(expected), 2):
+        answer = _get(
+            f"{url}/v1/experiments",
+            selection=VISUAL_TEXT,
+            sort="-injection_volume",
+            offset=offset,
+            limit=2,
+            columns="experiment_id,injection_volume",
+        ).json()
+        assert answer["total"] == len(expected)
+        assert [each["name"] for each in answer["columns"]] == ["experiment_id", "injection_volume"]
+        found += [row[0] for row in answer["rows"]]
+    assert found == expected
+
+
+def test_a_selection_is_json_ids_or_a_saved_name(served: tuple[Store, str]) -> None:
+    writer, url = served
+    writer.catalog.save_selection("visual", VISUAL)
+    address = f"{url}/v1/selection"
+    by_json, by_name = _get(address, selection=VISUAL_TEXT).json(), _get(address, selection="visual").json()
+    assert by_json == by_name
+    assert by_json["json"] == VISUAL_TEXT
+    assert by_json["experiment_ids"] == list(writer.select(VISUAL))
+    assert "VIS" in by_json["words"]
+    assert _get(address, selection="1,3").json()["experiment_ids"] == [1, 3]
+
+
+def test_one_experiment(served: tuple[Store, str]) -> None:
+    writer, url = served
+    writer.catalog.exclude([3], "blurred")
+    found = _get(f"{url}/v1/experiments/3").json()
+    assert found["facts"]["experiment_id"] == 3
+    assert found["excluded_because"] == "blurred"
+    assert [each["name"] for each in found["lines"]] == ["Rbp4-Cre_KL100"]
+    assert found["injection_structures"] == [
+        {"structure_id": VISP, "structure": "VISp", "name": "the VISp", "is_primary": True}
+    ]
+    assert [(each["kind"], each["spacing_um"]) for each in found["volumes"]] == [("projection_density", 100)]
+    assert found["unionize_rows"].keys() == {"injection"}
+
+
+def test_the_criteria_describe_every_criterion_of_selection(served: tuple[Store, str]) -> None:
+    criteria = _get(f"{served[1]}/v1/criteria").json()["criteria"]
+    import inspect
+
+    assert {each["name"] for each in criteria} == set(inspect.signature(Selection).parameters)
+    assert not [each["description"] for each in criteria if "--" in each["description"]]
+
+
+def test_warnings_of_the_library_are_in_the_answer_also_when_it_is_kept(served: tuple[Store, str]) -> None:
+    _, url = served
+    for _ in range(2):
+        answer = _get(f"{url}/v1/search/targets", structures="VISp").json()
+        assert [each["code"] for each in answer["warnings"]] == ["MissingUnionizesWarning"]
+        reply = _get(f"{url}/v1/search/targets", structures="VISp", format="csv")
+        assert "MissingUnionizesWarning" in reply.headers["Bsv-Store-Warnings"]
+    assert _get(f"{url}/v1/experiments").json()["warnings"] == []
+
+
+# -- parameters ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("experiments?limit=0", "InputError"),
+        ("experiments?limit=x", "InputError"),
+        ("experiments?limit=1_0", "InputError"),
+        ("experiments?limit=" + "9" * 40, "InputError"),
+        ("experiments?offset=-1", "InputError"),
+        ("experiments?sort=nothing", "InputError"),
+        ("experiments?sort=experiment_id,-experiment_id", "InputError"),
+        ("experiments?columns=nothing", "InputError"),
+        ("experiments?nothing=1", "InputError"),
+        ("experiments?limit=1&limit=2", "InputError"),
+        ("experiments?selection={", "SelectionError"),
+        ("experiments?selection={}", "SelectionError"),
+        ('experiments?selection={"version":1,"nothing":2}', "SelectionError"),
+        ("experiments?selection=nothing", "InputError"),
+        ("experiments?selection=0", "SelectionError"),
+        ("experiments?selection=" + "9" * 40, "InputError"),
+        ("experiments?missing=perhaps", "InputError"),
+        ("experiments?selection=%00", "InputError"),
+        ("experiments/999", "UnknownExperimentError"),
+        ("experiments/0", "InputError"),
+        ("search/targets", "InputError"),
+        ("search/targets?structures=nothing", "UnknownStructureError"),
+        ("search/injections?point=1,2", "InputError"),
+        ("search/injections?point=1,2,nan", "InputError"),
+        ("search/injections?point=8000,1500,8500&radius_um=-1", "InputError"),
+        ("structures/nothing", "UnknownStructureError"),
+        ("structures?structure_set=5", "InputError"),
+        ("versions/nothing", "UnknownDatasetError"),
+        ("versions/mean@99", "UnknownDatasetError"),
+        ("versions/mean/file?format=exe", "InputError"),
+        ("versions/mean/file?format=nrrd&statistic=nothing", "InputError"),
+        ("mask?structures=VISp&spacing_um=7", "InputError"),
+        ("signal", "InputError"),
+    ],
+)
+def test_invalid_requests_are_problems_with_the_class_of_the_library(
+    served: tuple[Store, str], path: str, code: str
+) -> None:
+    reply = requests.get(f"{served[1]}/v1/{path}", timeout=TIMEOUT_S)
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    assert reply.status_code in (400, 404), reply.text
+    problem = reply.json()
+    assert problem["code"] == code or issubclass(_error(problem["code"]), _error(code))
+    assert str(served[0].path) not in reply.text
+
+
+def _error(name: str) -> type[Exception]:
+    from bsv_store import errors
+
+    found: type[Exception] = getattr(errors, name)
+    return found
+
+
+# -- atlas and files -----------------------------------------------------------------------------------------------
+
+
+def test_structures(served: tuple[Store, str]) -> None:
+    _, url = served
+    every = _get(f"{url}/v1/structures").json()["structures"]
+    assert [each["acronym"] for each in every] == [acronym for _, acronym, _ in STRUCTURES]
+    inside = _get(f"{url}/v1/structures", inside="VIS").json()["structures"]
+    assert {each["acronym"] for each in inside} == {"VIS", "VISp", "VISpm", "VISl"}
+    one = _get(f"{url}/v1/structures/VISp").json()
+    assert [each["acronym"] for each in one["path"]] == ["root", "grey", "VIS", "VISp"]
+    assert _get(f"{url}/v1/structures/385").json() == one
+    assert "VISp" in _get(f"{url}/v1/structures/find", text="visp").text
+
+
+@pytest.mark.parametrize("ending", ["nrrd", "nii", "nii.gz", "npy"])
+def test_volumes_and_masks_have_the_bytes_of_the_library(
+    served: tuple[Store, str], tmp_path: Path, ending: str
+) -> None:
+    writer, url = served
+    expected = tmp_path / f"volume.{ending}"
+    writer.volumes.export(1, expected)
+    reply = _get(f"{url}/v1/volumes/1/file", format=ending)
+    assert reply.content == expected.read_bytes()
+    assert f'filename="1_projection_density_100um.{ending}"' in reply.headers["Content-Disposition"]
+    again = _get(f"{url}/v1/volumes/1/file", {"If-None-Match": reply.headers["ETag"]}, format=ending)
+    assert again.status_code == 304
+    writer.atlas.export_mask("VISp", tmp_path / f"mask.{ending}")
+    reply = _get(f"{url}/v1/mask", structures="VISp", format=ending)
+    assert reply.content == (tmp_path / f"mask.{ending}").read_bytes()
+
+
+def test_facts_about_a_volume_have_no_folder(served: tuple[Store, str]) -> None:
+    writer, url = served
+    reply = _get(f"{url}/v1/volumes/1")
+    assert reply.json()["array_sha256"] == writer.volumes.describe(1)["array_sha256"]
+    assert str(writer.path) not in reply.text
+
+
+@pytest.mark.parametrize("ending", ["nc", "nii.gz", "npz", "csv", "bib", "ris", "txt", "bsv.zip"])
+def test_a_version_is_exported_as_the_library_does(served: tuple[Store, str], tmp_path: Path, ending: str) -> None:
+    writer, url = served
+    expected = tmp_path / f"version.{ending}"
+    writer.dataset("mean").export(expected)
+    content = _get(f"{url}/v1/versions/mean/file", format=ending).content
+    if ending == "bsv.zip":
+        assert content[:2] == b"PK"
+    else:
+        assert content == expected.read_bytes()
+
+
+def test_a_version(served: tuple[Store, str]) -> None:
+    writer, url = served
+    version = writer.dataset("mean")
+    found = _get(f"{url}/v1/versions/mean@1").json()
+    assert found["fingerprint"] == version.fingerprint
+    assert found["recipe"] == version.recipe.to_dict()
+    assert [each["label"] for each in found["groups"]] == [group.label for group in version.groups]
+    assert _get(f"{url}/v1/versions/mean/cite").json()["bibtex"] == version.cite().bibtex
+    assert _rows(_get(f"{url}/v1/versions").json())[0]["name"] == "mean"
+    assert len(_get(f"{url}/v1/versions/mean/members").json()["rows"]) == len(version.experiments)
+    assert _get(f"{url}/v1/versions/mean/stale").json()["reports"][0]["is_stale"] is False
+    regions = _rows(_get(f"{url}/v1/versions/mean/regions", structures="VISp").json())
+    assert {row["structure"] for row in regions} == {"VISp"}
+    assert _get(f"{url}/v1/datasets").json()["datasets"][0]["name"] == "mean"
+    assert _get(f"{url}/v1/versions/mean/lineage").status_code == 200
+
+
+# -- kept answers --------------------------------------------------------------------------------------------------
+
+
+def test_a_kept_answer_is_given_until_the_catalog_changes(
+    served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, url = served
+    asked = []
+    original = Store.experiments
+
+    def counted(self: Store, *values: Any, **named: Any) -> pd.DataFrame:
+        asked.append(values)
+        return original(self, *values, **named)
+
+    monkeypatch.setattr(Store, "experiments", counted)
+    first = _get(f"{url}/v1/experiments")
+    assert _get(f"{url}/v1/experiments").content == first.content
+    # Another part of the same table.
+    assert _get(f"{url}/v1/experiments", offset=2).json()["total"] == len(IDS)
+    assert len(asked) == 1
+    assert _get(f"{url}/v1/experiments", {"If-None-Match": first.headers["ETag"]}).status_code == 304
+    writer.catalog.exclude([1], "blurred")
+    after = _get(f"{url}/v1/experiments", {"If-None-Match": first.headers["ETag"]})
+    assert after.status_code == 200
+    assert after.json()["total"] == len(IDS) - 1
+
+
+# -- the description of the API ------------------------------------------------------------------------------------
+
+
+def test_every_operation_without_required_parameters_answers(served: tuple[Store, str]) -> None:
+    _, url = served
+    values = {"experiment_id": 1, "ref": "mean", "structure": "VISp", "structures": "VISp", "target": "VISp"}
+    values |= {"point": "8000,1500,8500", "text": "vis", "other": "mean", "ids": "1", "selection": "1"}
+    for operation in OPERATIONS:
+        if operation.method != "GET" or "sha256" in operation.path:
+            continue
+        path = re.sub(r"\{(\w+)(:\w+)?\}", lambda match: str(values[match[1]]), operation.path)
+        needed = {each.name for each in operation.parameters if each.is_required}
+        if operation.path in ("/v1/signal", "/v1/rank-structures", "/v1/search/targets-of"):
+            needed.add("selection")
+        reply = _get(f"{url}{path}", **{name: values[name] for name in needed if name not in operation.path_names})
+        known = reply.headers["Content-Type"] == "application/problem+json" and reply.json()["code"]
+        assert reply.status_code == 200 or known in ("MissingDataError", "InputError"), (operation.name, reply.text)
+
+
+def test_the_document_describes_every_route_and_each_name_once(served: tuple[Store, str]) -> None:
+    _, url = served
+    found = _get(f"{url}/openapi.json").json()
+    assert found["openapi"] == "3.1.0"
+    assert found["paths"].keys() == document()["paths"].keys()
+    names = [operation.name for operation in OPERATIONS]
+    assert len(set(names)) == len(names)
+    for path, methods in found["paths"].items():
+        for described in methods.values():
+            placed = {each["name"] for each in described["parameters"] if each["in"] == "path"}
+            assert placed == set(re.findall(r"\{(\w+)\}", path))
+    assert len(found["paths"]) == len({operation.path for operation in OPERATIONS})
+
+
+def test_the_page_shows_every_operation(served: tuple[Store, str]) -> None:
+    text = _get(f"{served[1]}/docs").text
+    for operation in OPERATIONS:
+        assert f'id="{operation.name.replace("_", "-")}"' in text
+    assert "<script>" not in text
