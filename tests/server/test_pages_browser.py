@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -128,6 +130,26 @@ def test_columns_sort_by_click_and_the_order_is_in_the_address(page: Any, store:
     page.reload()
     page.locator("th[aria-sort=descending]").wait_for()
     assert listed(page) == ordered["experiment_id"].tolist()
+
+
+def test_suggestions_are_structures_by_acronym_name_or_synonym(page: Any) -> None:
+    suggested = page.locator("#list-injected_in [role=option] b")
+    for text in ("V1", "VISp", HARMFUL):
+        page.locator("#field-injected_in").fill(text)
+        suggested.first.wait_for()
+        assert suggested.first.inner_text() == ("TH" if text == HARMFUL else "VISp")
+        page.keyboard.press("Escape")
+        page.locator("#list-injected_in").wait_for(state="hidden")
+    page.locator("#field-injected_in").fill("")
+
+
+def test_the_download_has_the_rows_of_the_table(page: Any, store: Store) -> None:
+    choose(page, "injected_in", "VISp")
+    found(page, len(store.select(Selection(injected_in="VISp"))))
+    with page.expect_download() as download:
+        page.locator("#csv").click()
+    table = list(csv.reader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
+    assert [int(row[0]) for row in table[1:]] == listed(page)
 
 
 def test_a_click_on_the_map_marks_the_row(page: Any, store: Store) -> None:

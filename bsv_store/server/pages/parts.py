@@ -11,8 +11,6 @@ from bsv_store.server.pages.address import address
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from bsv_store.errors import BsvStoreError
-
 # Of texts that do not wrap in tables.
 _SHORT = 12
 
@@ -63,12 +61,6 @@ def folded(summary: str, *content: Content) -> Markup:
 def notes(texts: Iterable[str]) -> Markup:
     """Warnings, each in a box."""
     return joined(element("p", text, class_="warning", role="note") for text in texts)
-
-
-def problem(error: BsvStoreError) -> Markup:
-    """An error of the library with its hint."""
-    hint = None if error.hint is None else element("p", error.hint)
-    return element("div", element("p", element("strong", error.message)), hint, class_="problem", role="alert")
 
 
 def table(caption: str, headings: Sequence[tuple[str, bool]], rows: Iterable[Sequence[Content]]) -> Markup:

@@ -6,7 +6,6 @@ from bsv_store.server.pages import (
     assets,
     citing,
     datasets,
-    downloads,
     experiment,
     experiments,
     overview,
@@ -17,6 +16,6 @@ from bsv_store.server.pages import (
 
 ROUTES = [
     route
-    for module in (assets, overview, experiments, experiment, structures, datasets, version, viewer, downloads, citing)
+    for module in (assets, overview, experiments, experiment, structures, datasets, version, viewer, citing)
     for route in module.ROUTES
 ]

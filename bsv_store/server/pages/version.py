@@ -17,6 +17,7 @@ from bsv_store.reports.html_page.facts import page_facts
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
+from bsv_store.server.data.written_file import written_file
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.kept import kept_content
 from bsv_store.server.pages.parts import code, experiment_link, folded, table
@@ -86,7 +87,7 @@ def _actions(request: Request, version: DatasetVersion) -> Markup:
     ref = version.ref
     listed = [
         ("Open in the viewer", address(request, "/view", version=ref), "button primary"),
-        ("Bundle", address(request, f"/datasets/{ref}/download", format="bsv.zip"), "button"),
+        ("Bundle", address(request, f"/v1/versions/{ref}/file", format="bsv.zip"), "button"),
     ]
     if find_spec("matplotlib") is not None:
         listed.insert(1, ("Report with figures", address(request, f"/datasets/{ref}/report"), "button"))
@@ -106,7 +107,7 @@ def _downloads(request: Request, version: DatasetVersion) -> Markup:
     words = {each.ending: each.words for each in VERSION_FORMATS}
 
     def link(ending: str, text: str, **query: str | int | None) -> Markup:
-        to = address(request, f"/datasets/{version.ref}/download", format=ending.removeprefix("."), **query)
+        to = address(request, f"/v1/versions/{version.ref}/file", format=ending.removeprefix("."), **query)
         return element("a", text, href=to)
 
     files = [[link(each, f"{version.ref}{each}"), words[each]] for each in _FILES]
@@ -150,4 +151,19 @@ def _cite(known: PageFacts) -> Markup:
     )
 
 
-ROUTES = [Route("/datasets/{ref}", _page)]
+def _report(request: Request) -> Response:
+    """The report of the library as a file; it has its own styles and scripts, so it is not shown here."""
+    from bsv_store.reports import page as write_report
+
+    store = context_of(request).store
+    version = store.dataset(request.path_params["ref"])
+    return written_file(
+        request,
+        f"{version.ref}.html",
+        "html",
+        content=f"report {version.fingerprint} {store.catalog.state()}",
+        write=lambda path: write_report(store, version, path),
+    )
+
+
+ROUTES = [Route("/datasets/{ref}", _page), Route("/datasets/{ref}/report", _report)]
