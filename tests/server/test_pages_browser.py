@@ -189,6 +189,22 @@ def test_a_combination_in_the_address_can_be_restricted_further(page: Any, store
     found(page, len(store.select()))
 
 
+def test_an_error_of_the_library_is_shown_with_its_hint_and_can_be_corrected(search: OpenPage, store: Store) -> None:
+    page = search.page
+    page.goto(f'{page.url.partition("?")[0]}?selection={{"injected_in":["visp"],"version":1}}')
+    message = page.locator("#messages .problem").inner_text()
+    assert "The ontology has no structure 'visp'." in message
+    assert "VISp" in message
+    assert not page.locator("#table").is_visible()
+    assert page.locator(".token-box .token").text_content() == "visp×"
+    page.locator("#chips button").click()
+    found(page, len(store.select()))
+    assert page.locator("#messages .problem").count() == 0
+    # The browser logs that the server refused.
+    assert [each for each in search.messages if "404" in each] == search.messages
+    search.messages.clear()
+
+
 def test_names_and_reasons_of_others_are_shown_as_text(page: Any) -> None:
     page.locator("#messages summary").click()
     assert page.locator("#messages li").inner_text() == f"{EXCLUDED}: {HARMFUL}"

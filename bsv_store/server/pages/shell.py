@@ -124,7 +124,13 @@ def _current(path: Place, current: Place | None) -> str | None:
 
 
 def _footer(request: Request, *, bare: bool) -> Markup:
-    links = [("Cite", address(request, "/cite")), ("Licenses", address(request, "/licenses"))]
-    listed = None if bare else element("ul", (element("li", element("a", words, href=to)) for words, to in links))
     words = f"bsv-store {__version__} · data: Allen Mouse Brain Connectivity Atlas"
+    links: list[Content] = []
+    if not bare:
+        places = [("Cite", address(request, "/cite")), ("Licenses", address(request, "/licenses"))]
+        links += [element("a", name, href=to) for name, to in places]
+        if context_of(request).options.demands_token:
+            button = element("button", "Sign out", type="submit", class_="quiet")
+            links.append(element("form", button, method="post", action=address(request, "/logout")))
+    listed = element("ul", (element("li", each) for each in links)) if links else None
     return element("footer", element("div", element("p", words), listed), class_="bottom")
