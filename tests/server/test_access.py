@@ -223,9 +223,10 @@ def test_a_browser_signs_in_and_out(served: Store, secrets: dict[str, str]) -> N
         assert page.status_code == 401
         assert 'action="/login"' in page.text
         assert 'name="next" value="/who?x=%3Cb%3E"' in page.text
-        assert "<script" not in page.text
+        assert "<script>" not in page.text
         assert "style=" not in page.text
-        assert session.get(f"{url}/login.css", timeout=20).headers["content-type"].startswith("text/css")
+        style = page.text.partition('rel="stylesheet" href="')[2].partition('"')[0]
+        assert session.get(f"{url}{style}", timeout=20).headers["content-type"].startswith("text/css")
         wrong = session.post(f"{url}/login", data={"token": "bsv_<i>", "next": "/who"}, timeout=20)
         assert wrong.status_code == 401
         assert "not valid" in wrong.text
@@ -237,6 +238,7 @@ def test_a_browser_signs_in_and_out(served: Store, secrets: dict[str, str]) -> N
         cookie = right.headers["set-cookie"]
         assert re.search(r"; HttpOnly; Max-Age=2592000; Path=/; SameSite=strict$", cookie)
         assert session.get(f"{url}/who", timeout=20).json()["name"] == "ben"
+        assert 'action="/logout"' in session.get(f"{url}/cite", timeout=20).text
         # As when another site has a link or a form.
         assert session.get(f"{url}/who", headers={"Sec-Fetch-Site": "cross-site"}, timeout=20).status_code == 401
         assert session.get(f"{url}/logout", timeout=20).status_code == 405

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shlex
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
-import h5py
 import numpy as np
 import pytest
 import requests
@@ -33,6 +29,7 @@ PAGES = (
     "/experiments/101",
     f"/experiments/{EXCLUDED}",
     "/experiments/205",
+    "/structures",
     "/datasets",
     "/datasets/sides@1",
     "/cite",
@@ -133,6 +130,8 @@ def test_links_between_pages_lead_to_pages(url: str) -> None:
     links = {address for path in PAGES for address in Document(get(url + path).text).addresses()}
     # The viewer and the description of the API are not among these pages.
     inside = {each for each in links if each.startswith("/") and not each.startswith(("/assets/", "/view", "/docs"))}
+    # The report takes seconds.
+    inside -= {"/datasets/sides@1/report"}
     assert len(inside) > 20
     for each in inside:
         assert requests.head(url + each, timeout=TIMEOUT_S).status_code in (200, 307), each
@@ -203,9 +202,6 @@ def test_the_experiments_of_a_selection(store: Store, url: str) -> None:
     assert found["words"].startswith("experiments injected in VISp")
     # An unknown value is null.
     assert None in answer(url, Selection(include_withdrawn=True)).json()["rows"]["injection_outside_primary"]
-    table = list(csv.reader(io.StringIO(get(f"{url}/experiments.csv?selection={quote(selection.to_json())}").text)))
-    assert table[0] == list(frame.columns)
-    assert [row[0] for row in table[1:]] == [str(each) for each in frame["experiment_id"]]
 
 
 def test_without_a_selection_all_experiments_are_listed(store: Store, url: str) -> None:
@@ -275,16 +271,6 @@ def test_a_selection_that_is_not_valid_is_a_problem_with_a_hint(
     assert reply.json()["hint"]
 
 
-def test_suggestions_are_structures_by_acronym_name_or_synonym(url: str) -> None:
-    def names(text: str) -> list[str]:
-        return [each["acronym"] for each in get(f"{url}/structures.json?q={quote(text)}").json()["structures"]]
-
-    assert names("VISp")[0] == "VISp"
-    assert "VISp" in names("V1")
-    assert names("<script>")[0] == "TH"
-    assert get(f"{url}/structures.json").status_code == 400
-
-
 def test_an_outline_follows_the_edge_of_a_mask() -> None:
     mask = np.zeros((8, 10), bool)
     mask[2:6, 3:9] = True
@@ -299,6 +285,16 @@ def test_an_outline_follows_the_edge_of_a_mask() -> None:
     assert outline_path(mask, 100).count("M") == 2
 
 
+def test_the_tree_of_structures_counts_the_experiments_in_each(store: Store, url: str) -> None:
+    text = get(f"{url}/structures").text
+    for acronym in ("root", "VISp", "TH"):
+        selection = Selection(injected_in=acronym)
+        link = f'<a href="/experiments?selection={quote(selection.to_json(), safe="")}"'
+        count = text.partition(link)[2].partition(">")[2].partition("<")[0]
+        assert count == str(len(store.select(selection)))
+    assert text.count("<b>") == len(store.atlas.structure_tree("root"))
+
+
 # -- experiments and versions ------------------------------------------------------------------------------------------
 
 
@@ -309,7 +305,7 @@ def test_the_page_of_an_experiment(store: Store, url: str) -> None:
         assert structure in text
     assert "https://connectivity.brain-map.org/projection/experiment/101" in text
     assert "/view?experiment=101" in text
-    assert "/experiments/101/download?kind=projection_density&amp;spacing_um=100&amp;format=nii.gz" in text
+    assert "/v1/volumes/101/file?kind=projection_density&amp;spacing_um=100&amp;format=nii.gz" in text
     assert "10.1038/nature13186" in text
 
 
@@ -348,47 +344,13 @@ def test_the_page_of_a_version(store: Store, url: str) -> None:
     assert "paper" in text
 
 
-def test_downloads_are_the_exports_of_the_library(store: Store, url: str, tmp_path: Path) -> None:
-    version = store.dataset("sides@1")
-    whole = get(f"{url}/datasets/sides@1/download?format=nc")
-    assert whole.content == version.path.read_bytes()
-    assert whole.headers["content-disposition"] == 'attachment; filename="sides@1.nc"'
-    with h5py.File(io.BytesIO(whole.content)) as file:
-        np.testing.assert_array_equal(file["mean"][:], version.mean)
-    version.export(tmp_path / "group.nrrd", group=1)
-    one = get(f"{url}/datasets/sides@1/download?format=nrrd&group=1")
-    assert one.content == (tmp_path / "group.nrrd").read_bytes()
-    volume = get(f"{url}/experiments/101/download?format=npy")
-    np.testing.assert_array_equal(np.load(io.BytesIO(volume.content)), store.volume(101))
-
-
-@pytest.mark.parametrize(
-    ("path", "status", "words"),
-    [
-        ("/datasets/sides@1/download?format=exe", 400, "format must be one of nc, "),
-        ("/datasets/sides@1/download?format=zarr", 400, "format must be one of nc, "),
-        ("/datasets/sides@1/download?statistic=sd&format=nrrd", 400, "sd"),
-        ("/datasets/sides@1/download?group=x&format=nrrd", 400, "group must be a whole number"),
-        ("/experiments/101/download?spacing_um=25", 404, "the store has no"),
-        ("/experiments/101/download?kind=nonsense", 400, "kind"),
-    ],
-)
-def test_a_download_that_is_not_possible_is_a_problem(url: str, path: str, status: int, words: str) -> None:
-    reply = get(url + path)
-    assert reply.status_code == status, reply.text
-    assert words in reply.json()["detail"]
-
-
-def test_downloads_leave_no_files(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert get(f"{url}/datasets/sides@1/download?format=csv").status_code == 200
-    assert get(f"{url}/datasets/sides@1/download?format=nrrd&group=9").status_code == 400
-    # The file is removed after the last byte was sent.
-    for _ in range(100):
-        left = [each for each in tmp_path.iterdir() if "download" in each.name]
-        if not left:
-            break
-    assert left == []
+def test_the_report_is_written_for_the_request(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bsv_store.reports.page", lambda store, version, path: path.write_text(version.ref))
+    reply = get(f"{url}/datasets/sides@paper/report")
+    assert reply.text == "sides@1"
+    assert (
+        reply.headers["content-disposition"] == "attachment; filename=\"sides@1.html\"; filename*=UTF-8''sides%401.html"
+    )
 
 
 def test_the_overview_counts_what_the_store_has(store: Store, url: str) -> None:

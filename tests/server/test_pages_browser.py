@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -130,6 +132,26 @@ def test_columns_sort_by_click_and_the_order_is_in_the_address(page: Any, store:
     assert listed(page) == ordered["experiment_id"].tolist()
 
 
+def test_suggestions_are_structures_by_acronym_name_or_synonym(page: Any) -> None:
+    suggested = page.locator("#list-injected_in [role=option] b")
+    for text in ("V1", "VISp", HARMFUL):
+        page.locator("#field-injected_in").fill(text)
+        suggested.first.wait_for()
+        assert suggested.first.inner_text() == ("TH" if text == HARMFUL else "VISp")
+        page.keyboard.press("Escape")
+        page.locator("#list-injected_in").wait_for(state="hidden")
+    page.locator("#field-injected_in").fill("")
+
+
+def test_the_download_has_the_rows_of_the_table(page: Any, store: Store) -> None:
+    choose(page, "injected_in", "VISp")
+    found(page, len(store.select(Selection(injected_in="VISp"))))
+    with page.expect_download() as download:
+        page.locator("#csv").click()
+    table = list(csv.reader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
+    assert [int(row[0]) for row in table[1:]] == listed(page)
+
+
 def test_a_click_on_the_map_marks_the_row(page: Any, store: Store) -> None:
     row = store.experiments([103]).iloc[0]
     canvas = page.locator("canvas").first
@@ -165,6 +187,22 @@ def test_a_combination_in_the_address_can_be_restricted_further(page: Any, store
     assert selected(page) == combined & Selection(injected_hemisphere="left")
     page.locator("#reset").click()
     found(page, len(store.select()))
+
+
+def test_an_error_of_the_library_is_shown_with_its_hint_and_can_be_corrected(search: OpenPage, store: Store) -> None:
+    page = search.page
+    page.goto(f'{page.url.partition("?")[0]}?selection={{"injected_in":["visp"],"version":1}}')
+    message = page.locator("#messages .problem").inner_text()
+    assert "The ontology has no structure 'visp'." in message
+    assert "VISp" in message
+    assert not page.locator("#table").is_visible()
+    assert page.locator(".token-box .token").text_content() == "visp×"
+    page.locator("#chips button").click()
+    found(page, len(store.select()))
+    assert page.locator("#messages .problem").count() == 0
+    # The browser logs that the server refused.
+    assert [each for each in search.messages if "404" in each] == search.messages
+    search.messages.clear()
 
 
 def test_names_and_reasons_of_others_are_shown_as_text(page: Any) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError
+from bsv_store.errors import InputError, MissingDataError
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.reports.html_page.pictures import bar, chip
 from bsv_store.server.context import context_of
@@ -19,12 +20,14 @@ from bsv_store.server.pages.citing import atlas_citation
 from bsv_store.server.pages.kept import kept_of
 from bsv_store.server.pages.parts import code, facts, notes, table, tiles
 from bsv_store.server.pages.shell import page
+from bsv_store.text import size_text
 from bsv_store.vocabulary import VOLUME_KINDS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from bsv_store.catalog.experiment_details import ExperimentDetails, VolumeFacts
     from bsv_store.server.pages.outlines import OutlineMap
     from bsv_store.store.store import Store
 
@@ -40,14 +43,11 @@ _RADIUS_UM = 260
 def _page(request: Request) -> Response:
     store = context_of(request).store
     identifier = int(request.path_params["experiment_id"])
-    found = store.experiments(Selection(ids=[identifier], include_excluded=True))
-    if found.empty:
-        raise UnknownExperimentError(f"the store has no experiment {identifier}")
-    row = found.iloc[0]
+    details = store.catalog.describe(identifier)
+    row = store.experiments(Selection(ids=[identifier], include_excluded=True)).iloc[0]
     known = {str(name): None if missing else row[name] for name, missing in row.isna().items()}
     # The kind that most people want first.
-    volumes = sorted(store.volumes.stored(identifier), key=lambda each: (each[0] != "projection_density", each))
-    excluded = [each.reason for each in store.catalog.exclusions() if each.experiment_id == identifier]
+    volumes = sorted(details.volumes, key=lambda each: each.kind != "projection_density")
     colors = store.atlas.color_map()
     return page(
         request,
@@ -55,12 +55,12 @@ def _page(request: Request) -> Response:
         element("p", element("a", "Experiments", href=address(request, "/experiments")), class_="eyebrow"),
         element("h1", f"Experiment {identifier}"),
         element("p", _lead(known), class_="lead"),
-        notes(_remarks(known, excluded)),
+        notes(_remarks(known, details)),
         tiles(_tiles(known)),
         _actions(request, identifier, volumes),
         element(
             "div",
-            element("section", element("h2", "Facts"), _facts(request, known, _hex(colors, known)), class_="card"),
+            element("section", element("h2", "Facts"), _facts(request, known, details, colors), class_="card"),
             element(
                 "section", element("h2", "Injection site"), _map(request, known, _hex(colors, known)), class_="card"
             ),
@@ -87,8 +87,9 @@ def _lead(known: Mapping[str, Any]) -> str:
     return f"Injection into {known['primary_structure_name']} ({known['primary_structure']}) of {mouse}{side}."
 
 
-def _remarks(known: Mapping[str, Any], excluded: Sequence[str]) -> list[str]:
-    found = [f"On the exclusion list of this store: {reason}" for reason in excluded]
+def _remarks(known: Mapping[str, Any], details: ExperimentDetails) -> list[str]:
+    reason = details.excluded_because
+    found = [] if reason is None else [f"On the exclusion list of this store: {reason}"]
     if known["withdrawn"]:
         found.append("Allen no longer lists this experiment.")
     return found
@@ -105,7 +106,7 @@ def _tiles(known: Mapping[str, Any]) -> list[tuple[str, Content, str | None]]:
     ]
 
 
-def _actions(request: Request, identifier: int, volumes: list[tuple[str, int]]) -> Markup:
+def _actions(request: Request, identifier: int, volumes: Sequence[VolumeFacts]) -> Markup:
     viewer = (
         element(
             "li",
@@ -134,7 +135,12 @@ def _actions(request: Request, identifier: int, volumes: list[tuple[str, int]]) 
     )
 
 
-def _facts(request: Request, known: Mapping[str, Any], color: str | None) -> Markup:
+def _facts(
+    request: Request,
+    known: Mapping[str, Any],
+    details: ExperimentDetails,
+    colors: Mapping[int, tuple[int, int, int]],
+) -> Markup:
     injected = Selection(injected_in=[known["primary_structure"]]).to_json()
     structure = element(
         "a",
@@ -146,8 +152,9 @@ def _facts(request: Request, known: Mapping[str, Any], color: str | None) -> Mar
     side = known["injected_hemisphere"]
     return facts(
         [
-            ("Primary structure", [chip(color), structure]),
-            ("Transgenic line", known["transgenic_line"] or "wild-type"),
+            ("Primary structure", [chip(_hex(colors, known)), structure]),
+            ("Other injected structures", _others(details) or None),
+            ("Transgenic line", _lines(details)),
             ("Strain", known["strain"]),
             ("Sex", {"F": "female", "M": "male"}.get(known["sex"])),
             ("Specimen", known["specimen_name"]),
@@ -158,6 +165,22 @@ def _facts(request: Request, known: Mapping[str, Any], color: str | None) -> Mar
             ("Injection coordinate", _coordinate(known)),
         ]
     )
+
+
+def _others(details: ExperimentDetails) -> str:
+    return ", ".join(each.structure for each in details.injection_structures if not each.is_primary)
+
+
+def _lines(details: ExperimentDetails) -> Content:
+    """Each line with its type, such as driver, and its description."""
+    if not details.lines:
+        return "wild-type"
+    listed = []
+    for line in details.lines:
+        kind = None if line.type_name is None else element("span", f" ({line.type_name})", class_="soft")
+        words = element("div", line.description, class_="soft small") if line.description else None
+        listed.append(element("div", line.name, kind, words))
+    return listed
 
 
 def _coordinate(known: Mapping[str, Any]) -> str | None:
@@ -264,7 +287,7 @@ def _injected(
     )
 
 
-def _volumes(request: Request, identifier: int, volumes: list[tuple[str, int]]) -> Content:
+def _volumes(request: Request, identifier: int, volumes: Sequence[VolumeFacts]) -> Content:
     if not volumes:
         return element(
             "div",
@@ -272,18 +295,18 @@ def _volumes(request: Request, identifier: int, volumes: list[tuple[str, int]]) 
             element("p", "On the server: ", element("code", f"bsv-store fetch --ids {identifier}")),
             class_="nothing",
         )
-    rows = []
-    for kind, spacing in volumes:
-        view = address(request, "/view", experiment=identifier, kind=kind, spacing_um=spacing)
+    rows: list[list[Content]] = []
+    for each in volumes:
+        view = address(request, "/view", experiment=identifier, kind=each.kind, spacing=each.spacing_um)
+        file = partial(address, request, f"/v1/volumes/{identifier}/file", kind=each.kind, spacing_um=each.spacing_um)
         links: list[Content] = [element("a", "View", href=view)]
-        for ending, words in _FORMATS:
-            to = address(request, f"/experiments/{identifier}/download", kind=kind, spacing_um=spacing, format=ending)
-            links += [" · ", element("a", words, href=to)]
-        rows.append([VOLUME_KINDS[kind].words.capitalize(), f"{spacing} um", links])
-    return table("Volumes in the store", [("Kind", False), ("Voxels", True), ("", False)], rows)
+        links += [[" · ", element("a", words, href=file(format=ending))] for ending, words in _FORMATS]
+        kind = VOLUME_KINDS[each.kind].words.capitalize()
+        rows.append([kind, f"{each.spacing_um} um", size_text(each.size_bytes), links])
+    return table("Volumes in the store", [("Kind", False), ("Voxels", True), ("Size", True), ("", False)], rows)
 
 
-def _snippets(request: Request, identifier: int, volumes: list[tuple[str, int]]) -> Markup:
+def _snippets(request: Request, identifier: int, volumes: Sequence[VolumeFacts]) -> Markup:
     url = public_address(request)
     python = (
         f"from bsv_store import open_store\n\nstore = open_store({url!r})\n"
@@ -292,7 +315,7 @@ def _snippets(request: Request, identifier: int, volumes: list[tuple[str, int]])
     )
     commands = [["targets", "--ids", str(identifier), "--limit", str(_TARGETS)]]
     if volumes:
-        kind, spacing = volumes[0]
+        kind, spacing = volumes[0].kind, volumes[0].spacing_um
         python += f"\nvolume = store.volume({identifier}, kind={kind!r}, spacing_um={spacing})"
         name = f"{identifier}.nii.gz"
         options = ["--kind", kind.replace("_", "-"), "--spacing", str(spacing)]

@@ -10,6 +10,7 @@ from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.reports.html_page.sections import question
 from bsv_store.server.context import context_of
 from bsv_store.server.pages.address import address, public_address
+from bsv_store.server.pages.kept import kept_content
 from bsv_store.server.pages.parts import code, notes, table, tiles
 from bsv_store.server.pages.shell import page
 from bsv_store.text import number_of, size_text
@@ -26,11 +27,13 @@ _LATEST = 5
 
 
 def _overview(request: Request) -> Response:
-    store = context_of(request).store
+    content = kept_content(request, "overview", lambda: _everything(request, context_of(request).store))
+    return page(request, "Overview", content, current="/")
+
+
+def _everything(request: Request, store: Store) -> list[Content]:
     status = store.status().catalog
-    return page(
-        request,
-        "Overview",
+    return [
         element("h1", "Mouse brain connectivity"),
         element(
             "p",
@@ -54,8 +57,7 @@ def _overview(request: Request) -> Response:
         ),
         element("h2", "In this store"),
         _content(status),
-        current="/",
-    )
+    ]
 
 
 def _button(to: str, words: str, kind: str) -> Markup:

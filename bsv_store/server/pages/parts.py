@@ -11,6 +11,9 @@ from bsv_store.server.pages.address import address
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+# Of texts that do not wrap in tables.
+_SHORT = 12
+
 
 def tiles(values: Iterable[tuple[str, Content, str | None]]) -> Markup:
     """The main numbers: name, number, and a remark below it."""
@@ -69,7 +72,7 @@ def table(caption: str, headings: Sequence[tuple[str, bool]], rows: Iterable[Seq
         element(
             "tr",
             (
-                element("td", cell, class_="number" if right else None)
+                element("td", cell, class_="number" if right else "short" if _is_short(cell) else None)
                 for cell, (_, right) in zip(row, headings, strict=True)
             ),
         )
@@ -77,6 +80,11 @@ def table(caption: str, headings: Sequence[tuple[str, bool]], rows: Iterable[Seq
     )
     whole = element("table", element("caption", caption), element("thead", head), element("tbody", body))
     return element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
+
+
+def _is_short(cell: Content) -> bool:
+    """Whether a cell is a short text, such as a date, that should not wrap."""
+    return isinstance(cell, str) and len(cell) <= _SHORT
 
 
 def experiment_link(request: Request, identifier: int) -> Markup:

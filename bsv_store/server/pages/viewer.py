@@ -113,6 +113,7 @@ def _viewer(request: Request) -> Response:
         _dialog("dialog-help", "Keys and gestures", _list(_KEYS), _list(_GESTURES)),
         styles=_STYLES,
         scripts=_SCRIPTS,
+        current="/view",
         wide=True,
     )  # fmt: skip
     # NiiVue has its fonts as pictures in its own code.
@@ -302,6 +303,7 @@ def _choice(request: Request) -> Response:
         form,
         element("h2", "A dataset"),
         listed,
+        current="/view",
     )
 
 
