@@ -1,7 +1,7 @@
 """Distribution of tests over the workers of pytest-xdist: the tests of a file stay together.
 
-Fixtures of a module or of the session are then made by one worker, not by each. Tests that share an expensive fixture
-across files are a group of their own (``xdist_group``), and start first, so that none is left for the end.
+Fixtures of a module or of the session are then made by one worker, not by each. Tests of several files that share an
+expensive fixture are a group of their own (``xdist_group``). Groups with many tests start first.
 """
 
 from __future__ import annotations

@@ -32,10 +32,10 @@ class Templates:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._made: dict[tuple[Callable[[Store], object], str], tuple[Path, str | None]] = {}
+        self._made: dict[tuple[Callable[..., object], str], tuple[Path, str | None]] = {}
 
     def template(
-        self, fill: Callable[[Store], object], database: str, request: pytest.FixtureRequest
+        self, fill: Callable[..., object], database: str, request: pytest.FixtureRequest, *arguments: object
     ) -> tuple[Path, str | None]:
         """The folder of a store that was filled by a function, and the name of its Postgres database."""
         key = fill, database
@@ -47,15 +47,15 @@ class Templates:
             folder = self._folder / str(number)
             url = None if name is None else request.getfixturevalue("postgres").create_database(name)
             with create_store(folder, database=url) as store:
-                fill(store)
+                fill(store, *arguments)
             self._made[key] = folder, name
         return self._made[key]
 
 
-def store_with(fill: Callable[[Store], object]) -> Any:
+def store_with(fill: Callable[..., object], *fixtures: str) -> Any:
     """A fixture: a store of its own for each test, on either database, as ``fill`` leaves it.
 
-    ``fill`` is called once for each worker and database.
+    ``fill`` is called once for each worker and database, with the store and the values of these session fixtures.
     """
 
     @pytest.fixture
@@ -64,7 +64,8 @@ def store_with(fill: Callable[[Store], object]) -> Any:
     ) -> Iterator[Store]:
         from bsv_store import open_store
 
-        folder, name = templates.template(fill, database, request)
+        values = [request.getfixturevalue(each) for each in fixtures]
+        folder, name = templates.template(fill, database, request, *values)
         with (
             copied_store(folder, tmp_path / "store", request, database=name) as location,
             open_store(location) as store,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
+from operator import attrgetter
 
 from sqlalchemy import Connection, func, select, update
 
@@ -20,7 +21,7 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.ingest.checks import canonical_json, check_fields, check_text, sha256_of
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, find_same, record_snapshot, wait_for_turn
-from bsv_store.catalog.records import Ontology
+from bsv_store.catalog.records import Ontology, StructureRecord
 from bsv_store.check import boolean
 from bsv_store.errors import IncompleteListError, InputError
 from bsv_store.text import listed, number_of
@@ -57,6 +58,9 @@ class _Node:
 
 
 _COLUMNS = tuple(_Node.__dataclass_fields__)
+# `dataclasses.astuple` copies each value, which takes a third of the time of an ingest.
+_node_values = attrgetter(*_COLUMNS)
+_record_values = attrgetter(*(field.name for field in fields(StructureRecord)))
 _ANCESTOR_COLUMNS = ("descendant_id", "ancestor_id", "distance")
 _MEMBER_COLUMNS = ("structure_set_id", "structure_id")
 
@@ -230,7 +234,7 @@ def _stored_nodes(connection: Connection) -> dict[int, _Node]:
 
 
 def _content_sha256(ontology: Ontology) -> str:
-    content = [[astuple(record) for record in ontology.structures], sorted(ontology.structure_set_names.items())]
+    content = [[_record_values(record) for record in ontology.structures], sorted(ontology.structure_set_names.items())]
     return sha256_of(canonical_json([*content, ontology.has_structure_sets]))
 
 
@@ -310,7 +314,7 @@ def _write_nodes(connection: Connection, before: Mapping[int, _Node], touched: l
     # Parents first, for the foreign key.
     rows = sorted(touched, key=lambda node: (node.depth, node.id))
     if rows:
-        upsert_rows(connection, table, _COLUMNS, [astuple(node) for node in rows])
+        upsert_rows(connection, table, _COLUMNS, [_node_values(node) for node in rows])
 
 
 def _write_closure(connection: Connection, nodes: Mapping[int, _Node]) -> bool:

@@ -12,6 +12,7 @@ from bsv_store.catalog.ingest import ingest_structures
 from bsv_store.catalog.records import ExperimentList, Ontology, StructureRecord
 from bsv_store.formats.experiments import read_experiments
 from bsv_store.formats.structures import read_structures
+from tests.stores import store_with
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -81,8 +82,14 @@ def real_lists(data: Path) -> dict[str, ExperimentList]:
     }
 
 
+def _fill_real_atlas(store: Store, ontology: Ontology) -> None:
+    ingest_structures(store.database, ontology, source="structures.json")
+
+
+real_store = store_with(_fill_real_atlas, "real_ontology")
+
+
 @pytest.fixture
-def real_atlas(catalog: Database, real_ontology: Ontology) -> Database:
+def real_atlas(real_store: Store) -> Database:
     """A catalog with the real ontology and no experiments."""
-    ingest_structures(catalog, real_ontology, source="structures.json")
-    return catalog
+    return real_store.database

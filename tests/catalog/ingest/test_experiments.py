@@ -192,19 +192,17 @@ def test_revisions_are_kept_once(real_atlas: Database, real_lists: dict[str, Exp
     assert len(dump(real_atlas, "snapshot_member")["snapshot_member"]) == 2 * 2992
 
 
-def test_difference_of_the_real_lists(
-    store: Store, real_atlas: Database, real_lists: dict[str, ExperimentList]
-) -> None:
+def test_difference_of_the_real_lists(real_store: Store, real_lists: dict[str, ExperimentList]) -> None:
     names = ("2019-02", "2020-07", "2020-11")
-    reports = [ingest_experiments(real_atlas, real_lists[name], source=name) for name in names]
+    reports = [ingest_experiments(real_store.database, real_lists[name], source=name) for name in names]
     assert [(report.added, report.changed, report.withdrawn) for report in reports] == [
         (2995, 0, 0),
         (0, 0, 3),
         (0, 6, 0),
     ]
     ids = [report.snapshot_id for report in reports]
-    first = store.catalog.diff(ids[0] or 0, ids[1] or 0)
-    second = store.catalog.diff(ids[1] or 0, ids[2] or 0)
+    first = real_store.catalog.diff(ids[0] or 0, ids[1] or 0)
+    second = real_store.catalog.diff(ids[1] or 0, ids[2] or 0)
 
     assert (len(first.entered), len(first.left), len(first.changed)) == (0, 3, 98)
     assert {change.field.split(": ")[1] for one in first.changed for change in one.fields} == {"stock_number"}

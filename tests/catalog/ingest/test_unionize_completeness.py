@@ -13,6 +13,7 @@ import pytest
 from bsv_store import Selection, Store
 from bsv_store.catalog.tables.frames import list_injection_volumes
 from bsv_store.errors import IncompleteTableError, InputError
+from tests.stores import store_with
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -27,12 +28,13 @@ _FLOATS = ("sum_pixels", "sum_projection_pixels", "sum_pixel_intensity", "sum_pr
            "projection_volume")  # fmt: skip
 
 
-@pytest.fixture
-def atlas(store: Store, data: Path) -> Store:
-    """The real ontology, and the list of 2019."""
+def fill_atlas(store: Store, data: Path) -> None:
+    """Ingest the real ontology, and the list of 2019."""
     store.ingest_structures(data / "allensdk_cache" / "structures.json")
     store.ingest_experiments(data / "allensdk_cache" / "experiments.json")
-    return store
+
+
+atlas = store_with(fill_atlas, "data")
 
 
 @pytest.fixture
