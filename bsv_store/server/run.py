@@ -302,12 +302,11 @@ def _work(folder: Path, options: ServerOptions, listening: socket.socket, metric
     """Serve in a worker process."""
     _end_with_parent()
     try:
-        store = open_store(folder, read_only=True)
+        with _log_on_standard_error(), open_store(folder, read_only=True) as store:
+            _serve_here(store, options, listening, lambda: ready.send(None), metrics_folder=metrics)
     except BsvStoreError as error:
+        # Of the start; the supervisor raises it.
         ready.send(error)
-        return
-    with _log_on_standard_error(), store:
-        _serve_here(store, options, listening, lambda: ready.send(None), metrics_folder=metrics)
 
 
 def _end_with_parent() -> None:

@@ -229,6 +229,7 @@ def test_a_server_for_others_needs_a_token(run: Runner, folder: Path, arguments:
         (("--tls-key", __file__, "--tls-certificate", __file__), 2, "cannot be used"),
         (("--host", "192.0.2.1", "--port", "0"), 2, "no valid token"),
         (("--access-log", "/no/such/folder/log"), 2, "cannot be written"),
+        (("--access-log", "/no/such/folder/log", "--workers", "2"), 2, "cannot be written"),
     ],
 )
 def test_bad_options_are_refused(

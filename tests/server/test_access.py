@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -459,10 +460,22 @@ def test_the_access_log_can_be_rotated(served: Store, tmp_path: Path, monkeypatc
     log = tmp_path / "access.jsonl"
     with serving(served, ServerOptions(access_log=str(log), shutdown_s=2)) as url:
         get(f"{url}/who")
+        while not log.stat().st_size:
+            # Written after the answer was sent.
+            time.sleep(0.01)
         log.rename(tmp_path / "old")
         get(f"{url}/health")
     assert json.loads((tmp_path / "old").read_text(encoding="utf-8"))["path"] == "/who"
     assert json.loads(log.read_text(encoding="utf-8"))["path"] == "/health"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_for_the_access_log_stops_no_request(served: Store, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(served, ServerOptions(access_log="/dev/full", shutdown_s=2)) as url:
+        assert get(f"{url}/who").status_code == get(f"{url}/who").status_code == 200
+    assert [each.getMessage() for each in caplog.records if "access log cannot be written" in each.getMessage()] == [
+        "the access log cannot be written: [Errno 28] No space left on device"
+    ]
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------

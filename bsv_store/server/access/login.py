@@ -57,6 +57,8 @@ def login_page(request: Request, *, then: str, problem: str | None = None, statu
         element(
             "form",
             element("input", type="hidden", name="next", value=then),
+            # Managers of passwords want a name.
+            element("input", type="text", name="username", value="bsv-store", autocomplete="username", hidden=True),
             element("label", "Token", for_="token"),
             token,
             element("button", "Sign in", type="submit", class_="primary"),
