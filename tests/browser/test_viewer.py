@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from bsv_store import Store, open_store
-from bsv_store_cli.main import main
+from bsv_store_cli.main import cli
 from tests.server.image_store import make_store
 from tests.server.serving import serving
 
@@ -146,7 +146,7 @@ def test_a_structure_is_found_by_its_name(viewer: Viewer) -> None:
     viewer.open(f"version=lines@1&at={AT}")
     viewer.page.fill("#jump", "VISpm")
     viewer.page.keyboard.press("Enter")
-    viewer.page.wait_for_function("location.search.includes('structure=VISpm')", timeout=_WAIT_MS)
+    viewer.page.wait_for_function("() => location.search.includes('structure=VISpm')", timeout=_WAIT_MS)
     ap, dv, ml = (float(each) for each in viewer.page.url.split("at=")[1].split("&")[0].split(","))
     assert 8000 <= ap < 10_000
     assert 1000 <= dv < 2000
@@ -174,7 +174,7 @@ def test_copied_code_gives_the_values_and_the_figures(
     for line in commands.splitlines():
         program, *arguments = shlex.split(line.replace(viewer.url, str(location)))
         assert program == "bsv-store"
-        result = CliRunner().invoke(main, arguments)
+        result = CliRunner().invoke(cli, arguments)
         assert result.exit_code == 0, result.output
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.png")} == by_python
 
@@ -200,7 +200,7 @@ def test_unknown_names_are_explained(location: Path, browser: Any) -> None:
         page = browser.new_page()
         reply = page.goto(f"{url}/view?version=nope@1")
         assert reply.status == 404
-        assert "nope" in page.text_content(".problem")
+        assert "nope" in page.text_content("main")
         page.goto(f"{url}/view")
         assert page.locator("a[href*='version=lines%401'], a[href*='version=lines@1']").count() == 1
         page.close()

@@ -44,7 +44,9 @@ SAME: Mapping[str, Asked] = {
     "catalog.selections": lambda s: s.catalog.selections(),
     "catalog.exclusions": lambda s: s.catalog.exclusions(),
     "catalog.excluded_from": lambda s: s.catalog.excluded_from(),
-    "catalog.unionize_rows": lambda s: s.catalog.unionize_rows(s.select()[:2]).rows,
+    "catalog.stored_unionizes": lambda s: s.catalog.stored_unionizes(s.select()[:2]).rows,
+    "catalog.unionize_rows": lambda s: s.catalog.unionize_rows(limit=50),
+    "catalog.experiment_list": lambda s: s.catalog.experiment_list(),
     "catalog.files": lambda s: sorted(each.file_sha256 for each in s.catalog.files()),
     "search.sources": lambda s: s.search.sources("VISp"),
     "search.targets": lambda s: s.search.targets("VISp"),
@@ -65,6 +67,10 @@ SAME: Mapping[str, Asked] = {
     "atlas.structure_sets": lambda s: s.atlas.structure_sets(),
     "atlas.structure_set": lambda s: s.atlas.structure_set(s.atlas.structure_sets()[0].id),
     "atlas.annotation": lambda s: s.atlas.annotation(ap=slice(60, 62)),
+    "atlas.annotations": lambda s: s.atlas.annotations(),
+    "atlas.recorded_annotation": lambda s: s.atlas.recorded_annotation(),
+    "atlas.annotation_ml_blocks": lambda s: next(iter(s.atlas.annotation_ml_blocks(s.atlas.recorded_annotation()))),
+    "atlas.ontology": lambda s: s.atlas.ontology(),
     "atlas.mask": lambda s: s.atlas.mask("VISp"),
     "atlas.voxel_counts": lambda s: s.atlas.voxel_counts(),
     "atlas.signal": lambda s: s.atlas.signal(s.select(), ["VISp", "root"]),
@@ -76,6 +82,11 @@ SAME: Mapping[str, Asked] = {
     "volumes.read": lambda s: s.volumes.read(_first(s)),
     "volumes.stack": lambda s: s.volumes.stack(s.select()[:2])[0],
     "volumes.describe": lambda s: {**s.volumes.describe(_first(s)), "path": None},
+    "volumes.file": lambda s: s.volumes.file(_first(s)),
+    "volumes.recorded": lambda s: s.volumes.recorded(_first(s)),
+    "volumes.ml_blocks": lambda s: next(iter(s.volumes.ml_blocks(s.volumes.file(_first(s))))),
+    "volumes.of_experiment": lambda s: s.volumes.of_experiment(_first(s)),
+    "volumes.stored": lambda s: s.volumes.stored(_first(s)),
     "volumes.export": lambda s: _error(lambda: s.volumes.export(_first(s), "/nonexistent/x.nrrd")),
     "volumes.threshold": lambda s: s.volumes.threshold(_first(s), 0.1).mask,
     "volumes.check": lambda s: s.volumes.check(s.select()[:2]),
@@ -148,7 +159,6 @@ ELSEWHERE = {
     "datasets.import_bundle",
     # About the copy of the catalog itself.
     "catalog.change_marker",
-    "catalog.state",
     "catalog.content_digest",
     # In the dialect of the copy or of the server.
     "catalog.matrix_sql",
@@ -262,6 +272,30 @@ def test_figures_have_the_same_pixels(both: tuple[DatabaseKind, Store, Store]) -
             canvas.draw()
             drawn.append(np.asarray(canvas.buffer_rgba()))
         np.testing.assert_array_equal(*drawn)
+
+
+def test_functions_of_brain_street_view_use_it(both: tuple[DatabaseKind, Store, Store], tmp_path: Path) -> None:
+    from bsv_store.compat import fetch_connectivity_data
+
+    _, own, remote = both
+    ids = own.select()[:3]
+    found = [
+        fetch_connectivity_data(ids, str(tmp_path), "", "injectionVolume", False, export_metadata=False, store=store)
+        for store in (own, remote)
+    ]
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert dict(found[0][1]) == dict(found[1][1])
+
+
+def test_names_are_completed_from_the_copy(
+    both: tuple[DatabaseKind, Store, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bsv_store.store.suggestions import stored_names
+
+    _, own, remote = both
+    monkeypatch.setenv("BSV_STORE_CACHE", str(remote.path.parents[1]))
+    for kind in ("structures", "datasets", "versions", "selections", "lines", "experiments"):
+        assert stored_names(remote.url, kind) == stored_names(own.path, kind) != []
 
 
 def test_a_copy_opens_the_same_address_and_has_no_token(both: tuple[DatabaseKind, Store, Store]) -> None:

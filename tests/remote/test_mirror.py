@@ -34,7 +34,6 @@ from bsv_store.remote import mirror, unionizes
 from bsv_store.remote.token import tokens_file
 from bsv_store.server.access import tokens
 from bsv_store.server.data import catalog_copies
-from bsv_store.server.data import mirror as routes
 from bsv_store.server.options import ServerOptions
 from bsv_store.store.catalog import Catalog
 from tests.processes import Child
@@ -254,9 +253,7 @@ def test_without_a_copy_an_unreachable_server_is_an_error(served: Served) -> Non
         open_store(served.url)
 
 
-def test_queries_have_the_types_of_the_folder_and_are_never_cut_silently(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_queries_have_the_types_of_the_folder_and_are_never_cut_silently(served: Served) -> None:
     query = "SELECT 1.0 AS a, NULL AS b, 9007199254740993 AS c, :x AS d, 'x' AS e, withdrawn AS f FROM experiments"
     with open_store(served.url) as store, open_store(served.folder, read_only=True) as own:
         mine, theirs = (each.sql(query, {"x": 1.5}, limit=3) for each in (own, store))
@@ -264,7 +261,6 @@ def test_queries_have_the_types_of_the_folder_and_are_never_cut_silently(
         assert mine.attrs == theirs.attrs == {"truncated": True}
         with pytest.raises(QueryError, match="no such column"):
             store.sql("SELECT nonsense")
-    monkeypatch.setattr(routes, "_sql_limits", lambda _call: (2, 30.0), raising=False)
     options = ServerOptions(sql_rows=2, shutdown_s=2)
     with open_store(served.folder, read_only=True) as own, serving(own, options) as url, open_store(url) as store:
         assert len(store.sql("SELECT 1 FROM experiments LIMIT 2")) == 2
@@ -416,7 +412,7 @@ def test_after_a_kill_the_next_process_continues(served: Served, point: str) -> 
 
 def test_processes_that_open_it_at_once_download_it_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
-    copy, packs = catalog_copies.CatalogCopies.open, Catalog.unionize_rows
+    copy, packs = catalog_copies.CatalogCopies.open, Catalog.stored_unionizes
 
     def counted_copy(*arguments: Any, **options: Any) -> Any:
         sent.append("catalog")
@@ -427,7 +423,7 @@ def test_processes_that_open_it_at_once_download_it_once(served: Served, monkeyp
         return packs(*arguments)
 
     monkeypatch.setattr(catalog_copies.CatalogCopies, "open", counted_copy)
-    monkeypatch.setattr(Catalog, "unionize_rows", counted_pack)
+    monkeypatch.setattr(Catalog, "stored_unionizes", counted_pack)
     with contextlib.ExitStack() as stack:
         children = [stack.enter_context(Child(read_everything, served.url, 3)) for _ in range(4)]
         said = [child.communicate(120) for child in children]

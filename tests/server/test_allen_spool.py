@@ -41,9 +41,9 @@ class Source:
             yield piece
 
 
-@pytest.mark.parametrize("is_slow", [False, True])
-def test_many_readers_at_once_get_the_same_bytes_computed_once(is_slow: bool) -> None:
-    source, spool, bodies = Source(is_large=is_slow, is_slow=is_slow), Spool(), list[bytes]()
+@pytest.mark.parametrize("is_large", [False, True])
+def test_many_readers_at_once_get_the_same_bytes_computed_once(is_large: bool) -> None:
+    source, spool, bodies = Source(is_large=is_large), Spool(), list[bytes]()
     threads = [
         threading.Thread(target=lambda: bodies.append(b"".join(spool.get(source.content).read()))) for _ in range(8)
     ]
@@ -55,8 +55,14 @@ def test_many_readers_at_once_get_the_same_bytes_computed_once(is_slow: bool) ->
     assert source.computed == len(PIECES)
 
 
-def test_a_slow_file_is_sent_while_it_is_computed() -> None:
-    source = Source(is_large=True, is_slow=True, gate_at=2)
+@pytest.fixture
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bsv_store.server.allen.spool._COMPLETE_WAIT_S", 0.05)
+
+
+@pytest.mark.usefixtures("_hurry")
+def test_a_large_file_is_sent_while_it_is_computed() -> None:
+    source = Source(is_large=True, gate_at=2)
     file = Spool().get(source.content)
     assert b"".join(file.read(0, 200_000)) == WHOLE[:200_000]
     assert file.size is None
@@ -66,9 +72,10 @@ def test_a_slow_file_is_sent_while_it_is_computed() -> None:
     assert file.size == len(WHOLE)
 
 
+@pytest.mark.usefixtures("_hurry")
 def test_few_large_files_are_computed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bsv_store.server.allen.spool._WAIT_S", 0.01)
-    spool, first = Spool(large_at_a_time=1), Source(is_large=True, is_slow=True, gate_at=1)
+    monkeypatch.setattr("bsv_store.server.allen.spool._SLOT_WAIT_S", 0.01)
+    spool, first = Spool(large_at_a_time=1), Source(is_large=True, gate_at=1)
     file = spool.get(first.content)
     other = FileContent("other", lambda: iter(PIECES), is_large=True)
     with pytest.raises(SpoolBusyError):
@@ -77,17 +84,21 @@ def test_few_large_files_are_computed_at_a_time(monkeypatch: pytest.MonkeyPatch)
     assert spool.get(FileContent("small", lambda: iter(PIECES))).size == len(WHOLE)
     first.gate.set()
     assert b"".join(file.read()) == WHOLE
-    monkeypatch.setattr("bsv_store.server.allen.spool._WAIT_S", 20.0)
+    monkeypatch.setattr("bsv_store.server.allen.spool._SLOT_WAIT_S", 20.0)
     assert spool.get(other).size == len(WHOLE)
 
 
+@pytest.mark.usefixtures("_hurry")
 def test_a_failure_is_raised_and_not_kept() -> None:
     spool = Spool(large_at_a_time=1)
+    for is_large in (False, True):
+        with pytest.raises(DamagedFileError):
+            spool.get(Source(fails_at=3, is_large=is_large).content)
+    late = Source(fails_at=3, gate_at=2, is_large=True)
+    file = spool.get(late.content)
+    late.gate.set()
     with pytest.raises(DamagedFileError):
-        spool.get(Source(fails_at=3, is_large=True).content)
-    slow = Source(fails_at=3, is_large=True, is_slow=True)
-    with pytest.raises(DamagedFileError):
-        b"".join(spool.get(slow.content).read())
+        b"".join(file.read())
     assert b"".join(spool.get(Source(is_large=True).content).read()) == WHOLE
 
 

@@ -18,9 +18,9 @@ import pytest
 import requests
 
 from bsv_store import Selection, Store, open_store
-from bsv_store.server.data.formats import accepted
+from bsv_store.server.data.formats import accepted, has_arrow
 from bsv_store.server.data.openapi import OPERATIONS, document
-from bsv_store.server.data.tables import csv_bytes, flat, table_values
+from bsv_store.server.data.tables import arrow_bytes, csv_bytes, flat, table_values
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import IDS, STRUCTURES, VISP, VISUAL, add_annotation
 from tests.server.serving import serving
@@ -150,9 +150,32 @@ def test_a_format_that_is_not_available_is_not_acceptable(served: tuple[Store, s
 def test_arrow(served: tuple[Store, str]) -> None:
     arrow = {"Accept": "application/vnd.apache.arrow.stream"}
     reply = _get(f"{served[1]}/v1/experiments", arrow)
+    if not has_arrow():
+        assert reply.status_code == 406
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     table = pyarrow.ipc.open_stream(reply.content).read_all()
     assert table.column("experiment_id").to_pylist() == list(IDS)
+
+
+def test_columns_of_several_types_are_text_in_arrow() -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    frame = pd.DataFrame(
+        {
+            "maybe": pd.Series([1, None], dtype="Int64"),
+            "number": [math.nan, math.inf],
+            "mixed": [1, "x"],
+            "huge": [2**70, None],
+            "day": [date(2020, 1, 2), None],
+        }
+    )
+    table = pyarrow.ipc.open_stream(arrow_bytes(flat(frame))).read_all()
+    assert table.to_pydict() == {
+        "maybe": [1, None],
+        "number": [None, math.inf],
+        "mixed": ["1", "x"],
+        "huge": [str(2**70), None],
+        "day": [date(2020, 1, 2), None],
+    }
 
 
 # -- experiments ---------------------------------------------------------------------------------------------------

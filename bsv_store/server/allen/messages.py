@@ -62,15 +62,12 @@ class FileContent:
     pieces : callable
         Returns the bytes in pieces. May raise a `BsvStoreError`.
     is_large : bool
-        Whether computing it takes hundreds of megabytes of memory.
-    is_slow : bool
-        Whether the first pieces should be sent before the last ones are computed, because that takes minutes.
+        Whether computing it takes hundreds of megabytes of memory and more than a few seconds.
     """
 
     identity: str
     pieces: Callable[[], Iterator[bytes]]
     is_large: bool = False
-    is_slow: bool = False
 
     @property
     def etag(self) -> str:

@@ -1,7 +1,7 @@
 """Files that are computed once and kept in temporary files for the next requests.
 
-Large files take up to 350 MB of memory while they are computed, so only few are computed at a time. Those that take
-minutes are computed by a thread of their own, and sent as far as they are.
+Large files take up to 400 MB of memory and up to minutes to compute, so only few are computed at a time, by threads of
+their own. A client that has waited for some seconds gets what is computed so far, and the rest when it is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ SPOOL_BYTES: Final = 2 * 1024**3
 SPOOL_FILES: Final = 128
 LARGE_AT_A_TIME: Final = 2
 RETRY_AFTER_S: Final = 30
-_WAIT_S: Final = 20.0
+# Clients give up after some 60 seconds without a byte.
+_SLOT_WAIT_S: Final = 20.0
+_COMPLETE_WAIT_S: Final = 10.0
 _PIECE_BYTES = 1024 * 1024
 
 
@@ -70,7 +72,7 @@ class SpooledFile:
         return self._written
 
     def compute(self, slots: threading.Semaphore) -> None:
-        """Compute all bytes, unless another thread has done so; of slow content, at least the first byte.
+        """Compute all bytes, or of large content those of some seconds; the rest follows in another thread.
 
         Parameters
         ----------
@@ -86,17 +88,19 @@ class SpooledFile:
         """
         with self._computing:
             if not self._is_started:
-                if self._content.is_large and not slots.acquire(timeout=_WAIT_S):
+                if self._content.is_large and not slots.acquire(timeout=_SLOT_WAIT_S):
                     raise SpoolBusyError
                 self._is_started = True
-                if self._content.is_slow:
+                if self._content.is_large:
                     threading.Thread(target=self._run, args=(slots,), daemon=True, name="bsv-store-spool").start()
                 else:
                     self._run(slots)
-        if self._content.is_slow:
-            self._wait_beyond(0)
-        elif self._error is not None:
-            raise self._error
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_complete or self.has_failed, _COMPLETE_WAIT_S)
+            if self._error is not None:
+                raise self._error
+        # An error can be reported only before the reply begins.
+        self._wait_beyond(0)
 
     def read(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The bytes [start, stop), by default to the end, in pieces; waits for those that are not computed yet.
@@ -175,7 +179,7 @@ class Spool:
         self._lock = threading.Lock()
 
     def get(self, content: FileContent) -> SpooledFile:
-        """The file with this content: complete, or with its first bytes if it is slow.
+        """The file with this content: complete, or if it is large, at least its first bytes.
 
         Raises
         ------

@@ -71,14 +71,21 @@ def file_reply(
         part = None
         try:
             if request.method == "GET" and has_ranges:
-                wanted, condition = request.headers.get("range"), request.headers.get("if-range")
-                part = byte_range(wanted, condition, etag=etag, size_bytes=found)
+                part = byte_range(
+                    request.headers.get("range"), request.headers.get("if-range"), etag=etag, size_bytes=found
+                )
         except UnsatisfiableRangeError as error:
             raise HTTPException(416, headers={"Content-Range": f"bytes */{found}"}) from error
         whole = ByteRange(0, found)
         if part is not None:
             common["Content-Range"] = f"bytes {part.first}-{part.end - 1}/{found}"
-        return _FileReply(file, name, part or whole, 200 if part is None else 206, common, media_type)
+        wanted, status = part or whole, 200 if part is None else 206
+        if request.method == "GET" and wanted.end - wanted.first <= _BLOCK_BYTES:
+            # Read in the thread of the request, which saves the way to another one.
+            body = _read_all(file, wanted, name)
+            file.close()
+            return Response(body, status_code=status, headers=common, media_type=media_type)
+        return _FileReply(file, name, wanted, status, common, media_type)
     except BaseException:
         file.close()
         raise
@@ -108,18 +115,27 @@ class _FileReply(Response):
             if is_done:
                 await send({"type": "http.response.body", "body": b""})
             while not is_done:
-                block = await run_in_threadpool(self._read, place, min(_BLOCK_BYTES, end - place))
+                block = await run_in_threadpool(_read, self._file, place, min(_BLOCK_BYTES, end - place), self._name)
                 place += len(block)
                 is_done = place == end
                 await send({"type": "http.response.body", "body": block, "more_body": not is_done})
         finally:
             self._file.close()
 
-    def _read(self, place: int, count: int) -> bytes:
-        # A read from a file may return fewer bytes; none at all only at its end.
-        self._file.seek(place)
-        block = self._file.read(count)
-        if not block:
-            # The length was sent already: the connection is closed, so that the client sees an incomplete body.
-            raise DamagedFileError(f"{self._name} was cut while it was sent")
-        return block
+
+def _read_all(file: FileIO, part: ByteRange, name: str) -> bytes:
+    blocks, place = [], part.first
+    while place < part.end:
+        blocks.append(_read(file, place, part.end - place, name))
+        place += len(blocks[-1])
+    return b"".join(blocks)
+
+
+def _read(file: FileIO, place: int, count: int, name: str) -> bytes:
+    # A read from a file may return fewer bytes; none at all only at its end.
+    file.seek(place)
+    block = file.read(count)
+    if not block:
+        # If the length was sent already, the connection is closed, so that the client sees an incomplete body.
+        raise DamagedFileError(f"{name} was cut while it was sent")
+    return block

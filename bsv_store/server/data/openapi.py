@@ -20,7 +20,7 @@ from bsv_store.server.pages.address import address
 from bsv_store.server.pages.shell import page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
 
@@ -213,6 +213,7 @@ def _docs(request: Request) -> Response:
         ),
         (_section(request, name, words) for name, words in GROUPS.items()),
         current="/docs",
+        styles=("api.css",),
     )
 
 
@@ -233,17 +234,19 @@ def _entry(request: Request, operation: Operation) -> Markup:
     parts = [
         element("p", operation.description) if operation.description else None,
         None if link is None else element("p", "Example: ", element("a", link, href=link)),
-        element("p", "Answer: ", element("code", ", ".join(operation.media_types))),
+        element("p", "Answer: ", _codes(operation.media_types)),
         _parameters(operation),
     ]
     if operation.body is not None:
         parts.append(element("p", "Body, as JSON schema:"))
-        parts.append(element("pre", element("code", json.dumps(operation.body, indent=2)), tabindex=0))
+        body = element("pre", element("code", json.dumps(operation.body, indent=2)))
+        parts.append(element("div", body, class_="scroll", tabindex=0, role="group", aria_label="Body"))
     return element(
         "details",
         element("summary", address_shown, " ", element("span", operation.summary)),
         *parts,
         id=operation.name.replace("_", "-"),
+        class_="operation",
     )
 
 
@@ -293,10 +296,11 @@ def _type_words(parameter: Parameter, operation: Operation) -> str:
 def _choices(parameter: Parameter) -> Markup | None:
     if not parameter.choices:
         return None
-    names = joined(
-        *(joined(", " if place else "", element("code", each)) for place, each in enumerate(parameter.choices))
-    )
-    return joined(" One of ", names, ".")
+    return joined(" One of ", _codes(parameter.choices), ".")
+
+
+def _codes(texts: Sequence[str]) -> Markup:
+    return joined([joined(", " if place else None, element("code", each)) for place, each in enumerate(texts)])
 
 
 ROUTES = [Route("/openapi.json", _openapi, name="openapi"), Route("/docs", _docs, name="docs")]

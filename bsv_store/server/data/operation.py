@@ -15,8 +15,9 @@ from starlette.routing import Route
 from bsv_store.errors import InputError
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
-from bsv_store.server.data.etags import with_etag
+from bsv_store.server.data.conditions import accepts_gzip
 from bsv_store.server.data.formats import table_type
+from bsv_store.server.data.kept_answer import Encoding, KeptAnswer, kept_answer
 from bsv_store.server.data.shared import Shared, shared_of
 from bsv_store.text import MAX_ID, shown
 
@@ -180,7 +181,12 @@ class Operation:
 
         if not self.is_kept:
             return answer()
-        return with_etag(request, shared.kept(store, (self.name, repr(values), chosen), answer))
+        encoding: Encoding = "gzip" if accepts_gzip(request.headers.get("accept-encoding")) else "identity"
+
+        def make() -> KeptAnswer:
+            return kept_answer(answer(), encoding)
+
+        return shared.kept(store, (self.name, repr(values), chosen, encoding), make).response(request)
 
     def _values(self, request: Request) -> dict[str, Any]:
         known = {parameter.name: parameter for parameter in self.parameters}

@@ -6,13 +6,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from starlette.responses import Response
-
 from bsv_store.server.data.answers import Answers, Latest
 from bsv_store.server.data.catalog_copies import CatalogCopies
+from bsv_store.server.data.kept_answer import KeptAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Callable, Hashable
 
     import pandas as pd
     from starlette.requests import Request
@@ -43,17 +42,15 @@ class Shared:
         self.files = Latest(_files_by_hash)
         self.answers = Answers(_ANSWER_BYTES)
 
-    def kept(self, store: Store, question: Hashable, answer: Callable[[], Response]) -> Response:
-        """A response: the one that was made before for the present content of the catalog, or a new one."""
+    def kept(self, store: Store, question: Hashable, make: Callable[[], KeptAnswer]) -> KeptAnswer:
+        """The answer that was made before for the present content of the catalog, or a new one."""
         # Read before: an answer may be newer than its marker, which only makes it again.
         marker = store.catalog.change_marker()
         found = self.answers.get(marker, question)
-        if isinstance(found, _Kept):
-            return Response(found.body, media_type=found.media_type, headers=dict(found.headers))
-        made = answer()
-        headers = {name: made.headers[name] for name in made.headers if name not in ("content-length", "content-type")}
-        kept = _Kept(bytes(made.body), made.media_type, headers)
-        self.answers.put(marker, question, kept, size_bytes=len(kept.body) + _OVERHEAD_BYTES)
+        if isinstance(found, KeptAnswer):
+            return found
+        made = make()
+        self.answers.put(marker, question, made, size_bytes=len(made.body) + _OVERHEAD_BYTES)
         return made
 
     def kept_frame(self, call: Asked, question: Hashable, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -88,15 +85,6 @@ class Asked(Protocol):
 class _KeptFrame:
     frame: pd.DataFrame
     warnings: tuple[BsvStoreWarning, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What a response is made of."""
-
-    body: bytes
-    media_type: str | None
-    headers: Mapping[str, str]
 
 
 def shared_of(request: Request) -> Shared:

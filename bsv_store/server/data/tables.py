@@ -99,20 +99,19 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
 
 
 def arrow_bytes(frame: pd.DataFrame) -> bytes:
-    """A flat frame as an Arrow IPC stream. Needs pyarrow."""
+    """A flat frame as an Arrow IPC stream; columns with values of several types become text. Needs pyarrow."""
     import pyarrow as pa
 
+    def array(series: pd.Series[Any]) -> Any:
+        try:
+            return pa.array(series, from_pandas=True)
+        except (pa.ArrowException, OverflowError):
+            values = [plain(_without_missing(each)) for each in series.tolist()]
+            return pa.array([None if each is None else str(each) for each in values], pa.string())
+
+    arrays = [array(frame.iloc[:, place]) for place in range(frame.shape[1])]
+    table = pa.Table.from_arrays(arrays, names=[str(name) for name in frame.columns])
     sink = io.BytesIO()
-    try:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        # A column with values of several types.
-        mixed = {
-            name: [None if each is None else str(plain(each)) for each in frame[name]]
-            for name in frame.columns
-            if frame[name].dtype == object and _type_of(frame[name].tolist()) == "any"
-        }
-        table = pa.Table.from_pandas(frame.assign(**mixed), preserve_index=False)
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()

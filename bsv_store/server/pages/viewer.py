@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
+from bsv_store.datasets.share.citation import CHECK_FIRST
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.access.headers import content_security_policy
 from bsv_store.server.context import context_of
 from bsv_store.server.images.facts import source_facts
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.assets import asset_address
-from bsv_store.server.pages.parts import code, table
+from bsv_store.server.pages.citing import atlas_citation
+from bsv_store.server.pages.parts import code, folded, table
 from bsv_store.server.pages.shell import page
 
 if TYPE_CHECKING:
@@ -53,20 +55,15 @@ def _viewer(request: Request) -> Response:
     facts = source_facts(store, given)
     citation = store.datasets.cite(facts["version"]) if "version" in facts else None
     name = str(facts.get("version") or facts["title"])
-    cited: list[Content] = []
-    if citation is not None:
-        cited = [
-            element("p", citation.methods),
-            element("p", citation.acknowledgement),
-            code("cite-bibtex", citation.bibtex, heading="BibTeX"),
-        ]
+    if citation is None:
+        cited = atlas_citation([facts["experiment"]])
     else:
-        cited = [
-            element(
-                "p", "Cite the Allen Mouse Brain Connectivity Atlas: ",
-                element("a", "references", href=address(request, "/cite")), ".",
-            )
-        ]  # fmt: skip
+        cited = joined(
+            element("p", CHECK_FIRST, class_="soft small"),
+            code("cite-text", f"{citation.methods}\n\n{citation.acknowledgement}", heading="Text"),
+            folded("BibTeX", code("cite-bibtex", citation.bibtex)),
+            folded("RIS", code("cite-ris", citation.ris.replace("\r\n", "\n"))),
+        )
     reply = page(
         request,
         f"{name}, viewer",
@@ -112,7 +109,7 @@ def _viewer(request: Request) -> Response:
             code("code-python", "", heading="Python"),
             code("code-command", "", heading="Command line"),
         ),
-        _dialog("dialog-cite", "Cite", *cited),
+        _dialog("dialog-cite", "Cite", cited),
         _dialog("dialog-help", "Keys and gestures", _list(_KEYS), _list(_GESTURES)),
         styles=_STYLES,
         scripts=_SCRIPTS,

@@ -156,6 +156,8 @@ function build() {
   sets = shownSets(state, facts);
   const isTooMany = sets.length > MAX_SETS;
   sets = sets.slice(0, MAX_SETS);
+  // It may be among the planes that are replaced.
+  stage.after(byId("solid"));
   stage.textContent = "";
   stage.className = `stage ${sets.length === 1 ? "one" : "several"}`;
   panels = [];
