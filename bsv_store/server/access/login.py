@@ -57,7 +57,7 @@ def login_page(request: Request, *, then: str, problem: str | None = None, statu
         element(
             "form",
             element("input", type="hidden", name="next", value=then),
-            # Managers of passwords want a name.
+            # For password managers, which store names with passwords.
             element("input", type="text", name="username", value="bsv-store", autocomplete="username", hidden=True),
             element("label", "Token", for_="token"),
             token,
