@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from bsv_store import Selection, Store
+from bsv_store import Selection, Store, create_store, open_store
 from bsv_store.catalog.selection.commands import selection_arguments
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.server.options import ServerOptions
@@ -351,6 +352,16 @@ def test_the_report_is_written_for_the_request(url: str, monkeypatch: pytest.Mon
     assert (
         reply.headers["content-disposition"] == "attachment; filename=\"sides@1.html\"; filename*=UTF-8''sides%401.html"
     )
+
+
+def test_an_empty_store_says_how_to_fill_it(tmp_path: Path) -> None:
+    create_store(tmp_path / "store").close()
+    with open_store(tmp_path / "store", read_only=True) as empty, serving(empty) as url:
+        assert "bsv-store sync structures" in get(f"{url}/").text
+        assert "bsv-store sync structures" in get(f"{url}/structures").text
+        assert "bsv-store aggregate" in get(f"{url}/datasets").text
+        assert get(f"{url}/experiments").status_code == 200
+        assert get(f"{url}/experiments.json").json()["count"] == 0
 
 
 def test_the_overview_counts_what_the_store_has(store: Store, url: str) -> None:
