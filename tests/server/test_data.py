@@ -446,3 +446,10 @@ def test_the_page_shows_every_operation(served: tuple[Store, str]) -> None:
     for operation in OPERATIONS:
         assert f'id="{operation.name.replace("_", "-")}"' in text
     assert "<script>" not in text
+
+
+def test_the_documentation_lists_every_operation() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "web-api.md").read_text(encoding="utf-8")
+    for operation in OPERATIONS:
+        parts = [part for part in operation.path.split("/")[2:] if not part.startswith("{")]
+        assert f"`{parts[-1]}`" in text or f"`/v1/{parts[-1]}" in text, operation.path
