@@ -20,7 +20,7 @@ _ := $(shell test -x $(BIN)/python || rm -f $(DEMO) $(DEV) $(DOCS); test -x $(VE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo picture test test-long test-integration test-lowest check format docs man bench bench-full clean
+.PHONY: help demo picture test test-long test-integration test-lowest mutants check format docs man bench bench-full clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ test-integration: $(DEV) ## run other programs: AllenSDK, Brain Street View, the
 	$(BIN)/python -m tests.integration.environments
 	@# Not in parallel: Brain Street View reads its experiment list from a fixed path.
 	$(BIN)/python -m pytest -m integration $(ARGS)
+
+mutants: $(DEV) ## break each promise on purpose, and see that a test notices
+	$(BIN)/python -m tests.reliability.mutants $(ARGS)
 
 test-lowest: $(LOW) ## run the ordinary tests with the oldest dependencies that pyproject.toml allows
 	$(VENV)-lowest/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(ORDINARY)" $(ARGS)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The entry point of the container.
 #
-#   serve      create the store if there is none, and run the nightly jobs every day (the default)
+#   maintain   create the store if there is none, and run the nightly jobs every day (the default)
 #   nightly    run the nightly jobs now
 #   ...        any command of bsv-store
 #
@@ -62,7 +62,7 @@ seconds_until() {
     echo $((next - now))
 }
 
-serve() {
+maintain() {
     if [ ! -e "$BSV_STORE/store.toml" ]; then
         if [ -n "${DATABASE:-}" ]; then
             run bsv-store init --database "$DATABASE" "$BSV_STORE" || exit
@@ -82,10 +82,10 @@ if [ -n "${PGPASSWORD_FILE:-}" ]; then
     export PGPASSWORD
 fi
 
-case "${1:-serve}" in
-    serve)
+case "${1:-maintain}" in
+    maintain)
         trap stop TERM INT
-        serve
+        maintain
         ;;
     nightly)
         trap stop TERM INT

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import hypothesis
 import pytest
 
+import tests.examples
 from tests.postgres import PostgresServer
-from tests.stores import copied_store
+from tests.stores import Templates, copied_store
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -35,7 +36,7 @@ for _name in [name for name in os.environ if name.startswith("PG")]:
     del os.environ[_name]
 
 hypothesis.settings.register_profile("tests", deadline=None, derandomize="CI" in os.environ, print_blob=True)
-hypothesis.settings.load_profile("tests")
+hypothesis.settings.register_profile("ordinary", hypothesis.settings.get_profile("tests"), max_examples=30)
 
 
 def _absent(what: str, reason: str) -> None:
@@ -43,6 +44,22 @@ def _absent(what: str, reason: str) -> None:
     if what in _REQUIRED:
         pytest.fail(f"{what} is required here: {reason}")
     pytest.skip(reason)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw more examples where tests marked ``long`` run too."""
+    tests.examples.FEW = "not long" in config.getoption("markexpr")
+    hypothesis.settings.load_profile("ordinary" if tests.examples.FEW else "tests")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file together: see `tests.scheduling`."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from tests.scheduling import FileScheduling
+
+    return FileScheduling(config, log)
 
 
 # -- environment --------------------------------------------------------------------------------------------------
@@ -246,6 +263,12 @@ def store(store_location: Path) -> Iterator[Store]:
 
     with open_store(store_location) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
+    """Filled stores of this worker, for `tests.stores.store_with`."""
+    return Templates(tmp_path_factory.mktemp("templates"))
 
 
 def _database_name() -> str:

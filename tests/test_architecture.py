@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -104,11 +105,15 @@ class Import:
     line: int
 
 
-def imports(module: Module) -> Iterator[Import]:
+@functools.cache
+def imports(module: Module) -> tuple[Import, ...]:
     """Every import in a file, those in functions and for type checking included."""
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield from _import_statement(node, module)
+    return tuple(
+        found
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for found in _import_statement(node, module)
+    )
 
 
 def _import_statement(node: ast.Import | ast.ImportFrom, module: Module) -> Iterator[Import]:

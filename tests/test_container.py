@@ -92,7 +92,7 @@ def test_compose_runs_the_image_with_postgres() -> None:
     url = normalized_url(store["environment"]["DATABASE"])
     assert (url.host, url.username, url.database) == ("database", "bsv", "bsv")
     assert (url.username, url.database) == tuple(database["environment"][f"POSTGRES_{name}"] for name in ("USER", "DB"))
-    mounted = [each.split(":") for service in services.values() for each in service["volumes"]]
+    mounted = [each.split(":")[:2] for service in services.values() for each in service["volumes"]]
     assert {name for name, _ in mounted} == set(volumes)
     assert {place for _, place in mounted} >= set(json.loads(of("VOLUME")[0]))
     secret = compose()["secrets"]["database_password"]["file"]
@@ -100,6 +100,18 @@ def test_compose_runs_the_image_with_postgres() -> None:
     for service, variable in ((store, "PGPASSWORD_FILE"), (database, "POSTGRES_PASSWORD_FILE")):
         assert service["environment"][variable] == "/run/secrets/database_password"
         assert service["secrets"] == ["database_password"]
+
+
+def test_the_optional_server_reads_the_same_store() -> None:
+    services = compose()["services"]
+    server = services["server"]
+    assert server["profiles"] == ["server"]
+    assert unknown(f"bsv-store {' '.join(server['command'])}") is None
+    assert server["volumes"] == ["store:/store:ro"]
+    # Only a proxy on the host can reach it.
+    assert server["ports"] == ["127.0.0.1:8080:8080"]
+    assert server["environment"].items() <= services["store"]["environment"].items()
+    assert server["secrets"] == services["store"]["secrets"]
 
 
 def test_the_entry_point_reads_the_variables_that_are_set() -> None:

@@ -118,6 +118,12 @@ def test_bottom_modules_are_light(name: str) -> None:
     assert not loaded_after(f"import bsv_store.{name}") & HEAVY
 
 
+def test_synthetic_server_works_without_the_extra_server() -> None:
+    loaded = loaded_after("import bsv_store_synthetic.__main__, bsv_store.server.allen.store_source")
+    assert "bsv_store.server.allen.routes" in loaded
+    assert not loaded & {"starlette", "uvicorn"}
+
+
 def test_public_names_are_listed_and_there() -> None:
     import bsv_store
 

@@ -191,7 +191,7 @@ def _in_container(installation: Installation, folder: Path, *arguments: str, **v
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the image is Debian's")
 def test_container_creates_a_store_and_stops_on_a_signal(installation: Installation, tmp_path: Path) -> None:
-    with _in_container(installation, tmp_path, "serve") as serving:
+    with _in_container(installation, tmp_path, "maintain") as serving:
         deadline = time.monotonic() + 60
         while not (tmp_path / "store" / "store.toml").exists():
             assert serving.poll() is None, serving.communicate()

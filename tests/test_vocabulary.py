@@ -37,8 +37,9 @@ from bsv_store.vocabulary import (
     VOLUME_KINDS,
 )
 from tests.averaging import reference
-from tests.datasets.world import FACTS, VISP, VISUAL, add_annotation, add_volume, voxels
+from tests.datasets.world import FACTS, VISP, VISUAL, add_annotation, add_volume, fill, voxels
 from tests.sealing import sealed_changes
+from tests.stores import store_with
 
 IDS = (1, 2, 3)
 SOME = Selection(ids=IDS)
@@ -120,20 +121,22 @@ def test_every_spelling_names_one_row(rows: Mapping[str, Any]) -> None:
         assert choice("value", name.title().replace("_", ""), rows) is row
 
 
-@pytest.fixture
-def ready(filled: Store) -> Store:
-    """A store in which every experiment of `SOME` has every kind of volume, an annotation and all catalog fields."""
+def prepare(store: Store) -> None:
+    """Give every experiment of `SOME` every kind of volume, an annotation and all catalog fields."""
+    fill(store)
     for kind in VOLUME_KINDS:
         for identifier in IDS:
-            add_volume(filled, identifier, kind=kind)  # type: ignore[arg-type]
+            add_volume(store, identifier, kind=kind)  # type: ignore[arg-type]
     ids = np.zeros(voxels(1).shape, np.uint32)
     ids[60:80] = VISP
-    add_annotation(filled, ids)
-    add_projection_rows(filled)
-    with sealed_changes(filled.database) as connection:
+    add_annotation(store, ids)
+    add_projection_rows(store)
+    with sealed_changes(store.database) as connection:
         values = {"sex": "F", "strain": "C57BL/6J", "product_id": 5, "projection_volume": 1.5}
         connection.execute(update(Experiment).where(Experiment.id.in_(IDS)).values(values))
-    return filled
+
+
+ready = store_with(prepare)
 
 
 def add_projection_rows(store: Store) -> None:

@@ -16,7 +16,7 @@ from bsv_store.check import choice
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.vocabulary import AXES, MISSING_POLICIES
 from bsv_store.volumes.layout import slab_ranges
-from bsv_store.volumes.library import read_slab
+from bsv_store.volumes.library import prefetch, read_slab
 from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def injection_centroids(
         query = select(experiments.experiment_id, *columns).where(id_in(connection, experiments.experiment_id, found))
         facts = {row[0]: tuple(row[1:]) for row in connection.execute(query)}
     watched = progress or NO_PROGRESS
+    prefetch(files, found.values())
     rows: list[tuple[Any, ...]] = []
     watched.start(len(found), "volumes")
     try:

@@ -28,7 +28,7 @@ from bsv_store.vocabulary import (
     MeasuredHemisphere,
 )
 from bsv_store.volumes.annotation import opened_annotation
-from bsv_store.volumes.library import read_slab
+from bsv_store.volumes.library import prefetch, read_slab
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,6 +160,7 @@ def _volumes(
     files: StoreFiles, found: Mapping[int, VolumeFile], planes: tuple[int, int], progress: Progress
 ) -> Iterator[tuple[int, SparseArray | NDArray[np.floating[Any]]]]:
     """The volumes by experiment id, ascending. A damaged one raises DamagedFileError."""
+    prefetch(files, found.values())
     progress.start(len(found), "volumes")
     try:
         for identifier in sorted(found):

@@ -240,7 +240,7 @@ class _Call:
         if metadata is not None:
             unknown = bsv.UNKNOWN_COORDINATE if self._bsv_rules else ""
             write_metadata(metadata, found.experiments, found.injections, unknown=unknown)
-        pooled = injection_rows(self._store.path, request.experiment_ids, found.tables)
+        pooled = injection_rows(self._store.url or self._store.path, request.experiment_ids, found.tables)
         individual = None if individuals is None else individuals.array()
         return np.moveaxis(means, 0, -1), pooled, individual, self._region_info(found)
 

@@ -67,15 +67,15 @@ for _name in (
     setattr(InjectionRows, _name, _filling(_name))
 
 
-def injection_rows(store: Path, ids: Sequence[int], tables: Mapping[int, str]) -> InjectionRows:
+def injection_rows(store: Path | str, ids: Sequence[int], tables: Mapping[int, str]) -> InjectionRows:
     """The injection rows of the experiments, pooled by column; a StoreError on access if they have been replaced.
 
     Columns have the names of the API; ``experimentID`` is the last. Experiments are in the order of the ids.
 
     Parameters
     ----------
-    store : pathlib.Path
-        Folder of the store, which is opened again on first access.
+    store : pathlib.Path or str
+        Folder or address of the store, which is opened again on first access.
     ids : sequence of int
     tables : mapping of int to str
         Hash of each experiment's injection rows at the time of the call, see :func:`injection_tables`.
@@ -91,7 +91,7 @@ def injection_tables(connection: Connection, ids: Sequence[int]) -> dict[int, st
     return {row[0]: row[1] for row in connection.execute(query).all()}
 
 
-def _read(store: Path, ids: tuple[int, ...], tables: dict[int, str]) -> Columns:
+def _read(store: Path | str, ids: tuple[int, ...], tables: dict[int, str]) -> Columns:
     with open_store(store, read_only=True) as opened, opened.database.reading() as connection:
         # Rows that were added after the call are ignored.
         ids = tuple(experiment_id for experiment_id in ids if experiment_id in tables)

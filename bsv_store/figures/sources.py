@@ -28,7 +28,7 @@ from bsv_store.vocabulary import (
 )
 from bsv_store.volumes.grid import EXTENT_UM, MIDLINE_UM, Grid
 from bsv_store.volumes.layout import slab_ranges
-from bsv_store.volumes.library import read_slab
+from bsv_store.volumes.library import prefetch, read_slab
 from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
@@ -329,6 +329,7 @@ def source_of_volumes(
         raise InputError(f"{len(ids)} experiments cannot be drawn in one figure", hint=f"Choose 1 to {MAX_ROWS}.")
     grid = Grid(spacing_um)
     found = [stored_volume(database, each, kind=row.name, spacing_um=spacing_um) for each in ids]
+    prefetch(files, found)
     names = _experiment_names(database, ids)
     memory = _Memory(grid)
 

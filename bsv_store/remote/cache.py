@@ -21,7 +21,8 @@ from bsv_store.errors import InputError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.eviction import CachedObject, listed_objects, remove_object
 from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes
-from bsv_store.remote.results import listed_results, remove_result
+from bsv_store.remote.locks import locked_if_free
+from bsv_store.remote.results import RESULTS, listed_results, remove_result
 from bsv_store.text import number_of, size_text
 from bsv_store.volumes.files import store_errors
 
@@ -262,7 +263,7 @@ def prune_cache(
     """
     if max_bytes is None and unused_for is None and server is None:
         raise InputError(
-            "no rule is given for what is removed", hint="For example max_bytes=5_000_000_000 (--max-bytes 5GB)."
+            "no rule is given for what is removed", hint="For example: bsv-store cache prune --max-bytes 5GB"
         )
     limit = None if max_bytes is None else check.whole_number("max_bytes", max_bytes, least=0)
     age = None if unused_for is None else check.duration("unused_for", unused_for)
@@ -451,9 +452,19 @@ def _results_bytes(results: Collection[LocalResult]) -> int:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the times of use of objects that are gone."""
+    """Remove what killed processes left: times of use of objects that are gone, locks, results without a record."""
     known = {each.sha256 for each in listed_objects(folder)}
     for path in (folder / "uses").glob("*/*"):
         if path.name not in known:
             # Another process may be removing it too.
             path.unlink(missing_ok=True)
+    for path in (folder / "locks").glob("*"):
+        # Releasing a lock removes its file.
+        with locked_if_free(path):
+            pass
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).timestamp()
+    for server in (folder / SERVERS).glob("*/"):
+        recorded = {server / each.path for each in listed_results(server)}
+        for path in (server / RESULTS).glob("*.nc"):
+            if path not in recorded and path.stat().st_mtime < yesterday:
+                path.unlink(missing_ok=True)

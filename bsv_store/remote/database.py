@@ -40,7 +40,10 @@ class MirrorDatabase(Database):
         self._listen()
 
     def _connect(self, target: Path) -> CatalogConnection:
-        return connect_sqlite(target, read_only=True, immutable=True)
+        driver = connect_sqlite(target, read_only=True, immutable=True)
+        # Of statements that are executed without SQLAlchemy.
+        driver.before_statement = self._require_rows
+        return driver
 
     def _listen(self) -> None:
         event.listen(self.engine, "before_cursor_execute", self._before_statement)
@@ -69,8 +72,20 @@ class MirrorDatabase(Database):
     ) -> None:
         driver: Any = connection.connection.driver_connection
         assert isinstance(driver, CatalogConnection)
+        self._require_rows(driver, statement)
+
+    def _require_rows(self, driver: CatalogConnection, statement: str) -> None:
         if self.mirror.needs_unionizes(statement) and not is_attached(driver):
             attach(driver, self.mirror.unionizes(driver.path))
+
+    @property
+    def copied_state(self) -> str:
+        """See `Database.copied_state`."""
+        return self.change_marker()
+
+    def require_original(self) -> None:
+        """See `Database.require_original`."""
+        self._refuse_reader()
 
     def answer_elsewhere(
         self, statement: str, parameters: Mapping[str, Any], *, row_limit: int | None, max_bytes: int
@@ -93,6 +108,11 @@ class MirrorDatabase(Database):
         if self.mirror.needs_unionizes(statement):
             self.mirror.unionizes(self.target)
         return None
+
+    def change_marker(self) -> str:
+        """See `Database.change_marker`."""
+        self.mirror.revalidate_if_due()
+        return self.mirror.core.name
 
     def readable_file(self, *, wait_s: float) -> ReadableFile:
         """See `Database.readable_file`."""

@@ -17,6 +17,7 @@ from sqlalchemy import select
 
 from bsv_store.catalog.database.models import DatasetVersion, StoredAnnotation, StoredVolume
 from bsv_store.errors import BsvStoreError, DamagedFileError, ReadOnlyStoreError
+from bsv_store.progress import shown_progress
 from bsv_store.remote.folder import cache_max_bytes
 from bsv_store.remote.objects import ObjectCache, ObjectClient, RemoteFile, ignore_bytes
 from bsv_store.remote.partial import BLOCK_BYTES, PartialFile
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FOLDERS: Final = ("volumes/", "annotation/", "datasets/")
+_FOLDERS: Final = ("volumes/", "datasets/")
 # Of smaller files, the whole file is downloaded with the first block.
 _WHOLE_BYTES: Final = 2 * 1024 * 1024
 # Blocks that are requested together if a file is read in order.
@@ -245,6 +246,20 @@ class CachedFiles(StoreFiles):
                     raise reader.error
             finally:
                 partial.close()
+
+    def prefetch(self, relatives: Collection[str]) -> None:
+        """See `StoreFiles.prefetch`. The missing files are downloaded, several at a time.
+
+        Raises
+        ------
+        StoreUnreachableError, DamagedFileError, NoSpaceError
+            If one of them cannot be downloaded.
+        """
+        files = [self.catalog.find(path) for path in dict.fromkeys(relatives)]
+        missing = [each for each in files if not self.cache.has(each)]
+        # Of more than the cache can keep, the first would be evicted again before they are read.
+        if missing and sum(each.size_bytes for each in files) <= self.cache.max_bytes:
+            self.cache.prefetch(missing, self.client, shown_progress(None))
 
     @contextmanager
     def prefetched(self, paths: Collection[str], progress: Progress) -> Iterator[None]:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,6 +106,10 @@ class RemoteFile:
         return f"{self.path} (SHA-256 {self.sha256[:16]}...)"
 
 
+class _StoppedError(Exception):
+    """A download that is stopped because another one failed, or the user interrupted."""
+
+
 # What this process is using, by cache and hash: with how many readers, and until when.
 _pinned: Counter[tuple[Path, str]] = Counter()
 _pinned_until: dict[tuple[Path, str], float] = {}
@@ -186,35 +190,45 @@ class ObjectCache:
         Raises
         ------
         StoreUnreachableError, DamagedFileError, NoSpaceError
-            See `ensure`. The downloads that have begun are completed.
+            See `ensure`. The other downloads stop, and continue next time with the missing blocks.
         """
         missing = list({each.sha256: each for each in files if not self.has(each)}.values())
         if not missing:
             return
         progress.start(len(missing), "downloading files")
-        failed = threading.Event()
+        stop = threading.Event()
+        failures: list[BaseException] = []
+
+        def received(count: int) -> None:
+            if stop.is_set():
+                raise _StoppedError
+            progress.advance(0, size_bytes=count)
 
         def fetch(file: RemoteFile) -> None:
-            if failed.is_set():
-                return
             try:
-                self.ensure(file, client, on_bytes=lambda count: progress.advance(0, size_bytes=count))
-            except BaseException:
-                failed.set()
+                if not stop.is_set():
+                    self.ensure(file, client, on_bytes=received)
+                    progress.advance()
+            except _StoppedError:
+                return
+            except BaseException as error:
+                failures.append(error)
+                stop.set()
                 raise
-            progress.advance()
 
         try:
             # Large files first, so that none is left at the end.
             missing.sort(key=lambda each: -each.size_bytes)
             with ThreadPoolExecutor(min(_AT_ONCE, len(missing)), thread_name_prefix="bsv-store-cache") as pool:
                 try:
-                    for done in [pool.submit(fetch, each) for each in missing]:
-                        done.result()
+                    wait([pool.submit(fetch, each) for each in missing])
                 finally:
-                    failed.set()
+                    # Also if the user interrupts.
+                    stop.set()
         finally:
             progress.finish()
+        if failures:
+            raise failures[0]
 
     def discard_damaged(self, file: RemoteFile) -> bool:
         """Remove the file from the cache if its bytes do not have its hash; whether it is gone."""
@@ -299,6 +313,8 @@ class ObjectCache:
     ) -> None:
         for first, last in partial.missing(*blocks):
             if client is None:
+                if partial.is_empty():
+                    remove_partial(partial.path)
                 raise self._unreachable(file, None)
             start, stop = first * BLOCK_BYTES, min(last * BLOCK_BYTES, file.size_bytes)
             try:
@@ -307,6 +323,8 @@ class ObjectCache:
                         file.sha256, _as_binary(sink), start=start, stop=stop, what=file.path, on_bytes=on_bytes
                     )
             except StoreUnreachableError as error:
+                if partial.is_empty():
+                    remove_partial(partial.path)
                 raise self._unreachable(file, error) from error
             if (missing := next(partial.missing(first, last), None)) is not None:
                 at = missing[0] * BLOCK_BYTES
@@ -401,7 +419,7 @@ class ObjectCache:
 
     def _unreachable(self, file: RemoteFile, cause: StoreUnreachableError | None) -> StoreUnreachableError:
         found = listed_objects(self.folder)
-        reason = "the store is used offline" if cause is None else cause.message
+        reason = "the store is used offline" if cause is None else cause.message.removeprefix(f"{file.path}: ")
         return StoreUnreachableError(f"{file} is not in the cache: {reason}", hint=_what_is_cached(found))
 
 

@@ -68,6 +68,10 @@ class PartialFile:
                 at += 1
             yield first + start, first + at
 
+    def is_empty(self) -> bool:
+        """Whether no block is present."""
+        return list(self.missing()) == [(0, self.block_count)]
+
     def read(self, start: int, count: int) -> bytes:
         """The bytes from an offset, of blocks that are present; fewer at the end of the file."""
         parts = []

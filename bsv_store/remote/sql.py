@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.catalog.tables.table import Table, typed_table
+from bsv_store.errors import QueryError
 from bsv_store.remote.client import ServerRefusalError
 from bsv_store.remote.protocol import SQL
 
@@ -32,7 +33,7 @@ def query_server(
     Raises
     ------
     QueryError
-        If the server refuses the statement, or stops it.
+        If the server refuses the statement or stops it, or the result has more rows than it returns.
     StoreUnreachableError
         If the server cannot be reached.
     """
@@ -47,6 +48,12 @@ def query_server(
             [cell if cell is None or read is None else read(cell) for read, cell in zip(readers, row, strict=True)]
             for row in value["rows"]
         ]
-        return typed_table(names, rows, truncated=bool(value.get("truncated")))
+        is_truncated = bool(value.get("truncated"))
     except (KeyError, TypeError, ValueError) as error:
         raise ServerRefusalError(f"{client.url} did not answer the query with a table", hint=str(error)) from error
+    if is_truncated and (row_limit is None or len(rows) < row_limit):
+        raise QueryError(
+            f"the result has more rows than {client.url} returns, which are {len(rows):,}",
+            hint=f"Ask for fewer: limit={len(rows)} (--limit {len(rows)}).",
+        )
+    return typed_table(names, rows, truncated=is_truncated)

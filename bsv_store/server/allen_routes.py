@@ -13,9 +13,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from bsv_store.server.allen import messages
-from bsv_store.server.allen.messages import FileContent, UnsatisfiableRangeError, byte_range, is_unchanged
+from bsv_store.server.allen.messages import FileContent, UnsatisfiableRangeError, byte_range, is_unchanged, page
 from bsv_store.server.allen.routes import PREFIXES, reply_to
-from bsv_store.server.allen.spool import Spool
+from bsv_store.server.allen.spool import RETRY_AFTER_S, Spool, SpoolBusyError
 from bsv_store.server.allen.store_source import StoreSource
 from bsv_store.server.context import context_of
 
@@ -58,9 +58,11 @@ def _file(spool: Spool, asked: messages.Request, content: FileContent, content_t
     shared = {"ETag": etag, "Accept-Ranges": "bytes", **_CACHING}
     if is_unchanged(asked.headers, etag):
         return Response(status_code=304, headers=shared)
-    file = spool.get(content)
-    # The first byte of a slow file is computed here, because an error can be reported only before the reply begins.
-    file.compute(1 if content.is_slow else None)
+    try:
+        file = spool.get(content)
+    except SpoolBusyError:
+        busy = page(503, "Other large files are being computed. Try again later.")
+        return Response(busy.body, 503, {"Retry-After": str(RETRY_AFTER_S)}, busy.content_type)
     shared["Content-Type"] = content_type
     size = file.size
     if size is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import threading
 import time
@@ -20,6 +21,8 @@ from typing import Any, Final
 BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 _INTERVAL_S = 1.0
+
+LOG = logging.getLogger("bsv_store.server")
 
 
 class ServerMetrics:
@@ -70,10 +73,14 @@ class ServerMetrics:
         if self._file is None:
             return
         part = self._file.with_suffix(".part")
-        # The folder is removed when the server stops.
-        with contextlib.suppress(FileNotFoundError):
+        try:
             part.write_text(json.dumps(self._values()), encoding="utf-8")
             part.replace(self._file)
+        except FileNotFoundError:
+            # The folder is removed when the server stops.
+            return
+        except OSError as error:
+            LOG.warning("the counters cannot be written for the other workers: %s", error)
 
     def _values(self) -> dict[str, Any]:
         with self._lock:

@@ -31,6 +31,7 @@ from bsv_store.store.opening import open_store
 from bsv_store.store.store import Store
 
 LOG = logging.getLogger("bsv_store.server")
+_LIBRARY_LOG = logging.getLogger("bsv_store")
 
 _BACKLOG = 2048
 _START_S = 60.0
@@ -58,7 +59,7 @@ def serve(folder: Path | None, options: ServerOptions, *, on_start: Callable[[st
     StoreError, SchemaError
         If the store cannot be opened, or the workers do not start.
     """
-    with open_store(folder, read_only=True) as store:
+    with _log_on_standard_error(), open_store(folder, read_only=True) as store:
         if options.demands_token:
             _require_token(store)
         _check_certificate(options)
@@ -71,6 +72,22 @@ def serve(folder: Path | None, options: ServerOptions, *, on_start: Callable[[st
             # Workers open the store themselves.
             store.close()
             _Supervisor(path, options, listening).run(lambda: on_start(url))
+
+
+@contextmanager
+def _log_on_standard_error() -> Iterator[None]:
+    """Write warnings and errors of the library to standard error, unless a log is configured."""
+    if any(not isinstance(each, logging.NullHandler) for each in (*logging.root.handlers, *_LIBRARY_LOG.handlers)):
+        yield
+        return
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    _LIBRARY_LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        _LIBRARY_LOG.removeHandler(handler)
 
 
 def _require_token(store: Store) -> None:
@@ -285,12 +302,11 @@ def _work(folder: Path, options: ServerOptions, listening: socket.socket, metric
     """Serve in a worker process."""
     _end_with_parent()
     try:
-        store = open_store(folder, read_only=True)
+        with _log_on_standard_error(), open_store(folder, read_only=True) as store:
+            _serve_here(store, options, listening, lambda: ready.send(None), metrics_folder=metrics)
     except BsvStoreError as error:
+        # Of the start; the supervisor raises it.
         ready.send(error)
-        return
-    with store:
-        _serve_here(store, options, listening, lambda: ready.send(None), metrics_folder=metrics)
 
 
 def _end_with_parent() -> None:

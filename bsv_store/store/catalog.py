@@ -63,6 +63,8 @@ class Catalog:
         """
         from bsv_store.datasets.answers import content_state
 
+        if (copied := self._database.copied_state) is not None:
+            return copied
         with self._database.reading() as connection:
             return content_state(connection)
 
@@ -134,6 +136,7 @@ class Catalog:
         """
         from bsv_store.maintenance.core_copy import export_core
 
+        self._database.require_original()
         return export_core(self._database, Path(target))
 
     def files(self) -> list[StoredObject]:

@@ -459,7 +459,7 @@ class Datasets:
 
         if ref is None:
             return stale_reports(self._database, self._files)
-        return (stale_report(self._database, self._files, _text(ref)),)
+        return (stale_report(self._database, self.get(_text(ref))),)
 
     def rebuild(
         self,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bsv_store import check
 from bsv_store._version import __version__
 from bsv_store.config import read_store_config, sql_timeout
-from bsv_store.errors import BsvStoreError, StoreMismatchError
+from bsv_store.errors import BsvStoreError, ReadOnlyStoreError, StoreMismatchError
 from bsv_store.html import card, text_card
 from bsv_store.store.connection import check_store, connect
 from bsv_store.text import masked
@@ -550,6 +550,7 @@ class Store:
         """
         from bsv_store.acquisition.ingest_files import ingest_structure_file
 
+        self._require_folder()
         return ingest_structure_file(
             self.database,
             check.path("file", file),
@@ -582,6 +583,7 @@ class Store:
         """
         from bsv_store.acquisition.ingest_files import ingest_experiment_file
 
+        self._require_folder()
         return ingest_experiment_file(
             self.database,
             check.path("file", file),
@@ -619,6 +621,7 @@ class Store:
         """
         from bsv_store.acquisition.ingest_files import ingest_unionize_file
 
+        self._require_folder()
         return ingest_unionize_file(
             self.database, check.path("file", file), upstream_date=upstream_date, replace=replace
         )
@@ -644,6 +647,7 @@ class Store:
         """
         from bsv_store.acquisition.annotation import ingest_annotation_file
 
+        self._require_folder()
         return ingest_annotation_file(self.database, self.files, check.path("file", file), replace=replace)
 
     def adopt(
@@ -676,6 +680,7 @@ class Store:
         """
         from bsv_store.acquisition.adopt import adopt_cache
 
+        self._require_folder()
         return adopt_cache(
             self.database,
             self.files,
@@ -707,6 +712,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_structures
         from bsv_store.sources.allen import AllenClient
 
+        self._require_folder()
         with AllenClient(api_url=api_url, store=self.path) as client:
             return sync_structures(self.database, client, allow_shrinking=allow_shrinking)
 
@@ -731,6 +737,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_experiments
         from bsv_store.sources.allen import AllenClient
 
+        self._require_folder()
         with AllenClient(api_url=api_url, store=self.path) as client:
             return sync_experiments(
                 self.database, client, allow_shrinking=check.boolean("allow_shrinking", allow_shrinking)
@@ -775,6 +782,7 @@ class Store:
         from bsv_store.acquisition.sync import sync_unionizes
         from bsv_store.acquisition.work.outcome import require_any_success
 
+        self._require_folder()
         if limit is None:
             ids = self.select(selection)
         else:
@@ -791,6 +799,7 @@ class Store:
         """Plan `sync_unionizes`, as `plan_fetch` does for volumes."""
         from bsv_store.acquisition.plan import plan_unionizes
 
+        self._require_folder()
         plan = plan_unionizes(self.database, self.files, self.select(selection), refresh=refresh)
         return plan if limit is None else plan.first(limit)
 
@@ -824,6 +833,7 @@ class Store:
         from bsv_store.acquisition.annotation import sync_annotation
         from bsv_store.sources.allen import AllenClient
 
+        self._require_folder()
         with AllenClient(download_url=download_url, store=self.path) as client:
             return sync_annotation(self.database, self.files, client, spacing_um, refresh=refresh, progress=progress)
 
@@ -891,6 +901,7 @@ class Store:
         from bsv_store.acquisition.work.connections import checked_workers
         from bsv_store.acquisition.work.outcome import require_any_success
 
+        self._require_folder()
         damaged: tuple[VolumeFile, ...] = ()
         if limit is not None:
             check.without("limit", "offline", offline)
@@ -942,6 +953,7 @@ class Store:
         """
         from bsv_store.acquisition.plan import plan_volumes
 
+        self._require_folder()
         plan = plan_volumes(
             self.database,
             self.files,
@@ -1005,6 +1017,7 @@ class Store:
         from bsv_store.averaging.recipe import Recipe
         from bsv_store.catalog.selection.selection import as_selection
 
+        self._require_folder()
         recipe = Recipe(
             selection=as_selection(selection),
             kind=kind,
@@ -1464,6 +1477,13 @@ class Store:
     ) -> NDArray[np.float32]:
         """The volume of an experiment; the same as ``store.volumes.read``."""
         return self.volumes.read(experiment_id, kind=kind, spacing_um=spacing_um)
+
+    def _require_folder(self) -> None:
+        if self._mirror is not None:
+            raise ReadOnlyStoreError(
+                f"{self._mirror.url} is a store on a server and can only be read",
+                hint="Change it on a computer that has its folder: --store FOLDER",
+            )
 
     def _nonempty(self, selection: SelectionLike) -> tuple[int, ...]:
         from bsv_store.catalog.selection.selection import as_selection

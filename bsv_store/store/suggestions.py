@@ -6,6 +6,7 @@ written, not even a journal, and no lock is waited for.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -54,6 +55,8 @@ def stored_names(path: Path | str | None, kind: NameKind) -> list[tuple[str, str
     """
     try:
         location = locate_store(path)
+        if location.url is not None:
+            return [(str(name), description) for name, description in _from_mirror(location.url, _QUERIES[kind])]
         config = read_located_config(location)
         if config.database == SQLITE:
             rows = _from_sqlite(location.path / CATALOG_FILE, _QUERIES[kind])
@@ -62,6 +65,15 @@ def stored_names(path: Path | str | None, kind: NameKind) -> list[tuple[str, str
         return [(str(name), description) for name, description in rows]
     except Exception:  # noqa: BLE001 (a shell that completes a word has no place for a message)
         return []
+
+
+def _from_mirror(url: str, query: str) -> list[tuple[Any, Any]]:
+    """From the copy of a server's catalog, without asking the server."""
+    from bsv_store.remote.folder import cache_folder, server_folder
+
+    folder = server_folder(cache_folder(), url)
+    core = json.loads((folder / "state.json").read_text(encoding="utf-8"))["core"]
+    return _from_sqlite(folder / core, query)
 
 
 def _from_sqlite(catalog: Path, query: str) -> list[tuple[Any, Any]]:

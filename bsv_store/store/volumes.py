@@ -229,14 +229,6 @@ class Volumes:
             progress=progress,
         )
 
-    def stored(self, experiment_id: int) -> list[tuple[str, int]]:
-        """The volumes of an experiment that the store has: kind, and spacing in um; sorted."""
-        from bsv_store.catalog.volumes import volumes_of
-
-        identifier = check.identifier("experiment_id", experiment_id)
-        with self._database.reading() as connection:
-            return volumes_of(connection, identifier)
-
     def describe(
         self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
     ) -> dict[str, Any]:

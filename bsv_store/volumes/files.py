@@ -182,7 +182,9 @@ class StoreFiles:
         finally:
             # SQLite makes a journal beside a database.
             for made in (path, path.with_name(f"{path.name}-journal")):
-                made.unlink(missing_ok=True)
+                # A file that cannot be removed is a leftover, which a later process removes.
+                with contextlib.suppress(OSError):
+                    made.unlink(missing_ok=True)
 
     def make_folder(self, folder: Path) -> None:
         """Create a folder inside the store, and its parents, with the permissions of the store."""
@@ -286,6 +288,9 @@ class StoreFiles:
             return self.path(relative).stat().st_size
         except OSError:
             return None
+
+    def prefetch(self, relatives: Collection[str]) -> None:
+        """Make files available that are about to be read one after the other. Those of a folder are."""
 
     def discard_damaged(self, relative: str) -> bool:
         """Discard a damaged local copy; whether reading the file again gives another one. In a folder there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -136,6 +136,11 @@ def read_slab(files: StoreFiles, file: VolumeFile, start: int, stop: int) -> Spa
 def _read_large_slab(files: StoreFiles, file: VolumeFile, start: int, stop: int) -> SparseArray | NDArray[np.float32]:
     with _opened_large(files, file) as (stream, layout):
         return read_large(stream, layout, start, stop, what=file.path)
+
+
+def prefetch(files: StoreFiles, volumes: Iterable[VolumeFile]) -> None:
+    """Make volumes available that are about to be read one after the other, except those that are read in slabs."""
+    files.prefetch([file.path for file in volumes if not file.layout.has_slabs])
 
 
 def computed_block_hashes(files: StoreFiles, file: VolumeFile) -> bytes:

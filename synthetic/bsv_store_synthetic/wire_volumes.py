@@ -6,7 +6,6 @@ Volumes are computed at 100 um; at finer spacings their voxels are repeated.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,12 +51,12 @@ def grid_zip(atlas: SyntheticAtlas, experiment_id: int, members: tuple[ZipMember
     KeyError
         If the experiment is unknown.
     """
-    arrays: dict[ZipMember, NDArray[np.float32]] = {
-        "density": atlas.volume(experiment_id, "projection_density"),
-        "energy": atlas.volume(experiment_id, "projection_energy"),
-        "intensity": intensity(atlas, experiment_id),
+    arrays: dict[ZipMember, Callable[[], NDArray[np.float32]]] = {
+        "density": lambda: atlas.volume(experiment_id, "projection_density"),
+        "energy": lambda: atlas.volume(experiment_id, "projection_energy"),
+        "intensity": lambda: intensity(atlas, experiment_id),
     }
-    found = {name: repeated(name, 100, partial(arrays.__getitem__, name)) for name in ZIP_MEMBERS if name in members}
+    found = {name: repeated(name, 100, arrays[name]) for name in ZIP_MEMBERS if name in members}
     return b"".join(zip_file(found).pieces())
 
 

@@ -20,6 +20,7 @@ from bsv_store.errors import InputError, NoSpaceError
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer, wire, wire_volumes
 from tests.acquisition.stored import count
+from tests.databases import sqlite_first
 
 from .conftest import ATLAS, Recorder
 
@@ -102,6 +103,7 @@ def test_other_files_are_listed_not_adopted(store: Store, tmp_path: Path) -> Non
     }
 
 
+@sqlite_first
 def test_an_invalid_annotation_is_refused_and_the_other_files_are_adopted(store: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     path = folder / "annotation" / "ccf_2017" / "annotation_100.nrrd"
@@ -112,6 +114,7 @@ def test_an_invalid_annotation_is_refused_and_the_other_files_are_adopted(store:
     assert "truncated" in report.refused[0].reason
 
 
+@sqlite_first
 def test_an_annotation_under_a_wrong_name_is_refused(store: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse")
     path = folder / "annotation" / "ccf_2017" / "annotation_100.nrrd"
@@ -151,6 +154,7 @@ def test_only_the_named_experiments_are_adopted(store: Store, tmp_path: Path) ->
     assert set(store.sql("SELECT experiment_id FROM volume")["experiment_id"]) == {SECOND}
 
 
+@sqlite_first
 def test_the_cache_is_only_read(store: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
 
@@ -172,6 +176,7 @@ def damaged(folder: Path, name: str) -> Path:
     return path
 
 
+@sqlite_first
 @pytest.mark.parametrize("name", ["projection_density_100.nrrd", "data_mask_50.nrrd", "structure_unionizes.csv"])
 def test_a_damaged_file_is_refused_and_the_others_are_adopted(store: Store, tmp_path: Path, name: str) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST, SECOND)
@@ -185,6 +190,7 @@ def test_a_damaged_file_is_refused_and_the_others_are_adopted(store: Store, tmp_
     assert len([*(store.path / "volumes").rglob("*.h5")]) == report.volumes + report.annotations
 
 
+@sqlite_first
 @pytest.mark.parametrize("name", ["structures.json", "experiments.json"])
 def test_a_damaged_list_is_refused_and_dependent_files_report_it(store: Store, tmp_path: Path, name: str) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
@@ -207,6 +213,7 @@ def test_an_unknown_experiment_is_refused(catalog: Store, tmp_path: Path) -> Non
     assert count(catalog, "volume") == 0
 
 
+@sqlite_first
 def test_a_table_under_another_experiments_name_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     (folder / f"experiment_{FIRST}" / "structure_unionizes.csv").write_text(unionize_csv(SECOND))
@@ -216,6 +223,7 @@ def test_a_table_under_another_experiments_name_is_refused(catalog: Store, tmp_p
     assert count(catalog, "unionize") == 0
 
 
+@sqlite_first
 def test_a_volume_of_another_spacing_than_its_name_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     own = folder / f"experiment_{FIRST}"
@@ -239,6 +247,7 @@ def test_a_bsv_cache_is_adopted(catalog: Store, tmp_path: Path) -> None:
     assert side == ATLAS.experiment(FIRST).injected_hemisphere
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -258,6 +267,7 @@ def test_a_bad_density_is_refused(catalog: Store, tmp_path: Path, change: Any, r
     assert (report.volumes, count(catalog, "volume")) == (1, 1)
 
 
+@sqlite_first
 def test_an_empty_summary_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = bsv_cache(tmp_path / "cache", FIRST)
     (folder / str(FIRST) / "injectionSummary_all.json").write_text("[]")
@@ -382,6 +392,7 @@ def test_adopted_volumes_are_not_fetched(catalog: Store, server: SyntheticServer
 # -- trouble ------------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_a_folder_that_is_not_a_cache_is_an_error(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a cache"):
         store.adopt(tmp_path)
@@ -393,6 +404,7 @@ def test_a_folder_that_is_not_a_cache_is_an_error(store: Store, tmp_path: Path) 
         store.adopt(file)
 
 
+@sqlite_first
 def test_a_full_disk_ends_the_run(catalog: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise NoSpaceError("no space left")
@@ -422,6 +434,7 @@ def test_a_killed_adoption_is_completed_by_the_next(
 # -- real files ---------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_the_real_allensdk_cache_has_one_bad_file(store: Store, data: Path, tmp_path: Path) -> None:
     """At 100 um, and the truncated file: the 25 um volumes take a minute."""
     real = data / "allensdk_cache"
@@ -443,6 +456,7 @@ def test_the_real_allensdk_cache_has_one_bad_file(store: Store, data: Path, tmp_
     assert report.experiments.added == 2995
 
 
+@sqlite_first
 @pytest.mark.parametrize(("version", "is_old"), [(1.2, True), (1.0, True), (1.3, False)])
 def test_the_list_of_an_old_allensdk_cache_is_refused_by_name(
     store: Store, data: Path, tmp_path: Path, version: float, is_old: bool
@@ -460,6 +474,7 @@ def test_the_list_of_an_old_allensdk_cache_is_refused_by_name(
         assert "sync experiments" in refused.reason
 
 
+@sqlite_first
 def test_a_cache_in_a_folder_whose_name_is_not_utf_8_is_adopted(store: Store, data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "caf\udce9"
     folder.mkdir()
@@ -488,6 +503,7 @@ def test_the_whole_real_allensdk_cache_is_adopted(store: Store, data: Path) -> N
 # -- files in other forms -----------------------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_a_header_that_turns_its_density_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = bsv_cache(tmp_path / "cache", FIRST)
     with zipfile.ZipFile(io.BytesIO(wire_volumes.grid_zip(ATLAS, FIRST, ("density",)))) as archive:
@@ -502,6 +518,7 @@ def test_a_header_that_turns_its_density_is_refused(catalog: Store, tmp_path: Pa
     assert (report.volumes, report.refused) == (1, ())
 
 
+@sqlite_first
 def test_compressed_files_are_adopted(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     for path in sorted((folder / f"experiment_{FIRST}").iterdir()):
@@ -513,6 +530,7 @@ def test_compressed_files_are_adopted(catalog: Store, tmp_path: Path) -> None:
     assert count(catalog, "unionize") == len(ATLAS.unionize(FIRST))
 
 
+@sqlite_first
 def test_summaries_of_matlab_are_adopted(catalog: Store, tmp_path: Path) -> None:
     loadmat = pytest.importorskip("scipy.io", reason="MAT files need SciPy")
     for i in (FIRST, SECOND):
@@ -532,6 +550,7 @@ def test_summaries_of_matlab_are_adopted(catalog: Store, tmp_path: Path) -> None
     assert stored == pytest.approx(sum(row.projection_volume for row in ATLAS.unionize(FIRST) if row.is_injection))
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -548,6 +567,7 @@ def test_damaged_summaries_of_matlab_are_refused(catalog: Store, tmp_path: Path,
     assert words in refused.reason
 
 
+@sqlite_first
 def test_ignored_files_are_counted_by_reason(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     for name in "abcde":
@@ -559,6 +579,7 @@ def test_ignored_files_are_counted_by_reason(catalog: Store, tmp_path: Path) -> 
     )
 
 
+@sqlite_first
 def test_a_real_file_of_two_gzip_members_equals_the_one_of_one(store: Store, data: Path, tmp_path: Path) -> None:
     cache = data / "allensdk_cache"
     store.ingest_structures(cache / "structures.json")

@@ -31,6 +31,7 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer, anatomy, wire, wire_volumes
 from bsv_store_synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
 from tests.acquisition.interrupts import interrupt_at
+from tests.databases import sqlite_first
 from tests.processes import Child
 from tests.sources.bodies import nrrd, raw
 
@@ -140,6 +141,7 @@ FLOATS = body(ATLAS.annotation, "<f4", "float")
 OTHER_IDS = body(np.where(ATLAS.annotation > 0, np.uint32(5), np.uint32(0)))
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("fault", "error", "complaint"),
     [
@@ -193,6 +195,7 @@ def test_an_ontology_without_a_structure_that_has_voxels_refuses_it(store: Store
     assert leftovers(store) == []
 
 
+@sqlite_first
 def test_no_such_grid_is_an_error(catalog: Store, server: SyntheticServer) -> None:
     with pytest.raises(InputError, match="got 30"):
         catalog.sync_annotation(spacing_um=30, download_url=server.url)
@@ -332,6 +335,7 @@ def test_another_one_is_kept_out_unless_it_shall_replace(catalog: Store, tmp_pat
     assert len(list(catalog.path.glob("trash/*annotation*"))) == 1
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("content", "error"),
     [

@@ -16,6 +16,7 @@ from bsv_store.volumes.volume import Volume
 from bsv_store_synthetic import SyntheticServer
 from bsv_store_synthetic.faults import Status
 from tests.cli.running import Runner
+from tests.databases import sqlite_first
 
 from .conftest import ATLAS, Recorder
 
@@ -81,6 +82,7 @@ def test_fetch_without_verify_does_not_read_the_files(fetched: Store, server: Sy
     assert server.requests.total == 0
 
 
+@sqlite_first
 def test_verifying_reports_its_progress(fetched: Store, server: SyntheticServer, recorder: Recorder) -> None:
     report = fetched.fetch(IDS, verify=True, progress=recorder, api_url=server.url)
     assert (recorder.what, recorder.done, recorder.finished) == ("verifying volumes", 3, True)
@@ -113,6 +115,7 @@ def test_refresh_and_verify_cannot_be_combined(fetched: Store) -> None:
         fetched.fetch(IDS, verify=True, refresh=True)
 
 
+@sqlite_first
 @DAMAGES
 def test_offline_damage_is_an_error(fetched: Store, damage: Damage) -> None:
     damage_volume(fetched, SECOND, damage)
@@ -120,6 +123,7 @@ def test_offline_damage_is_an_error(fetched: Store, damage: Damage) -> None:
         fetched.fetch(IDS, verify=True, offline=True)
 
 
+@sqlite_first
 @DAMAGES
 def test_an_orphan_with_the_same_content_replaces_a_damaged_file(
     fetched: Store, server: SyntheticServer, damage: Damage
@@ -175,6 +179,7 @@ def test_an_average_that_fetches_replaces_the_file_and_says_so(
     assert server.requests.total == 2
 
 
+@sqlite_first
 def test_only_the_damaged_file_of_an_experiment_is_fetched(fetched: Store, server: SyntheticServer) -> None:
     options: dict[str, Any] = {"exclude_injection": True, "weight_by_data_mask": True}
     fetched.fetch_inputs(IDS, api_url=server.url, **options)
@@ -214,6 +219,7 @@ def test_a_file_that_is_damaged_again_at_once_is_fetched_once(
     assert server.requests.total == 1
 
 
+@sqlite_first
 def test_an_average_of_whole_files_fetches_nothing(fetched: Store, server: SyntheticServer) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -224,6 +230,7 @@ def test_an_average_of_whole_files_fetches_nothing(fetched: Store, server: Synth
 # -- Brain Street View ---------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("damage", "options"),
     [("changed", {"missing": "leave_out"}), ("changed", {"bsv_rules": True}), ("truncated", {}), ("deleted", {})],
@@ -255,6 +262,7 @@ def ids_option(*ids: int) -> str:
     return ",".join(map(str, ids))
 
 
+@sqlite_first
 def test_the_commands_replace_damaged_volumes_and_say_so(fetched: Store, server: SyntheticServer, run: Runner) -> None:
     selected = ("--ids", ids_option(*IDS))
     damage_volume(fetched, SECOND, "changed")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bsv_store import Store
 from bsv_store.atlas.landmarks import identify
 from bsv_store.errors import FrameError, InputError
+from bsv_store.server.allen.wire import envelope
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic import SyntheticAtlas, wire
@@ -204,7 +205,7 @@ def synthetic(store: Store, tmp_path: Path) -> Store:
         "experiments": [wire.connectivity_rows(ATLAS.experiment(each))[0] for each in ATLAS.experiment_ids],
     }
     for name in rows:
-        (tmp_path / f"{name}.json").write_bytes(wire.envelope(rows[name]))
+        (tmp_path / f"{name}.json").write_bytes(envelope(rows[name]))
     store.ingest_structures(tmp_path / "structures.json")
     store.ingest_experiments(tmp_path / "experiments.json", allow_shrinking=True)
     return store

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bsv_store.averaging.hemisphere import halves, process_volume
 from bsv_store.errors import RecipeError
 from bsv_store.vocabulary import HEMISPHERE_RULES, Hemisphere, HemisphereRule
+from tests.examples import examples
 
 SHAPE = (4, 3, 6)
-few = settings(max_examples=40)
+few = examples(80)
 sides: st.SearchStrategy[Hemisphere] = st.sampled_from(["left", "right"])
 rules: st.SearchStrategy[HemisphereRule] = st.sampled_from([row.name for row in HEMISPHERE_RULES.values()])
 OTHER: dict[Hemisphere, Hemisphere] = {"left": "right", "right": "left"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -21,6 +21,7 @@ from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.volume import SparseArray
 from tests.averaging import reference
 from tests.averaging.reference import Member, TinyGrid
+from tests.examples import examples
 
 GRID = TinyGrid((4, 3, 6))
 STATISTICS = tuple(STATISTIC_ROWS)
@@ -99,7 +100,7 @@ def members(
 
 
 # Each example is a few averages of random volumes, so few of them already meet every combination.
-few = settings(max_examples=40)
+few = examples(80)
 rules = st.sampled_from(tuple(HEMISPHERE_RULES))
 
 

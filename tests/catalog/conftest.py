@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,57 +54,105 @@ def reading(small_store: Store) -> Iterator[Connection]:
         yield connection
 
 
+class SharedStores:
+    """Stores that are filled when they are first needed and stay open, by database.
+
+    A parametrized fixture of the session would be made again whenever the next test wants the other database.
+    """
+
+    def __init__(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self._request = request
+        self._tmp_path_factory = tmp_path_factory
+        self._open: dict[tuple[str, str], Store] = {}
+
+    def get(self, fill: Callable[[Store], object], request: pytest.FixtureRequest) -> Store:
+        """The store on the database of a fixture's request, as ``fill`` left it."""
+        key = fill.__name__.strip("_"), request.param
+        if key not in self._open:
+            folder = _folder(self._tmp_path_factory)
+            url = None
+            if request.param == "postgres":
+                server: PostgresServer = self._request.getfixturevalue("postgres")
+                url = server.create_database(f"test_{key[0]}")
+            store = create_store(folder, database=url)
+            self._open[key] = store
+            fill(store)
+        return self._open[key]
+
+    def close(self) -> None:
+        """Close all of them."""
+        for store in self._open.values():
+            store.close()
+
+
+@pytest.fixture(scope="session")
+def shared_stores(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedStores]:
+    """The stores behind the fixtures below."""
+    stores = SharedStores(request, tmp_path_factory)
+    yield stores
+    stores.close()
+
+
 @both_databases
-def excluding_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def excluding_store(request: pytest.FixtureRequest, shared_stores: SharedStores) -> Store:
     """The small catalog with some of its experiments on the exclusion list. Do not write to it."""
-    with _empty(request, tmp_path_factory, "test_excluding_catalog") as store:
-        _filled(store).catalog.exclude(EXCLUDED_IDS, "bad section")
-        # A lifted exclusion has no effect.
-        store.catalog.exclude([102], "by mistake")
-        store.catalog.lift_exclusion([102])
-        yield store
+    return shared_stores.get(_excluding, request)
+
+
+def _excluding(store: Store) -> None:
+    _filled(store).catalog.exclude(EXCLUDED_IDS, "bad section")
+    # A lifted exclusion has no effect.
+    store.catalog.exclude([102], "by mistake")
+    store.catalog.lift_exclusion([102])
 
 
 @both_databases
-def empty_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def empty_store(request: pytest.FixtureRequest, shared_stores: SharedStores) -> Store:
     """A store with an empty catalog. Do not write to it."""
-    with _empty(request, tmp_path_factory, "test_empty_catalog") as store:
-        yield store
+    return shared_stores.get(_empty, request)
+
+
+def _empty(_: Store) -> None:
+    pass
 
 
 @both_databases
-def atlas_2020(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Store]:
+def atlas_2020(request: pytest.FixtureRequest, shared_stores: SharedStores, data: Path) -> Store:
     """The real ontology and the real experiment list of July 2020, alone. Do not write to it."""
-    with _empty(request, tmp_path_factory, "test_atlas_2020") as store:
+
+    def fill_atlas_2020(store: Store) -> None:
         store.ingest_structures(data / "allensdk_cache" / "structures.json")
         store.ingest_experiments(data / "experiments_2020-07_2992rows.json")
-        yield store
+
+    return shared_stores.get(fill_atlas_2020, request)
 
 
 @both_databases
-def atlas_psu(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Store]:
+def atlas_psu(request: pytest.FixtureRequest, shared_stores: SharedStores, data: Path) -> Store:
     """A real AllenSDK cache: ontology, the experiment list of 2019, the unionize rows of 40. Do not write to it."""
-    cache = data / "allensdk_cache"
-    with _empty(request, tmp_path_factory, "test_atlas_psu") as store:
+
+    def fill_atlas_psu(store: Store) -> None:
+        cache = data / "allensdk_cache"
         store.ingest_structures(cache / "structures.json")
         store.ingest_experiments(cache / "experiments.json")
         for file in sorted(cache.glob("experiment_*/structure_unionizes.csv")):
             store.ingest_unionizes(file)
-        yield store
+
+    return shared_stores.get(fill_atlas_psu, request)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give all tests of the real tables to one worker, since filling their store takes seconds."""
+    for item in items:
+        if "atlas_psu" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("atlas-psu"))
 
 
 def _filled(store: Store) -> Store:
     with store.database.writing() as connection:
         fill(connection)
     return store
-
-
-def _empty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, name: str) -> Store:
-    folder = _folder(tmp_path_factory)
-    if request.param == "sqlite":
-        return create_store(folder)
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return create_store(folder, database=server.create_database(name))
 
 
 def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

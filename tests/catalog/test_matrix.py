@@ -152,7 +152,6 @@ def tables(data: Path) -> pd.DataFrame:
     return pd.concat([pd.read_csv(file) for file in files])
 
 
-@pytest.mark.xdist_group("atlas-psu")
 @pytest.mark.parametrize("measure", ["normalized_projection_volume", "projection_density", "sum_pixel_intensity"])
 @pytest.mark.parametrize("hemisphere", ["left", "right", "both"])
 def test_real_experiments_as_pandas_has_them(
@@ -177,7 +176,6 @@ def test_real_experiments_as_pandas_has_them(
     np.testing.assert_array_equal(frame.to_numpy(), expected.to_numpy())
 
 
-@pytest.mark.xdist_group("atlas-psu")
 @pytest.mark.parametrize("statistic", ["mean", "median"])
 def test_real_sources_as_pandas_has_them(atlas_psu: Store, tables: pd.DataFrame, statistic: Any) -> None:
     ids = sorted(tables["experiment_id"].unique().tolist())

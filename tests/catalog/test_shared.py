@@ -20,15 +20,17 @@ from bsv_store.errors import (
 )
 from bsv_store.owner import current_user
 from tests.catalog.small_catalog import CURRENT_IDS, fill
+from tests.stores import store_with
 
 VISUAL = Selection(injected_in="VIS", line="wild-type")
 
 
-@pytest.fixture
-def filled(store: Store) -> Store:
+def fill_small(store: Store) -> None:
     with store.database.writing() as connection:
         fill(connection)
-    return store
+
+
+filled = store_with(fill_small)
 
 
 # -- named selections -------------------------------------------------------------------------------------------------

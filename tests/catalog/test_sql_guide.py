@@ -25,7 +25,6 @@ def test_the_guide_has_every_example_and_view() -> None:
         assert f"### {name}\n" in text
 
 
-@pytest.mark.xdist_group("atlas-psu")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.question[:30])
 def test_examples_give_rows_of_the_real_atlas(atlas_psu: Store, example: ExampleQuery) -> None:
     frame = atlas_psu.sql(example.statement)

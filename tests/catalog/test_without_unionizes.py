@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import insert
@@ -19,6 +19,9 @@ from bsv_store.errors import (
     UnknownHemisphereWarning,
 )
 from tests.catalog.small_catalog import fill, unionize_rows
+
+if TYPE_CHECKING:
+    from tests.catalog.conftest import SharedStores
 
 TO_CP = Selection(projecting_to="CP")
 ASKED = {
@@ -102,9 +105,8 @@ RELATIVE = {
 WITH_MISSING = {name: call for name, call in RELATIVE.items() if name != "sources"}
 
 
-@pytest.fixture
-def with_retina(store: Store) -> Store:
-    """The small catalog with the rows of a retina experiment outside its injection site."""
+def fill_with_retina(store: Store) -> None:
+    """Write the small catalog, and rows of a retina experiment outside its injection site."""
     with store.database.writing() as connection:
         fill(connection)
         own = [
@@ -115,7 +117,12 @@ def with_retina(store: Store) -> Store:
         connection.execute(insert(Unionize), own)
         coverage = {"part": "projection", "snapshot_id": 1, "row_count": len(own), "content_sha256": "0" * 64}
         connection.execute(insert(UnionizeCoverage).values(experiment_id=RETINA, **coverage))
-    return store
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def with_retina(request: pytest.FixtureRequest, shared_stores: SharedStores) -> Store:
+    """That store. Do not write to it."""
+    return shared_stores.get(fill_with_retina, request)
 
 
 @pytest.mark.parametrize("side", ["ipsilateral", "contralateral"])

@@ -149,7 +149,7 @@ def test_the_help_of_a_group_does_not_cut_sentences(path: Path) -> None:
     assert "..." not in listed
 
 
-@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
+@pytest.mark.parametrize("path", [path for path in GROUPS if path != ("serve",)], ids=" ".join)
 def test_a_bare_group_prints_its_help(run: Runner, path: Path) -> None:
     bare = run(*path).succeeded()
     assert bare.out == run(*path, "--help").out
@@ -198,8 +198,12 @@ def test_the_module_is_the_command_line() -> None:
 def test_the_library_does_not_load_the_command_line() -> None:
     code = (
         "import importlib, pkgutil, sys, bsv_store\n"
-        "for each in pkgutil.walk_packages(bsv_store.__path__, 'bsv_store.'):\n"
-        "    importlib.import_module(each.name)\n"
+        # uvicorn, which the server imports, uses click itself.
+        "found = [each.name for each in pkgutil.iter_modules(bsv_store.__path__) if each.name != 'server']\n"
+        "for name in found:\n"
+        "    module = importlib.import_module(f'bsv_store.{name}')\n"
+        "    for each in pkgutil.walk_packages(getattr(module, '__path__', ()), f'bsv_store.{name}.'):\n"
+        "        importlib.import_module(each.name)\n"
         "assert 'bsv_store.__main__' in sys.modules\n"
         "assert not [name for name in sys.modules if name.startswith(('bsv_store_cli', 'click'))]\n"
     )

@@ -282,7 +282,7 @@ def test_inputs_that_no_average_has_are_refused(
         ({"software": ""}, "software"),
         ({"fingerprint": "A" * 64}, "fingerprint"),
         ({"number": True}, "number"),
-        ({"number": 0}, "number"),
+        ({"number": -1}, "number"),
         ({"size_bytes": -1}, "size_bytes"),
         ({"bundle_version": True}, "version True"),
         ({"more": 1}, "unknown part 'more'"),

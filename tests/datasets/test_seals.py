@@ -37,6 +37,7 @@ from tests.datasets.world import (
     fill,
 )
 from tests.sealing import sealed_changes
+from tests.stores import store_with
 
 if TYPE_CHECKING:
     from bsv_store import DatasetVersion, Store
@@ -66,10 +67,12 @@ def add_projections(store: Store) -> None:
     ingest_unionizes(store.database, UnionizeTable(columns, frozenset({"projection"})), source="test", kind="file")
 
 
-@pytest.fixture
-def whole(filled: Store) -> Store:
-    add_projections(filled)
-    return filled
+def fill_whole(store: Store) -> None:
+    fill(store)
+    add_projections(store)
+
+
+whole = store_with(fill_whole)
 
 
 def average(store: Store, name: str = "test") -> DatasetVersion:

@@ -16,6 +16,7 @@ import pytest
 
 from bsv_store import create_store, open_store
 from bsv_store.store.metrics import prometheus_text
+from bsv_store.text import size_text
 from bsv_store.vocabulary import SETTINGS
 from tests.cli.running import child_environment
 
@@ -35,7 +36,9 @@ def table(heading: str) -> list[list[str]]:
 def test_every_setting_is_described_as_it_is() -> None:
     expected = []
     for row in SETTINGS.values():
-        default = "the platform's data folder" if row.name == "store" else row.default
+        default = {"store": "the platform's data folder", "cache": "the platform's cache folder"}.get(
+            row.name, size_text(int(row.default or 0)) if row.type == "size" else row.default
+        )
         text = "" if default is None else f"{default:g}" if isinstance(default, int | float) else default
         places = ["yes" if each else "" for each in (row.in_store, row.in_files)]
         names = [f"`{each}`" if each else "" for each in (row.name, row.option, row.variable)]

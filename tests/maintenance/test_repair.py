@@ -16,8 +16,8 @@ from bsv_store import open_store
 from bsv_store.acquisition.annotation import derive_annotations
 from bsv_store.errors import DamagedFileError, ReadOnlyStoreError
 from bsv_store.vocabulary import REPAIR_ACTIONS
+from tests.databases import sqlite_first
 from tests.datasets.world import VISP, add_annotation, add_volume
-from tests.maintenance.databases import sqlite_first
 
 from .killing import killed_repair
 from .test_verify import change, flip, objects, path_of, replace_by_link, restrict, truncate, volume_keys

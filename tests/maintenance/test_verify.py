@@ -25,8 +25,8 @@ from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.maintenance.object_checks import ObjectCheck, ObjectChecker
 from bsv_store.vocabulary import FINDING_KINDS
 from bsv_store.volumes import grid
+from tests.databases import sqlite_first
 from tests.datasets.world import add_volume, voxels
-from tests.maintenance.databases import sqlite_first
 from tests.sealing import sealed_changes
 
 if TYPE_CHECKING:

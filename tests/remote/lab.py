@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,10 @@ class FolderClient:
         Number of bytes after which a request ends.
     delay_s : float
         Pause after each 64 KiB.
+    sent : list of int
+        Number of bytes in each piece that was sent to this process.
+    threads : set of int
+        That requested something.
     """
 
     paths: dict[str, Path]
@@ -55,6 +60,7 @@ class FolderClient:
     delay_s: float = 0.0
     url: str = URL
     sent: list[int] = field(default_factory=list)
+    threads: set[int] = field(default_factory=set)
 
     def fetch(
         self,
@@ -69,6 +75,7 @@ class FolderClient:
         """See `bsv_store.remote.objects.ObjectClient`."""
         if self.is_down:
             raise StoreUnreachableError(f"{what}: connection refused; requested {self.url}")
+        self.threads.add(threading.get_ident())
         with self.log.open("a") as log:
             log.write(f"{sha256} {start} {stop}\n")
         content = bytearray(self.paths[sha256].read_bytes()[start:stop])

@@ -108,6 +108,20 @@ def test_a_version_of_the_server_is_returned_before_anything_is_downloaded(folde
         assert asked(here.store, name="other").origin.standing == "local"
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_damaged_result_of_the_server_is_downloaded_again(folder: Store, tmp_path: Path, cut: bool) -> None:
+    there = asked(folder)
+    with laptop(folder.path, tmp_path / "cache") as here:
+        version = here.store.dataset("visual")
+        assert np.array_equal(version.mean, there.mean, equal_nan=True)
+        data = bytearray(there.path.read_bytes())
+        data[9_000] ^= 16
+        here.object(version.relative_path).write_bytes(data[: len(data) // 2] if cut else data)
+        assert np.array_equal(version.statistic("sd", group=1), there.statistic("sd", group=1), equal_nan=True)
+        assert version.path.read_bytes() == there.path.read_bytes()
+        assert len(here.client.requests()) == 2
+
+
 def test_each_volume_is_requested_once_and_several_processes_compute_the_same(here: Laptop, folder: Store) -> None:
     local = asked(here.store, workers=2)
     assert same(local, asked(folder))

@@ -101,6 +101,20 @@ def test_an_average_survives_prunes_by_size_and_age(used: Laptop) -> None:
     assert not used.store.aggregate([1, 2, 3], name="three").was_computed
 
 
+def test_prune_removes_what_killed_processes_left(used: Laptop) -> None:
+    folder = used.cache.folder
+    left = [folder / "locks" / "ab", folder / "uses" / "ab" / "abc", used.files.root / "results" / "old.nc"]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    os.utime(left[-1], (0, 0))
+    (used.files.root / "results" / "new.nc").touch()
+    prune_cache(unused_for=timedelta(days=300), apply=True)
+    assert not [path for path in left if path.exists()]
+    assert len(list((used.files.root / "results").glob("*.nc"))) == 2
+    assert verify_cache().files == 4
+
+
 @pytest.mark.parametrize(
     ("rules", "message"),
     [

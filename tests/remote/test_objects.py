@@ -152,6 +152,8 @@ def test_offline_the_error_names_the_file_and_what_is_cached(lab: Path, here: La
         here.store.volume(4)
     assert caught.value.hint is not None
     assert "The cache has 1 file (" in caught.value.hint
+    assert caught.value.message.count("100um/4.") == 1
+    assert not [each for each in (here.cache.folder / "partial").rglob("*") if each.is_file()]
     with laptop(lab, here.cache.folder, offline=True) as offline:
         assert (offline.store.volume(3) == voxels(3)).all()
         with pytest.raises(StoreUnreachableError, match="used offline"):
@@ -173,6 +175,27 @@ def test_prefetch_downloads_several_files_at_a_time(here: Laptop) -> None:
     assert time.monotonic() - began < alone / 2
     assert sum(count for count, _ in seen) == len(files)
     assert sum(size for _, size in seen) == sum(each.size_bytes for each in files)
+
+
+def test_if_one_download_fails_the_others_stop_and_continue_next_time(here: Laptop) -> None:
+    files = [here.files.catalog.find(path) for path in here.paths()]
+    content = here.client.paths.pop(files[-1].sha256)
+    here.client.delay_s = 0.3
+    began = time.monotonic()
+    with pytest.raises(KeyError, match=files[-1].sha256):
+        here.cache.prefetch(files, here.client, NoProgress())
+    assert time.monotonic() - began < 0.8
+    here.client.delay_s, here.client.paths[files[-1].sha256] = 0, content
+    here.cache.prefetch(files, here.client, NoProgress())
+    assert all(map(here.cache.has, files))
+    assert sum(here.client.sent) <= sum(each.size_bytes for each in files)
+
+
+def test_a_search_through_many_volumes_downloads_several_at_a_time(here: Laptop) -> None:
+    here.client.delay_s = 0.02
+    frame = here.store.search.point((7000, 4000, 5000))
+    assert len(frame) == len(here.client.requests()) == 7
+    assert len(here.client.threads) > 1
 
 
 def test_the_least_recently_used_objects_are_evicted_but_none_in_use(lab: Path, tmp_path: Path) -> None:

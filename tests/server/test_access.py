@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -222,9 +223,10 @@ def test_a_browser_signs_in_and_out(served: Store, secrets: dict[str, str]) -> N
         assert page.status_code == 401
         assert 'action="/login"' in page.text
         assert 'name="next" value="/who?x=%3Cb%3E"' in page.text
-        assert "<script" not in page.text
+        assert "<script>" not in page.text
         assert "style=" not in page.text
-        assert session.get(f"{url}/login.css", timeout=20).headers["content-type"].startswith("text/css")
+        style = page.text.partition('rel="stylesheet" href="')[2].partition('"')[0]
+        assert session.get(f"{url}{style}", timeout=20).headers["content-type"].startswith("text/css")
         wrong = session.post(f"{url}/login", data={"token": "bsv_<i>", "next": "/who"}, timeout=20)
         assert wrong.status_code == 401
         assert "not valid" in wrong.text
@@ -236,6 +238,7 @@ def test_a_browser_signs_in_and_out(served: Store, secrets: dict[str, str]) -> N
         cookie = right.headers["set-cookie"]
         assert re.search(r"; HttpOnly; Max-Age=2592000; Path=/; SameSite=strict$", cookie)
         assert session.get(f"{url}/who", timeout=20).json()["name"] == "ben"
+        assert 'action="/logout"' in session.get(f"{url}/cite", timeout=20).text
         # As when another site has a link or a form.
         assert session.get(f"{url}/who", headers={"Sec-Fetch-Site": "cross-site"}, timeout=20).status_code == 401
         assert session.get(f"{url}/logout", timeout=20).status_code == 405
@@ -457,10 +460,22 @@ def test_the_access_log_can_be_rotated(served: Store, tmp_path: Path, monkeypatc
     log = tmp_path / "access.jsonl"
     with serving(served, ServerOptions(access_log=str(log), shutdown_s=2)) as url:
         get(f"{url}/who")
+        while not log.stat().st_size:
+            # Written after the answer was sent.
+            time.sleep(0.01)
         log.rename(tmp_path / "old")
         get(f"{url}/health")
     assert json.loads((tmp_path / "old").read_text(encoding="utf-8"))["path"] == "/who"
     assert json.loads(log.read_text(encoding="utf-8"))["path"] == "/health"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_for_the_access_log_stops_no_request(served: Store, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(served, ServerOptions(access_log="/dev/full", shutdown_s=2)) as url:
+        assert get(f"{url}/who").status_code == get(f"{url}/who").status_code == 200
+    assert [each.getMessage() for each in caplog.records if "access log cannot be written" in each.getMessage()] == [
+        "the access log cannot be written: [Errno 28] No space left on device"
+    ]
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------

@@ -170,7 +170,7 @@ def test_selections_find_the_same(chain: Chain) -> None:
     for selection in (
         Selection(injected_in="VISp"),
         Selection(line="wild-type"),
-        Selection(projecting_to="grey"),
+        Selection(projecting_to="grey", exclude_ids=[HALF, BARE]),
         Selection(ids=[FIRST], injected_hemisphere=ATLAS.experiment(FIRST).injected_hemisphere),
     ):
         # A has excluded one, which is nothing that B should know.
@@ -298,6 +298,38 @@ def test_paging_visits_every_row_once(chain: Chain) -> None:
         ids += [row["id"] for row in page]
     expected = [row.id for i in (FIRST, SECOND) for row in ATLAS.unionize(i)]
     assert sorted(ids) == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{QUERY}?q=%00",
+        f"{QUERY}?q=model::Structure,rma::criteria,[acronym$eq%27%00%27]",
+        f"{QUERY}?q=model::Structure,rma::criteria,[id$in{'1,' * 5000}1]",
+        f"{QUERY}?q=model::ProjectionStructureUnionize,rma::criteria,[id$in]",
+        f"{QUERY}?q=model::ProjectionStructureUnionize,rma::criteria,[section_data_set_id$in][is_injection$in]",
+        f"{QUERY}?q=model::ProjectionStructureUnionize,rma::criteria,[section_data_set_id$eq999999999999999999]",
+        f"{QUERY}?q=model::ProjectionStructureUnionize,rma::criteria,[hemisphere_id$ne999999999999999999]",
+        f"{QUERY}?q=model::ProjectionStructureUnionize,rma::criteria,[is_injection$gtfalse][volume$le-1e308]",
+        f"{QUERY}?q=model::ProjectionStructureUnionize&num_rows=999999999999999999",
+        f"{QUERY}?q=model::ProjectionStructureUnionize&start_row=999999999999999999&count=false",
+        f"{QUERY}?q=model::ApiConnectivity,rma::criteria,[transgenic_line$eq1]",
+        f"{QUERY}?q=model::ApiConnectivity,rma::options[order$eqtransgenic_line][num_rows$eq0]",
+        f"{QUERY}?criteria=service::mouse_connectivity_injection_structure[injection_structures$eq'<b>']",
+        f"{QUERY}?q={'[' * 3000}",
+        "/api/v2/data/Structure/query.json?criteria=model::Structure,rma::options[num_rows$eqx]",
+        f"/api/v2/structure_graph_download/{'9' * 30}.json",
+        "/grid_data/download_file/١?image=data_mask",
+        f"/grid_data/download/{FIRST}?include=",
+        f"/grid_data/download/{FIRST}?include=density,density",
+        "/grid_data/../api/v2/data/query.json",
+    ],
+)
+def test_a_strange_request_is_answered(chain: Chain, path: str) -> None:
+    reply = chain.get(path)
+    assert reply.status_code in (200, 404)
+    if reply.status_code == 200 and "json" in reply.headers["Content-Type"]:
+        assert reply.json()["success"] in (True, False)
 
 
 # -- files ---------------------------------------------------------------------------------------------------------

@@ -125,6 +125,13 @@ def test_an_unexpected_error_goes_to_the_log_only(url: str, caplog: pytest.LogCa
         ("the file '/home/anna lee/x y.nrrd' is damaged", "the file a path of the server is damaged"),
         (r"C:\Users\anna\x is full", "a path of the server is full"),
         ("postgresql+psycopg://bsv@db.lab:5432/bsv is down", "the database is down"),
+        (
+            'the database postgresql://a@db.lab/b cannot be used: connection to server at "db.lab" (10.0.0.5), port'
+            ' 5432 failed: FATAL: password authentication failed for user "bsv"',
+            "the database cannot be used: connection to server failed: FATAL: password authentication failed for user",
+        ),
+        ('connection to server on socket "/run/pg/.s.PGSQL.5432" failed', "connection to server failed"),
+        ("failed to resolve host 'db.lab': unknown", "failed to resolve host: unknown"),
         # Nothing to do with the machine.
         ("volumes/projection_density/100/1.h5 is damaged", "volumes/projection_density/100/1.h5 is damaged"),
         ("see https://lab.example/v1/sql and /v1/catalog", "see https://lab.example/v1/sql and /v1/catalog"),

@@ -53,6 +53,7 @@ def grants(
     database: Database, *, readers: Sequence[str], writers: Sequence[str], admins: Sequence[str], apply: bool
 ) -> Grants:
     """See `bsv_store.store.schema_changes.grant_access`."""
+    database.require_original()
     if database.is_sqlite:
         raise InputError(
             "the database of this store is SQLite, which has no accounts",

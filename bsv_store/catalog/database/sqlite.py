@@ -85,6 +85,13 @@ class CatalogConnection(sqlite3.Connection):
     path = Path()
     is_wal = False
     wait_s = BUSY_TIMEOUT_S
+    before_statement: Callable[[CatalogConnection, str], None] | None = None
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        """Execute a statement; `before_statement` is told of it first."""
+        if self.before_statement is not None:
+            self.before_statement(self, sql)
+        return super().execute(sql, parameters)
 
     def prepare(self, path: Path, *, wait_s: float) -> None:
         """Set up a new connection to a file; see `begin` for the errors."""

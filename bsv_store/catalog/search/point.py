@@ -16,7 +16,7 @@ from bsv_store.check import choice, point_um
 from bsv_store.errors import MissingDataError
 from bsv_store.vocabulary import VOLUME_KINDS
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.library import read_slab
+from bsv_store.volumes.library import prefetch, read_slab
 from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def search_point(
             hint=f"Fetch them: bsv-store fetch ... --kind {wanted.name} --spacing {spacing_um}",
         )
     experiments = sorted(found)
+    prefetch(files, found.values())
     values = [_value(read_slab(files, found[identifier], voxel[0], voxel[0] + 1), voxel) for identifier in experiments]
     with database.reading() as connection:
         frame = found_frame(connection, experiments, {wanted.name: values}, limit=limit)

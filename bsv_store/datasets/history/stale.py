@@ -9,7 +9,7 @@ from bsv_store.averaging.inputs import ALGORITHM_VERSION, gather_inputs
 from bsv_store.catalog.missing import without_volume
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.history.changes import MemberChanges, Membership, compare_members
-from bsv_store.datasets.table import find_version, latest_versions, read_version
+from bsv_store.datasets.table import latest_versions, read_version
 from bsv_store.errors import InputError, MissingDataError, StoreError
 from bsv_store.text import listed_ids
 
@@ -58,15 +58,8 @@ class StaleReport:
         return cls(version.ref, state == "stale", state, version.origin.standing, members, tuple(reasons))
 
 
-def stale_report(database: Database, files: StoreFiles, ref: str) -> StaleReport:
-    """The changes since a version was computed; see `Datasets.stale`.
-
-    Raises
-    ------
-    UnknownDatasetError
-        If the store does not have the version.
-    """
-    version = find_version(database, files, ref)
+def stale_report(database: Database, version: DatasetVersion) -> StaleReport:
+    """The changes since a version was computed; see `Datasets.stale`."""
     with database.reading() as connection:
         return _report(connection, version)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.averaging.grouping.words import grouping_words
@@ -208,8 +208,8 @@ def _outliers(facts: PageFacts) -> Markup:
     )
 
 
-def members(facts: PageFacts) -> Markup:
-    """The members with what is known of them."""
+def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> Markup:
+    """The members with what is known of them; ``identifier`` returns what stands for an experiment."""
     columns = [
         Column("Experiment"),
         Column("Group"),
@@ -235,7 +235,7 @@ def members(facts: PageFacts) -> Markup:
         rows.append(
             Row(
                 [
-                    Cell(str(member.experiment_id), str(member.experiment_id)),
+                    Cell(identifier(member.experiment_id), str(member.experiment_id)),
                     labels[member.group],
                     _string(known["primary_structure"]),
                     _string(known["transgenic_line"]) or "wild-type",

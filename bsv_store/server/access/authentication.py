@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bsv_store.server.context import Context
 
 # The page for the token and what it looks like; assets have no data of the store.
-_OPEN: Final = frozenset({"/login", "/login.css", "/logout"})
+_OPEN: Final = frozenset({"/favicon.ico", "/login", "/logout"})
 _OPEN_FOLDER: Final = "/assets/"
 _HINT: Final = (
     "Send it in the header `Authorization: Bearer TOKEN`. The administrator of the server issues tokens: "

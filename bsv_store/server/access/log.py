@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -12,7 +13,10 @@ from typing import Any
 
 from bsv_store.errors import InputError
 
+LOG = logging.getLogger("bsv_store.server")
+
 _REOPEN_INTERVAL_S = 1.0
+_COMPLAINT_INTERVAL_S = 60.0
 
 
 class AccessLog:
@@ -33,14 +37,21 @@ class AccessLog:
         self._path = None if target == "-" else Path(target)
         self._descriptor = self._opened()
         self._next_look = time.monotonic() + _REOPEN_INTERVAL_S
+        self._next_complaint = 0.0
 
     def write(self, **fields: Any) -> None:
         """Append a line with the time and these fields."""
-        if time.monotonic() >= self._next_look:
-            self._reopen_if_renamed()
         record = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **fields}
-        # One call, so that lines of several processes do not mix.
-        os.write(self._descriptor, f"{json.dumps(record, ensure_ascii=True)}\n".encode())
+        try:
+            if time.monotonic() >= self._next_look:
+                self._reopen_if_renamed()
+            # One call, so that lines of several processes do not mix.
+            os.write(self._descriptor, f"{json.dumps(record, ensure_ascii=True)}\n".encode())
+        except (OSError, InputError) as error:
+            # The disk may be full, or the reader of standard output gone; requests are answered all the same.
+            if time.monotonic() >= self._next_complaint:
+                LOG.warning("the access log cannot be written: %s", error)
+                self._next_complaint = time.monotonic() + _COMPLAINT_INTERVAL_S
 
     def close(self) -> None:
         """Close the file."""
@@ -64,5 +75,5 @@ class AccessLog:
         except FileNotFoundError:
             is_same = False
         if not is_same:
-            os.close(self._descriptor)
-            self._descriptor = self._opened()
+            before, self._descriptor = self._descriptor, self._opened()
+            os.close(before)

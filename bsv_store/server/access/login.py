@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import re
-from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote
 
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from bsv_store.reports.html_page.markup import element
 from bsv_store.server.access.cookie import delete_cookie, is_secure, set_cookie
 from bsv_store.server.context import context_of
+from bsv_store.server.pages.address import address
+from bsv_store.server.pages.shell import page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-
-_STYLE: Final = """\
-:root { color-scheme: light dark; font: 100%/1.5 system-ui, sans-serif; }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; }
-main { width: min(24rem, 100vw - 3rem); }
-h1 { font-size: 1.4rem; margin: 0 0 .25rem; }
-p { margin: .25rem 0 1rem; }
-label { display: block; font-weight: 600; margin-bottom: .25rem; }
-input, button { box-sizing: border-box; width: 100%; font: inherit; padding: .6rem .75rem; border-radius: .375rem; }
-input { border: 1px solid #767676; background: Field; color: FieldText; }
-button { margin-top: .75rem; border: 0; background: #0b5394; color: #fff; font-weight: 600; cursor: pointer; }
-button:hover { background: #083e6f; }
-:focus-visible { outline: 3px solid #5b9bd5; outline-offset: 2px; }
-.error { border-left: .25rem solid #c62828; padding-left: .75rem; }
-"""
 
 # Within the server: no scheme, no host, no control characters.
 _NEXT = re.compile(r"/(?![/\\])[^\x00-\x20\x7f\\]*")
@@ -47,38 +34,45 @@ def login_page(request: Request, *, then: str, problem: str | None = None, statu
         What was wrong with the last attempt.
     status : int
     """
-    root = escape(request.scope.get("root_path", ""))
     if problem is None and request.url.scheme != "https" and is_secure(request):
         problem = "This address is not encrypted, so the browser will not keep the token. Use https."
-    error = "" if problem is None else f'<p class="error" role="alert" id="problem">{escape(problem)}</p>'
-    described = "" if problem is None else ' aria-describedby="problem" aria-invalid="true"'
-    page = f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Sign in – bsv-store</title>
-<link rel="stylesheet" href="{root}/login.css">
-</head>
-<body>
-<main>
-<h1>bsv-store</h1>
-<p>This store is open to holders of a token. Its administrator issues them.</p>
-{error}
-<form method="post" action="{root}/login">
-<input type="hidden" name="next" value="{escape(then)}">
-<label for="token">Token</label>
-<input id="token" name="token" type="password" autocomplete="current-password" required autofocus{described}>
-<button type="submit">Sign in</button>
-</form>
-</main>
-</body>
-</html>
-"""
-    headers = {"Cache-Control": "no-store"}
+    is_refused = problem is not None
+    token = element(
+        "input",
+        id="token",
+        name="token",
+        type="password",
+        autocomplete="current-password",
+        required=True,
+        autofocus=True,
+        aria_describedby="problem" if is_refused else None,
+        aria_invalid="true" if is_refused else None,
+    )
+    shown = page(
+        request,
+        "Sign in",
+        element("h1", "Sign in"),
+        element("p", "This store is open to holders of a token. Its administrator issues them."),
+        element("p", problem, id="problem", class_="problem", role="alert") if is_refused else None,
+        element(
+            "form",
+            element("input", type="hidden", name="next", value=then),
+            # For password managers, which store names with passwords.
+            element("input", type="text", name="username", value="bsv-store", autocomplete="username", hidden=True),
+            element("label", "Token", for_="token"),
+            token,
+            element("button", "Sign in", type="submit", class_="primary"),
+            method="post",
+            action=address(request, "/login"),
+            class_="login",
+        ),
+        bare=True,
+        status=status,
+    )
+    shown.headers["Cache-Control"] = "no-store"
     if status == 401:
-        headers["WWW-Authenticate"] = 'Bearer realm="bsv-store"'
-    return HTMLResponse(page, status_code=status, headers=headers)
+        shown.headers["WWW-Authenticate"] = 'Bearer realm="bsv-store"'
+    return shown
 
 
 def _valid_next(value: str) -> str:
@@ -114,12 +108,7 @@ async def _logout(request: Request) -> Response:
     return response
 
 
-async def _style(request: Request) -> Response:
-    return Response(_STYLE, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
-
-
 ROUTES: list[BaseRoute] = [
     Route("/login", _login, methods=["GET", "POST"]),
     Route("/logout", _logout, methods=["POST"]),
-    Route("/login.css", _style),
 ]

@@ -65,7 +65,7 @@ def nrrd_file(voxels: Voxels, *, dtype: FileDtype) -> FileContent:
         return _joined(_nrrd(voxels, dtype))
 
     identity = f"nrrd {dtype} {voxels.spacing_um} {voxels.identity}"
-    return FileContent(identity, pieces, is_slow=voxels.spacing_um < 25)
+    return FileContent(identity, pieces, is_large=Grid(voxels.spacing_um).is_large)
 
 
 def zip_file(members: Mapping[ZipMember, Voxels]) -> FileContent:

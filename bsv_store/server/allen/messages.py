@@ -61,13 +61,13 @@ class FileContent:
         Determines the bytes.
     pieces : callable
         Returns the bytes in pieces. May raise a `BsvStoreError`.
-    is_slow : bool
-        Whether the first pieces should be sent before the last ones are computed, because that takes minutes.
+    is_large : bool
+        Whether computing it takes hundreds of megabytes of memory and more than a few seconds.
     """
 
     identity: str
     pieces: Callable[[], Iterator[bytes]]
-    is_slow: bool = False
+    is_large: bool = False
 
     @property
     def etag(self) -> str:

@@ -78,10 +78,7 @@ def envelope(rows: Sequence[Row], *, start_row: int = 0, total_rows: int | None 
 def unionize_envelope(
     columns: Mapping[str, Sequence[Any]], *, start_row: int = 0, total_rows: int | None = None
 ) -> bytes:
-    """An RMA reply with unionize rows, given by column; see `envelope`.
-
-    It is five times as fast as that of rows.
-    """
+    """An RMA reply with unionize rows, given by column; see `envelope`."""
     template = "{" + ",".join(f'"{name}":%s' for name in UNIONIZE_TYPES) + "}"
     texts = (_texts(columns[name], kind) for name, kind in UNIONIZE_TYPES.items())
     rows = [template % cells for cells in zip(*texts, strict=True)]

@@ -11,8 +11,10 @@ import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from bsv_store.errors import InputError
+from bsv_store.check import text
+from bsv_store.errors import InputError, QueryError
 from bsv_store.remote import protocol
+from bsv_store.server.access.private_tables import refuse_private_tables
 from bsv_store.server.access.scopes import require_scope
 from bsv_store.server.context import context_of
 from bsv_store.server.data.conditions import IMMUTABLE, REVALIDATED, accepts_gzip, is_current
@@ -108,15 +110,22 @@ def _sql(call: Call) -> Response:
     limit = body.get("limit")
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise InputError(f"limit must be a positive integer, got {limit!r}")
-    options = context_of(call.request).options
+    context = context_of(call.request)
+    options = context.options
+    statement = text("statement", body["statement"], such_as="SELECT 1", error=QueryError)
+    refuse_private_tables(statement)
     frame = call.store.sql(
-        body["statement"],
+        statement,
         body.get("parameters"),
         limit=options.sql_rows if limit is None else min(limit, options.sql_rows),
         timeout_s=options.sql_timeout_s,
         max_bytes=_SQL_BYTES,
     )
-    reply = table_reply(call, frame, more={"truncated": bool(frame.attrs["truncated"])})
+    truncated = bool(frame.attrs["truncated"])
+    for place, kind in enumerate(frame.dtypes):
+        if kind.kind == "O":
+            frame.isetitem(place, frame.iloc[:, place].map(context.paths.in_cell).astype(object))
+    reply = table_reply(call, frame, more={"truncated": truncated})
     reply.headers["Cache-Control"] = "no-store"
     return reply
 

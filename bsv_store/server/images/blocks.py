@@ -1,9 +1,9 @@
 """Blocks of planes in memory, from which single planes are taken quickly in any orientation.
 
 Files are written in slabs of AP planes. Volumes of 100 and 50 um are cached as a whole. Of 25 and 10 um, a coronal
-plane needs the slab of the file that contains it. A sagittal or horizontal plane needs the whole file: one pass over
-its slabs collects as many neighboring planes as fit into a block, at 25 um all of them. Most voxels are 0, so blocks
-are stored sparse if that is smaller.
+plane needs the slab of the file that contains it. A sagittal or horizontal plane needs the whole file. At 25 um it is
+then read once and cached: its voxels that are not 0, sorted by planes, or all voxels if few are 0. At 10 um one pass
+over the file collects as many neighboring planes as fit into a block.
 """
 
 from __future__ import annotations
@@ -128,6 +128,54 @@ def block_range(grid: Grid, orientation: PlaneRow, index: int, itemsize: int) ->
     count = max(1, (_SLAB_BYTES if axis == 0 else _BLOCK_BYTES) // plane_bytes)
     first = index // count * count
     return orientation.across, first, min(first + count, grid.shape[axis])
+
+
+def is_cached_whole(grid: Grid, itemsize: int) -> bool:
+    """Whether a volume is small enough to be cached as a whole, if it is sparse or not."""
+    return grid.size * itemsize <= _BLOCK_BYTES
+
+
+def read_whole(read: ReadSlab, grid: Grid, itemsize: int) -> SparseBlock | WholeVolume:
+    """Read a large volume once: its voxels that are not 0 by AP planes, or all of them if that is smaller."""
+    pieces: list[tuple[NDArray[np.intp], NDArray[np.uint32], NDArray[Any]]] = []
+    count = 0
+    dense: NDArray[Any] | None = None
+    for start, stop in slab_ranges(grid, itemsize):
+        slab = read(start, stop)
+        if dense is not None:
+            dense[start:stop] = slab
+            continue
+        planes, index, values = _non_zero(slab)
+        pieces.append((planes + start, index.astype(np.uint32), values))
+        count += index.size
+        if count > _DENSE_ABOVE * grid.size:
+            dense = np.zeros(grid.shape, slab.dtype)
+            for earlier, where, what in pieces:
+                dense.reshape(grid.shape[0], -1)[earlier, where] = what
+            pieces.clear()
+    if dense is not None:
+        return WholeVolume(dense)
+    return _sparse(
+        0,
+        grid.shape[0],
+        np.concatenate([piece[0] for piece in pieces]),
+        np.concatenate([piece[1] for piece in pieces]),
+        np.concatenate([piece[2] for piece in pieces]),
+        grid.shape[1:],
+    )
+
+
+def turned(whole: SparseBlock, grid: Grid, orientation: PlaneRow) -> SparseBlock:
+    """The same voxels by the sagittal or horizontal planes."""
+    place = [np.repeat(np.arange(grid.shape[0], dtype=np.uint32), np.diff(whole.starts))]
+    place += np.divmod(whole.index, np.uint32(grid.shape[2]))
+    across, down, right = (AXES.index(axis) for axis in (orientation.across, orientation.down, orientation.right))
+    planes = place[across].astype(np.uint16)
+    # Radix sort, since the planes are 16-bit numbers.
+    order = np.argsort(planes, kind="stable")
+    index = (place[down] * np.uint32(grid.shape[right]) + place[right])[order]
+    shape = grid.shape[down], grid.shape[right]
+    return _sparse(0, grid.shape[across], planes, index, whole.values[order], shape)
 
 
 def slab_ranges(grid: Grid, itemsize: int) -> Iterator[tuple[int, int]]:

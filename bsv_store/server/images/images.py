@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bsv_store.errors import InputError
 from bsv_store.server.context import context_of
 from bsv_store.server.images.anatomy import Structures, annotation_term, shown_annotation, structures_of
-from bsv_store.server.images.blocks import Block, block_range, read_block, slab_ranges
+from bsv_store.server.images.blocks import (
+    Block,
+    SparseBlock,
+    block_range,
+    is_cached_whole,
+    read_block,
+    read_whole,
+    slab_ranges,
+    turned,
+)
 from bsv_store.server.images.memory import Memory
 from bsv_store.server.images.ranges import value_range
 from bsv_store.server.images.replies import Body, accepts_gzip, etag_of, is_known, not_modified, reply_of
 from bsv_store.server.images.sources import SOURCE_NAMES, Shown, Term, shown_by
 from bsv_store.text import listed
+from bsv_store.volumes.grid import AXES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from bsv_store.server.context import Context
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import PlaneRow
     from bsv_store.volumes.annotation import AnnotationFile
@@ -40,7 +54,6 @@ class Images:
 
     Attributes
     ----------
-    store : Store
     blocks : Memory
         Blocks of planes, by the identity of the values.
     replies : Memory
@@ -49,11 +62,16 @@ class Images:
         Small values: what requests name, and ranges of values.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self.blocks: Memory[Block] = Memory(_BLOCKS_BYTES, lambda block: block.nbytes)
         self.replies: Memory[Body] = Memory(_REPLIES_BYTES, lambda body: body.nbytes)
         self.facts: Memory[Any] = Memory(_FACTS, lambda _: 1)
+
+    @property
+    def store(self) -> Store:
+        """The open store, which may be replaced while the server runs. Used in threads only."""
+        return self._context.store
 
     async def looked_up(self, key: tuple[object, ...], look_up: Callable[[], Any]) -> Any:
         """A value of the catalog, looked up at most every few seconds."""
@@ -69,9 +87,25 @@ class Images:
     async def block(self, term: Term, orientation: PlaneRow, index: int) -> Block:
         """The block that contains a plane."""
         itemsize = term.dtype.itemsize
+        if term.grid.is_large and is_cached_whole(term.grid, itemsize):
+            is_coronal = AXES.index(orientation.across) == 0
+            # A coronal plane does not need the whole volume, but is taken from it if it is there.
+            whole = self.blocks.find((term.identity, "whole")) if is_coronal else await self.whole(term)
+            if isinstance(whole, SparseBlock) and not is_coronal:
+                return await self.blocks.get(
+                    (term.identity, "whole", orientation.across), partial(turned, whole, term.grid, orientation)
+                )
+            if whole is not None:
+                return whole
         where = block_range(term.grid, orientation, index, itemsize)
         return await self.blocks.get(
             (term.identity, *where), lambda: read_block(term.read, term.grid, orientation, where, itemsize)
+        )
+
+    async def whole(self, term: Term) -> Block:
+        """A large volume that is cached as a whole."""
+        return await self.blocks.get(
+            (term.identity, "whole"), lambda: read_whole(term.read, term.grid, term.dtype.itemsize)
         )
 
     async def plane(self, shown: Shown, orientation: PlaneRow, index: int) -> Callable[[], NDArray[Any]]:
@@ -87,11 +121,23 @@ class Images:
 
     async def range(self, shown: Shown) -> dict[str, Any]:
         """Extremes and quantiles of the values."""
-        slabs = slab_ranges(shown.grid, shown.dtype.itemsize)
-        found = await self.facts.get(
-            ("range", shown.identity),
-            lambda: value_range((shown.read_slab(*slab) for slab in slabs), size=shown.grid.size),
-        )
+        key, size = ("range", shown.identity), shown.grid.size
+        count = size
+        found = self.facts.find(key)
+        if found is None:
+            slabs: Iterable[NDArray[Any]] = (
+                shown.read_slab(*slab) for slab in slab_ranges(shown.grid, shown.dtype.itemsize)
+            )
+            if shown.minus is None and shown.grid.is_large and is_cached_whole(shown.grid, shown.dtype.itemsize):
+                whole = await self.whole(shown.term)
+                count = whole.values.size
+                # The sparse values, and one 0 for all others.
+                slabs = (
+                    (whole.values, np.zeros(1, whole.values.dtype))
+                    if isinstance(whole, SparseBlock)
+                    else (whole.values,)
+                )
+            found = await self.facts.get(key, partial(value_range, slabs, size=size, count=count))
         assert isinstance(found, dict)
         return found
 
@@ -128,7 +174,7 @@ def images_of(request: Request) -> Images:
     state = request.app.state
     found = getattr(state, "images", None)
     if found is None:
-        found = state.images = Images(context_of(request).store)
+        found = state.images = Images(context_of(request))
     assert isinstance(found, Images)
     return found
 

@@ -14,7 +14,7 @@ _BINS = 64
 _MAX_SAMPLE = 4_000_000
 
 
-def value_range(slabs: Iterable[NDArray[Any]], *, size: int) -> dict[str, Any]:
+def value_range(slabs: Iterable[NDArray[Any]], *, size: int, count: int) -> dict[str, Any]:
     """Extremes, quantiles and a histogram of a volume in slabs.
 
     Parameters
@@ -22,9 +22,11 @@ def value_range(slabs: Iterable[NDArray[Any]], *, size: int) -> dict[str, Any]:
     slabs : iterable of ndarray
     size : int
         Number of voxels.
+    count : int
+        Number of voxels in the slabs; those that are 0 can be left out.
     """
     # Odd, so that the sample does not follow the planes.
-    stride = max(1, size // _MAX_SAMPLE) | 1 if size > _MAX_SAMPLE else 1
+    stride = count // _MAX_SAMPLE | 1
     lowest, highest, no_data, non_zero = np.inf, -np.inf, 0, 0
     sample = []
     for slab in slabs:

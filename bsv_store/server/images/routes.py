@@ -33,7 +33,7 @@ from bsv_store.server.images.replies import (
     not_modified,
     reply_of,
 )
-from bsv_store.server.images.sources import SOURCE_NAMES, Shown, number, plane_by, whole_number
+from bsv_store.server.images.sources import SOURCE_NAMES, Shown, number, plane_by, version_by, whole_number
 from bsv_store.vocabulary import COLOR_SCALES, THEMES, PlaneRow
 from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
 
@@ -213,6 +213,26 @@ async def volume(request: Request) -> Response:
     return await images.reply(request, ("nifti", shown.identity), make, is_pinned=shown.is_pinned)
 
 
+async def regions(request: Request) -> Response:
+    """The mean of each group in each structure, as a table."""
+    images = images_of(request)
+    query = dict(checked_query(request, "version", "content"))
+    if "version" not in query:
+        raise InputError("version is missing", hint="For example ?version=visual@1.")
+    version, _ = await images.looked_up(("version", *query.items()), lambda: version_by(images.store, query))
+    files = await images.annotations()
+    known = await images.structures()
+
+    def make() -> Body:
+        table = images.store.datasets.regions(version).to_csv(index=False)
+        return body_of(table.encode(), "text/csv; charset=utf-8", compress=accepts_gzip(request))
+
+    hashes = tuple(file.array_sha256 for file in files)
+    return await images.reply(
+        request, ("regions", version.content_sha256, known.identity, hashes), make, is_pinned=False
+    )
+
+
 async def brain(request: Request) -> Response:
     """The voxels inside the brain, according to the annotation, of 100 or 50 um as a compressed NIfTI file."""
     images = images_of(request)
@@ -341,6 +361,7 @@ ROUTES: list[BaseRoute] = [
     Route("/v1/images/outlines", outlines),
     Route("/v1/images/volume.nii.gz", volume),
     Route("/v1/images/brain.nii.gz", brain),
+    Route("/v1/images/regions.csv", regions),
     Route(f"{_VERSION}/info", precomputed_info),
     Route(f"{_VERSION}/{{key}}/{{chunk}}", precomputed_chunk),
     Route(f"{_EXPERIMENT}/info", precomputed_info),

@@ -6,9 +6,10 @@ ever, and modules can import each other by relative names.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bsv_store.server.data.conditions import IMMUTABLE, accepts_gzip, is_current
 from bsv_store.server.pages.address import address
 
 if TYPE_CHECKING:
@@ -66,13 +68,18 @@ VENDORED: tuple[VendoredAsset, ...] = (
 """What the page of licenses lists."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asset:
     """The content of an asset, its type and its strong ETag."""
 
     content: bytes
     media_type: str
     etag: str
+
+    @cached_property
+    def gzipped(self) -> bytes:
+        """The content, compressed."""
+        return gzip.compress(self.content, 9, mtime=0)
 
 
 def asset_address(request: Request, name: str) -> str:
@@ -121,9 +128,13 @@ def _serve(request: Request) -> Response:
     asset = _assets().get(request.path_params["name"])
     if asset is None or request.path_params["version"] != _version():
         raise HTTPException(404)
-    headers = {"ETag": asset.etag, "Cache-Control": "public, max-age=31536000, immutable"}
-    if request.headers.get("if-none-match") == asset.etag:
+    headers = {"ETag": asset.etag, "Cache-Control": IMMUTABLE, "Vary": "Accept-Encoding"}
+    if is_current(request.headers.get("if-none-match"), asset.etag):
         return Response(status_code=304, headers=headers)
+    if accepts_gzip(request.headers.get("accept-encoding")):
+        # The bytes differ, so the tag is weak.
+        headers |= {"Content-Encoding": "gzip", "ETag": f"W/{asset.etag}"}
+        return Response(asset.gzipped, media_type=asset.media_type, headers=headers)
     return Response(asset.content, media_type=asset.media_type, headers=headers)
 
 

@@ -10,6 +10,7 @@ from bsv_store.reports.html_page.markup import Content, Markup, element
 from bsv_store.reports.html_page.sections import question
 from bsv_store.server.context import context_of
 from bsv_store.server.pages.address import address
+from bsv_store.server.pages.kept import kept_content
 from bsv_store.server.pages.parts import code
 from bsv_store.server.pages.shell import page
 from bsv_store.text import number_of, size_text
@@ -23,35 +24,11 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from bsv_store.datasets.history.stale import StaleReport
+    from bsv_store.store.store import Store
 
 
 def _page(request: Request) -> Response:
-    store = context_of(request).store
-    summaries = sorted(store.datasets.list(), key=lambda each: each.changed_at, reverse=True)
-    versions = store.datasets.versions()
-    stale = {report.ref: report for report in store.datasets.stale()}
-    by_name = {str(name): frame for name, frame in versions.groupby("name")}
-    content: Content
-    if summaries:
-        content = [
-            element(
-                "div",
-                element("label", "Filter", _search()),
-                element("span", class_="soft", role="status", id="count"),
-                class_="tools",
-            ),
-            element(
-                "div",
-                (
-                    _dataset(request, by_name[each.name], question(store.dataset(each.name)), stale)
-                    for each in summaries
-                ),
-                class_="cards",
-                id="datasets",
-            ),
-        ]
-    else:
-        content = _nothing(request)
+    content = kept_content(request, "datasets", lambda: _list(request, context_of(request).store))
     return page(
         request,
         "Datasets",
@@ -66,6 +43,20 @@ def _page(request: Request) -> Response:
         current="/datasets",
         scripts=("datasets.js",),
     )
+
+
+def _list(request: Request, store: Store) -> Content:
+    summaries = sorted(store.datasets.list(), key=lambda each: each.changed_at, reverse=True)
+    if not summaries:
+        return _nothing()
+    stale = {report.ref: report for report in store.datasets.stale()}
+    by_name = {str(name): frame for name, frame in store.datasets.versions().groupby("name")}
+    cards = (_dataset(request, by_name[each.name], question(store.dataset(each.name)), stale) for each in summaries)
+    count = element("span", class_="soft", role="status", id="count")
+    return [
+        element("div", element("label", "Filter", _search()), count, class_="tools"),
+        element("div", cards, class_="cards", id="datasets"),
+    ]
 
 
 def _search() -> Markup:
@@ -122,7 +113,7 @@ def _version(request: Request, row: Mapping[str, object], stale: StaleReport | N
     )
 
 
-def _nothing(request: Request) -> Markup:
+def _nothing() -> Markup:
     command = "bsv-store aggregate --injected-in VISp --line wild-type --group-by AP --bins 5 --name visp-by-AP --fetch"
     return element(
         "div",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError
+from bsv_store.errors import InputError, MissingDataError
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.reports.html_page.pictures import bar, chip
 from bsv_store.server.context import context_of
@@ -19,12 +20,14 @@ from bsv_store.server.pages.citing import atlas_citation
 from bsv_store.server.pages.kept import kept_of
 from bsv_store.server.pages.parts import code, facts, notes, table, tiles
 from bsv_store.server.pages.shell import page
+from bsv_store.text import size_text
 from bsv_store.vocabulary import VOLUME_KINDS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from bsv_store.catalog.experiment_details import ExperimentDetails, VolumeFacts
     from bsv_store.server.pages.outlines import OutlineMap
     from bsv_store.store.store import Store
 
@@ -40,13 +43,11 @@ _RADIUS_UM = 260
 def _page(request: Request) -> Response:
     store = context_of(request).store
     identifier = int(request.path_params["experiment_id"])
-    found = store.experiments(Selection(ids=[identifier], include_excluded=True))
-    if found.empty:
-        raise UnknownExperimentError(f"the store has no experiment {identifier}")
-    row = found.iloc[0]
+    details = store.catalog.describe(identifier)
+    row = store.experiments(Selection(ids=[identifier], include_excluded=True)).iloc[0]
     known = {str(name): None if missing else row[name] for name, missing in row.isna().items()}
-    volumes = store.volumes.stored(identifier)
-    excluded = store.catalog.excluded_from(Selection(ids=[identifier], include_excluded=False))
+    # The kind that most people want first.
+    volumes = sorted(details.volumes, key=lambda each: each.kind != "projection_density")
     colors = store.atlas.color_map()
     return page(
         request,
@@ -54,12 +55,12 @@ def _page(request: Request) -> Response:
         element("p", element("a", "Experiments", href=address(request, "/experiments")), class_="eyebrow"),
         element("h1", f"Experiment {identifier}"),
         element("p", _lead(known), class_="lead"),
-        notes(_remarks(known, excluded)),
+        notes(_remarks(known, details)),
         tiles(_tiles(known)),
         _actions(request, identifier, volumes),
         element(
             "div",
-            element("section", element("h2", "Facts"), _facts(request, known, _hex(colors, known)), class_="card"),
+            element("section", element("h2", "Facts"), _facts(request, known, details, colors), class_="card"),
             element(
                 "section", element("h2", "Injection site"), _map(request, known, _hex(colors, known)), class_="card"
             ),
@@ -86,8 +87,9 @@ def _lead(known: Mapping[str, Any]) -> str:
     return f"Injection into {known['primary_structure_name']} ({known['primary_structure']}) of {mouse}{side}."
 
 
-def _remarks(known: Mapping[str, Any], excluded: Mapping[int, str]) -> list[str]:
-    found = [f"On the exclusion list of this store: {reason}" for reason in excluded.values()]
+def _remarks(known: Mapping[str, Any], details: ExperimentDetails) -> list[str]:
+    reason = details.excluded_because
+    found = [] if reason is None else [f"On the exclusion list of this store: {reason}"]
     if known["withdrawn"]:
         found.append("Allen no longer lists this experiment.")
     return found
@@ -104,7 +106,7 @@ def _tiles(known: Mapping[str, Any]) -> list[tuple[str, Content, str | None]]:
     ]
 
 
-def _actions(request: Request, identifier: int, volumes: list[tuple[str, int]]) -> Markup:
+def _actions(request: Request, identifier: int, volumes: Sequence[VolumeFacts]) -> Markup:
     viewer = (
         element(
             "li",
@@ -133,7 +135,12 @@ def _actions(request: Request, identifier: int, volumes: list[tuple[str, int]]) 
     )
 
 
-def _facts(request: Request, known: Mapping[str, Any], color: str | None) -> Markup:
+def _facts(
+    request: Request,
+    known: Mapping[str, Any],
+    details: ExperimentDetails,
+    colors: Mapping[int, tuple[int, int, int]],
+) -> Markup:
     injected = Selection(injected_in=[known["primary_structure"]]).to_json()
     structure = element(
         "a",
@@ -145,8 +152,9 @@ def _facts(request: Request, known: Mapping[str, Any], color: str | None) -> Mar
     side = known["injected_hemisphere"]
     return facts(
         [
-            ("Primary structure", [chip(color), structure]),
-            ("Transgenic line", known["transgenic_line"] or "wild-type"),
+            ("Primary structure", [chip(_hex(colors, known)), structure]),
+            ("Other injected structures", _others(details) or None),
+            ("Transgenic line", _lines(details)),
             ("Strain", known["strain"]),
             ("Sex", {"F": "female", "M": "male"}.get(known["sex"])),
             ("Specimen", known["specimen_name"]),
@@ -157,6 +165,22 @@ def _facts(request: Request, known: Mapping[str, Any], color: str | None) -> Mar
             ("Injection coordinate", _coordinate(known)),
         ]
     )
+
+
+def _others(details: ExperimentDetails) -> str:
+    return ", ".join(each.structure for each in details.injection_structures if not each.is_primary)
+
+
+def _lines(details: ExperimentDetails) -> Content:
+    """Each line with its type, such as driver, and its description."""
+    if not details.lines:
+        return "wild-type"
+    listed = []
+    for line in details.lines:
+        kind = None if line.type_name is None else element("span", f" ({line.type_name})", class_="soft")
+        words = element("div", line.description, class_="soft small") if line.description else None
+        listed.append(element("div", line.name, kind, words))
+    return listed
 
 
 def _coordinate(known: Mapping[str, Any]) -> str | None:
@@ -188,8 +212,10 @@ def _targets(request: Request, store: Store, identifier: int, colors: Mapping[in
     try:
         with collected_warnings() as warned:
             found = store.search.targets_of(selection, limit=_TARGETS)
-    except (MissingDataError, InputError) as error:
-        return _missing(error)
+    except MissingDataError:
+        return _without_table(identifier)
+    except InputError as error:
+        return _refused(error)
     largest = float(found["mean"].max()) if len(found) else 0.0
     rows = [
         [
@@ -230,8 +256,11 @@ def _injected(
         rows = store.catalog.unionizes(
             Selection(ids=[identifier], include_excluded=True), is_injection=True, hemisphere="both"
         )
-    except (MissingDataError, InputError) as error:
-        return _missing(error)
+    except MissingDataError:
+        return _without_table(identifier)
+    except InputError as error:
+        # Such as an ontology without the set of summary structures.
+        return _refused(error)
     whole = known["injection_volume"]
     inside = rows[rows["structure_id"].isin(list(members))].sort_values("projection_volume", ascending=False)
     inside = inside[inside["projection_volume"] > 0]
@@ -258,7 +287,7 @@ def _injected(
     )
 
 
-def _volumes(request: Request, identifier: int, volumes: list[tuple[str, int]]) -> Content:
+def _volumes(request: Request, identifier: int, volumes: Sequence[VolumeFacts]) -> Content:
     if not volumes:
         return element(
             "div",
@@ -266,18 +295,18 @@ def _volumes(request: Request, identifier: int, volumes: list[tuple[str, int]]) 
             element("p", "On the server: ", element("code", f"bsv-store fetch --ids {identifier}")),
             class_="nothing",
         )
-    rows = []
-    for kind, spacing in volumes:
-        view = address(request, "/view", experiment=identifier, kind=kind, spacing_um=spacing)
+    rows: list[list[Content]] = []
+    for each in volumes:
+        view = address(request, "/view", experiment=identifier, kind=each.kind, spacing=each.spacing_um)
+        file = partial(address, request, f"/v1/volumes/{identifier}/file", kind=each.kind, spacing_um=each.spacing_um)
         links: list[Content] = [element("a", "View", href=view)]
-        for ending, words in _FORMATS:
-            to = address(request, f"/experiments/{identifier}/download", kind=kind, spacing_um=spacing, format=ending)
-            links += [" · ", element("a", words, href=to)]
-        rows.append([VOLUME_KINDS[kind].words.capitalize(), f"{spacing} um", links])
-    return table("Volumes in the store", [("Kind", False), ("Voxels", True), ("", False)], rows)
+        links += [[" · ", element("a", words, href=file(format=ending))] for ending, words in _FORMATS]
+        kind = VOLUME_KINDS[each.kind].words.capitalize()
+        rows.append([kind, f"{each.spacing_um} um", size_text(each.size_bytes), links])
+    return table("Volumes in the store", [("Kind", False), ("Voxels", True), ("Size", True), ("", False)], rows)
 
 
-def _snippets(request: Request, identifier: int, volumes: list[tuple[str, int]]) -> Markup:
+def _snippets(request: Request, identifier: int, volumes: Sequence[VolumeFacts]) -> Markup:
     url = public_address(request)
     python = (
         f"from bsv_store import open_store\n\nstore = open_store({url!r})\n"
@@ -286,7 +315,7 @@ def _snippets(request: Request, identifier: int, volumes: list[tuple[str, int]])
     )
     commands = [["targets", "--ids", str(identifier), "--limit", str(_TARGETS)]]
     if volumes:
-        kind, spacing = volumes[0]
+        kind, spacing = volumes[0].kind, volumes[0].spacing_um
         python += f"\nvolume = store.volume({identifier}, kind={kind!r}, spacing_um={spacing})"
         name = f"{identifier}.nii.gz"
         options = ["--kind", kind.replace("_", "-"), "--spacing", str(spacing)]
@@ -295,9 +324,19 @@ def _snippets(request: Request, identifier: int, volumes: list[tuple[str, int]])
     return joined(code("copy-python", python, heading="Python"), code("copy-command", shell, heading="Shell"))
 
 
-def _missing(error: InputError | MissingDataError) -> Markup:
+def _without_table(identifier: int) -> Markup:
+    command = element("code", f"bsv-store sync unionizes --ids {identifier}")
+    return element(
+        "div",
+        element("p", "The store does not have the unionize table of this experiment."),
+        element("p", "On the server: ", command, class_="small"),
+        class_="nothing",
+    )
+
+
+def _refused(error: InputError) -> Markup:
     hint = None if error.hint is None else element("p", error.hint, class_="small")
-    return element("div", element("p", f"{error.message}."), hint, class_="nothing")
+    return element("div", element("p", f"{error.message[:1].upper()}{error.message[1:]}."), hint, class_="nothing")
 
 
 def _hex(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from bsv_store.catalog.selection.commands import selection_arguments
@@ -16,20 +16,17 @@ from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.selection.words import selection_words
 from bsv_store.catalog.tables.views import VIEWS
-from bsv_store.errors import InputError
 from bsv_store.reports.html_page.markup import Markup, element
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
 from bsv_store.server.data.etags import with_etag
-from bsv_store.server.data.formats import CSV
 from bsv_store.server.data.replies import described
-from bsv_store.server.data.tables import csv_bytes, flat
 from bsv_store.server.pages.address import public_address
+from bsv_store.server.pages.compression import compressed
 from bsv_store.server.pages.criteria_form import label_of
 from bsv_store.server.pages.kept import kept_of, kept_text
 from bsv_store.server.pages.parts import code
 from bsv_store.server.pages.shell import page
-from bsv_store.text import shown
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -59,7 +56,6 @@ _HEADINGS: Mapping[str, tuple[str, str | None, bool]] = {
 }
 # Numbers that are names.
 _NAMES = frozenset({"experiment_id", "product_id", "primary_structure_id"})
-_MAX_SUGGESTIONS = 12
 
 
 def _columns() -> list[dict[str, Any]]:
@@ -167,7 +163,7 @@ def _table_tools() -> Markup:
             element("div", id="columns", class_="column-choice", role="group", aria_label="Columns"),
             class_="menu",
         ),
-        element("a", "Download CSV", id="csv", class_="button", href="#"),
+        element("a", "Download CSV", id="csv", class_="button", href="#", download="experiments.csv"),
         class_="tools",
     )
 
@@ -220,7 +216,7 @@ def _found(request: Request) -> Response:
     store = context_of(request).store
     selection, url = _selection(request), public_address(request)
     text = kept_text(request, ("experiments", selection, url), lambda: json.dumps(_answer(store, selection, url)))
-    return with_etag(request, Response(text, media_type="application/json"))
+    return compressed(request, with_etag(request, Response(text, media_type="application/json")))
 
 
 def _answer(store: Store, selection: Selection, url: str) -> dict[str, Any]:
@@ -253,29 +249,4 @@ def _answer(store: Store, selection: Selection, url: str) -> dict[str, Any]:
     }
 
 
-def _csv(request: Request) -> Response:
-    with collected_warnings():
-        frame = context_of(request).store.experiments(_selection(request))
-    reply = Response(csv_bytes(flat(frame)), media_type=CSV)
-    reply.headers["Content-Disposition"] = 'attachment; filename="experiments.csv"'
-    return with_etag(request, reply)
-
-
-def _structures(request: Request) -> Response:
-    """Suggestions for a text: structures by acronym, name or synonym."""
-    text = request.query_params.get("q", "").strip()
-    if not text or not text.isprintable():
-        raise InputError(f"q must be a text to search for, got {shown(text)}", hint="For example ?q=visual")
-    found = context_of(request).store.atlas.find_structures(text, limit=_MAX_SUGGESTIONS)
-    rows = [
-        {"acronym": row.acronym, "name": row.name, "color": f"#{row.color_hex_triplet}"} for row in found.structures
-    ]
-    return with_etag(request, JSONResponse({"exact": found.exact, "structures": rows}))
-
-
-ROUTES = [
-    Route("/experiments", _page),
-    Route("/experiments.json", _found),
-    Route("/experiments.csv", _csv),
-    Route("/structures.json", _structures),
-]
+ROUTES = [Route("/experiments", _page), Route("/experiments.json", _found)]

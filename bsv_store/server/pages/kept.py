@@ -6,16 +6,19 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
+from bsv_store.reports.html_page.markup import Content, Markup, joined
 from bsv_store.server.context import context_of
 from bsv_store.server.data.answers import Latest
 from bsv_store.server.data.shared import shared_of
+from bsv_store.server.pages.address import base_of, public_address
 from bsv_store.server.pages.criteria_form import criteria_form
 from bsv_store.server.pages.outlines import OutlineMap, outline_maps
+from bsv_store.text import number_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from bsv_store.reports.html_page.markup import Markup
+    from bsv_store.store.store import Store
 
 _lock = threading.Lock()
 
@@ -28,11 +31,22 @@ class Kept:
     outlines : Latest of list of OutlineMap
     form : Latest of Markup
         The form of a selection.
+    counts : Latest of str
+        The numbers of experiments, volumes and datasets, in words.
     """
 
     def __init__(self) -> None:
         self.outlines: Latest[list[OutlineMap]] = Latest(outline_maps)
         self.form: Latest[Markup] = Latest(criteria_form)
+        self.counts: Latest[str] = Latest(_counts)
+
+
+def _counts(store: Store) -> str:
+    status = store.status().catalog
+    volumes = sum(each.volumes for each in status.volumes)
+    current = status.experiments - status.withdrawn_experiments
+    counted = ((current, "experiment"), (volumes, "volume"), (status.datasets, "dataset"))
+    return " · ".join(number_of(number, what) for number, what in counted)
 
 
 def kept_of(request: Request) -> Kept:
@@ -44,6 +58,12 @@ def kept_of(request: Request) -> Kept:
         found = state.pages
     assert isinstance(found, Kept)
     return found
+
+
+def kept_content(request: Request, name: str, make: Callable[[], Content]) -> Markup:
+    """Content of a page that depends on the catalog, the name and the address of the server only."""
+    question = (name, base_of(request), public_address(request))
+    return Markup(kept_text(request, question, lambda: joined(make())))
 
 
 def kept_text(request: Request, question: Hashable, make: Callable[[], str]) -> str:

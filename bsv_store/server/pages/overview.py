@@ -6,49 +6,142 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from bsv_store.reports.html_page.markup import element
+from bsv_store.reports.html_page.markup import Content, Markup, element, joined
+from bsv_store.reports.html_page.sections import question
 from bsv_store.server.context import context_of
 from bsv_store.server.pages.address import address, public_address
-from bsv_store.server.pages.parts import code, tiles
+from bsv_store.server.pages.kept import kept_content
+from bsv_store.server.pages.parts import code, notes, table, tiles
 from bsv_store.server.pages.shell import page
+from bsv_store.text import number_of, size_text
+from bsv_store.vocabulary import VOLUME_KINDS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from bsv_store.catalog.tables.status import CatalogStatus
+    from bsv_store.store.store import Store
+
+_LATEST = 5
+
 
 def _overview(request: Request) -> Response:
-    status = context_of(request).store.status().catalog
-    url = public_address(request)
-    return page(
-        request,
-        "Overview",
+    content = kept_content(request, "overview", lambda: _everything(request, context_of(request).store))
+    return page(request, "Overview", content, current="/")
+
+
+def _everything(request: Request, store: Store) -> list[Content]:
+    status = store.status().catalog
+    return [
         element("h1", "Mouse brain connectivity"),
         element(
             "p",
-            "Experiments of the Allen Mouse Brain Connectivity Atlas, and averages computed from them.",
+            "Experiments of the Allen Mouse Brain Connectivity Atlas, and averages computed from them: search, look, "
+            "download, cite.",
             class_="lead",
         ),
-        tiles(
-            [
-                ("Experiments", f"{status.experiments:,}", None),
-                ("Volumes", f"{sum(each.volumes for each in status.volumes):,}", None),
-                ("Datasets", f"{status.datasets:,}", None),
-                ("Structures", f"{status.structures:,}", None),
-            ]
-        ),
+        tiles(_numbers(status)),
         element(
             "ul",
-            element(
-                "li", element("a", "Find experiments", href=address(request, "/experiments"), class_="button primary")
-            ),
+            _button(address(request, "/experiments"), "Find experiments", "button primary"),
+            _button(address(request, "/datasets"), "See datasets", "button"),
             class_="actions",
         ),
-        element("h2", "Open it"),
-        code("open-python", f'from bsv_store import open_store\n\nstore = open_store("{url}")', heading="Python"),
-        code("open-shell", f"bsv-store --store {url} status", heading="Shell"),
-        current="/",
+        notes(_remarks(status)),
+        element(
+            "div",
+            element("section", element("h2", "Latest versions"), _latest(request, store)),
+            element("section", element("h2", "Open this store"), _opening(request)),
+            class_="columns",
+        ),
+        element("h2", "In this store"),
+        _content(status),
+    ]
+
+
+def _button(to: str, words: str, kind: str) -> Markup:
+    return element("li", element("a", words, href=to, class_=kind))
+
+
+def _numbers(status: CatalogStatus) -> list[tuple[str, Content, str | None]]:
+    current = status.experiments - status.withdrawn_experiments
+    withdrawn = f"and {status.withdrawn_experiments:,} withdrawn" if status.withdrawn_experiments else None
+    sizes = size_text(sum(each.size_bytes for each in status.volumes))
+    versions = number_of(status.dataset_versions, "version")
+    return [
+        ("Experiments", f"{current:,}", withdrawn),
+        ("With signal by structure", f"{status.experiments_with_unionizes:,}", f"{status.unionize_rows:,} rows"),
+        ("Volumes", f"{sum(each.volumes for each in status.volumes):,}", sizes),
+        ("Datasets", f"{status.datasets:,}", versions),
+        ("Structures", f"{status.structures:,}", None),
+    ]
+
+
+def _remarks(status: CatalogStatus) -> list[str]:
+    found = []
+    if status.experiments == 0:
+        found.append("The store is empty. On the server: bsv-store sync structures, then bsv-store sync experiments.")
+    if status.unchecked_versions:
+        found.append(f"{number_of(status.unchecked_versions, 'imported version')} not recomputed in this store.")
+    return found
+
+
+def _latest(request: Request, store: Store) -> Content:
+    versions = store.datasets.versions().sort_values(["created_at", "name"], ascending=[False, True])
+    if versions.empty:
+        return element("p", "No version has been computed yet.", class_="soft")
+    items = []
+    for row in versions.head(_LATEST).to_dict("records"):
+        ref = f"{row['name']}@{row['number']}"
+        link = element("a", ref, href=address(request, f"/datasets/{ref}"))
+        when = element("span", f"{row['created_at']:%Y-%m-%d}", class_="soft small")
+        words = element("p", question(store.dataset(ref)), class_="small")
+        items.append(element("li", link, " ", when, words))
+    return element("ul", items, class_="latest")
+
+
+def _opening(request: Request) -> Markup:
+    url = public_address(request)
+    return joined(
+        code("open-python", f"from bsv_store import open_store\n\nstore = open_store({url!r})", "Python"),
+        code("open-shell", f"bsv-store --store {url} status", "Shell"),
+        element(
+            "p",
+            "Catalog and volumes are downloaded as they are needed, and then also work offline. The ",
+            element("a", "API", href=address(request, "/docs")),
+            " serves other languages.",
+            class_="small soft",
+        ),
     )
+
+
+def _content(status: CatalogStatus) -> Content:
+    rows: list[list[Content]] = [
+        [
+            VOLUME_KINDS[each.kind].words.capitalize(),
+            f"{each.spacing_um} um",
+            f"{each.volumes:,}",
+            size_text(each.size_bytes),
+        ]
+        for each in status.volumes
+    ]
+    rows += [["Annotation", f"{each.spacing_um} um", "1", size_text(each.size_bytes)] for each in status.annotations]
+    lists: list[list[Content]] = [
+        [
+            each.what.capitalize(),
+            f"{each.rows:,}",
+            f"{each.taken_at:%Y-%m-%d}",
+            str(each.upstream_date or ""),
+        ]
+        for each in status.latest_snapshots
+        if each.what != "unionizes"
+    ]
+    volumes = table("Volumes", [("Volumes", False), ("Voxels", True), ("Number", True), ("Size", True)], rows)
+    snapshots = table(
+        "Lists", [("List", False), ("Rows", True), ("Stored", False), ("Date of the source", False)], lists
+    )
+    return element("div", volumes if rows else None, snapshots if lists else None, class_="columns")
 
 
 ROUTES = [Route("/", _overview)]

@@ -11,7 +11,8 @@ from bsv_store.server.pages.address import address
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from bsv_store.errors import BsvStoreError
+# Of texts that do not wrap in tables.
+_SHORT = 12
 
 
 def tiles(values: Iterable[tuple[str, Content, str | None]]) -> Markup:
@@ -62,12 +63,6 @@ def notes(texts: Iterable[str]) -> Markup:
     return joined(element("p", text, class_="warning", role="note") for text in texts)
 
 
-def problem(error: BsvStoreError) -> Markup:
-    """An error of the library with its hint."""
-    hint = None if error.hint is None else element("p", error.hint)
-    return element("div", element("p", element("strong", error.message)), hint, class_="problem", role="alert")
-
-
 def table(caption: str, headings: Sequence[tuple[str, bool]], rows: Iterable[Sequence[Content]]) -> Markup:
     """A plain table; each heading says whether its column has numbers."""
     head = element(
@@ -77,7 +72,7 @@ def table(caption: str, headings: Sequence[tuple[str, bool]], rows: Iterable[Seq
         element(
             "tr",
             (
-                element("td", cell, class_="number" if right else None)
+                element("td", cell, class_="number" if right else "short" if _is_short(cell) else None)
                 for cell, (_, right) in zip(row, headings, strict=True)
             ),
         )
@@ -85,6 +80,11 @@ def table(caption: str, headings: Sequence[tuple[str, bool]], rows: Iterable[Seq
     )
     whole = element("table", element("caption", caption), element("thead", head), element("tbody", body))
     return element("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
+
+
+def _is_short(cell: Content) -> bool:
+    """Whether a cell is a short text, such as a date, that should not wrap."""
+    return isinstance(cell, str) and len(cell) <= _SHORT
 
 
 def experiment_link(request: Request, identifier: int) -> Markup:

@@ -1,4 +1,4 @@
-"""All routes of the pages."""
+"""The routes of the pages."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from bsv_store.server.pages import (
     assets,
     citing,
     datasets,
-    downloads,
     experiment,
     experiments,
     overview,
+    structures,
     version,
     viewer,
 )
 
 ROUTES = [
     route
-    for module in (assets, overview, experiments, experiment, datasets, version, viewer, downloads, citing)
+    for module in (assets, overview, experiments, experiment, structures, datasets, version, viewer, citing)
     for route in module.ROUTES
 ]

@@ -13,17 +13,21 @@ from bsv_store.server.context import context_of
 from bsv_store.server.data.etags import with_etag
 from bsv_store.server.pages.address import address, base_of
 from bsv_store.server.pages.assets import asset_address
+from bsv_store.server.pages.compression import compressed
+from bsv_store.server.pages.kept import kept_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-Place = Literal["/", "/experiments", "/datasets", "/structures", "/docs"]
+Place = Literal["/", "/experiments", "/structures", "/datasets", "/view", "/docs"]
 """The address of an entry of the navigation."""
 
 _PLACES: tuple[tuple[Place, str], ...] = (
     ("/experiments", "Experiments"),
+    ("/structures", "Structures"),
     ("/datasets", "Datasets"),
+    ("/view", "Viewer"),
     ("/docs", "API"),
 )
 # Loaded by every page: the first before anything is drawn.
@@ -84,16 +88,23 @@ def page(
     document = element("html", joined(head, body), lang="en", data_base=base_of(request))
     reply = HTMLResponse(f"<!DOCTYPE html>\n{document}\n", status_code=status)
     if status == 200:
-        return with_etag(request, reply)
+        return compressed(request, with_etag(request, reply))
     reply.headers["Cache-Control"] = "no-cache"
     return reply
 
 
 def _header(request: Request, current: Place | None, *, bare: bool) -> Markup:
     mark = element("img", src=asset_address(request, "icon.svg"), alt="", width=26, height=26)
-    identity = (
-        None if bare else element("small", context_of(request).store.config.store_id[:8], title="Id of the store")
-    )
+    identity = counts = navigation = None
+    if not bare:
+        store = context_of(request).store
+        identity = element("small", store.config.store_id[:8], title="Id of the store")
+        counts = element("p", kept_of(request).counts.get(store), class_="counts")
+        links = (
+            element("li", element("a", words, href=address(request, path), aria_current=_current(path, current)))
+            for path, words in _PLACES
+        )
+        navigation = element("nav", element("ul", links), aria_label="Main")
     brand = element(
         "a",
         mark,
@@ -102,15 +113,10 @@ def _header(request: Request, current: Place | None, *, bare: bool) -> Markup:
         class_="brand",
         aria_current="page" if current == "/" else None,
     )
-    links = (
-        element("li", element("a", words, href=address(request, path), aria_current=_current(path, current)))
-        for path, words in _PLACES
-    )
     switch = element(
         "button", "Theme", type="button", id="theme", class_="quiet", title="Switch between light and dark", hidden=True
     )
-    navigation = None if bare else element("nav", element("ul", links), aria_label="Main")
-    return element("header", element("div", brand, navigation, switch, class_="top-bar"), class_="top")
+    return element("header", element("div", brand, navigation, counts, switch, class_="top-bar"), class_="top")
 
 
 def _current(path: Place, current: Place | None) -> str | None:
@@ -118,7 +124,13 @@ def _current(path: Place, current: Place | None) -> str | None:
 
 
 def _footer(request: Request, *, bare: bool) -> Markup:
-    links = [("Cite", address(request, "/cite")), ("Licenses", address(request, "/licenses"))]
-    listed = None if bare else element("ul", (element("li", element("a", words, href=to)) for words, to in links))
     words = f"bsv-store {__version__} · data: Allen Mouse Brain Connectivity Atlas"
+    links: list[Content] = []
+    if not bare:
+        places = [("Cite", address(request, "/cite")), ("Licenses", address(request, "/licenses"))]
+        links += [element("a", name, href=to) for name, to in places]
+        if context_of(request).options.demands_token:
+            button = element("button", "Sign out", type="submit", class_="quiet")
+            links.append(element("form", button, method="post", action=address(request, "/logout")))
+    listed = element("ul", (element("li", each) for each in links)) if links else None
     return element("footer", element("div", element("p", words), listed), class_="bottom")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,10 @@ from bsv_store.reports.html_page.facts import page_facts
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
+from bsv_store.server.data.written_file import written_file
 from bsv_store.server.pages.address import address, public_address
-from bsv_store.server.pages.parts import code, folded, table
+from bsv_store.server.pages.kept import kept_content
+from bsv_store.server.pages.parts import code, experiment_link, folded, table
 from bsv_store.server.pages.shell import page
 from bsv_store.text import size_text
 from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS
@@ -40,41 +43,37 @@ def _page(request: Request) -> Response:
     if request.path_params["ref"] != version.ref:
         # The name alone and tags mean another version later.
         return RedirectResponse(address(request, f"/datasets/{version.ref}"), headers={"Cache-Control": "no-cache"})
+    content = kept_content(request, f"version {version.ref}", lambda: _everything(request, version))
+    return page(request, version.ref, content, current="/datasets", scripts=("tables.js",))
+
+
+def _everything(request: Request, version: DatasetVersion) -> list[Content]:
     with collected_warnings():
         # What was left out stands in the sections.
-        known = page_facts(store, version, with_figures=False)
+        known = page_facts(context_of(request).store, version, with_figures=False)
+    members = sections.members(known, identifier=partial(experiment_link, request))
     parts: tuple[tuple[str, str, Content], ...] = (
         ("recipe", "Recipe", sections.recipe_words(known)),
         ("strongest", "Strongest structures", sections.targets(known)),
         ("quality", "Groups and quality", sections.quality(known)),
-        ("animals", "Members", [sections.members(known), _in_table(request, version)]),
+        ("animals", "Members", [members, _in_table(request, version)]),
         ("downloads", "Downloads", _downloads(request, version)),
         ("use", "Use it", _snippets(request, version)),
         ("cite", "Cite", _cite(known)),
         ("provenance", "Provenance", sections.provenance(known)),
     )
     links = (element("li", element("a", words, href=f"#{name}")) for name, words, _ in parts)
-    return page(
-        request,
-        version.ref,
+    return [
         element("p", element("a", "Datasets", href=address(request, "/datasets")), class_="eyebrow"),
         element("h1", version.ref, _badges(known)),
         sections.lead(known),
         _actions(request, version),
         element("nav", element("ul", links), aria_label="Sections", class_="contents"),
         (
-            element(
-                "section",
-                element("h2", words, id=f"{name}-title"),
-                content,
-                id=name,
-                aria_labelledby=f"{name}-title",
-            )
-            for name, words, content in parts
+            element("section", element("h2", words, id=f"{name}-title"), part, id=name, aria_labelledby=f"{name}-title")
+            for name, words, part in parts
         ),
-        current="/datasets",
-        scripts=("tables.js",),
-    )
+    ]
 
 
 def _badges(known: PageFacts) -> Content:
@@ -87,8 +86,8 @@ def _badges(known: PageFacts) -> Content:
 def _actions(request: Request, version: DatasetVersion) -> Markup:
     ref = version.ref
     listed = [
-        ("Open in the viewer", address(request, "/view", dataset=ref), "button primary"),
-        ("Bundle", address(request, f"/datasets/{ref}/download", format="bsv.zip"), "button"),
+        ("Open in the viewer", address(request, "/view", version=ref), "button primary"),
+        ("Bundle", address(request, f"/v1/versions/{ref}/file", format="bsv.zip"), "button"),
     ]
     if find_spec("matplotlib") is not None:
         listed.insert(1, ("Report with figures", address(request, f"/datasets/{ref}/report"), "button"))
@@ -108,7 +107,7 @@ def _downloads(request: Request, version: DatasetVersion) -> Markup:
     words = {each.ending: each.words for each in VERSION_FORMATS}
 
     def link(ending: str, text: str, **query: str | int | None) -> Markup:
-        to = address(request, f"/datasets/{version.ref}/download", format=ending.removeprefix("."), **query)
+        to = address(request, f"/v1/versions/{version.ref}/file", format=ending.removeprefix("."), **query)
         return element("a", text, href=to)
 
     files = [[link(each, f"{version.ref}{each}"), words[each]] for each in _FILES]
@@ -152,4 +151,19 @@ def _cite(known: PageFacts) -> Markup:
     )
 
 
-ROUTES = [Route("/datasets/{ref}", _page)]
+def _report(request: Request) -> Response:
+    """The report of the library as a file; it has its own styles and scripts, so it is not shown here."""
+    from bsv_store.reports import page as write_report
+
+    store = context_of(request).store
+    version = store.dataset(request.path_params["ref"])
+    return written_file(
+        request,
+        f"{version.ref}.html",
+        "html",
+        content=f"report {version.fingerprint} {store.catalog.state()}",
+        write=lambda path: write_report(store, version, path),
+    )
+
+
+ROUTES = [Route("/datasets/{ref}", _page), Route("/datasets/{ref}/report", _report)]

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from bsv_store.errors import BsvStoreError
+from bsv_store.datasets.share.citation import CHECK_FIRST
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
+from bsv_store.server.access.headers import content_security_policy
 from bsv_store.server.context import context_of
 from bsv_store.server.images.facts import source_facts
-from bsv_store.server.images.sources import SOURCE_NAMES
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.assets import asset_address
-from bsv_store.server.pages.parts import code, problem, table
+from bsv_store.server.pages.citing import atlas_citation
+from bsv_store.server.pages.parts import code, folded, table
 from bsv_store.server.pages.shell import page
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _STYLES = ("viewer/viewer.css",)
 _SCRIPTS = ("viewer/main.js",)
-_NAMED = {"version": "version", "experiment": "experiment", "kind": "kind", "spacing": "spacing_um"}
+_NAMED = ("version", "experiment", "kind", "spacing_um")
 
 _KEYS: tuple[tuple[str, str], ...] = (
     ("← → ↑ ↓", "move the cross-hair in the selected plane by a voxel; with Shift by ten"),
@@ -47,38 +48,23 @@ _GESTURES: tuple[tuple[str, str], ...] = (
 
 
 def _viewer(request: Request) -> Response:
-    given = {name: request.query_params[each] for each, name in _NAMED.items() if each in request.query_params}
+    given = {name: request.query_params[name] for name in _NAMED if name in request.query_params}
     if not {"version", "experiment"} & set(given):
         return _choice(request)
     store = context_of(request).store
-    try:
-        facts = source_facts(store, {name: value for name, value in given.items() if name in SOURCE_NAMES})
-        citation = store.datasets.cite(facts["version"]) if "version" in facts else None
-    except BsvStoreError as error:
-        return page(
-            request,
-            "Viewer",
-            element("h1", "Viewer"),
-            problem(error),
-            element("p", element("a", "Choose a dataset or an experiment", href=address(request, "/view"))),
-            status=404,
-        )
+    facts = source_facts(store, given)
+    citation = store.datasets.cite(facts["version"]) if "version" in facts else None
     name = str(facts.get("version") or facts["title"])
-    cited: list[Content] = []
-    if citation is not None:
-        cited = [
-            element("p", citation.methods),
-            element("p", citation.acknowledgement),
-            code("cite-bibtex", citation.bibtex, heading="BibTeX"),
-        ]
+    if citation is None:
+        cited = atlas_citation([facts["experiment"]])
     else:
-        cited = [
-            element(
-                "p", "Cite the Allen Mouse Brain Connectivity Atlas: ",
-                element("a", "references", href=address(request, "/cite")), ".",
-            )
-        ]  # fmt: skip
-    return page(
+        cited = joined(
+            element("p", CHECK_FIRST, class_="soft small"),
+            code("cite-text", f"{citation.methods}\n\n{citation.acknowledgement}", heading="Text"),
+            folded("BibTeX", code("cite-bibtex", citation.bibtex)),
+            folded("RIS", code("cite-ris", citation.ris.replace("\r\n", "\n"))),
+        )
+    reply = page(
         request,
         f"{name}, viewer",
         _heading(request, facts),
@@ -102,6 +88,7 @@ def _viewer(request: Request) -> Response:
                     class_="solid",
                     hidden=True,
                 ),
+                element("div", id="strip", class_="strip", aria_hidden="true"),
                 element("p", id="viewer-status", class_="viewer-status", role="status"),
                 class_="viewer-main",
             ),
@@ -122,12 +109,16 @@ def _viewer(request: Request) -> Response:
             code("code-python", "", heading="Python"),
             code("code-command", "", heading="Command line"),
         ),
-        _dialog("dialog-cite", "Cite", *cited),
+        _dialog("dialog-cite", "Cite", cited),
         _dialog("dialog-help", "Keys and gestures", _list(_KEYS), _list(_GESTURES)),
         styles=_STYLES,
         scripts=_SCRIPTS,
+        current="/view",
         wide=True,
     )  # fmt: skip
+    # NiiVue has its fonts as pictures in its own code.
+    reply.headers["Content-Security-Policy"] = content_security_policy({"img-src": ("data:",)})
+    return reply
 
 
 def _heading(request: Request, facts: dict[str, object]) -> Markup:
@@ -312,6 +303,7 @@ def _choice(request: Request) -> Response:
         form,
         element("h2", "A dataset"),
         listed,
+        current="/view",
     )
 
 

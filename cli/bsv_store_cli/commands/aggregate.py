@@ -124,8 +124,7 @@ def aggregate(
                 progress=progress,
                 workers=workers,
             )
-        latest = store.dataset(version.name)
-        if version.number != latest.number:
+        if version.origin.standing != "local" and (latest := store.dataset(version.name)).number != version.number:
             note(f"{version.ref} is not the latest version: {version.name} alone means {latest.ref}.")
         print_answer(version, output_format)
 

@@ -86,6 +86,7 @@ def fetch(
 
     check_network_options(offline=offline, refresh=refresh, verify=verify, limit=limit)
     with opened_store() as store:
+        store.database.require_original()
         ids = require_experiments(store, selection)
         with progress_bar() as progress:
             plan = plan_fill(

@@ -55,6 +55,7 @@ def structures(allow_shrinking: bool, api_url: str | None, output_format: str) -
     from bsv_store.sources.allen import addresses
 
     with opened_store() as store:
+        store.database.require_original()
         source = _note_request(addresses.api_url(api_url, store=store.path), "the structure ontology")
         report = asking_about_parts(
             lambda allowed: store.sync_structures(api_url=api_url, allow_shrinking=allowed), allow_shrinking
@@ -75,6 +76,7 @@ def experiments(allow_shrinking: bool, api_url: str | None, output_format: str) 
     from bsv_store.sources.allen import addresses
 
     with opened_store() as store:
+        store.database.require_original()
         source = _note_request(addresses.api_url(api_url, store=store.path), "the list of experiments")
         report = asking_about_parts(
             lambda allowed: store.sync_experiments(api_url=api_url, allow_shrinking=allowed), allow_shrinking
@@ -111,6 +113,7 @@ def unionizes(
 
     check_network_options(offline=offline, refresh=refresh, limit=limit)
     with opened_store() as store:
+        store.database.require_original()
         ids = require_experiments(store, selection)
         plan = plan_fill(store.database, store.files, ids, unionizes=True, refresh=refresh, limit=limit)
         note_postponed(plan)
@@ -145,6 +148,7 @@ def annotation(spacing_um: int, refresh: bool, download_url: str | None, output_
     from bsv_store.sources.allen import addresses
 
     with opened_store() as store:
+        store.database.require_original()
         source = _note_request(
             addresses.download_url(download_url, store=store.path), f"the annotation at {spacing_um} um"
         )

@@ -57,9 +57,18 @@ def print_answer(version: DatasetVersion, output_format: str) -> None:
     if output_format != "table":
         _print_for_programs(version, output_format, members=False)
         return
-    origin = "computed now" if version.was_computed else "already in the store"
+    is_local = version.origin.standing == "local"
+    if is_local:
+        origin = f"{'computed now' if version.was_computed else 'computed before'}, only on this computer"
+    else:
+        origin = "computed now" if version.was_computed else "already in the store"
     print_facts([("Dataset", f"{version.ref} ({origin})"), ("Values", _values(version)), ("File", version.path)])
     _print_groups(version)
+    if is_local:
+        note(
+            f"{version.ref} is not a version of the server. To share it: bsv-store dataset export {version.ref} "
+            f"{version.name}.bsv.zip, and import the bundle where the store's folder is."
+        )
     reasons = Counter(item.reason for item in version.left_out)
     rows = [{"experiments": number, "left_out_reason": reason} for reason, number in reasons.most_common()]
     table = [Column("experiments", "experiments"), Column("left_out_reason", "reason")]
@@ -89,7 +98,7 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
         [
             ("Dataset", version.ref),
             ("Tags", ", ".join(version.tags) or None),
-            ("Origin", None if version.origin.imported_at is None else str(version.origin)),
+            ("Origin", None if version.origin.standing == "computed" else str(version.origin)),
             ("Exported as", version.provenance().exported_as),
             ("Values", _values(version)),
             ("Statistics", ", ".join(recipe.statistics)),

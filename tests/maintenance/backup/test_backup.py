@@ -13,9 +13,9 @@ from bsv_store import Selection, Store, open_store
 from bsv_store.errors import BackupError, BusyError, InputError
 from bsv_store.maintenance.backup import snapshot as snapshot_module
 from bsv_store.store.restoring import list_backups, restore_store, verify_backup
+from tests.databases import sqlite_first
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
-from tests.maintenance.databases import sqlite_first
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

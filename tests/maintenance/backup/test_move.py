@@ -20,9 +20,9 @@ from bsv_store.errors import (
 from bsv_store.maintenance import move as move_module
 from bsv_store.store.restoring import move_store
 from tests.conftest import DatabaseKind
+from tests.databases import sqlite_first
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
-from tests.maintenance.databases import sqlite_first
 
 NewDatabase = Callable[[DatabaseKind], str | None]
 

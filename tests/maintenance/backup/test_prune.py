@@ -12,9 +12,9 @@ from bsv_store.errors import BackupError, InputError
 from bsv_store.maintenance.backup.manifest import DatabaseCopy, Snapshot
 from bsv_store.maintenance.backup.prune import KeepRules, kept_by
 from bsv_store.store.restoring import list_backups, prune_backup, restore_store, verify_backup
+from tests.databases import sqlite_first
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
-from tests.maintenance.databases import sqlite_first
 
 
 def snapshot(at: datetime, store: str = "a") -> Snapshot:

@@ -17,9 +17,9 @@ from bsv_store.errors import BackupError, NoSpaceError, NotAStoreError, SchemaTo
 from bsv_store.maintenance.backup import restore as restore_module
 from bsv_store.store.restoring import restore_store, verify_backup
 from tests.conftest import DatabaseKind
+from tests.databases import sqlite_first
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
-from tests.maintenance.databases import sqlite_first
 
 NewDatabase = Callable[[DatabaseKind], str | None]
 

@@ -12,9 +12,9 @@ from bsv_store import Selection, Store, open_store
 from bsv_store.errors import BackupError, InputError
 from bsv_store.maintenance.backup.target import open_target
 from bsv_store.store.restoring import list_backups, prune_backup, restore_store, verify_backup
+from tests.databases import sqlite_first
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
-from tests.maintenance.databases import sqlite_first
 
 
 @pytest.fixture(params=["memory", "file"])

@@ -1,7 +1,7 @@
 // The page that finds experiments. The selection in the address is the state: the form, the table and the map follow it.
 
 import { base, announce } from "./shell.js";
-import { FilterForm } from "./filter_form.js";
+import { FilterForm, isWide } from "./filter_form.js";
 import { InjectionMap } from "./injection_map.js";
 import { ResultTable } from "./result_table.js";
 import { square } from "./tokens.js";
@@ -68,7 +68,7 @@ async function ask(selection, how) {
     const content = await reply.json();
     if (mine !== asked) return;
     if (reply.ok) succeeded(content, how, typeof selection === "string");
-    else failed(content.detail ?? `the server answered ${reply.status}`, content.hint);
+    else failed(content.detail ?? `the server answered ${reply.status}`, content.hint, typeof selection === "string" ? text : null);
   } catch (error) {
     if (mine === asked) failed("The server does not answer.", String(error.message));
   } finally {
@@ -78,6 +78,7 @@ async function ask(selection, how) {
 
 function succeeded(content, how, fromAddress) {
   canonical = content.json;
+  document.body.classList.remove("failed");
   if (fromAddress) show(content.selection);
   remember(how);
   form.mark(null);
@@ -102,11 +103,22 @@ function succeeded(content, how, fromAddress) {
   at("copy-python").textContent = content.python;
   at("copy-command").textContent = content.command;
   at("copy-json").textContent = content.json;
-  at("csv").href = `${base}/experiments.csv?selection=${encodeURIComponent(content.json)}`;
+  at("csv").href = `${base}/v1/experiments?format=csv&limit=100000&selection=${encodeURIComponent(content.json)}`;
 }
 
-function failed(words, hint) {
-  at("found").textContent = "Not found";
+function failed(words, hint, text = null) {
+  at("found").textContent = "No result";
+  at("words").textContent = "";
+  document.body.classList.add("failed");
+  if (text !== null) {
+    // The form shows what the address has, so that it can be corrected.
+    try {
+      show(JSON.parse(text));
+    } catch (error) {
+      console.debug(error);
+    }
+  }
+  drawChips();
   at("messages").replaceChildren(message(words, hint, "problem"));
   form.mark(words);
   announce(words);
@@ -231,8 +243,5 @@ at("reset").addEventListener("click", () => {
 });
 addEventListener("popstate", fromAddress);
 
-// On narrow screens the sections start closed, so that the results are near.
-if (matchMedia("(max-width: 900px)").matches) {
-  for (const each of at("filter").querySelectorAll("details")) each.open = false;
-}
+if (!isWide.matches) for (const each of at("filter").querySelectorAll("details")) each.open = false;
 fromAddress();

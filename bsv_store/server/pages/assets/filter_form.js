@@ -2,7 +2,9 @@
 
 import { Tokens } from "./tokens.js";
 
-const BEGINS = { number: Number, spacing: Number };
+// On narrow screens the form is above the results, so its sections stay closed.
+export const isWide = matchMedia("(min-width: 901px)");
+const CONVERTED = { number: Number, spacing: Number };
 
 export class FilterForm {
   constructor(form, onChange) {
@@ -72,7 +74,7 @@ export class FilterForm {
     }
     const control = field.querySelector("input, select");
     if (control.value.trim() === "") return undefined;
-    return form in BEGINS ? BEGINS[form](control.value) : control.value;
+    return form in CONVERTED ? CONVERTED[form](control.value) : control.value;
   }
 
   // What the fields select, without what has its default.
@@ -97,7 +99,12 @@ export class FilterForm {
       this.put(field, value === undefined ? this.defaults.get(field) : value);
     }
     this.arrange();
-    this.last = JSON.stringify(this.criteria());
+    const given = this.criteria();
+    for (const section of this.form.querySelectorAll("details")) {
+      const fields = [...section.querySelectorAll("[data-criterion]")];
+      if (isWide.matches && fields.some((field) => field.dataset.criterion in given)) section.open = true;
+    }
+    this.last = JSON.stringify(given);
   }
 
   put(field, value) {

@@ -73,7 +73,10 @@ export class InjectionMap {
   radius(canvas, index) {
     // The area is proportional to the volume, within limits.
     const volume = this.rows.injection_volume[index] ?? 0.1;
-    return Math.min(3, Math.max(0.6, Math.sqrt(volume / 0.2))) * RADIUS * Math.min(1, canvas.clientWidth / 320 + 0.2);
+    const size = Math.min(3, Math.max(0.6, Math.sqrt(volume / 0.2)));
+    // Smaller where there are many, and on small screens.
+    const crowd = Math.min(1, Math.max(0.5, (250 / this.order.length) ** 0.3));
+    return size * RADIUS * crowd * Math.min(1, canvas.clientWidth / 320 + 0.2);
   }
 
   draw() {
@@ -96,7 +99,7 @@ export class InjectionMap {
         pen.fillStyle = this.colors[this.rows.primary_structure_id[index]] ?? "#8a929e";
         pen.fill();
         pen.globalAlpha = this.marked < 0 ? 0.75 : 0.25;
-        pen.lineWidth = 0.75;
+        pen.lineWidth = this.order.length > 500 ? 0.4 : 0.75;
         pen.strokeStyle = ink || "#000";
         pen.stroke();
       }

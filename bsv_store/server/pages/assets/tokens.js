@@ -59,6 +59,8 @@ export class Tokens {
   }
 
   draw() {
+    this.hint ??= this.input.placeholder;
+    this.input.placeholder = this.values.length ? "" : this.hint;
     this.chosen.replaceChildren(...this.values.map((value) => {
       const item = document.createElement("li");
       item.className = "token";
@@ -105,11 +107,11 @@ export class Tokens {
     await new Promise((resolve) => { setTimeout(resolve, WAIT_MS); });
     if (asked !== this.asked) return;
     try {
-      const reply = await fetch(`${base}/structures.json?q=${encodeURIComponent(text)}`);
+      const reply = await fetch(`${base}/v1/structures/find?limit=${MAX_SHOWN}&text=${encodeURIComponent(text)}`);
       if (asked !== this.asked || !reply.ok) return;
       const { structures } = await reply.json();
       if (asked !== this.asked) return;
-      this.show(structures.map((each) => ({ value: each.acronym, detail: each.name, color: each.color })));
+      this.show(structures.map((each) => ({ value: each.acronym, detail: each.name, color: `#${each.color_hex_triplet}` })));
     } catch (error) {
       console.debug(error);
     }

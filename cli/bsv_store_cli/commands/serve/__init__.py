@@ -12,6 +12,7 @@ from bsv_store_cli.commands.serve.token import token
 from bsv_store_cli.help import Group
 from bsv_store_cli.options.quantities import Duration
 from bsv_store_cli.output.formats import say
+from bsv_store_cli.output.messages import note
 from bsv_store_cli.session import store_folder
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -127,6 +128,8 @@ def serve(
         raise InputError(
             f"{error.name} is not installed, which the server needs", hint="Install it: pip install 'bsv-store[server]'"
         ) from error
+    if options.demands_token and not options.is_loopback and tls_certificate is None:
+        note("Connections are not encrypted. Use --tls-certificate and --tls-key, or a proxy with HTTPS.")
     run_server(store_folder(), options, on_start=say)
 
 

@@ -103,7 +103,9 @@ export class Colors {
 
   // Values to be labeled, evenly spread over the colors and rounded.
   ticks() {
-    const inner = [0.25, 0.5, 0.75].map((at) => this.#inverse(at)).map((value) => Number(value.toPrecision(1)));
+    const inner = [0.25, 0.5, 0.75].map((at) => this.#inverse(at)).map((value) => (
+      Math.abs(value) < this.high * 1e-9 ? 0 : Number(value.toPrecision(1))
+    ));
     const far = inner.filter((value) => {
       const at = this.norm(value);
       return value > this.low && value < this.high && at > 0.14 && at < 0.86;

@@ -1,6 +1,7 @@
 // What can be downloaded, and the picture of the screen.
 
-import { addressOf } from "./api.js";
+import { base } from "../shell.js";
+import { addressOf, root } from "./api.js";
 import { drawBar } from "./colors.js";
 
 function link(words, address, name) {
@@ -25,7 +26,36 @@ function nameOf(facts) {
   return (facts.version ?? `experiment-${facts.experiment}`).replace("@", "-");
 }
 
-export function fillDownloads(box, { sets, facts, state, draw }) {
+// The whole version or volume in the formats of the library.
+function files(sets, facts, state, hasAnnotation) {
+  if (!facts.version) {
+    const download = (format) => `${base}/experiments/${facts.experiment}/download?${new URLSearchParams({ kind: facts.kind, spacing_um: facts.spacing_um, format })}`;
+    return [link("NRRD", download("nrrd")), link("NIfTI", download("nii.gz")), link("NumPy", download("npy"))];
+  }
+  const download = (format, query = {}) => `${base}/datasets/${facts.version}/download?${new URLSearchParams({ format, ...query })}`;
+  const found = sets.filter((set) => set.minus === undefined && !set.isEmpty).map((set) => (
+    link(`NRRD, ${set.label}`, download("nrrd", set.group === undefined ? { statistic: state.statistic } : { statistic: state.statistic, group: set.group }))
+  ));
+  found.push(link("netCDF, all groups", download("nc")), link("NumPy, all groups", download("npz")), link("Experiments (CSV)", download("csv")));
+  if (hasAnnotation) found.push(link("Means by structure (CSV)", addressOf("regions.csv", { version: facts.version }), `${nameOf(facts)}-regions.csv`));
+  return found;
+}
+
+// The address that Neuroglancer opens, for the first image.
+function neuroglancer(set, facts) {
+  const heading = document.createElement("h3");
+  heading.textContent = "Neuroglancer, cloud-volume, TensorStore";
+  const text = document.createElement("p");
+  const code = document.createElement("code");
+  const path = facts.version
+    ? `version/${facts.version}/${set.query.statistic}/${set.group === undefined ? "all" : `${set.group}${set.minus === undefined ? "" : `-${set.minus}`}`}`
+    : `experiment/${facts.experiment}/${facts.kind}/${facts.spacing_um}`;
+  code.textContent = `precomputed://${location.origin}${root}/precomputed/${path}`;
+  text.append(code);
+  return [heading, text];
+}
+
+export function fillDownloads(box, { sets, facts, state, draw, hasAnnotation }) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = "Picture of the planes (PNG)";
@@ -41,6 +71,8 @@ export function fillDownloads(box, { sets, facts, state, draw }) {
     const volumes = sets.filter((set) => set.minus === undefined && !set.isEmpty);
     parts.push(...list("Volumes (NIfTI)", volumes.map((set) => link(set.label, addressOf("volume.nii.gz", set.query), `${nameOf(facts)}-${set.key}.nii.gz`))));
   }
+  parts.push(...list("For other programs", files(sets, facts, state, hasAnnotation)));
+  parts.push(...neuroglancer(sets[0], facts));
   box.replaceChildren(...parts);
 }
 

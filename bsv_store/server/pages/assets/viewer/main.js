@@ -37,7 +37,7 @@ async function start() {
   const given = new URLSearchParams(location.search);
   const source = given.has("version")
     ? { version: given.get("version") }
-    : { experiment: given.get("experiment"), kind: given.get("kind"), spacing_um: given.get("spacing") };
+    : { experiment: given.get("experiment"), kind: given.get("kind"), spacing_um: given.get("spacing_um") };
   const [found, rows, colors] = await Promise.all([json("info", source), json("structures"), json("colors")]);
   facts = found;
   setColors(colors);
@@ -156,6 +156,8 @@ function build() {
   sets = shownSets(state, facts);
   const isTooMany = sets.length > MAX_SETS;
   sets = sets.slice(0, MAX_SETS);
+  // It may be among the planes that are replaced.
+  stage.after(byId("solid"));
   stage.textContent = "";
   stage.className = `stage ${sets.length === 1 ? "one" : "several"}`;
   panels = [];
@@ -493,6 +495,19 @@ function showReadout() {
   }
   if (unitOf()) lines.push(line("soft small", unitOf()));
   box.replaceChildren(...lines);
+  showStrip(structure);
+}
+
+function showStrip(structure) {
+  const name = document.createElement("span");
+  const row = structure && anatomy.byId.get(structure.id);
+  name.textContent = row ? `${row.acronym} ${row.name}` : anatomy.hasAnnotation ? "outside the brain" : "";
+  const numbers = document.createElement("strong");
+  numbers.textContent = sets.map((set) => {
+    const value = set.isEmpty ? NaN : valueOf(set, state.at);
+    return value === undefined ? "…" : Number.isNaN(value) ? "–" : short(value);
+  }).join("  |  ");
+  byId("strip").replaceChildren(name, numbers);
 }
 
 function line(name, text) {
@@ -590,7 +605,7 @@ function makeDataControls() {
       const [kind, spacing] = volumes.value.split(" ");
       const given = new URLSearchParams(query({ ...state, vmax: null, vmin: null }, facts));
       given.set("kind", kind);
-      given.set("spacing", spacing);
+      given.set("spacing_um", spacing);
       location.search = given.toString();
     });
     return;
@@ -809,7 +824,7 @@ function openDialog(id) {
     byId("code-command").textContent = command(screen());
   }
   if (id === "dialog-download") {
-    fillDownloads(byId("downloads"), { sets, facts, state, draw: () => picture({ sets, panels, facts, style: style(), colors: [colorsOf(false), colorsOf(true)] }) });
+    fillDownloads(byId("downloads"), { sets, facts, state, hasAnnotation: anatomy.hasAnnotation, draw: () => picture({ sets, panels, facts, style: style(), colors: [colorsOf(false), colorsOf(true)] }) });
   }
   byId(id).showModal();
 }

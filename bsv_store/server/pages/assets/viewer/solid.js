@@ -57,14 +57,14 @@ export class Solid {
     viewer.addColormap("store-negative", niivueColors(colors, true));
     image.colormap = "store";
     image.colormapNegative = colors.isSigned ? "store-negative" : "";
-    image.cal_min = colors.isSigned ? colors.high / 50 : Math.max(colors.low, colors.high / 200);
+    image.cal_min = colors.isSigned ? colors.high / 20 : Math.max(colors.low, colors.high / 15);
     image.cal_max = colors.high;
-    if (colors.isSigned) [image.cal_minNeg, image.cal_maxNeg] = [-colors.high / 50, -colors.high];
+    if (colors.isSigned) [image.cal_minNeg, image.cal_maxNeg] = [-colors.high / 20, -colors.high];
     if (hasBrain) {
       const brain = viewer.volumes[0];
       brain.colormap = "gray";
-      [brain.cal_min, brain.cal_max] = [0.4, 3];
-      brain.opacity = 0.12;
+      [brain.cal_min, brain.cal_max] = [0.4, 2.5];
+      brain.opacity = 0.16;
     }
     viewer.updateGLVolume();
     this.#note(`${set.label}: drag to turn, wheel to zoom`);
@@ -125,7 +125,7 @@ function niivueColors(colors, isNegative) {
     found.R.push(colors.lut[at]);
     found.G.push(colors.lut[at + 1]);
     found.B.push(colors.lut[at + 2]);
-    found.A.push(Math.round(150 * part ** 0.7));
+    found.A.push(Math.round(128 * part));
     found.I.push(Math.round(255 * part));
   }
   return found;

@@ -83,7 +83,7 @@ export function query(state, facts) {
   } else {
     found.set("experiment", facts.experiment);
     found.set("kind", facts.kind);
-    found.set("spacing", facts.spacing_um);
+    found.set("spacing_um", facts.spacing_um);
   }
   if (state.at) found.set("at", state.at.map(Math.round).join(","));
   if (state.zoom !== 1) {

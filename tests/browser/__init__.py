@@ -28,6 +28,13 @@ class OpenPage:
 @contextmanager
 def opened_page(path: Path, *, width: int = 900, height: int = 700) -> Iterator[OpenPage]:
     """A file in a new browser window."""
+    with opened_address(path.absolute().as_uri(), width=width, height=height) as opened:
+        yield opened
+
+
+@contextmanager
+def opened_address(address: str, *, width: int = 1440, height: int = 900) -> Iterator[OpenPage]:
+    """An address in a new browser window."""
     api = pytest.importorskip("playwright.sync_api", reason="no browser: playwright is not installed")
     executable = next((found for name in _NAMES if (found := shutil.which(name))), None)
     if executable is None:
@@ -38,6 +45,6 @@ def opened_page(path: Path, *, width: int = 900, height: int = 700) -> Iterator[
         opened.page.on("console", lambda message: opened.messages.append(message.text))
         opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
         opened.page.on("request", lambda request: opened.requests.append(request.url))
-        opened.page.goto(path.absolute().as_uri())
+        opened.page.goto(address)
         yield opened
         browser.close()

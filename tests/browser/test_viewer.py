@@ -1,0 +1,206 @@
+"""The slice viewer in headless Chromium: values to the bit, addresses, keys, copied code; nothing from other hosts."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bsv_store import Store, open_store
+from bsv_store_cli.main import cli
+from tests.server.image_store import make_store
+from tests.server.serving import serving
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+_WAIT_MS = 60_000
+# The voxel AP 88, DV 15, ML 85, in the right VISp.
+AT = "8850,1550,8550"
+
+
+@dataclass
+class Viewer:
+    """The viewer in a browser, with what it logged and requested."""
+
+    page: Any
+    url: str
+    store: Store
+    messages: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def open(self, query: str) -> None:
+        self.page.goto(f"{self.url}/view?{query}")
+        self.page.wait_for_selector("#viewer[data-limits]", timeout=_WAIT_MS)
+
+    def value(self, key: str) -> str:
+        """The value at the cross-hair without rounding, as text."""
+        found = self.page.wait_for_selector(f"#readout output[data-set='{key}'][data-value]", timeout=_WAIT_MS)
+        return str(found.get_attribute("data-value"))
+
+    def address(self) -> str:
+        """The parameters of the address, which is written after a pause."""
+        self.page.wait_for_timeout(400)
+        return str(self.page.evaluate("location.search"))
+
+
+@pytest.fixture(scope="module")
+def location(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("viewer") / "store"
+    make_store(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="no browser: playwright is not installed")
+    executable = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    if executable is None:
+        pytest.skip(f"no browser: none of {', '.join(_NAMES)} is installed")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=executable, args=list(_FLAGS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def viewer(location: Path, browser: Any) -> Iterator[Viewer]:
+    with open_store(location, read_only=True) as store, serving(store) as url:
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        found = Viewer(page, url, store)
+        page.on("console", lambda message: message.type in ("error", "warning") and found.messages.append(message.text))
+        page.on("pageerror", lambda error: found.messages.append(str(error)))
+        page.on("request", lambda request: found.requests.append(request.url))
+        yield found
+        page.close()
+        assert found.messages == []
+        outside = [each for each in found.requests if not each.startswith((f"{url}/", "data:", f"blob:{url}/"))]
+        assert outside == []
+
+
+def exact(value: np.floating[Any]) -> float:
+    return float(value)
+
+
+def test_the_read_out_is_the_value_of_the_library(viewer: Viewer) -> None:
+    mean = viewer.store.dataset("lines").mean
+    voxel = (88, 15, 85)
+    viewer.open(f"version=lines@1&group=0,1&minus=1&at={AT}")
+    for key, value in (("g0", mean[0][voxel]), ("g1", mean[1][voxel]), ("g0-1", (mean[0] - mean[1])[voxel])):
+        assert float(viewer.value(key)) == exact(value), key
+    assert "VISp" in viewer.page.text_content("#readout .structure")
+    # A click in the sagittal plane of the second group: the others follow.
+    canvas = viewer.page.locator("canvas[data-plane=sagittal][data-set=g1]")
+    box = canvas.bounding_box()
+    ap, dv = 91, 12
+    canvas.click(position={"x": (ap + 0.5) / 132 * box["width"], "y": (dv + 0.5) / 80 * box["height"]})
+    viewer.page.wait_for_function(
+        "expected => document.querySelector(\"#readout output[data-set='g0']\").dataset.value === String(expected)",
+        arg=exact(mean[0][ap, dv, 85]),
+        timeout=_WAIT_MS,
+    )
+    assert float(viewer.value("g1")) == exact(mean[1][ap, dv, 85])
+
+
+def test_a_large_volume_is_shown_and_has_no_data_elsewhere(viewer: Viewer) -> None:
+    volume = viewer.store.volumes.read(1, spacing_um=25, box=((5000, 5200), (0, 8000), (0, 11400)))
+    plane, row, column = np.argwhere(volume)[0].tolist()
+    at = [(each + 0.5) * 25 for each in (200 + plane, row, column)]
+    viewer.open(f"experiment=1&spacing_um=25&at={','.join(str(round(each)) for each in at)}")
+    assert float(viewer.value("volume")) == exact(volume[plane, row, column])
+    viewer.open("experiment=1&at=9050,1550,8550")
+    assert viewer.value("volume") == "NaN"
+    assert viewer.page.text_content("#readout output") == "no data"
+
+
+def test_keys_move_the_cross_hair_and_the_address_restores_it(viewer: Viewer) -> None:
+    viewer.open(f"version=lines@1&at={AT}&plane=coronal")
+    viewer.page.locator("canvas[data-plane=coronal]").focus()
+    for key in ("ArrowRight", "ArrowDown", "PageDown", "Shift+PageDown"):
+        viewer.page.keyboard.press(key)
+    assert "at=9950,1650,8650" in viewer.address()
+    viewer.page.keyboard.press("o")
+    assert "outlines=none" in viewer.address()
+    viewer.page.keyboard.press("g")
+    assert "group=1" in viewer.address()
+    shown = viewer.value("g1")
+    address = viewer.page.url
+    viewer.page.go_back()
+    viewer.page.wait_for_selector("canvas[data-set=g0]", timeout=_WAIT_MS)
+    assert "group=0" in viewer.page.url
+    viewer.page.goto(address)
+    assert viewer.value("g1") == shown
+    viewer.page.keyboard.press("?")
+    assert viewer.page.locator("#dialog-help").is_visible()
+
+
+def test_a_structure_is_found_by_its_name(viewer: Viewer) -> None:
+    viewer.open(f"version=lines@1&at={AT}")
+    viewer.page.fill("#jump", "VISpm")
+    viewer.page.keyboard.press("Enter")
+    viewer.page.wait_for_function("() => location.search.includes('structure=VISpm')", timeout=_WAIT_MS)
+    ap, dv, ml = (float(each) for each in viewer.page.url.split("at=")[1].split("&")[0].split(","))
+    assert 8000 <= ap < 10_000
+    assert 1000 <= dv < 2000
+    assert 6200 <= ml < 7200
+
+
+def test_copied_code_gives_the_values_and_the_figures(
+    viewer: Viewer, location: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+    viewer.open(f"version=lines@1&group=0,1&minus=1&at={AT}")
+    viewer.page.click("#open-code")
+    python, commands = (viewer.page.text_content(f"#code-{name}") for name in ("python", "command"))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(python.replace(viewer.url, str(location)), names)
+    mean = names["version"].mean
+    assert np.array_equal(names["coronal_0"], mean[0][88], equal_nan=True)
+    assert np.array_equal(names["sagittal_1"], mean[1][:, :, 85].T, equal_nan=True)
+    assert np.array_equal(names["horizontal_0_minus_1"], (mean[0] - mean[1])[:, 15], equal_nan=True)
+    names["store"].close()
+    by_python = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert len(by_python) == 6
+    for line in commands.splitlines():
+        program, *arguments = shlex.split(line.replace(viewer.url, str(location)))
+        assert program == "bsv-store"
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 0, result.output
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.png")} == by_python
+
+
+def test_three_dimensions_are_loaded_when_asked_for(viewer: Viewer) -> None:
+    viewer.open(f"version=lines@1&group=0&at={AT}")
+    assert not any("niivue" in each for each in viewer.requests)
+    viewer.page.click("#solid-show")
+    viewer.page.wait_for_selector("#viewer[data-solid=g0]", timeout=_WAIT_MS)
+    assert any("niivue" in each for each in viewer.requests)
+    assert "view=solid" in viewer.address()
+
+
+def test_the_page_fits_a_phone(viewer: Viewer) -> None:
+    viewer.page.set_viewport_size({"width": 390, "height": 844})
+    viewer.open(f"version=lines@1&group=0,1&at={AT}")
+    assert viewer.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert viewer.page.locator("#strip").is_visible()
+
+
+def test_unknown_names_are_explained(location: Path, browser: Any) -> None:
+    with open_store(location, read_only=True) as store, serving(store) as url:
+        page = browser.new_page()
+        reply = page.goto(f"{url}/view?version=nope@1")
+        assert reply.status == 404
+        assert "nope" in page.text_content("main")
+        page.goto(f"{url}/view")
+        assert page.locator("a[href*='version=lines%401'], a[href*='version=lines@1']").count() == 1
+        page.close()

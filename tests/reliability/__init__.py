@@ -1,0 +1,1 @@
+"""Proof that the tests would notice broken promises."""
