@@ -221,6 +221,15 @@ def test_a_selection_is_json_ids_or_a_saved_name(served: tuple[Store, str]) -> N
     assert _get(address, selection="1,3").json()["experiment_ids"] == [1, 3]
 
 
+def test_paths_in_texts_of_users_are_not_in_answers(served: tuple[Store, str]) -> None:
+    writer, url = served
+    writer.catalog.save_selection("listed", [1], note="from /home/anna/list.txt")
+    writer.catalog.exclude([3], "see /home/anna/bad.txt")
+    texts = [_get(f"{url}/v1/{name}").text for name in ("selections", "exclusions", "summary", "experiments/3")]
+    writer.catalog.lift_exclusion([3])
+    assert not [text for text in texts if "anna" in text]
+
+
 def test_one_experiment(served: tuple[Store, str]) -> None:
     writer, url = served
     writer.catalog.exclude([3], "blurred")
@@ -452,4 +461,4 @@ def test_the_documentation_lists_every_operation() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "web-api.md").read_text(encoding="utf-8")
     for operation in OPERATIONS:
         parts = [part for part in operation.path.split("/")[2:] if not part.startswith("{")]
-        assert f"`{parts[-1]}`" in text or f"`/v1/{parts[-1]}" in text, operation.path
+        assert f"`{parts[-1]}`" in text or f"`/v1/{'/'.join(parts)}" in text, operation.path

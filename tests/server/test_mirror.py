@@ -216,6 +216,8 @@ def test_a_copy_that_was_removed_from_the_temporary_folder_is_made_again(
 
 def test_paths_of_the_machine_are_not_in_the_copy(served: tuple[Store, str], tmp_path: Path) -> None:
     writer, url = served
+    writer.catalog.save_selection("visual", VISUAL, note="from /home/anna/visual.json")
+    writer.catalog.exclude([IDS[0]], "see /home/anna/list.txt")
     with sealed_changes(writer.database) as connection:
         connection.execute(update(StoredVolume).values(source="/home/anna/data/density.nrrd"))
         connection.execute(update(SourceSnapshot).values(source=r"C:\Users\anna\list.csv"))
