@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tests.conftest import DatabaseKind
     from tests.postgres import PostgresServer
 
-_TEMPLATE = "datasets_template"
+TEMPLATE = "datasets_template"
+"""Name of the database on Postgres that is copied."""
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,7 @@ def _filled_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def _filled_postgres(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _make(tmp_path_factory.mktemp("filled") / "store", postgres.create_database(_TEMPLATE))
+    return _make(tmp_path_factory.mktemp("filled") / "store", postgres.create_database(TEMPLATE))
 
 
 def _make(folder: Path, url: str | None) -> Path:
@@ -39,7 +40,7 @@ def _make(folder: Path, url: str | None) -> Path:
 @pytest.fixture
 def filled_location(database: DatabaseKind, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """The folder of a store with seven experiments, their injection rows and 100 um volumes."""
-    database_name = None if database == "sqlite" else _TEMPLATE
+    database_name = None if database == "sqlite" else TEMPLATE
     with copied_store(
         request.getfixturevalue(f"_filled_{database}"), tmp_path / "store", request, database=database_name
     ) as location:

@@ -102,9 +102,11 @@ _TRACKED: tuple[type[Base], ...] = (
     StructureSetMember,
     TransgenicLine,
 )
-# Columns with text about files. Paths in them are relative, unless another program wrote them.
+# Columns with text about files, or by users.
 _TEXTS: dict[type[Base], str] = {
     DatasetCheck: "note",
+    Exclusion: "reason",
+    NamedSelection: "note",
     SourceSnapshot: "source",
     StoredAnnotation: "source",
     StoredVolume: "source",
@@ -255,9 +257,10 @@ def _without_paths(table: Table, column: str, edited: list[int]) -> RowEdit:
 
 def _reseal(source: Connection, destination: Connection, edited: dict[type[Base], list[int]]) -> None:
     """Seal the rows that were edited, after a check of the originals: a damaged row is never sealed."""
-    if ids := edited[SourceSnapshot]:
-        seals.check_rows(source, SourceSnapshot, ids)
-        seals.seal_rows(destination, SourceSnapshot, ids)
+    for model in seals.SEALED_BY_ID:
+        if ids := edited[model]:
+            seals.check_rows(source, model, ids)
+            seals.seal_rows(destination, model, ids)
     if ids := edited[StoredVolume]:
         seals.check_volumes(source)
         seals.seal_volumes(destination, _volume_rows(destination, ids))

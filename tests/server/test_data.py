@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import io
 import json
 import math
@@ -17,27 +18,35 @@ import pandas as pd
 import pytest
 import requests
 
-from bsv_store import Selection, Store, open_store
+from bsv_store import Selection, Store, errors, open_store
 from bsv_store.server.data.formats import accepted, has_arrow
 from bsv_store.server.data.openapi import OPERATIONS, document
 from bsv_store.server.data.tables import arrow_bytes, csv_bytes, flat, table_values
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import IDS, STRUCTURES, VISP, VISUAL, add_annotation
+from tests.filled import TEMPLATE
 from tests.server.serving import serving
+from tests.stores import copied_store
 
 TIMEOUT_S = 20
 VISUAL_TEXT = VISUAL.to_json()
 
 
-@pytest.fixture
-def served(filled_location: Path) -> Iterator[tuple[Store, str]]:
-    """The filled store with a version and an annotation, open for changes, and the address of a server of it."""
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, str]]:
+    """The filled store with a version and an annotation, open for changes, and the address of a server of it.
+
+    Tests undo their changes.
+    """
+    template = request.getfixturevalue(f"_filled_{request.param}")
+    name = None if request.param == "sqlite" else TEMPLATE
     ids = np.zeros(Grid(100).shape, np.uint32)
     ids[60:80, 20:30, 60:80] = VISP
-    with open_store(filled_location) as writer:
+    folder = tmp_path_factory.mktemp("data") / "store"
+    with copied_store(template, folder, request, database=name) as location, open_store(location) as writer:
         add_annotation(writer, ids)
         writer.aggregate(VISUAL, name="mean", group_by="line")
-        with open_store(filled_location, read_only=True) as store, serving(store) as url:
+        with open_store(location, read_only=True) as store, serving(store) as url:
             yield writer, url
 
 
@@ -212,10 +221,21 @@ def test_a_selection_is_json_ids_or_a_saved_name(served: tuple[Store, str]) -> N
     assert _get(address, selection="1,3").json()["experiment_ids"] == [1, 3]
 
 
+def test_paths_in_texts_of_users_are_not_in_answers(served: tuple[Store, str]) -> None:
+    writer, url = served
+    writer.catalog.save_selection("listed", [1], note="from /home/anna/list.txt")
+    writer.catalog.exclude([3], "see /home/anna/bad.txt")
+    texts = [_get(f"{url}/v1/{name}").text for name in ("selections", "exclusions", "summary", "experiments/3")]
+    writer.catalog.lift_exclusion([3])
+    assert not [text for text in texts if "anna" in text]
+
+
 def test_one_experiment(served: tuple[Store, str]) -> None:
     writer, url = served
     writer.catalog.exclude([3], "blurred")
     found = _get(f"{url}/v1/experiments/3").json()
+    writer.catalog.lift_exclusion([3])
+    assert _get(f"{url}/v1/experiments/3").json()["excluded_because"] is None
     assert found["facts"]["experiment_id"] == 3
     assert found["excluded_because"] == "blurred"
     assert [each["name"] for each in found["lines"]] == ["Rbp4-Cre_KL100"]
@@ -228,8 +248,6 @@ def test_one_experiment(served: tuple[Store, str]) -> None:
 
 def test_the_criteria_describe_every_criterion_of_selection(served: tuple[Store, str]) -> None:
     criteria = _get(f"{served[1]}/v1/criteria").json()["criteria"]
-    import inspect
-
     assert {each["name"] for each in criteria} == set(inspect.signature(Selection).parameters)
     assert not [each["description"] for each in criteria if "--" in each["description"]]
 
@@ -297,8 +315,6 @@ def test_invalid_requests_are_problems_with_the_class_of_the_library(
 
 
 def _error(name: str) -> type[Exception]:
-    from bsv_store import errors
-
     found: type[Exception] = getattr(errors, name)
     return found
 
@@ -386,6 +402,8 @@ def test_a_kept_answer_is_given_until_the_catalog_changes(
         return original(self, *values, **named)
 
     monkeypatch.setattr(Store, "experiments", counted)
+    # A commit, so that nothing is kept.
+    writer.catalog.save_selection("kept", [1])
     first = _get(f"{url}/v1/experiments")
     assert _get(f"{url}/v1/experiments").content == first.content
     # Another part of the same table.
@@ -394,6 +412,7 @@ def test_a_kept_answer_is_given_until_the_catalog_changes(
     assert _get(f"{url}/v1/experiments", {"If-None-Match": first.headers["ETag"]}).status_code == 304
     writer.catalog.exclude([1], "blurred")
     after = _get(f"{url}/v1/experiments", {"If-None-Match": first.headers["ETag"]})
+    writer.catalog.lift_exclusion([1])
     assert after.status_code == 200
     assert after.json()["total"] == len(IDS) - 1
 
@@ -436,3 +455,10 @@ def test_the_page_shows_every_operation(served: tuple[Store, str]) -> None:
     for operation in OPERATIONS:
         assert f'id="{operation.name.replace("_", "-")}"' in text
     assert "<script>" not in text
+
+
+def test_the_documentation_lists_every_operation() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "web-api.md").read_text(encoding="utf-8")
+    for operation in OPERATIONS:
+        parts = [part for part in operation.path.split("/")[2:] if not part.startswith("{")]
+        assert f"`{parts[-1]}`" in text or f"`/v1/{'/'.join(parts)}" in text, operation.path

@@ -33,8 +33,10 @@ from bsv_store.catalog.verify import verify_catalog
 from bsv_store.maintenance.core_copy import _ABSOLUTE_PATH, core_tables
 from bsv_store.store.catalog import Catalog
 from tests.datasets.world import IDS, VISUAL
+from tests.filled import TEMPLATE
 from tests.sealing import sealed_changes
 from tests.server.serving import serving
+from tests.stores import copied_store
 
 TIMEOUT_S = 20
 
@@ -53,6 +55,22 @@ def served(filled_location: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         yield writer, url
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, str]]:
+    """The same for tests that change nothing."""
+    template = request.getfixturevalue(f"_filled_{request.param}")
+    name = None if request.param == "sqlite" else TEMPLATE
+    folder = tmp_path_factory.mktemp("mirror")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(folder))
+        with (
+            copied_store(template, folder / "store", request, database=name) as location,
+            open_store(location, read_only=True) as store,
+            serving(store) as url,
+        ):
+            yield store, url
+
+
 def _get(url: str, **headers: str) -> requests.Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return requests.get(url, headers=named, timeout=TIMEOUT_S)
@@ -68,11 +86,11 @@ def _copy(url: str, target: Path) -> Database:
 
 
 def test_the_copy_has_all_rows_but_those_of_unionize_and_of_the_machine(
-    served: tuple[Store, str], tmp_path: Path
+    unchanged: tuple[Store, str], tmp_path: Path
 ) -> None:
-    writer, url = served
+    store, url = unchanged
     with closing(_copy(url, tmp_path / "copy.db")) as copy:
-        with copy.reading() as theirs, writer.database.reading() as ours:
+        with copy.reading() as theirs, store.database.reading() as ours:
             for table in core_tables():
                 query = select(table)
                 rows = sorted(map(repr, map(tuple, ours.execute(query))))
@@ -107,8 +125,8 @@ def test_each_table_is_copied_or_left_out_on_purpose() -> None:
     assert {table.name for table in core_tables()} == set(Base.metadata.tables) - left_out
 
 
-def test_a_copy_with_its_unionize_rows_is_intact(served: tuple[Store, str], tmp_path: Path) -> None:
-    writer, url = served
+def test_a_copy_with_its_unionize_rows_is_intact(unchanged: tuple[Store, str], tmp_path: Path) -> None:
+    store, url = unchanged
     with closing(_copy(url, tmp_path / "copy.db")) as copy:
         reply = _get(f"{url}/v1/unionizes?ids={','.join(map(str, IDS))}")
         rows = np.load(io.BytesIO(reply.content), allow_pickle=False)
@@ -120,7 +138,7 @@ def test_a_copy_with_its_unionize_rows_is_intact(served: tuple[Store, str], tmp_
             seal_unionizes(connection, columns, [tuple(row) for row in covered])
             assert not damaged_tables(connection, IDS)
         assert verify_catalog(copy).is_intact
-        with copy.reading() as theirs, writer.database.reading() as ours:
+        with copy.reading() as theirs, store.database.reading() as ours:
             key = list(table_of(Unionize).primary_key.columns)
             query = select(table_of(Unionize)).order_by(*key)
             assert theirs.execute(query).all() == ours.execute(query).all()
@@ -198,6 +216,8 @@ def test_a_copy_that_was_removed_from_the_temporary_folder_is_made_again(
 
 def test_paths_of_the_machine_are_not_in_the_copy(served: tuple[Store, str], tmp_path: Path) -> None:
     writer, url = served
+    writer.catalog.save_selection("visual", VISUAL, note="from /home/anna/visual.json")
+    writer.catalog.exclude([IDS[0]], "see /home/anna/list.txt")
     with sealed_changes(writer.database) as connection:
         connection.execute(update(StoredVolume).values(source="/home/anna/data/density.nrrd"))
         connection.execute(update(SourceSnapshot).values(source=r"C:\Users\anna\list.csv"))
@@ -226,8 +246,8 @@ def test_only_absolute_paths_are_shortened(origin: str, short: str | None) -> No
     assert _ABSOLUTE_PATH.sub("", origin) == (origin if short is None else short)
 
 
-def test_a_broken_transfer_of_the_catalog_is_continued(served: tuple[Store, str]) -> None:
-    _, url = served
+def test_a_broken_transfer_of_the_catalog_is_continued(unchanged: tuple[Store, str]) -> None:
+    _, url = unchanged
     sha256 = _get(f"{url}/v1/catalog").json()["catalog"]["sha256"]
     for encoding in ("identity", "gzip"):
         whole = requests.get(
@@ -272,10 +292,10 @@ def test_each_file_of_the_store_is_found_by_its_hash(served: tuple[Store, str]) 
         ("bytes=-0", 416, None),
     ],
 )
-def test_ranges(served: tuple[Store, str], header: str, status: int, part: slice | None) -> None:
-    writer, url = served
-    file = writer.catalog.files()[0]
-    content = (writer.path / file.path).read_bytes()
+def test_ranges(unchanged: tuple[Store, str], header: str, status: int, part: slice | None) -> None:
+    store, url = unchanged
+    file = store.catalog.files()[0]
+    content = (store.path / file.path).read_bytes()
     reply = _get(f"{url}/v1/objects/{file.file_sha256}", Range=header)
     assert reply.status_code == status
     if part is not None:
@@ -285,9 +305,9 @@ def test_ranges(served: tuple[Store, str], header: str, status: int, part: slice
         assert reply.headers["Content-Range"] == f"bytes */{len(content)}"
 
 
-def test_conditions_and_head_of_a_file(served: tuple[Store, str]) -> None:
-    writer, url = served
-    file = writer.catalog.files()[0]
+def test_conditions_and_head_of_a_file(unchanged: tuple[Store, str]) -> None:
+    store, url = unchanged
+    file = store.catalog.files()[0]
     address, etag = f"{url}/v1/objects/{file.file_sha256}", f'"{file.file_sha256}"'
     assert _get(address, If_None_Match=etag).status_code == 304
     assert _get(address, If_None_Match=f'"x", W/{etag}').status_code == 304
@@ -310,8 +330,8 @@ def test_a_damaged_or_missing_file_is_a_problem(served: tuple[Store, str]) -> No
 
 
 @pytest.mark.parametrize("name", ["0" * 64, "x", "A" * 64, "..%2f..%2fstore.toml"])
-def test_an_unknown_hash_is_not_found(served: tuple[Store, str], name: str) -> None:
-    assert _get(f"{served[1]}/v1/objects/{name}").status_code == 404
+def test_an_unknown_hash_is_not_found(unchanged: tuple[Store, str], name: str) -> None:
+    assert _get(f"{unchanged[1]}/v1/objects/{name}").status_code == 404
 
 
 def test_a_new_file_is_found_at_once(served: tuple[Store, str]) -> None:
@@ -325,8 +345,8 @@ def test_a_new_file_is_found_at_once(served: tuple[Store, str]) -> None:
 # -- unionize rows and SQL -----------------------------------------------------------------------------------------
 
 
-def test_unionize_rows_are_sorted_and_revalidated(served: tuple[Store, str]) -> None:
-    _, url = served
+def test_unionize_rows_are_sorted_and_revalidated(unchanged: tuple[Store, str]) -> None:
+    _, url = unchanged
     reply = _get(f"{url}/v1/unionizes?ids=3,1,999")
     rows = np.load(io.BytesIO(reply.content), allow_pickle=False)
     assert rows.dtype.names == tuple(table_of(Unionize).columns.keys())
@@ -337,13 +357,13 @@ def test_unionize_rows_are_sorted_and_revalidated(served: tuple[Store, str]) -> 
 
 
 @pytest.mark.parametrize("ids", ["", "x", "0", "-1", "1.5", "9" * 30, ",".join(map(str, range(1, 102)))])
-def test_invalid_ids_are_refused(served: tuple[Store, str], ids: str) -> None:
-    reply = _get(f"{served[1]}/v1/unionizes?ids={ids}")
+def test_invalid_ids_are_refused(unchanged: tuple[Store, str], ids: str) -> None:
+    reply = _get(f"{unchanged[1]}/v1/unionizes?ids={ids}")
     assert reply.json()["code"] == "InputError"
 
 
-def test_sql_answers_with_types_and_limits(served: tuple[Store, str]) -> None:
-    _, url = served
+def test_sql_answers_with_types_and_limits(unchanged: tuple[Store, str]) -> None:
+    _, url = unchanged
     query = "SELECT experiment_id, injection_volume, primary_structure FROM experiments WHERE experiment_id > :low"
     body = {"statement": f"{query} ORDER BY experiment_id", "parameters": {"low": 2}, "limit": 2}
     answer = requests.post(f"{url}/v1/sql", json=body, timeout=TIMEOUT_S).json()
@@ -365,8 +385,8 @@ def test_sql_answers_with_types_and_limits(served: tuple[Store, str]) -> None:
         ([], "InputError"),
     ],
 )
-def test_sql_that_is_not_valid_is_refused(served: tuple[Store, str], body: object, code: str) -> None:
-    reply = requests.post(f"{served[1]}/v1/sql", json=body, timeout=TIMEOUT_S)
+def test_sql_that_is_not_valid_is_refused(unchanged: tuple[Store, str], body: object, code: str) -> None:
+    reply = requests.post(f"{unchanged[1]}/v1/sql", json=body, timeout=TIMEOUT_S)
     assert reply.json()["code"] == code
 
 

@@ -110,8 +110,7 @@ def _sql(call: Call) -> Response:
     limit = body.get("limit")
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise InputError(f"limit must be a positive integer, got {limit!r}")
-    context = context_of(call.request)
-    options = context.options
+    options = context_of(call.request).options
     statement = text("statement", body["statement"], such_as="SELECT 1", error=QueryError)
     refuse_private_tables(statement)
     frame = call.store.sql(
@@ -121,11 +120,7 @@ def _sql(call: Call) -> Response:
         timeout_s=options.sql_timeout_s,
         max_bytes=_SQL_BYTES,
     )
-    truncated = bool(frame.attrs["truncated"])
-    for place, kind in enumerate(frame.dtypes):
-        if kind.kind == "O":
-            frame.isetitem(place, frame.iloc[:, place].map(context.paths.in_cell).astype(object))
-    reply = table_reply(call, frame, more={"truncated": truncated})
+    reply = table_reply(call, frame, more={"truncated": bool(frame.attrs["truncated"])})
     reply.headers["Cache-Control"] = "no-store"
     return reply
 

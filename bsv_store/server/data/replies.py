@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from bsv_store.server.context import context_of
 from bsv_store.server.data import tables
 from bsv_store.server.data.formats import CSV, JSON
 from bsv_store.server.data.plain import json_bytes, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -27,7 +28,7 @@ _MAX_HEADER = 2_000
 
 def json_reply(call: Call, values: Any) -> Response:
     """A value as JSON. An object gets the warnings of the call."""
-    found = plain(values)
+    found = _cleaned(plain(values), context_of(call.request).paths.in_cell)
     if isinstance(found, dict) and "warnings" not in found:
         found["warnings"] = described(call.warnings)
     return Response(json_bytes(found), media_type=JSON)
@@ -51,7 +52,7 @@ def table_reply(
 
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"not a DataFrame: {frame!r}")
-    flat = tables.flat(frame)
+    flat = _without_paths(tables.flat(frame), context_of(call.request).paths.in_cell)
     count = len(flat) if total is None else total
     chosen = call.media_type
     if chosen == JSON:
@@ -67,6 +68,24 @@ def table_reply(
         headers[WARNINGS_HEADER] = _header(call.warnings)
     write = tables.csv_bytes if chosen == CSV else tables.arrow_bytes
     return Response(write(flat), media_type=chosen, headers=headers)
+
+
+def _cleaned(value: Any, clean: Callable[[Any], Any]) -> Any:
+    """A plain value without paths of the machine in its texts, which users may have written."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {key: _cleaned(each, clean) for key, each in value.items()}
+    return [_cleaned(each, clean) for each in value] if isinstance(value, list) else value
+
+
+def _without_paths(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataFrame:
+    """A copy of a table without paths of the machine in its texts."""
+    found = frame.copy(deep=False)
+    for place, kind in enumerate(frame.dtypes):
+        if kind.kind == "O":
+            found.isetitem(place, frame.iloc[:, place].map(clean).astype(object))
+    return found
 
 
 def described(warned: Sequence[BsvStoreWarning]) -> list[dict[str, Any]]:
