@@ -215,6 +215,8 @@ def test_every_standing_occurs(filled: Store, good: Path, bad: Path) -> None:
     add_volume(filled, WITHOUT)
     filled.datasets.rebuild("wrong")
     found.add(standing(filled, "wrong@1"))
+    # A version with the other one is in no catalog, see tests/remote/test_averages.py.
+    assert found | {"local"} == set(DATASET_STANDINGS)
     assert found == {row.name for row in DATASET_STANDINGS.values() if row.in_catalog}
 
 
