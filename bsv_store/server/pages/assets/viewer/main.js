@@ -110,9 +110,11 @@ function theme() {
   return chosen ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 }
 
+let font = null;
+
 function style() {
   const look = themeOf(theme());
-  const css = getComputedStyle(document.body);
+  font ??= getComputedStyle(document.body).fontFamily;
   return {
     background: look.background,
     ink: look.ink,
@@ -120,7 +122,7 @@ function style() {
     lineColor: look.line,
     noData: look.no_data,
     accent: theme() === "dark" ? "#7cb8f0" : "#0b5cad",
-    font: css.fontFamily,
+    font,
     line: state.outlines === null ? 0 : state.line,
     signal: state.signal,
     smooth: state.smooth,
@@ -217,8 +219,18 @@ function layout() {
   }
 }
 
-// Asks for the planes at the position, and what is drawn on them.
+let frame = null;
+
+// Before the next frame, once for all changes until then.
 function refresh() {
+  frame ??= requestAnimationFrame(() => {
+    frame = null;
+    refreshNow();
+  });
+}
+
+// Asks for the planes at the position, and what is drawn on them.
+function refreshNow() {
   for (const panel of panels) {
     if (!panel.set.isEmpty) panel.loader.want(indexOf(panel.across)).catch(fail);
     panel.draw();
@@ -254,6 +266,7 @@ async function loadAnatomy(orientation, at) {
   ]);
   const row = state.structure === null ? null : anatomy.named(state.structure);
   drawn[orientation] = {
+    version: (drawn[orientation].version ?? 0) + 1,
     outlines: outlines && pathOf(outlines),
     structure: structure && pathOf(structure),
     color: row && `#${row.color}`,

@@ -24,6 +24,10 @@ export class Panel {
     this.canvas.dataset.plane = orientation;
     this.canvas.dataset.set = set.key;
     this.pointers = new Map();
+    // What is below the cross-hair, drawn again only if it changes.
+    this.layer = document.createElement("canvas");
+    this.layerKey = "";
+    this.version = 0;
     this.#listen();
   }
 
@@ -58,6 +62,7 @@ export class Panel {
     }
     const pixels = new ImageData(columns, rows);
     this.colors.paint(values, pixels.data);
+    this.version += 1;
     this.image.getContext("2d").putImageData(pixels, 0, 0);
     this.draw();
   }
@@ -95,24 +100,57 @@ export class Panel {
     return at;
   }
 
+  // Draws before the next frame, once for all changes until then.
   draw() {
-    const context = this.canvas.getContext("2d");
-    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-    this.render(context);
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.#drawNow();
+    });
   }
 
-  // Draws in CSS pixels; also used for the picture of the whole screen.
+  #drawNow() {
+    const look = this.shared.style();
+    const corner = this.#corner();
+    const key = JSON.stringify([
+      this.canvas.width, this.canvas.height, corner, this.shared.view().zoom, this.version, this.shared.anatomy(this.orientation).version, look,
+    ]);
+    if (key !== this.layerKey) {
+      this.layerKey = key;
+      this.layer.width = this.canvas.width;
+      this.layer.height = this.canvas.height;
+      const context = this.layer.getContext("2d");
+      context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+      this.#drawLayer(context, look, corner);
+    }
+    const context = this.canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(this.layer, 0, 0);
+    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    this.#drawOver(context, look);
+  }
+
+  // Draws in CSS pixels, for the picture of the whole screen.
   render(context) {
-    const { style, anatomy } = this.shared;
-    const look = style();
-    const [left, top] = this.#corner();
-    const scale = this.k * this.shared.view().zoom;
-    context.fillStyle = look.background;
-    context.fillRect(0, 0, this.width, this.height);
+    const look = this.shared.style();
     context.save();
     context.beginPath();
     context.rect(0, 0, this.width, this.height);
     context.clip();
+    this.#drawLayer(context, look, this.#corner());
+    this.#drawOver(context, look);
+    context.restore();
+  }
+
+  #drawOver(context, look) {
+    if (look.crosshair) this.#drawCrosshair(context, look);
+    this.#drawLabels(context, look, this.k * this.shared.view().zoom);
+  }
+
+  // The values, and the outlines of structures.
+  #drawLayer(context, look, [left, top]) {
+    const scale = this.k * this.shared.view().zoom;
+    context.fillStyle = look.background;
+    context.fillRect(0, 0, this.width, this.height);
     if (this.plane && !this.set.isEmpty) {
       context.imageSmoothingEnabled = look.smooth;
       context.imageSmoothingQuality = "high";
@@ -120,7 +158,7 @@ export class Panel {
       context.drawImage(this.image, -left * scale, -top * scale, this.extent[0] * scale, this.extent[1] * scale);
       context.globalAlpha = 1;
     }
-    const drawn = anatomy(this.orientation);
+    const drawn = this.shared.anatomy(this.orientation);
     context.save();
     context.scale(scale, scale);
     context.translate(-left, -top);
@@ -142,9 +180,6 @@ export class Panel {
     }
     context.restore();
     context.globalAlpha = 1;
-    if (look.crosshair) this.#drawCrosshair(context, look);
-    this.#drawLabels(context, look, scale);
-    context.restore();
   }
 
   #drawCrosshair(context, look) {
