@@ -487,6 +487,9 @@ class Store:
     ) -> pd.DataFrame:
         """The result of a query over the views and tables. The database refuses statements that would write.
 
+        A store on a server runs it there, in the dialect of its database and with its limits on time and rows; if the
+        server cannot be reached and its database is SQLite, it runs on the copy of the catalog.
+
         Parameters
         ----------
         statement : str
@@ -508,6 +511,8 @@ class Store:
         QueryError
             If the statement is invalid, would write, calls a function that is not allowed, takes too long or returns
             too much, or would run as a superuser.
+        StoreUnreachableError
+            If the server cannot be reached, and its database is not SQLite.
         """
         from bsv_store.catalog.tables.sql import run_sql
 

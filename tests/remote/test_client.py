@@ -47,7 +47,7 @@ def answering(*replies: Reply) -> Iterator[tuple[str, list[Any]]]:
             self.do_GET()
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}/bsv", asked
         server.shutdown()

@@ -88,7 +88,7 @@ def _volume_file(call: Call) -> Response:
         call.request,
         f"{identifier}_{given['kind']}_{given['spacing_um']}um.{ending}",
         ending,
-        content=f"volume {recorded.layout.file_sha256} {call.store.catalog.state()} {given}",
+        content=f"volume {recorded.layout.file_sha256} {call.store.catalog.content_digest()} {given}",
         write=lambda path: call.store.volumes.export(identifier, path, **given),
     )
 

@@ -122,7 +122,7 @@ def _export(call: Call) -> Response:
     given = call.given("statistic", "group", "like_allen")
     parts = [version.ref, given.get("statistic"), None if "group" not in given else f"group{given['group']}"]
     # Texts of members and citations depend on the catalog, the others on the result alone.
-    content = f"version {version.file_sha256} {call.store.catalog.state()} {given}"
+    content = f"version {version.file_sha256} {call.store.catalog.content_digest()} {given}"
     return written_file(
         call.request,
         f"{'_'.join(part for part in parts if part is not None)}.{ending}",
