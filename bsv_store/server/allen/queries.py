@@ -81,6 +81,7 @@ def _connectivity(source: AllenSource) -> list[Row]:
 
 def _search(source: AllenSource, terms: Iterable[Term]) -> list[Row]:
     """The rows of the source search, largest injection first."""
+    experiments = source.experiments()
     ontology = source.ontology()
     structures: set[int] | None = None
     primary_only, lines, products = False, None, None
@@ -108,7 +109,7 @@ def _search(source: AllenSource, terms: Iterable[Term]) -> list[Row]:
             and (products is None or str(experiment.product_id) in products)
         )
 
-    found = [experiment for experiment in source.experiments() if is_wanted(experiment)]
+    found = [experiment for experiment in experiments if is_wanted(experiment)]
     by_id = {record.id: record for record in ontology.structures}
     return [wire.search_row(e, by_id) for e in sorted(found, key=lambda e: (-(e.injection_volume or 0.0), e.id))]
 
