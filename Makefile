@@ -94,7 +94,7 @@ $(BIN)/python $(VENV)-lowest/bin/python:
 	$(PYTHON) -m venv $(@D:/bin=)
 
 $(DEMO): pyproject.toml | $(BIN)/python
-	$(PIP) --editable '.[plot]'
+	$(PIP) --editable '.[plot,server]'
 	@touch $@
 
 $(DEV): pyproject.toml | $(BIN)/python

@@ -91,6 +91,7 @@ def demo(keep: Path | None, experiments: int) -> None:
     _say(f"Open the report in a browser: {folder / _REPORT}")
     click.echo(f"Figures: {', '.join(str(folder / name) for name in _FIGURES.values())}")
     click.echo(f"To use the store: export BSV_STORE={shlex.quote(str(store))}")
+    click.echo(f"To look around in a browser: bsv-store --store {shlex.quote(str(store))} serve")
     python, location = shlex.quote(sys.executable), shlex.quote(str(store))
     click.echo(f"\n{_CONTINUE.format(experiments=experiments, python=python, store=location)}")
     click.echo(f"\n{_AGAINST_ALLEN}")
