@@ -16,17 +16,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bsv_store._version import __version__
 from bsv_store.averaging import inputs
-from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.models import (
-    Activity,
     CatalogChange,
     CatalogChangeBase,
     Dataset,
     DatasetAnswer,
-    StoreInfo,
 )
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
-from bsv_store.catalog.database.schema import HEAD
 from bsv_store.catalog.seals import VERIFY_HINT
 from bsv_store.datasets.table import can_answer
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
@@ -60,15 +56,6 @@ def catalog_state(connection: Connection) -> int:
     if state is None:
         raise DamagedCatalogError("the catalog is damaged: the table catalog_change_base is empty", hint=VERIFY_HINT)
     return state
-
-
-def content_state(connection: Connection) -> str:
-    """See :meth:`bsv_store.store.catalog.Catalog.state`."""
-    # Versions, tags and annotations are not inputs of averages; what changes them is recorded. Counted, because the row
-    # with the highest id is not always the last one that is committed.
-    recorded: int = connection.execute(select(func.count()).select_from(table_of(Activity))).scalar_one()
-    store_id: str = connection.execute(select(StoreInfo.store_id)).scalar_one()
-    return f"{store_id}/{HEAD}/{__version__}/{catalog_state(connection)}/{recorded}"
 
 
 def remove_old_changes(connection: Connection) -> int:

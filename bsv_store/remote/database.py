@@ -78,11 +78,6 @@ class MirrorDatabase(Database):
         if self.mirror.needs_unionizes(statement) and not is_attached(driver):
             attach(driver, self.mirror.unionizes(driver.path))
 
-    @property
-    def copied_state(self) -> str:
-        """See `Database.copied_state`."""
-        return self.change_marker()
-
     def require_original(self) -> None:
         """See `Database.require_original`."""
         self._refuse_reader()

@@ -55,19 +55,6 @@ class Catalog:
 
     # -- integrity --------------------------------------------------------------------------------------------------
 
-    def state(self) -> str:
-        """A string that changes with every change of the catalog, its schema, or the release of bsv-store.
-
-        Equal strings mean that every method gives the same answer, for example to use it as a key of a cache. Records
-        of use and of verification are no change.
-        """
-        from bsv_store.datasets.answers import content_state
-
-        if (copied := self._database.copied_state) is not None:
-            return copied
-        with self._database.reading() as connection:
-            return content_state(connection)
-
     def verify(self, *, progress: Progress | None = None) -> CatalogCheck:
         """Check all rows that enter results for damage. Files of volumes and datasets are not opened.
 

@@ -111,12 +111,3 @@ def test_a_store_that_is_open_for_reading_has_tokens_but_gets_none(store: Store)
             reader.admin.add_token("b")
         with pytest.raises(ReadOnlyStoreError):
             reader.admin.revoke_token("a")
-
-
-def test_the_state_changes_with_the_catalog_only(store: Store) -> None:
-    before = store.catalog.state()
-    assert store.catalog.state() == before
-    with open_store(store.path, read_only=True) as reader:
-        assert reader.catalog.state() == before
-        store.admin.add_token("a")
-        assert reader.catalog.state() == store.catalog.state() != before

@@ -243,11 +243,6 @@ class Database:
             assert isinstance(driver, CatalogConnection)
             return ReadableFile(driver.path, blocks_writers=driver.path == self.target and not driver.is_wal)
 
-    @property
-    def copied_state(self) -> str | None:
-        """A string that identifies the content of a copy of a catalog; None if this is no copy."""
-        return None
-
     def require_original(self) -> None:
         """Check that this is the database of the store itself, and not a copy of a part of it.
 

@@ -161,7 +161,7 @@ def _report(request: Request) -> Response:
         request,
         f"{version.ref}.html",
         "html",
-        content=f"report {version.fingerprint} {store.catalog.state()}",
+        content=f"report {version.fingerprint} {store.catalog.content_digest()}",
         write=lambda path: write_report(store, version, path),
     )
 
