@@ -521,7 +521,7 @@ class Store:
             statement,
             parameters,
             row_limit=limit,
-            time_limit_s=sql_timeout(self.config, timeout_s),
+            time_limit_s=sql_timeout(self.path if self._mirror is None else self.config, timeout_s),
             max_bytes=max_bytes,
             allow_superuser=allow_superuser,
         )

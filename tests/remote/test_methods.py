@@ -37,6 +37,7 @@ SAME: Mapping[str, Asked] = {
     "catalog.rank_structures": lambda s: s.catalog.rank_structures(Selection()),
     "catalog.verify": lambda s: s.catalog.verify().damage,
     "catalog.diff": lambda s: s.catalog.diff(2, 2),
+    "catalog.describe": lambda s: s.catalog.describe(_first(s)),
     "catalog.summary": lambda s: s.catalog.summary(),
     "catalog.snapshots": lambda s: s.catalog.snapshots(),
     "catalog.unionize_history": lambda s: s.catalog.unionize_history(),

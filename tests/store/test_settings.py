@@ -22,6 +22,7 @@ VALID: dict[str, Any] = {
     "api_url": "http://mirror.example",
     "download_url": "http://files.example",
     "netrc": "/etc/netrc",
+    "http_hosts": "lab.example, other",
     "log_file": "/var/log/bsv-store.log",
     "log_level": "debug",
     "log_format": "json",
@@ -31,7 +32,6 @@ VALID: dict[str, Any] = {
     "directory_mode": "2770",
     "trash_days": 7,
     "sql_timeout": 5.0,
-    "http_hosts": "lab.example, other",
     "cache": "/scratch/cache",
     "cache_max_bytes": 5_000_000_000,
 }
@@ -40,6 +40,7 @@ WRONG: dict[str, list[Any]] = {
     "api_url": ["mirror", "ftp://mirror", "http://u:hunter2@mirror", "http://mirror?key=hunter2", 7, "http://"],
     "download_url": ["mirror", ""],
     "netrc": ["", 1, "a\0b"],
+    "http_hosts": ["", 1, "a b", "http://a"],
     "log_file": ["", False, "a\0b"],
     "log_level": ["loud", 10, ""],
     "log_format": ["xml", 1],
@@ -49,7 +50,6 @@ WRONG: dict[str, list[Any]] = {
     "directory_mode": ["0664", 2775, "6775"],
     "trash_days": [-1, 1.5, "7", True, 10**9],
     "sql_timeout": [0, -1, float("nan"), float("inf"), "5", True, 1e9],
-    "http_hosts": ["", 1, "a b", "http://a"],
     "cache": ["", 1, "a\0b"],
     "cache_max_bytes": ["much", -1, 1.5, True, 10**16],
 }
