@@ -76,7 +76,7 @@ bench-full: $(DEV) ## run the benchmarks at the size of the atlas
 	$(BIN)/python -m benchmarks --full $(ARGS)
 
 clean: ## remove .venv, caches and builds
-	@for old in $(VENV) $(VENV)-lowest .venv-allensdk .venv-peers .venv-readers .venv-statistics; do $(call discard,$$old); done
+	@for old in $(VENV) $(VENV)-lowest .venv-allensdk .venv-peers .venv-readers .venv-statistics .venv-schemathesis; do $(call discard,$$old); done
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

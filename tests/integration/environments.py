@@ -90,6 +90,8 @@ READERS = Environment(
 
 STATISTICS = Environment("nilearn and statsmodels", ".venv-statistics", ("nilearn==0.14.1", "statsmodels==0.15.0"))
 
+SCHEMATHESIS = Environment("schemathesis", ".venv-schemathesis", ("schemathesis==4.32.5",))
+
 
 def bsv_catalog() -> Path:
     """Where Brain Street View's loader looks for the list of experiments: beside the package; its wheel lacks it."""
@@ -99,7 +101,7 @@ def bsv_catalog() -> Path:
 
 
 def main() -> None:
-    for environment in (ALLENSDK, BRAIN_STREET_VIEW, READERS, STATISTICS):
+    for environment in (ALLENSDK, BRAIN_STREET_VIEW, READERS, STATISTICS, SCHEMATHESIS):
         reason = environment.make()
         sys.stderr.write(f"{reason or f'{environment.client} is in {environment.folder}'}\n")
 
