@@ -38,7 +38,7 @@ class RowCondition:
     ----------
     column : str
     operator : str
-        A key of `COMPARISONS`.
+        A key of ``COMPARISONS``: eq, ne, gt, ge, lt, le or in.
     values : tuple
         Of the type of the column.
     """
