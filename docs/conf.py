@@ -34,7 +34,10 @@ exclude_patterns = ["extensions", "notebooks/*.ipynb"]
 # Every reference must be resolved. References to other projects stay text, since the build opens no connection.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(abc|collections|contextlib|datetime|h5py|io|matplotlib|numpy|os|pandas|pathlib|sqlalchemy|typing|xarray)\..*")
+    (
+        r"py:.*",
+        r"(abc|collections|contextlib|datetime|h5py|io|matplotlib|numpy|os|pandas|pathlib|sqlalchemy|typing|xarray)\..*",
+    )
 ]
 # The type of Store.files, which is internal.
 nitpick_ignore = [("py:class", "bsv_store.volumes.files.StoreFiles")]

@@ -99,16 +99,6 @@ class Volumes:
         # The rules mirror at the midline, so they need the whole ML axis.
         return np.array(volume.transformed(planes)[:, dv, ml], order="C")
 
-    def file(self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100) -> VolumeFile:
-        """The record of a stored volume: path, size, hashes, source. The file is not read.
-
-        Parameters are those of `read`. ``file.layout.array_sha256`` identifies the values.
-        """
-        from bsv_store.catalog.volume_lookup import stored_volume
-
-        row = check.choice("kind", kind, VOLUME_KINDS)
-        return stored_volume(self._database, experiment_id, kind=row.name, spacing_um=spacing_um)
-
     def of_experiment(self, experiment_id: int) -> tuple[tuple[VolumeKind, int], ...]:
         """Kind and spacing in um of each stored volume of an experiment, sorted; empty if there are none.
 
@@ -241,9 +231,9 @@ class Volumes:
     def recorded(
         self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
     ) -> VolumeFile:
-        """What the catalog records about a volume: hashes, size and source. Its file is not opened.
+        """What the catalog records about a volume: path, hashes, size and source. Its file is not opened.
 
-        Parameters are those of `read`.
+        Parameters are those of `read`. ``recorded.layout.array_sha256`` identifies the values.
 
         Raises
         ------

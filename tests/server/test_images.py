@@ -109,7 +109,7 @@ def test_a_coronal_plane_of_a_large_volume_reads_only_its_slab(store: Store, mon
     monkeypatch.setattr(volume_blocks.BlockReader, "read", counted)
     with serving(store) as url:
         assert plane(get(f"{url}/v1/images/slice", experiment=LARGE_ID, spacing_um=25, index=205)).any()
-        whole = 8 * store.volumes.file(LARGE_ID, spacing_um=25).layout.value_count
+        whole = 8 * store.volumes.recorded(LARGE_ID, spacing_um=25).layout.value_count
         assert 0 < sum(read) < whole / 4
         before = len(read)
         get(f"{url}/v1/images/slice", experiment=LARGE_ID, spacing_um=25, index=206)
@@ -134,7 +134,7 @@ def test_a_version_by_number_never_expires_and_a_name_is_revalidated(images: str
     )
     assert again.status_code == 304
     assert not again.content
-    sha256 = store.volumes.file(1).layout.array_sha256
+    sha256 = store.volumes.recorded(1).layout.array_sha256
     assert "immutable" not in get(f"{images}/slice", experiment=1, index=90).headers["Cache-Control"]
     assert "immutable" in get(f"{images}/slice", experiment=1, index=90, content=sha256).headers["Cache-Control"]
 

@@ -73,7 +73,7 @@ def _of_volume(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
         # What the store has of the experiment, rather than an error.
         name, spacing_um = there[0]
         kind = VOLUME_KINDS[name]
-    file = store.volumes.file(experiment_id, kind=kind.name, spacing_um=spacing_um)
+    file = store.volumes.recorded(experiment_id, kind=kind.name, spacing_um=spacing_um)
     row = store.experiments([experiment_id]).iloc[0]
     line, structure = row["transgenic_line"], row["primary_structure"]
     return {

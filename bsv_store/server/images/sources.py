@@ -197,7 +197,7 @@ def _of_volume(store: Store, query: Mapping[str, str]) -> Shown:
     kind = check.choice("kind", query.get("kind", DEFAULT_KIND), VOLUME_KINDS)
     spacing_um = whole_number("spacing_um", query.get("spacing_um", str(DEFAULT_SPACING_UM)))
     grid = Grid(spacing_um)
-    sha256 = store.volumes.file(experiment_id, kind=kind.name, spacing_um=spacing_um).layout.array_sha256
+    sha256 = store.volumes.recorded(experiment_id, kind=kind.name, spacing_um=spacing_um).layout.array_sha256
     expected = query.get("content")
     if expected is not None and expected != sha256:
         raise InputError(
