@@ -434,6 +434,7 @@ class Volumes:
     def _file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
         from bsv_store.catalog.volume_use import record_use
 
-        file = self.file(experiment_id, kind=check.choice("kind", kind, VOLUME_KINDS).name, spacing_um=spacing_um)
+        name = check.choice("kind", kind, VOLUME_KINDS).name
+        file = self.recorded(experiment_id, kind=name, spacing_um=spacing_um)
         record_use(self._database, [file])
         return file
