@@ -7,31 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import (
-    Experiment,
-    ExperimentInjectionStructure,
-    ExperimentLine,
-    Structure,
-    StructureSet,
-    StructureSetMember,
-    TransgenicLine,
-)
 from bsv_store.catalog.ingest.checks import canonical_json
 from bsv_store.catalog.ingest.experiments import check_experiments
 from bsv_store.catalog.ingest.structures import check_ontology
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord, Ontology, StructureRecord
+from bsv_store.catalog.tables.lists import experiment_records, ontology_records
 from bsv_store.errors import FormatError, InputError
 from bsv_store.text import shown
-
-_LINE_FIELDS = tuple(each.name for each in fields(LineRecord))
-_PLAIN_FIELDS = tuple(
-    each.name
-    for each in fields(ExperimentRecord)
-    if each.name not in ("primary_structure_acronym", "injection_structure_ids", "lines")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,76 +31,15 @@ class PortableCatalog:
 
 def portable_json(connection: Connection, experiment_ids: Collection[int]) -> str:
     """These experiments and the current ontology as canonical JSON."""
-    records = _read_experiments(connection, experiment_ids)
+    records = experiment_records(connection, experiment_ids)
     needed = {each for record in records for each in (record.primary_structure_id, *record.injection_structure_ids)}
-    ontology = _read_ontology(connection, needed)
+    ontology = ontology_records(connection, needed)
     return canonical_json(
         {
             "experiments": [asdict(record) for record in records],
             "structures": [asdict(record) for record in ontology.structures],
             "structure_set_names": {str(key): name for key, name in ontology.structure_set_names.items()},
         }
-    )
-
-
-def _read_experiments(connection: Connection, ids: Collection[int]) -> tuple[ExperimentRecord, ...]:
-    columns = [getattr(Experiment, name) for name in _PLAIN_FIELDS]
-    query = (
-        select(*columns, Structure.acronym.label("primary_structure_acronym"))
-        .join(Structure.__table__, Structure.id == Experiment.primary_structure_id)
-        .where(id_in(connection, Experiment.id, ids))
-        .order_by(Experiment.id)
-    )
-    structures: dict[int, list[int]] = {}
-    of_experiment = ExperimentInjectionStructure.experiment_id
-    touched = select(of_experiment, ExperimentInjectionStructure.structure_id)
-    for experiment, structure in connection.execute(touched.where(id_in(connection, of_experiment, ids))):
-        structures.setdefault(experiment, []).append(structure)
-    lines: dict[int, list[LineRecord]] = {}
-    details = [getattr(TransgenicLine, name) for name in _LINE_FIELDS]
-    having = select(ExperimentLine.experiment_id, *details).join(
-        TransgenicLine.__table__, TransgenicLine.id == ExperimentLine.transgenic_line_id
-    )
-    for experiment, *values in connection.execute(having.where(id_in(connection, ExperimentLine.experiment_id, ids))):
-        lines.setdefault(experiment, []).append(LineRecord(*values))
-    return tuple(
-        ExperimentRecord(
-            **row,
-            injection_structure_ids=tuple(sorted(structures.get(row["id"], ()))),
-            lines=tuple(sorted(lines.get(row["id"], ()), key=lambda line: line.name)),
-        )
-        for row in connection.execute(query).mappings()
-    )
-
-
-def _read_ontology(connection: Connection, needed: Collection[int]) -> Ontology:
-    """The current structures, and withdrawn ones that are needed, with the structures above them."""
-    rows = {row.id: row for row in connection.execute(select(Structure.__table__))}
-    kept = {key for key, row in rows.items() if not row.withdrawn or key in needed}
-    for key in tuple(kept):
-        kept.update(int(step) for step in rows[key].structure_id_path.strip("/").split("/"))
-    sets: dict[int, list[int]] = {}
-    for set_id, structure_id in connection.execute(
-        select(StructureSetMember.structure_set_id, StructureSetMember.structure_id)
-    ):
-        sets.setdefault(structure_id, []).append(set_id)
-    names = {row.id: row.name for row in connection.execute(select(StructureSet.id, StructureSet.name)) if row.name}
-    ordered = sorted((rows[key] for key in kept), key=lambda row: (row.depth, row.graph_order, row.id))
-    return Ontology(
-        tuple(
-            StructureRecord(
-                row.id,
-                row.acronym,
-                row.name,
-                row.parent_structure_id,
-                row.graph_order,
-                row.color_hex_triplet,
-                tuple(sorted(sets.get(row.id, ()))),
-            )
-            for row in ordered
-        ),
-        dict(sorted(names.items())),
-        has_structure_sets=bool(sets),
     )
 
 

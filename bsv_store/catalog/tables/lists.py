@@ -8,6 +8,7 @@ from dataclasses import fields
 
 from sqlalchemy import Connection, select
 
+from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import (
     Experiment,
     ExperimentInjectionStructure,
@@ -22,15 +23,21 @@ from bsv_store.catalog.records import ExperimentRecord, LineRecord, Ontology, St
 
 def experiment_list(connection: Connection) -> tuple[ExperimentRecord, ...]:
     """See `Catalog.experiment_list`."""
+    current = select(Experiment.id).where(Experiment.withdrawn.is_(False))
+    return experiment_records(connection, connection.execute(current).scalars().all())
+
+
+def experiment_records(connection: Connection, ids: Collection[int]) -> tuple[ExperimentRecord, ...]:
+    """The records of these experiments, ascending by id."""
     table = Experiment.__table__
     shared = [each.name for each in fields(ExperimentRecord) if each.name in table.c]
     query = (
         select(*(table.c[name] for name in shared), Structure.acronym)
         .join(Structure.__table__, Structure.id == Experiment.primary_structure_id)
-        .where(Experiment.withdrawn.is_(False))
+        .where(id_in(connection, Experiment.id, ids))
         .order_by(Experiment.id)
     )
-    lines, injected = _lines(connection), _injected(connection)
+    lines, injected = _lines(connection, ids), _injected(connection, ids)
     return tuple(
         ExperimentRecord(
             **dict(zip(shared, values, strict=True)),
@@ -42,11 +49,12 @@ def experiment_list(connection: Connection) -> tuple[ExperimentRecord, ...]:
     )
 
 
-def _lines(connection: Connection) -> dict[int, list[LineRecord]]:
+def _lines(connection: Connection, ids: Collection[int]) -> dict[int, list[LineRecord]]:
     columns = [getattr(TransgenicLine, each.name) for each in fields(LineRecord)]
     query = (
         select(ExperimentLine.experiment_id, *columns)
         .join(TransgenicLine.__table__, TransgenicLine.id == ExperimentLine.transgenic_line_id)
+        .where(id_in(connection, ExperimentLine.experiment_id, ids))
         .order_by(ExperimentLine.experiment_id)
     )
     found: dict[int, list[LineRecord]] = defaultdict(list)
@@ -56,18 +64,22 @@ def _lines(connection: Connection) -> dict[int, list[LineRecord]]:
     return {key: sorted(lines, key=lambda line: line.name) for key, lines in found.items()}
 
 
-def _injected(connection: Connection) -> dict[int, list[int]]:
+def _injected(connection: Connection, ids: Collection[int]) -> dict[int, list[int]]:
     table = ExperimentInjectionStructure
+    query = select(table.experiment_id, table.structure_id).where(id_in(connection, table.experiment_id, ids))
     found: dict[int, list[int]] = defaultdict(list)
-    for experiment_id, structure_id in connection.execute(
-        select(table.experiment_id, table.structure_id).order_by(table.experiment_id, table.structure_id)
-    ):
+    for experiment_id, structure_id in connection.execute(query.order_by(table.experiment_id, table.structure_id)):
         found[experiment_id].append(structure_id)
     return found
 
 
 def current_ontology(connection: Connection) -> Ontology:
     """See `Atlas.ontology`."""
+    return ontology_records(connection, _named(connection))
+
+
+def ontology_records(connection: Connection, needed: Collection[int]) -> Ontology:
+    """The current structures in graph order, and withdrawn ones that are needed, with the structures above them."""
     members: dict[int, list[int]] = defaultdict(list)
     member = StructureSetMember
     for set_id, structure_id in connection.execute(
@@ -77,7 +89,7 @@ def current_ontology(connection: Connection) -> Ontology:
     query = select(Structure.__table__).order_by(Structure.graph_order, Structure.id)
     rows = connection.execute(query).all()
     parents = {row.id: row.parent_structure_id for row in rows}
-    needed = _with_ancestors(_named(connection), parents)
+    kept = _with_ancestors([*needed, *(row.id for row in rows if not row.withdrawn)], parents)
     structures = tuple(
         StructureRecord(
             row.id,
@@ -89,9 +101,10 @@ def current_ontology(connection: Connection) -> Ontology:
             tuple(members.get(row.id, ())),
         )
         for row in rows
-        if not row.withdrawn or row.id in needed
+        if row.id in kept
     )
-    names = {set_id: name for set_id, name in connection.execute(select(StructureSet.id, StructureSet.name)) if name}
+    named = select(StructureSet.id, StructureSet.name).order_by(StructureSet.id)
+    names = {set_id: name for set_id, name in connection.execute(named) if name}
     return Ontology(structures, names, has_structure_sets=bool(members))
 
 
