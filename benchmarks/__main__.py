@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import aggregation, catalog, fetch, kernel, parts, permutations, startup, verify
+from benchmarks import aggregation, catalog, fetch, kernel, parts, permutations, server, startup, verify
 from benchmarks.notes import note
 
 
@@ -40,6 +40,8 @@ def main() -> None:
     of_parts = parts.run()
     note("permutation tests of all voxels")
     of_permutations = permutations.run(full=arguments.full)
+    note("the server under 50 clients")
+    of_server = server.run(full=arguments.full)
     note("verifying")
     of_verify = verify.run(full=arguments.full)
     results = {
@@ -50,6 +52,7 @@ def main() -> None:
         "permutations": of_permutations,
         "catalog": of_catalog,
         "fetch": of_fetch,
+        "server": of_server,
         "startup": of_startup,
         "verify": of_verify,
     }
@@ -61,6 +64,7 @@ def main() -> None:
     print(permutations.table(of_permutations))
     print(catalog.table(of_catalog))
     print(fetch.table(of_fetch))
+    print(server.table(of_server))
     print(startup.table(of_startup))
     print(verify.table(of_verify))
 

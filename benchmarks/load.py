@@ -106,7 +106,8 @@ async def _client(
             began = time.perf_counter()
             request = f"GET {parts.path}{target} HTTP/1.1\r\nHost: {parts.netloc}\r\n{fixed}\r\n"
             writer.write(request.encode())
-            result.size_bytes += await _answer(reader, target)
+            received = await _answer(reader, target)
+            result.size_bytes += received
             result.seconds.append(time.perf_counter() - began)
             if pause_s:
                 await asyncio.sleep(pause_s)
