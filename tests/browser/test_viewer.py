@@ -186,6 +186,20 @@ def test_three_dimensions_are_loaded_when_asked_for(viewer: Viewer) -> None:
     viewer.page.wait_for_selector("#viewer[data-solid=g0]", timeout=_WAIT_MS)
     assert any("niivue" in each for each in viewer.requests)
     assert "view=solid" in viewer.address()
+    viewer.page.click("#solid-hide")
+    assert viewer.page.locator("#solid-view").is_hidden()
+    assert "view=solid" not in viewer.address()
+
+
+def test_the_planes_of_one_image_fill_the_width_without_scrolling(viewer: Viewer) -> None:
+    viewer.open(f"version=lines@1&group=0&at={AT}")
+    stage = viewer.page.locator("#stage").bounding_box()
+    boxes = [viewer.page.locator(f".cell.{name}").bounding_box() for name in ("coronal", "sagittal", "horizontal")]
+    assert max(box["x"] + box["width"] for box in boxes) == pytest.approx(stage["x"] + stage["width"], abs=2)
+    assert max(box["y"] + box["height"] for box in boxes) <= 900
+    drawn = viewer.page.locator("canvas[data-plane=sagittal]").bounding_box()["width"]
+    drawn += viewer.page.locator("canvas[data-plane=horizontal]").bounding_box()["width"]
+    assert drawn > 0.9 * stage["width"]
 
 
 def test_the_page_fits_a_phone(viewer: Viewer) -> None:
