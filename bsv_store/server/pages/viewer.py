@@ -278,12 +278,12 @@ def _choice(request: Request) -> Response:
             ),
             f"{each.group_count:,}",
             f"{each.member_count:,}",
-            f"{each.spacing_um:,}",
+            f"{each.spacing_um:,} um",
         ]
         for each in store.datasets.versions().itertuples()
     ]
     listed = (
-        table("Versions", [("Version", False), ("Groups", True), ("Experiments", True), ("µm", True)], rows)
+        table("Versions", [("Version", False), ("Groups", True), ("Experiments", True), ("Voxels", True)], rows)
         if rows
         else element("p", "The store has no datasets yet.", class_="nothing")
     )

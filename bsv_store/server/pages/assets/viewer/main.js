@@ -42,7 +42,7 @@ async function start() {
   facts = found;
   setColors(colors);
   anatomy = new Anatomy(rows, facts.annotations);
-  state = parsed(location.search, facts);
+  state = stateOfAddress();
   state.at ??= await firstPosition();
   makeControls();
   build();
@@ -55,6 +55,11 @@ async function start() {
 // Where to start: the middle of the brain, a little to the right of the midline.
 async function firstPosition() {
   return facts.extent_um.map((extent, axis) => snapped([0.56, 0.3, 0.64][axis] * extent));
+}
+
+function stateOfAddress() {
+  const found = parsed(location.search, facts);
+  return isMap(found.map) ? found : { ...found, map: DEFAULTS.map };
 }
 
 function snapped(um) {
@@ -95,7 +100,7 @@ window.addEventListener("popstate", () => {
   clearTimeout(timer);
   if (!facts) return;
   const before = state;
-  state = parsed(location.search, facts);
+  state = stateOfAddress();
   state.at ??= before.at;
   written = location.search;
   build();
@@ -619,7 +624,7 @@ function makeDataControls() {
   if (!facts.version) {
     const volumes = document.createElement("select");
     volumes.id = "volume";
-    volumes.append(...facts.volumes.map((each) => option(`${each.kind} ${each.spacing_um}`, `${each.words}, ${each.spacing_um} µm`)));
+    volumes.append(...facts.volumes.map((each) => option(`${each.kind} ${each.spacing_um}`, `${each.words}, ${each.spacing_um} um`)));
     box.append(field("Volume", volumes));
     volumes.addEventListener("change", () => {
       const [kind, spacing] = volumes.value.split(" ");
@@ -727,8 +732,11 @@ function listen() {
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   for (const axis of [0, 1, 2]) {
     byId(`at-${axis}`).addEventListener("change", (event) => {
-      const mm = Number(event.target.value);
-      if (!Number.isFinite(mm)) return;
+      const mm = event.target.valueAsNumber;
+      if (!Number.isFinite(mm)) {
+        placeInputs();
+        return;
+      }
       const at = [...state.at];
       at[axis] = mm * 1000;
       move(at, { isStep: true });
