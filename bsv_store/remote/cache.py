@@ -210,6 +210,9 @@ def list_cache(folder: Path | str | None = None) -> CacheContents:
     found = listed_objects(place)
     servers = []
     for server in sorted((place / SERVERS).glob("*/")):
+        if not any(server.iterdir()):
+            # The server could not be reached when it was opened.
+            continue
         url, files = _url(server), _named_files(server)
         for sha256, name in files.items():
             named.setdefault(sha256, name)
