@@ -162,7 +162,7 @@ class CachePruning:
             what += f" and the catalogs of {number_of(len(self.servers), 'server')}"
             what += f" with {number_of(averages, 'average')}" if averages else ""
         done = "Removed" if self.is_applied else "Would remove"
-        return f"{done} {what}, {size_text(self.size_bytes)}; {size_text(self.kept_bytes)} of files stay."
+        return f"{done} {what}, {size_text(self.size_bytes)}; {size_text(self.kept_bytes)} of files remain."
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +210,9 @@ def list_cache(folder: Path | str | None = None) -> CacheContents:
     found = listed_objects(place)
     servers = []
     for server in sorted((place / SERVERS).glob("*/")):
+        if not any(server.iterdir()):
+            # The server could not be reached when it was opened.
+            continue
         url, files = _url(server), _named_files(server)
         for sha256, name in files.items():
             named.setdefault(sha256, name)
@@ -262,9 +265,7 @@ def prune_cache(
         If something cannot be removed.
     """
     if max_bytes is None and unused_for is None and server is None:
-        raise InputError(
-            "no rule is given for what is removed", hint="For example: bsv-store cache prune --max-bytes 5GB"
-        )
+        raise InputError("no rule says what to remove", hint="For example: bsv-store cache prune --max-bytes 5GB")
     limit = None if max_bytes is None else check.whole_number("max_bytes", max_bytes, least=0)
     age = None if unused_for is None else check.duration("unused_for", unused_for)
     contents = list_cache(folder)

@@ -196,7 +196,7 @@ def open_mirror(client: Client, folder: Path) -> Mirror:
     except StoreUnreachableError as error:
         if state is None or not _is_intact(folder, state):
             raise StoreUnreachableError(
-                f"the catalog of {client.url} is not in the cache: {error.message}", hint=error.hint
+                f"{client.url} cannot be opened, and its catalog is not in the cache: {error.message}", hint=error.hint
             ) from error
         _warn_offline(state, error)
         return Mirror(client, folder, state, is_offline=True)

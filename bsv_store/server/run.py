@@ -54,7 +54,7 @@ def serve(folder: Path | None, options: ServerOptions, *, on_start: Callable[[st
     Raises
     ------
     InputError
-        If the server would be open to others, but the store has no valid token; the address cannot be used; or the
+        If the server demands a token, but the store has no valid one; the address cannot be used; or the
         certificate is not valid.
     StoreError, SchemaError
         If the store cannot be opened, or the workers do not start.
@@ -93,7 +93,7 @@ def _log_on_standard_error() -> Iterator[None]:
 def _require_token(store: Store) -> None:
     if not any(token.is_valid(datetime.now(UTC)) for token in store.admin.tokens()):
         raise InputError(
-            "the server would be open to other computers, but the store has no valid token",
+            "the server would demand a token, but the store has no valid token",
             hint="Add one: bsv-store serve token add NAME --scope read",
         )
 
@@ -102,7 +102,7 @@ def _check_certificate(options: ServerOptions) -> None:
     if options.tls_certificate is None:
         return
     try:
-        # A password prompt would wait for ever in a service.
+        # A service cannot answer a password prompt.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
             options.tls_certificate, options.tls_key, password=lambda: b""
         )

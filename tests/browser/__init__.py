@@ -35,16 +35,23 @@ def opened_page(path: Path, *, width: int = 900, height: int = 700) -> Iterator[
 @contextmanager
 def opened_address(address: str, *, width: int = 1440, height: int = 900) -> Iterator[OpenPage]:
     """An address in a new browser window."""
-    api = pytest.importorskip("playwright.sync_api", reason="no browser: playwright is not installed")
-    executable = next((found for name in _NAMES if (found := shutil.which(name))), None)
-    if executable is None:
-        pytest.skip(f"no browser: none of {', '.join(_NAMES)} is installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=list(_FLAGS))
+    with opened_browser() as browser:
         opened = OpenPage(browser.new_page(viewport={"width": width, "height": height}))
         opened.page.on("console", lambda message: opened.messages.append(message.text))
         opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
         opened.page.on("request", lambda request: opened.requests.append(request.url))
         opened.page.goto(address)
         yield opened
+
+
+@contextmanager
+def opened_browser() -> Iterator[Any]:
+    """A browser without a page."""
+    api = pytest.importorskip("playwright.sync_api", reason="no browser: playwright is not installed")
+    executable = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    if executable is None:
+        pytest.skip(f"no browser: none of {', '.join(_NAMES)} is installed")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(_FLAGS))
+        yield browser
         browser.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import shlex
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,10 @@ from click.testing import CliRunner
 
 from bsv_store import Store, open_store
 from bsv_store_cli.main import cli
+from tests.browser import opened_browser
 from tests.server.image_store import make_store
 from tests.server.serving import serving
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
-_FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 _WAIT_MS = 60_000
 # The voxel AP 88, DV 15, ML 85, in the right VISp.
 AT = "8850,1550,8550"
@@ -61,14 +59,8 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="no browser: playwright is not installed")
-    executable = next((found for name in _NAMES if (found := shutil.which(name))), None)
-    if executable is None:
-        pytest.skip(f"no browser: none of {', '.join(_NAMES)} is installed")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=executable, args=list(_FLAGS))
+    with opened_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -142,6 +134,15 @@ def test_keys_move_the_cross_hair_and_the_address_restores_it(viewer: Viewer) ->
     assert viewer.page.locator("#dialog-help").is_visible()
 
 
+def test_what_is_not_valid_has_its_default(viewer: Viewer) -> None:
+    viewer.open(f"version=lines@1&at={AT}&map=nope&vmax=-3")
+    assert viewer.page.input_value("#map") == "auto"
+    assert viewer.page.input_value("#vmax") == ""
+    viewer.page.fill("#at-0", "")
+    viewer.page.keyboard.press("Tab")
+    assert viewer.page.input_value("#at-0") == "8.85"
+
+
 def test_a_structure_is_found_by_its_name(viewer: Viewer) -> None:
     viewer.open(f"version=lines@1&at={AT}")
     viewer.page.fill("#jump", "VISpm")
@@ -171,21 +172,44 @@ def test_copied_code_gives_the_values_and_the_figures(
     names["store"].close()
     by_python = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
     assert len(by_python) == 6
-    for line in commands.splitlines():
+    lines = commands.splitlines()
+    assert len(lines) == 6
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    # A plane of the groups, and one of the difference.
+    for line in (lines[0], lines[-1]):
         program, *arguments = shlex.split(line.replace(viewer.url, str(location)))
         assert program == "bsv-store"
         result = CliRunner().invoke(cli, arguments)
         assert result.exit_code == 0, result.output
-    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.png")} == by_python
+    by_command = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert sorted(by_command) == ["coronal.png", "horizontal-difference.png"]
+    assert by_command.items() <= by_python.items()
 
 
 def test_three_dimensions_are_loaded_when_asked_for(viewer: Viewer) -> None:
+    # Rendering in software takes time for each pixel.
+    viewer.page.set_viewport_size({"width": 700, "height": 500})
     viewer.open(f"version=lines@1&group=0&at={AT}")
     assert not any("niivue" in each for each in viewer.requests)
     viewer.page.click("#solid-show")
     viewer.page.wait_for_selector("#viewer[data-solid=g0]", timeout=_WAIT_MS)
     assert any("niivue" in each for each in viewer.requests)
     assert "view=solid" in viewer.address()
+    viewer.page.click("#solid-hide")
+    assert viewer.page.locator("#solid-view").is_hidden()
+    assert "view=solid" not in viewer.address()
+
+
+def test_the_planes_of_one_image_fill_the_width_without_scrolling(viewer: Viewer) -> None:
+    viewer.open(f"version=lines@1&group=0&at={AT}")
+    stage = viewer.page.locator("#stage").bounding_box()
+    boxes = [viewer.page.locator(f".cell.{name}").bounding_box() for name in ("coronal", "sagittal", "horizontal")]
+    assert max(box["x"] + box["width"] for box in boxes) == pytest.approx(stage["x"] + stage["width"], abs=2)
+    assert max(box["y"] + box["height"] for box in boxes) <= 900
+    drawn = viewer.page.locator("canvas[data-plane=sagittal]").bounding_box()["width"]
+    drawn += viewer.page.locator("canvas[data-plane=horizontal]").bounding_box()["width"]
+    assert drawn > 0.9 * stage["width"]
 
 
 def test_the_page_fits_a_phone(viewer: Viewer) -> None:

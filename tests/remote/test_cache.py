@@ -55,6 +55,11 @@ def test_the_list_names_servers_files_and_averages(used: Laptop) -> None:
     assert {each.servers for each in found.files} == {(URL,)}
 
 
+def test_a_server_that_was_never_reached_is_not_listed(used: Laptop) -> None:
+    (used.cache.folder / "servers" / "lab.invalid-1f2e3d4c").mkdir()
+    assert [each.url for each in list_cache().servers] == [URL]
+
+
 def test_an_empty_cache_is_listed_and_verified(tmp_path: Path) -> None:
     assert list_cache(tmp_path / "none").files == ()
     assert verify_cache(folder=tmp_path / "none").findings == ()

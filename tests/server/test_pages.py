@@ -306,6 +306,7 @@ def test_the_page_of_an_experiment(store: Store, url: str) -> None:
         assert structure in text
     assert "https://connectivity.brain-map.org/projection/experiment/101" in text
     assert "/view?experiment=101" in text
+    assert "/view?experiment=101&amp;kind=projection_density&amp;spacing_um=100" in text
     assert "/v1/volumes/101/file?kind=projection_density&amp;spacing_um=100&amp;format=nii.gz" in text
     assert "10.1038/nature13186" in text
 

@@ -52,7 +52,7 @@ def login_page(request: Request, *, then: str, problem: str | None = None, statu
         request,
         "Sign in",
         element("h1", "Sign in"),
-        element("p", "This store is open to holders of a token. Its administrator issues them."),
+        element("p", "You need a token to read this store. Ask its administrator for one."),
         element("p", problem, id="problem", class_="problem", role="alert") if is_refused else None,
         element(
             "form",

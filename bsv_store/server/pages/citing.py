@@ -64,7 +64,7 @@ def _licenses(request: Request) -> Response:
     others = (
         table(
             "Libraries of other projects",
-            [("Library", False), ("Version", False), ("License", False), ("", False)],
+            [("Library", False), ("Version", False), ("License", False), ("License text", False)],
             rows,
         )
         if rows

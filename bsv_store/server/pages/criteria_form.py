@@ -29,8 +29,8 @@ _LABELS = {
     "line": "Transgenic line",
     "product": "Allen product",
     "min_injection_volume": "Injection volume",
-    "max_injection_outside_primary": "Most outside the primary structure",
-    "min_injection_overlap": "Least inside these structures",
+    "max_injection_outside_primary": "Maximum outside the primary structure",
+    "min_injection_overlap": "Minimum inside these structures",
     "near": "Near a point",
     "radius_um": "Radius",
     "box": "Inside a box",
@@ -234,7 +234,7 @@ def _number(name: str, criterion: Criterion, hint: Markup) -> Markup:
             data_criterion=each,
             data_form="number",
         )
-        for each, words in ((name, "lowest"), (upper, "highest"))
+        for each, words in ((name, "minimum"), (upper, "maximum"))
     )
     return element(
         "fieldset",

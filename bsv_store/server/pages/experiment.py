@@ -297,13 +297,13 @@ def _volumes(request: Request, identifier: int, volumes: Sequence[VolumeFacts]) 
         )
     rows: list[list[Content]] = []
     for each in volumes:
-        view = address(request, "/view", experiment=identifier, kind=each.kind, spacing=each.spacing_um)
+        view = address(request, "/view", experiment=identifier, kind=each.kind, spacing_um=each.spacing_um)
         file = partial(address, request, f"/v1/volumes/{identifier}/file", kind=each.kind, spacing_um=each.spacing_um)
         links: list[Content] = [element("a", "View", href=view)]
         links += [[" · ", element("a", words, href=file(format=ending))] for ending, words in _FORMATS]
         kind = VOLUME_KINDS[each.kind].words.capitalize()
         rows.append([kind, f"{each.spacing_um} um", size_text(each.size_bytes), links])
-    return table("Volumes in the store", [("Kind", False), ("Voxels", True), ("Size", True), ("", False)], rows)
+    return table("Volumes in the store", [("Kind", False), ("Voxels", True), ("Size", True), ("Open", False)], rows)
 
 
 def _snippets(request: Request, identifier: int, volumes: Sequence[VolumeFacts]) -> Markup:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store.reports.html_page.markup import element
 from bsv_store.server.pages.address import address
+from bsv_store.server.pages.parts import hint
 from bsv_store.server.pages.shell import page
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def page_for_browsers(request: Request, problem: Response) -> Response:
         title,
         element("h1", title),
         element("p", f"{words[:1].upper()}{words[1:]}.", class_="lead"),
-        element("p", document["hint"]) if document.get("hint") else None,
+        hint(str(document["hint"])) if document.get("hint") else None,
         element(
             "ul",
             element("li", element("a", "Experiments", href=address(request, "/experiments"), class_="button")),

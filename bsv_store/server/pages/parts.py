@@ -29,6 +29,12 @@ def tiles(values: Iterable[tuple[str, Content, str | None]]) -> Markup:
     )
 
 
+def hint(text: str) -> Markup:
+    """A hint, with what is between backticks as code."""
+    parts = text.split("`")
+    return element("p", (element("code", part) if at % 2 else part for at, part in enumerate(parts)))
+
+
 def facts(values: Iterable[tuple[str, Content]]) -> Markup:
     """Names and values; those that are None or empty are left out."""
     listed = (
@@ -49,7 +55,7 @@ def code(name: str, text: str, heading: str | None = None) -> Markup:
         Such as 'Python'.
     """
     button = element("button", "Copy", type="button", data_copy=name, aria_label=f"Copy {heading or 'text'}")
-    box = element("div", element("pre", text, id=name), button, class_="code")
+    box = element("div", element("pre", text, id=name, tabindex=0), button, class_="code")
     return box if heading is None else joined(element("span", heading, class_="code-name"), box)
 
 

@@ -121,7 +121,7 @@ def _downloads(request: Request, version: DatasetVersion) -> Markup:
     return joined(
         table("Files", [("File", False), ("Content", False)], files),
         element("h3", "Images"),
-        table("Images", [("Array", False), ("Meaning", False), ("", False)], arrays),
+        table("Images", [("Array", False), ("Meaning", False), ("Download", False)], arrays),
         element("p", f"The result file has {size_text(version.size_bytes)}.", class_="soft small"),
     )
 

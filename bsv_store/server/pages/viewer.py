@@ -83,6 +83,7 @@ def _viewer(request: Request) -> Response:
                         id="solid-show",
                         aria_controls="solid-view",
                     ),
+                    element("button", "Hide", type="button", id="solid-hide", hidden=True),
                     element("div", id="solid-view", class_="solid-view", hidden=True),
                     id="solid",
                     class_="solid",
@@ -198,16 +199,16 @@ def _controls() -> Markup:
                     _options((("power", "square root"), ("linear", "linear"), ("log", "logarithmic"))),
                     id="scale",
                 )),
-                _field("Map", element("select", id="map")),
+                _field("Color map", element("select", id="map")),
                 _field("From", element("input", id="vmin", type="text", inputmode="decimal", autocomplete="off")),
                 _field("To", element("input", id="vmax", type="text", inputmode="decimal", autocomplete="off")),
                 class_="pairs",
             ),
-            _field("Upper end if empty", element(
+            _field("Automatic upper end", element(
                 "select",
                 _options((
-                    ("0.99", "99 % of the signal"), ("0.995", "99.5 %"), ("0.998", "99.8 %"), ("0.999", "99.9 %"),
-                    ("1", "largest value"),
+                    ("0.99", "99th percentile"), ("0.995", "99.5th percentile"), ("0.998", "99.8th percentile"),
+                    ("0.999", "99.9th percentile"), ("1", "maximum"),
                 )),
                 id="quantile",
             )),
@@ -277,12 +278,12 @@ def _choice(request: Request) -> Response:
             ),
             f"{each.group_count:,}",
             f"{each.member_count:,}",
-            f"{each.spacing_um:,}",
+            f"{each.spacing_um:,} um",
         ]
         for each in store.datasets.versions().itertuples()
     ]
     listed = (
-        table("Versions", [("Version", False), ("Groups", True), ("Experiments", True), ("µm", True)], rows)
+        table("Versions", [("Version", False), ("Groups", True), ("Experiments", True), ("Voxels", True)], rows)
         if rows
         else element("p", "The store has no datasets yet.", class_="nothing")
     )

@@ -104,7 +104,7 @@ def prune(
 ) -> None:
     """Remove files from the cache. They are downloaded again when they are needed.
 
-    At least one rule is needed; a file goes if any of them removes it. Only --server removes catalogs and averages.
+    Give at least one rule; a file is removed if any of them applies. Only --server removes catalogs and averages.
 
     \b
     Examples:

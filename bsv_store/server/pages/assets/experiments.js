@@ -128,9 +128,15 @@ function sentence(words) {
   return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
 }
 
+// What is between backticks is code.
 function paragraph(words) {
   const element = document.createElement("p");
-  element.textContent = words;
+  element.append(...words.split("`").map((part, number) => {
+    if (number % 2 === 0) return part;
+    const code = document.createElement("code");
+    code.textContent = part;
+    return code;
+  }));
   return element;
 }
 

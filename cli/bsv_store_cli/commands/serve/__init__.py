@@ -24,9 +24,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     metavar="ADDRESS",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on. For other addresses than those of this computer, clients need a token.",
+    help="Address to listen on. On addresses other than loopback, clients need a token.",
 )
-@click.option("--port", type=int, metavar="N", default=8080, show_default=True, help="Port; 0 takes a free one.")
+@click.option(
+    "--port", type=int, metavar="N", default=8080, show_default=True, help="Port to listen on; 0 chooses a free one."
+)
 @click.option("--workers", type=int, metavar="N", default=1, show_default=True, help="Number of processes.")
 @click.option("--root-path", metavar="PATH", default="", help="Prefix of all addresses behind a proxy, such as /bsv.")
 @click.option("--tls-certificate", type=_FILE, metavar="FILE", help="Certificate, as PEM, to serve HTTPS.")
@@ -49,7 +51,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--trusted-proxy",
     multiple=True,
     metavar="ADDRESS",
-    help="Address or network of a proxy whose X-Forwarded-For and -Proto are believed; can be repeated.",
+    help="Address or network of a proxy whose X-Forwarded-For and -Proto are accepted; can be repeated.",
 )
 @click.option(
     "--rate",
@@ -89,9 +91,9 @@ def serve(
     sql_rows: int,
     access_log: str | None,
 ) -> None:
-    """Serve the store over HTTP, read-only; manage tokens of clients.
+    """Serve the store over HTTP, read-only; manage the tokens of clients.
 
-    Prints the address of the server, and serves until it is interrupted; requests in progress are finished first.
+    Prints the address of the server, and runs until it is interrupted; requests in progress are finished first.
 
     Requires Starlette and uvicorn: pip install 'bsv-store[server]'
 

@@ -23,21 +23,28 @@ _COLUMNS = ("name", "scopes", "created_by", "created_at", "expires_at", "revoked
 
 @click.group(cls=Group)
 def token() -> None:
-    """Manage the tokens by which the server accepts clients."""
+    """Manage the tokens of clients of the server."""
 
 
 @token.command()
 @click.argument("name")
 @click.option(
-    "--scope", type=RowChoice(ACCESS_SCOPES), default="read", show_default=True, help="read, or sql: with SQL queries."
+    "--scope",
+    type=RowChoice(ACCESS_SCOPES),
+    default="read",
+    show_default=True,
+    help="What the token permits: read, or sql (reading and SQL queries).",
 )
 @click.option(
-    "--expires", type=Duration(), metavar="DURATION", help="Time after which it expires, such as 90d.  [default: never]"
+    "--expires",
+    type=Duration(),
+    metavar="DURATION",
+    help="Time after which the token expires, such as 90d.  [default: never]",
 )
 def add(name: str, scope: AccessScope, expires: timedelta | None) -> None:
     """Add a token and print it. It is stored as a hash, and cannot be shown again.
 
-    NAME tells who uses it.
+    NAME says which person or program uses it.
 
     \b
     Examples:
@@ -52,7 +59,7 @@ def add(name: str, scope: AccessScope, expires: timedelta | None) -> None:
 @token.command(name="list")
 @format_option
 def list_(output_format: str) -> None:
-    """List the tokens, with those that have expired or were revoked."""
+    """List the tokens, including expired and revoked ones."""
     with opened_store() as store:
         found = store.admin.tokens()
     table = [Column(name, name.replace("_", " "), day_time if name.endswith("_at") else cell) for name in _COLUMNS]

@@ -42,7 +42,7 @@ async function start() {
   facts = found;
   setColors(colors);
   anatomy = new Anatomy(rows, facts.annotations);
-  state = parsed(location.search, facts);
+  state = stateOfAddress();
   state.at ??= await firstPosition();
   makeControls();
   build();
@@ -55,6 +55,11 @@ async function start() {
 // Where to start: the middle of the brain, a little to the right of the midline.
 async function firstPosition() {
   return facts.extent_um.map((extent, axis) => snapped([0.56, 0.3, 0.64][axis] * extent));
+}
+
+function stateOfAddress() {
+  const found = parsed(location.search, facts);
+  return isMap(found.map) ? found : { ...found, map: DEFAULTS.map };
 }
 
 function snapped(um) {
@@ -95,7 +100,7 @@ window.addEventListener("popstate", () => {
   clearTimeout(timer);
   if (!facts) return;
   const before = state;
-  state = parsed(location.search, facts);
+  state = stateOfAddress();
   state.at ??= before.at;
   written = location.search;
   build();
@@ -161,7 +166,8 @@ function build() {
   // It may be among the planes that are replaced.
   stage.after(byId("solid"));
   stage.textContent = "";
-  stage.className = `stage ${sets.length === 1 ? "one" : "several"}`;
+  const isSolid = state.view === "solid" && facts.spacing_um >= 50;
+  stage.className = `stage ${sets.length === 1 ? "one" : "several"}${isSolid ? " with-solid" : ""}`;
   panels = [];
   for (const set of sets) {
     const section = document.createElement("section");
@@ -184,7 +190,10 @@ function build() {
       panel.loader = new Latest((index) => load(panel, index));
       panel.canvas.setAttribute("aria-label", `${orientation} plane, ${set.label}`);
       panels.push(panel);
-      planes.append(panel.canvas);
+      const cell = document.createElement("div");
+      cell.className = `cell ${orientation}`;
+      cell.append(panel.canvas);
+      planes.append(cell);
     }
     section.append(planes);
     stage.append(section);
@@ -202,11 +211,14 @@ function layout() {
   if (!facts) return;
   const [ap, dv, ml] = facts.extent_um;
   const available = stage.clientWidth;
+  stage.style.setProperty("--plane", style().background);
   const isNarrow = window.innerWidth < NARROW_PX;
   let scale;
   if (sets.length === 1 && !isNarrow) {
-    const height = Math.max(420, window.innerHeight - stage.getBoundingClientRect().top - window.scrollY - 70);
-    scale = Math.min((available - 12) / (ml + ap), height / (dv + ap));
+    // The horizontal plane is beside the two others, or below the coronal plane if the view in three dimensions is open.
+    const isSolid = stage.classList.contains("with-solid");
+    const height = Math.max(420, window.innerHeight - stage.getBoundingClientRect().top - window.scrollY - 60);
+    scale = Math.min((available - 12) / (ml + ap), (height - 12) / (dv + (isSolid ? ap : dv)));
   } else {
     const columns = sets.length === 1 ? 1 : Math.min(sets.length, isNarrow ? 2 : Math.max(2, Math.floor(available / 250)));
     stage.style.setProperty("--columns", columns);
@@ -435,7 +447,7 @@ function clampCenterAt(um, axis, factor) {
 
 function select(orientation) {
   state.plane = orientation;
-  for (const panel of panels) panel.canvas.classList.toggle("active", panel.orientation === orientation);
+  for (const panel of panels) panel.canvas.parentElement.classList.toggle("active", panel.orientation === orientation);
 }
 
 async function jump(text) {
@@ -490,7 +502,7 @@ function unitOf() {
 function showReadout() {
   const box = byId("readout");
   const structure = structureAt(state.at);
-  const lines = [line("place", [0, 1, 2].map((axis) => `${AXES[axis]} ${(state.at[axis] / 1000).toFixed(2)}`).join("  ") + " mm")];
+  const lines = [line("place", [0, 1, 2].map((axis) => `${AXES[axis]} ${(state.at[axis] / 1000).toFixed(2)}`).join(" · ") + " mm")];
   if (anatomy.hasAnnotation) lines.push(structureLine(structure));
   for (const set of sets) {
     const value = set.isEmpty ? NaN : valueOf(set, state.at);
@@ -596,8 +608,8 @@ function field(words, control) {
 
 function makeControls() {
   makeDataControls();
-  byId("map").append(option("auto", "as figures"), ...mapNames().flatMap((each) => [option(each, each), option(`${each}_r`, `${each}, reversed`)]));
-  const levels = [["none", "none"], [0, "brain"], [1, "level 1"], [2, "level 2"], [3, "level 3"], [4, "level 4"], [5, "level 5, as figures"], [6, "level 6"], [7, "level 7"], [8, "level 8"], [30, "all structures"]];
+  byId("map").append(option("auto", "default"), ...mapNames().flatMap((each) => [option(each, each), option(`${each}_r`, `${each}, reversed`)]));
+  const levels = [["none", "none"], [0, "brain"], [1, "level 1"], [2, "level 2"], [3, "level 3"], [4, "level 4"], [5, "level 5, default"], [6, "level 6"], [7, "level 7"], [8, "level 8"], [30, "all structures"]];
   byId("outlines").append(...levels.map(([value, words]) => option(value, words)));
   if (!anatomy.hasAnnotation) {
     byId("outlines").disabled = true;
@@ -612,7 +624,7 @@ function makeDataControls() {
   if (!facts.version) {
     const volumes = document.createElement("select");
     volumes.id = "volume";
-    volumes.append(...facts.volumes.map((each) => option(`${each.kind} ${each.spacing_um}`, `${each.words}, ${each.spacing_um} µm`)));
+    volumes.append(...facts.volumes.map((each) => option(`${each.kind} ${each.spacing_um}`, `${each.words}, ${each.spacing_um} um`)));
     box.append(field("Volume", volumes));
     volumes.addEventListener("change", () => {
       const [kind, spacing] = volumes.value.split(" ");
@@ -720,8 +732,11 @@ function listen() {
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   for (const axis of [0, 1, 2]) {
     byId(`at-${axis}`).addEventListener("change", (event) => {
-      const mm = Number(event.target.value);
-      if (!Number.isFinite(mm)) return;
+      const mm = event.target.valueAsNumber;
+      if (!Number.isFinite(mm)) {
+        placeInputs();
+        return;
+      }
       const at = [...state.at];
       at[axis] = mm * 1000;
       move(at, { isStep: true });
@@ -774,10 +789,16 @@ function listen() {
       if (event.target === dialog) dialog.close();
     });
   }
-  byId("solid-show").addEventListener("click", toggleSolid);
+  for (const [id, other] of [["solid-show", "solid-hide"], ["solid-hide", "solid-show"]]) {
+    byId(id).addEventListener("click", () => {
+      toggleSolid();
+      byId(other).focus({ preventScroll: true });
+    });
+  }
   byId("copy-link").addEventListener("click", copyLink);
   document.addEventListener("keydown", key);
   document.addEventListener("themechange", () => {
+    layout();
     setColorsOf();
     refresh();
   });
@@ -916,7 +937,12 @@ function placeSolid() {
 
 function setSolid() {
   const isShown = state.view === "solid" && facts.spacing_um >= 50;
+  if (stage.classList.contains("with-solid") !== isShown) {
+    stage.classList.toggle("with-solid", isShown);
+    layout();
+  }
   byId("solid-show").hidden = isShown;
+  byId("solid-hide").hidden = !isShown;
   byId("solid-view").hidden = !isShown;
   if (!isShown) return;
   solid ??= import("./solid.js").then(({ Solid }) => new Solid(byId("solid-view"), viewer.dataset.niivue));

@@ -247,7 +247,7 @@ export class Panel {
     context.font = `${size - 1}px ${look.font}`;
     context.textAlign = "center";
     context.textBaseline = "bottom";
-    context.fillText(length >= 1000 ? `${length / 1000} mm` : `${length} µm`, x + width / 2, y - 2);
+    context.fillText(length >= 1000 ? `${length / 1000} mm` : `${length} um`, x + width / 2, y - 2);
   }
 
   // -- pointer ------------------------------------------------------------------------------------------------

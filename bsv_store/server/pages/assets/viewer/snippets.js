@@ -18,7 +18,7 @@ function exact(value) {
   return String(value);
 }
 
-// The end of a scale as Python and shells read it; limits are rounded when they are found.
+// The center of a plane of voxels.
 function millimeters(state, facts, plane) {
   const um = (Math.floor(state.at[AXIS[plane]] / facts.spacing_um) + 0.5) * facts.spacing_um;
   return String(um / 1000);

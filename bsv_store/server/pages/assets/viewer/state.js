@@ -57,7 +57,11 @@ export function parsed(search, facts) {
   if (["coronal", "sagittal", "horizontal"].includes(query.get("plane"))) state.plane = query.get("plane");
   if (query.get("map")) state.map = query.get("map");
   if (["power", "linear", "log"].includes(query.get("scale"))) state.scale = query.get("scale");
-  for (const name of ["vmin", "vmax", "dmax"]) state[name] = number(query.get(name));
+  state.vmin = number(query.get("vmin"));
+  for (const name of ["vmax", "dmax"]) {
+    const end = number(query.get(name));
+    state[name] = end > 0 ? end : null;
+  }
   if (["0.99", "0.995", "0.998", "0.999", "1"].includes(query.get("quantile"))) state.quantile = query.get("quantile");
   const outlines = query.get("outlines");
   if (outlines === "none") state.outlines = null;
