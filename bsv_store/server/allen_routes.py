@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,23 +26,16 @@ if TYPE_CHECKING:
 _CACHING = {"Cache-Control": "no-cache"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """What all requests to an application share."""
-
-    source: StoreSource
-    spool: Spool
-
-
 def _allen(request: Request, *, prefix: str) -> Response:
-    served = _served(request)
+    # The store is another one after it was opened again.
+    source = StoreSource(context_of(request).store)
     headers = {name.lower(): value for name, value in request.headers.items()}
     path = prefix + request.path_params["rest"]
     target = f"{path}?{request.url.query}" if request.url.query else path
     asked = messages.Request(request.method, target, path, dict(request.query_params), headers)
-    reply = reply_to(served.source, asked)
+    reply = reply_to(source, asked)
     if isinstance(reply.body, FileContent):
-        return _file(served.spool, asked, reply.body, reply.content_type)
+        return _file(_spool(request), asked, reply.body, reply.content_type)
     if reply.status != 200:
         return Response(reply.body, reply.status, media_type=reply.content_type)
     etag = f'"{hashlib.sha256(reply.body).hexdigest()[:32]}"'
@@ -83,13 +75,14 @@ def _body(asked: messages.Request, status: int, headers: Mapping[str, str], piec
     return StreamingResponse(iter(()) if asked.method == "HEAD" else pieces, status, headers)
 
 
-def _served(request: Request) -> _Served:
+def _spool(request: Request) -> Spool:
+    """The computed files that all requests to an application share."""
     state = request.app.state
     with _LOCK:
-        if not hasattr(state, "allen"):
-            state.allen = _Served(StoreSource(context_of(request).store), Spool())
-    found = state.allen
-    assert isinstance(found, _Served)
+        if not hasattr(state, "spool"):
+            state.spool = Spool()
+        found = state.spool
+    assert isinstance(found, Spool)
     return found
 
 

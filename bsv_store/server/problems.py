@@ -50,6 +50,7 @@ _FRAMEWORK: Final[Mapping[int, tuple[type[BsvStoreError], str]]] = {
     404: (errors.InputError, "the server does not have this address"),
     405: (errors.InputError, "this address does not accept the method of the request"),
     406: (errors.InputError, "this address does not have the requested format"),
+    408: (errors.InputError, "the body of the request did not arrive in time"),
     413: (errors.InputError, "the body of the request is too large"),
     414: (errors.InputError, "the address of the request is too long"),
     415: (errors.InputError, "the format of the request's body is not supported"),
