@@ -12,18 +12,19 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from bsv_store.server.allen import messages
-from bsv_store.server.allen.messages import FileContent, UnsatisfiableRangeError, byte_range, is_unchanged, page
+from bsv_store.server.allen.messages import FileContent, page
 from bsv_store.server.allen.routes import PREFIXES, reply_to
 from bsv_store.server.allen.spool import RETRY_AFTER_S, Spool, SpoolBusyError
 from bsv_store.server.allen.store_source import StoreSource
 from bsv_store.server.context import context_of
+from bsv_store.server.data.conditions import REVALIDATED, UnsatisfiableRangeError, byte_range, is_current
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
 # An address names what the store has now: clients keep the bytes, and ask whether they are current.
-_CACHING = {"Cache-Control": "no-cache"}
+_CACHING = {"Cache-Control": REVALIDATED}
 
 
 def _allen(request: Request, *, prefix: str) -> Response:
@@ -40,7 +41,7 @@ def _allen(request: Request, *, prefix: str) -> Response:
         return Response(reply.body, reply.status, media_type=reply.content_type)
     etag = f'"{hashlib.sha256(reply.body).hexdigest()[:32]}"'
     shared = {"ETag": etag, **_CACHING}
-    if is_unchanged(headers, etag):
+    if is_current(headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=shared)
     return Response(reply.body, headers=shared, media_type=reply.content_type)
 
@@ -48,7 +49,7 @@ def _allen(request: Request, *, prefix: str) -> Response:
 def _file(spool: Spool, asked: messages.Request, content: FileContent, content_type: str) -> Response:
     etag = content.etag
     shared = {"ETag": etag, "Accept-Ranges": "bytes", **_CACHING}
-    if is_unchanged(asked.headers, etag):
+    if is_current(asked.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=shared)
     try:
         file = spool.get(content)
@@ -61,10 +62,12 @@ def _file(spool: Spool, asked: messages.Request, content: FileContent, content_t
         # The length is unknown, so a range is ignored.
         return _body(asked, 200, shared, file.read())
     try:
-        span = byte_range(asked.headers, etag, size=size)
+        span = byte_range(
+            asked.headers.get("range"), asked.headers.get("if-range"), validators=(etag,), size_bytes=size
+        )
     except UnsatisfiableRangeError:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
-    start, stop = (0, size) if span is None else span
+    start, stop = (0, size) if span is None else (span.first, span.end)
     shared["Content-Length"] = str(stop - start)
     if span is None:
         return _body(asked, 200, shared, file.read())

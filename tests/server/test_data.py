@@ -8,7 +8,9 @@ import io
 import json
 import math
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import pytest
 import requests
 
 from bsv_store import Selection, Store, errors, open_store
+from bsv_store.server.data import shared
 from bsv_store.server.data.formats import accepted, has_arrow
 from bsv_store.server.data.openapi import OPERATIONS, document
 from bsv_store.server.data.tables import arrow_bytes, csv_bytes, flat, table_values
@@ -418,6 +421,37 @@ def test_a_kept_answer_is_given_until_the_catalog_changes(
 
 
 # -- the description of the API ------------------------------------------------------------------------------------
+
+
+def test_others_do_not_wait_for_long_queries(served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, url = served
+    is_over, entered = threading.Event(), threading.Semaphore(0)
+
+    def long_query(*_: Any, **__: Any) -> pd.DataFrame:
+        entered.release()
+        assert is_over.wait(20)
+        frame = pd.DataFrame({"a": [1]})
+        frame.attrs["truncated"] = False
+        return frame
+
+    monkeypatch.setattr(Store, "sql", long_query)
+    monkeypatch.setattr(shared, "_MAX_WAITING", 14)
+
+    def ask(_: int) -> int:
+        return requests.post(f"{url}/v1/sql", json={"statement": "SELECT 1"}, timeout=20).status_code
+
+    with ThreadPoolExecutor(18) as pool:
+        queries = [pool.submit(ask, each) for each in range(shared.LONG_AT_A_TIME + 14)]
+        try:
+            assert all(entered.acquire(timeout=20) for _ in range(shared.LONG_AT_A_TIME))
+            assert requests.get(f"{url}/v1/status", timeout=5).status_code == 200
+            while (refused := requests.get(f"{url}/v1/signal", timeout=5)).status_code != 503:
+                pass
+            assert refused.json()["code"] == "BusyError"
+            assert int(refused.headers["retry-after"]) > 0
+        finally:
+            is_over.set()
+        assert [each.result() for each in queries] == [200] * len(queries)
 
 
 def test_every_operation_without_required_parameters_answers(served: tuple[Store, str]) -> None:

@@ -311,6 +311,7 @@ OPERATIONS = (
             MISSING,
             FORMAT,
         ),
+        is_long=True,
         **_TABLE,
     ),
     Operation(

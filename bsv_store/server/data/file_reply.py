@@ -73,7 +73,7 @@ def file_reply(
         try:
             if request.method == "GET" and has_ranges:
                 part = byte_range(
-                    request.headers.get("range"), request.headers.get("if-range"), etag=etag, size_bytes=found
+                    request.headers.get("range"), request.headers.get("if-range"), validators=(etag,), size_bytes=found
                 )
         except UnsatisfiableRangeError as error:
             raise HTTPException(416, headers={"Content-Range": f"bytes */{found}"}) from error
