@@ -113,7 +113,7 @@ def framework_problem(
 def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, BsvStoreError)
     context = context_of(request)
-    if status_of(error) >= 500:
+    if status_of(error) >= 500 and not isinstance(error, errors.BusyError):
         # The cause may be that the store was upgraded or replaced; that says more than its consequence.
         try:
             context.check_store()

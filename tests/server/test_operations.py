@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from bsv_store import create_store, open_store
 from bsv_store.catalog.database import schema
+from bsv_store.errors import BusyError
 from bsv_store.server import operations
 from bsv_store.server.context import context_of
 from bsv_store.server.metrics import ServerMetrics
@@ -111,6 +112,21 @@ def test_a_catalog_that_is_replaced_is_read_from_the_new_file(tmp_path: Path) ->
             copy.admin.add_token("a")
         (tmp_path / "copy" / "catalog.db").replace(folder / "catalog.db")
         assert requests.get(f"{url}/tokens", timeout=20).text == "1"
+
+
+def test_a_request_waits_for_a_locked_catalog_once(served: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = 0
+
+    def wait(_: object) -> None:
+        nonlocal waits
+        waits += 1
+        raise BusyError("the catalog stayed locked")
+
+    with serving(served) as url:
+        monkeypatch.setattr(type(served), "check", wait)
+        reply = requests.get(f"{url}/snapshots", timeout=20)
+        assert (reply.status_code, reply.json()["code"], waits) == (503, "BusyError", 1)
+        assert int(reply.headers["retry-after"]) > 0
 
 
 def test_requests_are_counted_by_route_and_status(served: Store) -> None:
