@@ -229,7 +229,9 @@ def test_paths_in_texts_of_users_are_not_in_answers(served: tuple[Store, str]) -
     writer.catalog.save_selection("listed", [1], note="from /home/anna/list.txt")
     writer.catalog.exclude([3], "see /home/anna/bad.txt")
     texts = [_get(f"{url}/v1/{name}").text for name in ("selections", "exclusions", "summary", "experiments/3")]
+    texts += [requests.get(f"{url}/{path}", timeout=20).text for path in ("experiments.json", "experiments/3")]
     writer.catalog.lift_exclusion([3])
+    assert all("see a path of the server" in text for text in texts[-2:])
     assert not [text for text in texts if "anna" in text]
 
 

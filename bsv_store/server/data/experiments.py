@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from bsv_store.server.data.operation import Call
+    from bsv_store.store.store import Store
 
 
 # -- experiments ----------------------------------------------------------------------------------------------------
@@ -142,18 +143,19 @@ def _in_json(words: str) -> str:
 def _selection(call: Call) -> Response:
     selection = selection_of(call) or Selection()
     ids = call.store.select(selection, **call.given("missing"))
-    return json_reply(
-        call,
-        {
-            "selection": selection.to_dict(),
-            "json": selection.to_json(),
-            "python": repr(selection),
-            "words": selection_words(selection),
-            "count": len(ids),
-            "experiment_ids": ids,
-            "excluded": call.store.catalog.excluded_from(selection),
-        },
-    )
+    facts = selection_facts(call.store, selection)
+    return json_reply(call, {**facts, "count": len(ids), "experiment_ids": ids})
+
+
+def selection_facts(store: Store, selection: Selection) -> dict[str, Any]:
+    """A selection in its forms, and the experiments that only the exclusion list leaves out."""
+    return {
+        "selection": selection.to_dict(),
+        "json": selection.to_json(),
+        "python": repr(selection),
+        "words": selection_words(selection),
+        "excluded": store.catalog.excluded_from(selection),
+    }
 
 
 def _saved_selections(call: Call) -> Response:
