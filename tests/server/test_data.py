@@ -21,7 +21,7 @@ import pytest
 import requests
 
 from bsv_store import Selection, Store, errors, open_store
-from bsv_store.server.data import shared
+from bsv_store.server.data import experiments, shared
 from bsv_store.server.data.formats import accepted, has_arrow
 from bsv_store.server.data.openapi import OPERATIONS, document
 from bsv_store.server.data.tables import arrow_bytes, csv_bytes, flat, table_values
@@ -423,6 +423,19 @@ def test_a_kept_answer_is_given_until_the_catalog_changes(
 
 
 # -- the description of the API ------------------------------------------------------------------------------------
+
+
+def test_unionize_rows_of_very_many_experiments_are_refused(
+    served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, url = served
+    monkeypatch.setattr(experiments, "_MAX_SIGNAL_ROWS", 12)
+    found = {"selection": "1,2,3", "missing": "leave_out"}
+    for more in ({}, {"structures": "VISp", "include_descendants": "true"}, {"structures": "VISp"}):
+        refused = _get(f"{url}/v1/signal", **found, **more)
+        assert (refused.status_code, refused.json()["code"]) == (400, "InputError")
+        assert "unionize rows of 3 experiments are too many" in refused.json()["detail"]
+    assert _get(f"{url}/v1/signal", **found | {"selection": "1,2"}, structures="VISp").status_code == 200
 
 
 def test_others_do_not_wait_for_long_queries(served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,8 +191,34 @@ def _signal(call: Call) -> Response:
     selection = selection_of(call)
     if selection is None:
         raise InputError("the parameter selection is missing: unionize rows of all experiments are too many")
+    _check_signal_rows(call, selection)
     frame = call.store.catalog.unionizes(selection, **given)
     return table_reply(call, sorted_page(call, frame), total=len(frame))
+
+
+# All rows are read for each answer, which takes some 500 bytes of memory per row.
+_MAX_SIGNAL_ROWS = 300_000
+# Three hemispheres, inside and outside the injection site.
+_ROWS_PER_STRUCTURE = 6
+_ROWS_PER_EXPERIMENT = 2_650
+
+
+def _check_signal_rows(call: Call, selection: Selection) -> None:
+    structures = call.values["structures"]
+    rows_each = _ROWS_PER_EXPERIMENT
+    if structures is not None and not call.values["include_descendants"]:
+        rows_each = min(rows_each, _ROWS_PER_STRUCTURE * len(structures))
+    most = _MAX_SIGNAL_ROWS // max(1, rows_each)
+    before = len(call.warnings)
+    count = len(call.store.select(selection))
+    # Reading the rows issues them too.
+    del call.warnings[before:]
+    if count > most:
+        raise InputError(
+            f"unionize rows of {count:,} experiments are too many for one answer; with these structures, at most "
+            f"{most:,} are possible",
+            hint="Choose fewer experiments or structures; open_store(ADDRESS) can read all rows.",
+        )
 
 
 def _matrix(call: Call) -> Response:
