@@ -27,6 +27,7 @@ import uvicorn
 from bsv_store.errors import BsvStoreError, InputError, StoreError
 from bsv_store.server.application import application
 from bsv_store.server.connection import ClientConnection
+from bsv_store.server.metrics import forget_requests
 from bsv_store.server.options import ServerOptions
 from bsv_store.store.opening import open_store
 from bsv_store.store.store import Store
@@ -267,6 +268,7 @@ class _Supervisor:
                 if worker.process.is_alive():
                     continue
                 LOG.error("a worker ended with %s and is replaced", worker.process.exitcode)
+                forget_requests(metrics, worker.process.pid)
                 worker.close()
                 if time.monotonic() - worker.started_at < _SHORT_LIFE_S:
                     multiprocessing.connection.wait([waking], 1.0)

@@ -19,7 +19,7 @@ from bsv_store.catalog.database import schema
 from bsv_store.errors import BusyError
 from bsv_store.server import operations
 from bsv_store.server.context import context_of
-from bsv_store.server.metrics import ServerMetrics
+from bsv_store.server.metrics import ServerMetrics, forget_requests
 from tests.server.serving import serving
 
 if TYPE_CHECKING:
@@ -183,3 +183,9 @@ def test_the_counters_of_all_workers_are_added(tmp_path: Path) -> None:
         assert f"bsv_store_server_{line}" in lines
     own.save()
     assert len(list(tmp_path.glob("*.json"))) == 2
+    # The other worker is killed.
+    forget_requests(tmp_path, 999999999)
+    forget_requests(tmp_path, 999999998)
+    lines = own.exposition().splitlines()
+    assert "bsv_store_server_requests_in_progress 0" in lines
+    assert "bsv_store_server_errors_total 1" in lines
