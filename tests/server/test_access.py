@@ -456,6 +456,20 @@ def test_requests_in_progress_are_limited(served: Store) -> None:
         assert get(f"{url}/who").status_code == 200
 
 
+def test_a_server_that_stops_says_so_to_requests_that_it_does_not_finish(served: Store) -> None:
+    answers: list[requests.Response] = []
+    with serving(served, ServerOptions(shutdown_s=1)) as url:
+        thread = threading.Thread(target=lambda: answers.append(get(f"{url}/slow")))
+        thread.start()
+        assert _entered.wait(20)
+    thread.join()
+    _leave.set()
+    (answer,) = answers
+    assert (answer.status_code, answer.json()["code"]) == (503, "BusyError")
+    assert "being stopped" in answer.json()["detail"]
+    assert int(answer.headers["retry-after"]) > 0
+
+
 # -- headers and log --------------------------------------------------------------------------------------------------
 
 

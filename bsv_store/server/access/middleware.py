@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -88,6 +89,9 @@ class AccessMiddleware:
             await exchange.answer(framework_problem(self._context, 413, headers={"Connection": "close"}))
         except BodyTooSlowError:
             await exchange.answer(framework_problem(self._context, 408, headers={"Connection": "close"}))
+        except asyncio.CancelledError:
+            # Only a server that stops ends requests in progress, after its timeout.
+            await exchange.answer(framework_problem(self._context, 503, detail="the server is being stopped"))
         except Exception as error:  # noqa: BLE001 (whatever it is, the client gets an answer and the log the error)
             await exchange.answer(await self._failure(exchange, error))
         finally:
