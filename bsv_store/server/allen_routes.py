@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,42 +12,36 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from bsv_store.server.allen import messages
-from bsv_store.server.allen.messages import FileContent, UnsatisfiableRangeError, byte_range, is_unchanged, page
+from bsv_store.server.allen.messages import FileContent, page
 from bsv_store.server.allen.routes import PREFIXES, reply_to
 from bsv_store.server.allen.spool import RETRY_AFTER_S, Spool, SpoolBusyError
 from bsv_store.server.allen.store_source import StoreSource
 from bsv_store.server.context import context_of
+from bsv_store.server.data.conditions import REVALIDATED, UnsatisfiableRangeError, byte_range, is_current
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
 # An address names what the store has now: clients keep the bytes, and ask whether they are current.
-_CACHING = {"Cache-Control": "no-cache"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """What all requests to an application share."""
-
-    source: StoreSource
-    spool: Spool
+_CACHING = {"Cache-Control": REVALIDATED}
 
 
 def _allen(request: Request, *, prefix: str) -> Response:
-    served = _served(request)
+    # The store is another one after it was opened again.
+    source = StoreSource(context_of(request).store)
     headers = {name.lower(): value for name, value in request.headers.items()}
     path = prefix + request.path_params["rest"]
     target = f"{path}?{request.url.query}" if request.url.query else path
     asked = messages.Request(request.method, target, path, dict(request.query_params), headers)
-    reply = reply_to(served.source, asked)
+    reply = reply_to(source, asked)
     if isinstance(reply.body, FileContent):
-        return _file(served.spool, asked, reply.body, reply.content_type)
+        return _file(_spool(request), asked, reply.body, reply.content_type)
     if reply.status != 200:
         return Response(reply.body, reply.status, media_type=reply.content_type)
     etag = f'"{hashlib.sha256(reply.body).hexdigest()[:32]}"'
     shared = {"ETag": etag, **_CACHING}
-    if is_unchanged(headers, etag):
+    if is_current(headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=shared)
     return Response(reply.body, headers=shared, media_type=reply.content_type)
 
@@ -56,7 +49,7 @@ def _allen(request: Request, *, prefix: str) -> Response:
 def _file(spool: Spool, asked: messages.Request, content: FileContent, content_type: str) -> Response:
     etag = content.etag
     shared = {"ETag": etag, "Accept-Ranges": "bytes", **_CACHING}
-    if is_unchanged(asked.headers, etag):
+    if is_current(asked.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=shared)
     try:
         file = spool.get(content)
@@ -69,10 +62,12 @@ def _file(spool: Spool, asked: messages.Request, content: FileContent, content_t
         # The length is unknown, so a range is ignored.
         return _body(asked, 200, shared, file.read())
     try:
-        span = byte_range(asked.headers, etag, size=size)
+        span = byte_range(
+            asked.headers.get("range"), asked.headers.get("if-range"), validators=(etag,), size_bytes=size
+        )
     except UnsatisfiableRangeError:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
-    start, stop = (0, size) if span is None else span
+    start, stop = (0, size) if span is None else (span.first, span.end)
     shared["Content-Length"] = str(stop - start)
     if span is None:
         return _body(asked, 200, shared, file.read())
@@ -83,13 +78,14 @@ def _body(asked: messages.Request, status: int, headers: Mapping[str, str], piec
     return StreamingResponse(iter(()) if asked.method == "HEAD" else pieces, status, headers)
 
 
-def _served(request: Request) -> _Served:
+def _spool(request: Request) -> Spool:
+    """The computed files that all requests to an application share."""
     state = request.app.state
     with _LOCK:
-        if not hasattr(state, "allen"):
-            state.allen = _Served(StoreSource(context_of(request).store), Spool())
-    found = state.allen
-    assert isinstance(found, _Served)
+        if not hasattr(state, "spool"):
+            state.spool = Spool()
+        found = state.spool
+    assert isinstance(found, Spool)
     return found
 
 

@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from bsv_store.server.access.log import AccessLog
 from bsv_store.server.access.middleware import AccessMiddleware
 from bsv_store.server.context import Context
+from bsv_store.server.data.shared import LONG_AT_A_TIME
 from bsv_store.server.metrics import ServerMetrics
 from bsv_store.server.options import ServerOptions
 from bsv_store.server.problems import HANDLERS
@@ -40,8 +41,8 @@ _MODULES: tuple[str, ...] = (
     "pages.routes",
 )
 
-# As many as the database has connections in one process.
-_THREADS: Final = 15
+# With those of long operations, as many as the database has connections in one process.
+_THREADS: Final = 15 - LONG_AT_A_TIME
 
 _CORS_EXPOSED: Final = (
     *("Content-Disposition", "Content-Range", "ETag", "Link", "Retry-After"),

@@ -85,10 +85,11 @@ class ServerMetrics:
     def _values(self) -> dict[str, Any]:
         with self._lock:
             cache = [[*key, count] for key, count in self._cache.items()]
+        # The event loop may count a request meanwhile; these copies are made in one step.
         return {
-            "requests": [[*key, count] for key, count in self._requests.items()],
-            "buckets": self._buckets,
-            "seconds": self._seconds,
+            "requests": [[*key, count] for key, count in list(self._requests.items())],
+            "buckets": dict(self._buckets),
+            "seconds": dict(self._seconds),
             "bytes": self._bytes,
             "cache": cache,
             "errors": self._errors,
@@ -139,6 +140,21 @@ class ServerMetrics:
             *(_sample("cache_total", n, cache=name, result=result) for (name, result), n in sorted(cache.items())),
         ]
         return "\n".join(lines) + "\n"
+
+
+def forget_requests(folder: Path, process_id: int | None) -> None:
+    """Record that a worker which ended has no requests in progress; its other counters stay."""
+    file = folder / f"{process_id}.json"
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps({**values, "in_flight": 0}), encoding="utf-8")
+        part.replace(file)
+    except FileNotFoundError:
+        # It ended before it had written them.
+        return
+    except OSError as error:
+        LOG.warning("the counters of a worker that ended cannot be corrected: %s", error)
 
 
 def _family(name: str, kind: str, words: str) -> Iterable[str]:

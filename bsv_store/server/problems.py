@@ -50,6 +50,7 @@ _FRAMEWORK: Final[Mapping[int, tuple[type[BsvStoreError], str]]] = {
     404: (errors.InputError, "the server does not have this address"),
     405: (errors.InputError, "this address does not accept the method of the request"),
     406: (errors.InputError, "this address does not have the requested format"),
+    408: (errors.InputError, "the body of the request did not arrive in time"),
     413: (errors.InputError, "the body of the request is too large"),
     414: (errors.InputError, "the address of the request is too long"),
     415: (errors.InputError, "the format of the request's body is not supported"),
@@ -112,7 +113,7 @@ def framework_problem(
 def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, BsvStoreError)
     context = context_of(request)
-    if status_of(error) >= 500:
+    if status_of(error) >= 500 and not isinstance(error, errors.BusyError):
         # The cause may be that the store was upgraded or replaced; that says more than its consequence.
         try:
             context.check_store()

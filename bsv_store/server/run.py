@@ -26,6 +26,8 @@ import uvicorn
 
 from bsv_store.errors import BsvStoreError, InputError, StoreError
 from bsv_store.server.application import application
+from bsv_store.server.connection import ClientConnection
+from bsv_store.server.metrics import forget_requests
 from bsv_store.server.options import ServerOptions
 from bsv_store.store.opening import open_store
 from bsv_store.store.store import Store
@@ -171,6 +173,8 @@ def server_config(store: Store, options: ServerOptions, *, metrics_folder: Path 
     """The configuration of uvicorn for the application over a store."""
     return uvicorn.Config(
         application(store, options=options, metrics_folder=metrics_folder),
+        http=ClientConnection,
+        ws="none",
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -264,6 +268,7 @@ class _Supervisor:
                 if worker.process.is_alive():
                     continue
                 LOG.error("a worker ended with %s and is replaced", worker.process.exitcode)
+                forget_requests(metrics, worker.process.pid)
                 worker.close()
                 if time.monotonic() - worker.started_at < _SHORT_LIFE_S:
                     multiprocessing.connection.wait([waking], 1.0)

@@ -47,16 +47,18 @@ class WatchedStore:
         BsvStoreError
             If the store cannot be used now.
         """
+        busy = None
         if self._identity() != self._files:
             with self._lock:
-                self._check()
+                busy = self._check()
         elif time.monotonic() >= self._next_check and self._lock.acquire(blocking=False):
             # Other requests do not wait for a check that is in progress.
             try:
-                self._check()
+                busy = self._check()
             finally:
                 self._lock.release()
-        if (failure := self._failure) is not None:
+        # A request that has waited for a locked catalog does not wait for it again.
+        if (failure := self._failure or busy) is not None:
             raise failure()
         return self._store
 

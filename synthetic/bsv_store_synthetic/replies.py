@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bsv_store.server.allen import messages
-from bsv_store.server.allen.messages import Request, UnsatisfiableRangeError, byte_range, is_unchanged
+from bsv_store.server.allen.messages import Request
+from bsv_store.server.data.conditions import UnsatisfiableRangeError, byte_range, is_current
 
 LAST_MODIFIED: Final = "Sat, 01 Jan 2022 00:00:00 GMT"
 
@@ -84,17 +85,22 @@ def conditional(request: Request, reply: Reply) -> Reply:
     """Apply the conditions and the range of a request to a reply: 304, 206 or 416, else the reply unchanged."""
     if reply.status != 200 or not (etag := dict(reply.headers).get("ETag")):
         return reply
-    if is_unchanged(request.headers, etag):
+    if is_current(request.headers.get("if-none-match"), etag):
         return replace(reply, status=304)
     if not reply.honors_range:
         return reply
     total = len(reply.body)
     try:
-        span = byte_range(request.headers, etag, LAST_MODIFIED, size=total)
+        span = byte_range(
+            request.headers.get("range"),
+            request.headers.get("if-range"),
+            validators=(etag, LAST_MODIFIED),
+            size_bytes=total,
+        )
     except UnsatisfiableRangeError:
         unsatisfied = (("Content-Range", f"bytes */{total}"),)
         return replace(page(416, "Requested range not satisfiable"), headers=unsatisfied)
-    return reply if span is None else _part(reply, *span)
+    return reply if span is None else _part(reply, span.first, span.end)
 
 
 def _part(reply: Reply, start: int, stop: int) -> Reply:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -247,6 +250,20 @@ def test_a_browser_signs_in_and_out(served: Store, secrets: dict[str, str]) -> N
         assert session.get(f"{url}/who", timeout=20).status_code == 401
 
 
+def test_error_pages_say_nothing_about_the_store_to_visitors_without_a_token(
+    served: Store, secrets: dict[str, str]
+) -> None:
+    name = served.config.store_id[:8]
+    with serving(served, WITH_TOKEN) as url:
+        for path in ("assets/x/y", "logout", "favicon.ico"):
+            reply = get(f"{url}/{path}", headers={"Accept": "text/html"})
+            assert reply.status_code in (404, 405), path
+            assert "<h1>" in reply.text
+            assert name not in reply.text
+        signed_in = get(f"{url}/nothing", headers={"Accept": "text/html", **bearer(secrets["ben"])})
+        assert name in signed_in.text
+
+
 @pytest.mark.parametrize(
     "then", ["//evil.example", "https://evil.example", "/\\evil.example", "/x\r\nSet-Cookie: a=b", ""]
 )
@@ -344,6 +361,48 @@ def test_bodies_addresses_and_headers_have_a_maximum_size(served: Store) -> None
         assert get(f"{url}/who", headers={"X-Long": "x" * 66_000}).status_code == 431
 
 
+def _answer_to(url: str, sent: bytes) -> bytes:
+    """All bytes that the server sends before it closes the connection."""
+    address = urlsplit(url)
+    with socket.create_connection((str(address.hostname), address.port or 0), timeout=20) as client:
+        # The server may close the connection before it has read all.
+        with contextlib.suppress(OSError):
+            client.sendall(sent)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while block := client.recv(65_536):
+                answer += block
+    return answer
+
+
+def test_slow_clients_are_disconnected(served: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bsv_store.server.connection.HEAD_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("bsv_store.server.access.middleware.BODY_TIMEOUT_S", 0.1)
+    with serving(served) as url:
+        assert _answer_to(url, b"") == _answer_to(url, b"GET /who HTTP/1.1\r\nHost:") == b""
+        late = _answer_to(url, b"POST /size HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx")
+        assert late.startswith(b"HTTP/1.1 408")
+        assert JSON_PROBLEM.encode() in late
+        # A request whose answer takes longer.
+        timer = threading.Timer(0.3, _leave.set)
+        timer.start()
+        assert get(f"{url}/slow").text == "slow"
+        timer.join()
+
+
+def test_headers_without_end_are_refused(served: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bsv_store.server.connection.MAX_HEAD_BYTES", 100_000)
+    with serving(served) as url:
+        answer = _answer_to(url, b"GET /who HTTP/1.1\r\nX: " + b"x" * 2_000_000)
+        # The client may see that the connection was closed before it sees why.
+        assert answer.startswith(b"HTTP/1.1 400") or answer == b""
+
+
+def test_the_form_for_the_token_has_few_fields(served: Store) -> None:
+    with serving(served, WITH_TOKEN) as url:
+        assert requests.post(f"{url}/login", data="a=b&" * 100_000, timeout=20).status_code == 400
+
+
 def test_the_rate_of_each_client_is_limited(served: Store, secrets: dict[str, str]) -> None:
     with serving(served, ServerOptions(require_token=True, rate=0.4, shutdown_s=2)) as url:
         first, second, third = (get(f"{url}/who", headers=bearer(secrets["anna"])) for _ in range(3))
@@ -395,6 +454,20 @@ def test_requests_in_progress_are_limited(served: Store) -> None:
         thread.join()
         assert slow == ["slow"]
         assert get(f"{url}/who").status_code == 200
+
+
+def test_a_server_that_stops_says_so_to_requests_that_it_does_not_finish(served: Store) -> None:
+    answers: list[requests.Response] = []
+    with serving(served, ServerOptions(shutdown_s=1)) as url:
+        thread = threading.Thread(target=lambda: answers.append(get(f"{url}/slow")))
+        thread.start()
+        assert _entered.wait(20)
+    thread.join()
+    _leave.set()
+    (answer,) = answers
+    assert (answer.status_code, answer.json()["code"]) == (503, "BusyError")
+    assert "being stopped" in answer.json()["detail"]
+    assert int(answer.headers["retry-after"]) > 0
 
 
 # -- headers and log --------------------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ import io
 import json
 import math
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import pytest
 import requests
 
 from bsv_store import Selection, Store, errors, open_store
+from bsv_store.server.data import experiments, shared
 from bsv_store.server.data.formats import accepted, has_arrow
 from bsv_store.server.data.openapi import OPERATIONS, document
 from bsv_store.server.data.tables import arrow_bytes, csv_bytes, flat, table_values
@@ -226,7 +229,9 @@ def test_paths_in_texts_of_users_are_not_in_answers(served: tuple[Store, str]) -
     writer.catalog.save_selection("listed", [1], note="from /home/anna/list.txt")
     writer.catalog.exclude([3], "see /home/anna/bad.txt")
     texts = [_get(f"{url}/v1/{name}").text for name in ("selections", "exclusions", "summary", "experiments/3")]
+    texts += [requests.get(f"{url}/{path}", timeout=20).text for path in ("experiments.json", "experiments/3")]
     writer.catalog.lift_exclusion([3])
+    assert all("see a path of the server" in text for text in texts[-2:])
     assert not [text for text in texts if "anna" in text]
 
 
@@ -418,6 +423,50 @@ def test_a_kept_answer_is_given_until_the_catalog_changes(
 
 
 # -- the description of the API ------------------------------------------------------------------------------------
+
+
+def test_unionize_rows_of_very_many_experiments_are_refused(
+    served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, url = served
+    monkeypatch.setattr(experiments, "_MAX_SIGNAL_ROWS", 12)
+    found = {"selection": "1,2,3", "missing": "leave_out"}
+    for more in ({}, {"structures": "VISp", "include_descendants": "true"}, {"structures": "VISp"}):
+        refused = _get(f"{url}/v1/signal", **found, **more)
+        assert (refused.status_code, refused.json()["code"]) == (400, "InputError")
+        assert "unionize rows of 3 experiments are too many" in refused.json()["detail"]
+    assert _get(f"{url}/v1/signal", **found | {"selection": "1,2"}, structures="VISp").status_code == 200
+
+
+def test_others_do_not_wait_for_long_queries(served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, url = served
+    is_over, entered = threading.Event(), threading.Semaphore(0)
+
+    def long_query(*_: Any, **__: Any) -> pd.DataFrame:
+        entered.release()
+        assert is_over.wait(20)
+        frame = pd.DataFrame({"a": [1]})
+        frame.attrs["truncated"] = False
+        return frame
+
+    monkeypatch.setattr(Store, "sql", long_query)
+    monkeypatch.setattr(shared, "_MAX_WAITING", 14)
+
+    def ask(_: int) -> int:
+        return requests.post(f"{url}/v1/sql", json={"statement": "SELECT 1"}, timeout=20).status_code
+
+    with ThreadPoolExecutor(18) as pool:
+        queries = [pool.submit(ask, each) for each in range(shared.LONG_AT_A_TIME + 14)]
+        try:
+            assert all(entered.acquire(timeout=20) for _ in range(shared.LONG_AT_A_TIME))
+            assert requests.get(f"{url}/v1/status", timeout=5).status_code == 200
+            while (refused := requests.get(f"{url}/v1/signal", timeout=5)).status_code != 503:
+                pass
+            assert refused.json()["code"] == "BusyError"
+            assert int(refused.headers["retry-after"]) > 0
+        finally:
+            is_over.set()
+        assert [each.result() for each in queries] == [200] * len(queries)
 
 
 def test_every_operation_without_required_parameters_answers(served: tuple[Store, str]) -> None:

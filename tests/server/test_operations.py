@@ -16,9 +16,10 @@ from starlette.routing import Route
 
 from bsv_store import create_store, open_store
 from bsv_store.catalog.database import schema
+from bsv_store.errors import BusyError
 from bsv_store.server import operations
 from bsv_store.server.context import context_of
-from bsv_store.server.metrics import ServerMetrics
+from bsv_store.server.metrics import ServerMetrics, forget_requests
 from tests.server.serving import serving
 
 if TYPE_CHECKING:
@@ -113,6 +114,21 @@ def test_a_catalog_that_is_replaced_is_read_from_the_new_file(tmp_path: Path) ->
         assert requests.get(f"{url}/tokens", timeout=20).text == "1"
 
 
+def test_a_request_waits_for_a_locked_catalog_once(served: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = 0
+
+    def wait(_: object) -> None:
+        nonlocal waits
+        waits += 1
+        raise BusyError("the catalog stayed locked")
+
+    with serving(served) as url:
+        monkeypatch.setattr(type(served), "check", wait)
+        reply = requests.get(f"{url}/snapshots", timeout=20)
+        assert (reply.status_code, reply.json()["code"], waits) == (503, "BusyError", 1)
+        assert int(reply.headers["retry-after"]) > 0
+
+
 def test_requests_are_counted_by_route_and_status(served: Store) -> None:
     with serving(served) as url:
         for path in ("health", "health", "x", "y", "snapshots"):
@@ -167,3 +183,9 @@ def test_the_counters_of_all_workers_are_added(tmp_path: Path) -> None:
         assert f"bsv_store_server_{line}" in lines
     own.save()
     assert len(list(tmp_path.glob("*.json"))) == 2
+    # The other worker is killed.
+    forget_requests(tmp_path, 999999999)
+    forget_requests(tmp_path, 999999998)
+    lines = own.exposition().splitlines()
+    assert "bsv_store_server_requests_in_progress 0" in lines
+    assert "bsv_store_server_errors_total 1" in lines

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote
 
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -18,6 +19,8 @@ from bsv_store.server.pages.shell import page
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+# The form has three; parsing very many would delay other requests.
+_MAX_FIELDS = 10
 # Within the server: no scheme, no host, no control characters.
 _NEXT = re.compile(r"/(?![/\\])[^\x00-\x20\x7f\\]*")
 
@@ -89,7 +92,10 @@ async def _login(request: Request) -> Response:
     if request.method != "POST":
         then = _valid_next(request.query_params.get("next", "/"))
         return login_page(request, then=then) if context.options.demands_token else _redirect(request, then)
-    fields = parse_qs((await request.body()).decode("utf-8", "replace"))
+    try:
+        fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=_MAX_FIELDS)
+    except ValueError as error:
+        raise HTTPException(400) from error
     secret, then = fields.get("token", [""])[0].strip(), _valid_next(fields.get("next", ["/"])[0])
     token = await context.tokens.find(secret)
     if token is None:

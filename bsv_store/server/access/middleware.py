@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
@@ -35,7 +37,15 @@ MAX_HEADER_BYTES: Final = 65_536
 _ALWAYS: Final = frozenset({"/health", "/ready"})
 
 
+BODY_TIMEOUT_S: Final = 30.0
+"""Within which the body of a request must arrive, because it counts as a request in progress."""
+
+
 class BodyTooLargeError(Exception):
+    """Raised to the route that reads the body of a request."""
+
+
+class BodyTooSlowError(Exception):
     """Raised to the route that reads the body of a request."""
 
 
@@ -77,6 +87,11 @@ class AccessMiddleware:
                 await refused(scope, receive, exchange.send)
         except BodyTooLargeError:
             await exchange.answer(framework_problem(self._context, 413, headers={"Connection": "close"}))
+        except BodyTooSlowError:
+            await exchange.answer(framework_problem(self._context, 408, headers={"Connection": "close"}))
+        except asyncio.CancelledError:
+            # Only a server that stops ends requests in progress, after its timeout.
+            await exchange.answer(framework_problem(self._context, 503, detail="the server is being stopped"))
         except Exception as error:  # noqa: BLE001 (whatever it is, the client gets an answer and the log the error)
             await exchange.answer(await self._failure(exchange, error))
         finally:
@@ -187,6 +202,7 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._is_private = is_private
+        self._is_body_complete = False
         self._left = context.options.max_body_bytes
         client = scope.get("client")
         self.client: str = client[0] if client else "unknown"
@@ -197,8 +213,16 @@ class _Exchange:
         return f"address {self.client}" if name is None else f"token {name}"
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        if self._is_body_complete:
+            # A wait for the end of the connection.
+            return await self._receive()
+        try:
+            with anyio.fail_after(max(0.0, self.started + BODY_TIMEOUT_S - time.perf_counter())):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise BodyTooSlowError from error
         if message["type"] == "http.request":
+            self._is_body_complete = not message.get("more_body", False)
             self._left -= len(message.get("body", b""))
             if self._left < 0:
                 raise BodyTooLargeError

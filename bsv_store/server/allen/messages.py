@@ -1,10 +1,9 @@
-"""Requests and replies as plain values, and the conditions and ranges of requests (RFC 9110)."""
+"""Requests and replies as plain values."""
 
 from __future__ import annotations
 
 import hashlib
 import html
-import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +16,6 @@ ZIP: Final = "application/zip"
 
 # To be increased when other bytes are written for the same voxels.
 _FORMAT = 1
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
-_TAG = re.compile(r'\s*(?:W/)?("[^"]*")\s*(?:,|$)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,46 +95,3 @@ def page(status: int, text: str) -> Reply:
     title = html.escape(text)
     body = f"<!DOCTYPE html>\n<html><head><title>{status}</title></head><body><h1>{title}</h1></body></html>\n"
     return Reply(status, body.encode(), HTML)
-
-
-def is_unchanged(headers: Mapping[str, str], etag: str) -> bool:
-    """Whether the client has the current bytes, according to If-None-Match."""
-    condition = headers.get("if-none-match", "")
-    return condition.strip() == "*" or etag in _TAG.findall(condition)
-
-
-class UnsatisfiableRangeError(ValueError):
-    """A range that starts after the end of the body; the reply has the status 416."""
-
-
-def byte_range(headers: Mapping[str, str], *validators: str, size: int) -> tuple[int, int] | None:
-    """The requested bytes [start, stop) of a body; None if the whole body is to be sent.
-
-    Parameters
-    ----------
-    headers : mapping of str to str
-        Of the request; names in lower case.
-    *validators : str
-        ETag and Last-Modified of the body, for If-Range.
-    size : int
-        Size of the whole body in bytes.
-
-    Raises
-    ------
-    UnsatisfiableRangeError
-        If no byte of the body is requested.
-    """
-    match = _RANGE.fullmatch(headers.get("range", "").replace(" ", ""))
-    # Anything but a single byte range may be ignored (RFC 9110, 14.2).
-    if match is None or match.groups() == ("", ""):
-        return None
-    if (condition := headers.get("if-range")) is not None and condition not in validators:
-        return None
-    first, last = match.groups()
-    if first and last and int(last) < int(first):
-        return None
-    start = int(first) if first else max(0, size - int(last))
-    stop = min(size, int(last) + 1) if first and last else size
-    if start >= size:
-        raise UnsatisfiableRangeError
-    return start, stop

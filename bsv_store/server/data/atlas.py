@@ -172,6 +172,7 @@ OPERATIONS = (
             _FILE_FORMAT,
         ),
         media_types=_FILE_TYPES,
+        is_long=True,
     ),
     Operation(
         path="/v1/volumes/{experiment_id}",
@@ -188,6 +189,7 @@ OPERATIONS = (
         group="volumes",
         parameters=(EXPERIMENT_ID, KIND, SPACING, HEMISPHERE_RULE, _LIKE_ALLEN, _FILE_FORMAT),
         media_types=_FILE_TYPES,
+        is_long=True,
     ),
 )
 

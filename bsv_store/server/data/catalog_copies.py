@@ -113,7 +113,8 @@ class CatalogCopies:
     def _read(self, record: Path) -> Manifest | None:
         try:
             manifest = Manifest(json.loads(record.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
+            # It is missing, or was cut when the computer stopped.
             return None
         if not self._has(manifest):
             return None
@@ -147,16 +148,24 @@ class CatalogCopies:
             )
             record = Path(made) / "manifest.json"
             record.write_text(json.dumps(manifest.values), encoding="utf-8")
+            for path in (copy, compressed, record):
+                _write_through(path)
             copy.replace(folder / _file_name(manifest.sha256, compressed=False))
             compressed.replace(folder / _file_name(manifest.sha256, compressed=True))
             record.replace(folder / f"{facts.content}.json")
         return manifest
 
     def _in(self, store: Store) -> Path:
-        if self._folder is None:
-            self._folder = self._given or _shared_folder(store)
+        # Each time, because folders for temporary files are cleaned while the server runs.
+        self._folder = _shared_folder(store) if self._given is None else self._given
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._folder
+
+
+def _write_through(path: Path) -> None:
+    """Wait until a file is on the disk, so that none is cut under its name when the computer stops."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def _file_name(sha256: str, *, compressed: bool | int) -> str:
@@ -185,8 +194,13 @@ def _remove_old(folder: Path, *, kept: str) -> None:
     now = time.time()
     ages: dict[str, float] = {}
     for path in folder.iterdir():
-        if path.name != "lock" and path.is_file():
-            ages[path.name] = now - path.stat().st_mtime
+        age = now - path.stat().st_mtime
+        if path.is_dir():
+            # Left by a process that was killed while it made a copy.
+            if age > _KEPT_S:
+                shutil.rmtree(path, ignore_errors=True)
+        elif path.name != "lock":
+            ages[path.name] = age
     copies = sorted((name for name in ages if name.endswith(".db")), key=ages.__getitem__)
     gone = {name for place, name in enumerate(copies) if place >= _MAX_KEPT or ages[name] > _KEPT_S}
     gone -= {_file_name(kept, compressed=False)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -42,10 +43,20 @@ def is_current(if_none_match: str | None, etag: str) -> bool:
     return etag in (each.removeprefix("W/") for each in _ETAG.findall(if_none_match))
 
 
-def byte_range(text: str | None, if_range: str | None, *, etag: str, size_bytes: int) -> ByteRange | None:
+def byte_range(
+    text: str | None, if_range: str | None, *, validators: Collection[str], size_bytes: int
+) -> ByteRange | None:
     """The range that a request asks for; None for the whole file.
 
     Several ranges, other units and malformed ones are ignored, as RFC 9110 allows.
+
+    Parameters
+    ----------
+    text, if_range : str or None
+        The headers ``Range`` and ``If-Range``.
+    validators : collection of str
+        Entity tag and time of the file, for ``If-Range``.
+    size_bytes : int
 
     Raises
     ------
@@ -53,7 +64,7 @@ def byte_range(text: str | None, if_range: str | None, *, etag: str, size_bytes:
         If it begins after the end of the file.
     """
     found = None if text is None else _RANGE.fullmatch(text)
-    if found is None or (if_range is not None and if_range.strip() != etag):
+    if found is None or (if_range is not None and if_range.strip() not in validators):
         return None
     first, last = found[1], found[2]
     if (not first and not last) or max(len(first), len(last)) > _MAX_DIGITS:

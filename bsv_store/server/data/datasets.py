@@ -248,6 +248,7 @@ OPERATIONS = (
         group="datasets",
         parameters=(REF, Parameter(name="other", kind="string", words="The other version.", is_required=True)),
         is_kept=True,
+        is_long=True,
     ),
     Operation(
         path="/v1/versions/{ref}/file",
@@ -267,6 +268,7 @@ OPERATIONS = (
             Parameter(name="like_allen", kind="boolean", words="Header like that of Allen's files (NRRD only)."),
         ),
         media_types=tuple(dict.fromkeys(MEDIA_TYPES.get(each, "application/octet-stream") for each in VERSION_ENDINGS)),
+        is_long=True,
     ),
     Operation(
         path="/v1/status",

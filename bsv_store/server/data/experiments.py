@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from bsv_store.server.data.operation import Call
+    from bsv_store.store.store import Store
 
 
 # -- experiments ----------------------------------------------------------------------------------------------------
@@ -142,18 +143,19 @@ def _in_json(words: str) -> str:
 def _selection(call: Call) -> Response:
     selection = selection_of(call) or Selection()
     ids = call.store.select(selection, **call.given("missing"))
-    return json_reply(
-        call,
-        {
-            "selection": selection.to_dict(),
-            "json": selection.to_json(),
-            "python": repr(selection),
-            "words": selection_words(selection),
-            "count": len(ids),
-            "experiment_ids": ids,
-            "excluded": call.store.catalog.excluded_from(selection),
-        },
-    )
+    facts = selection_facts(call.store, selection)
+    return json_reply(call, {**facts, "count": len(ids), "experiment_ids": ids})
+
+
+def selection_facts(store: Store, selection: Selection) -> dict[str, Any]:
+    """A selection in its forms, and the experiments that only the exclusion list leaves out."""
+    return {
+        "selection": selection.to_dict(),
+        "json": selection.to_json(),
+        "python": repr(selection),
+        "words": selection_words(selection),
+        "excluded": store.catalog.excluded_from(selection),
+    }
 
 
 def _saved_selections(call: Call) -> Response:
@@ -189,8 +191,34 @@ def _signal(call: Call) -> Response:
     selection = selection_of(call)
     if selection is None:
         raise InputError("the parameter selection is missing: unionize rows of all experiments are too many")
+    _check_signal_rows(call, selection)
     frame = call.store.catalog.unionizes(selection, **given)
     return table_reply(call, sorted_page(call, frame), total=len(frame))
+
+
+# All rows are read for each answer, which takes some 500 bytes of memory per row.
+_MAX_SIGNAL_ROWS = 300_000
+# Three hemispheres, inside and outside the injection site.
+_ROWS_PER_STRUCTURE = 6
+_ROWS_PER_EXPERIMENT = 2_650
+
+
+def _check_signal_rows(call: Call, selection: Selection) -> None:
+    structures = call.values["structures"]
+    rows_each = _ROWS_PER_EXPERIMENT
+    if structures is not None and not call.values["include_descendants"]:
+        rows_each = min(rows_each, _ROWS_PER_STRUCTURE * len(structures))
+    most = _MAX_SIGNAL_ROWS // max(1, rows_each)
+    before = len(call.warnings)
+    count = len(call.store.select(selection))
+    # Reading the rows issues them too.
+    del call.warnings[before:]
+    if count > most:
+        raise InputError(
+            f"unionize rows of {count:,} experiments are too many for one answer; with these structures, at most "
+            f"{most:,} are possible",
+            hint="Choose fewer experiments or structures; open_store(ADDRESS) can read all rows.",
+        )
 
 
 def _matrix(call: Call) -> Response:
@@ -311,6 +339,7 @@ OPERATIONS = (
             MISSING,
             FORMAT,
         ),
+        is_long=True,
         **_TABLE,
     ),
     Operation(

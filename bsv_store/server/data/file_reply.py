@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from io import FileIO
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def file_reply(
         try:
             if request.method == "GET" and has_ranges:
                 part = byte_range(
-                    request.headers.get("range"), request.headers.get("if-range"), etag=etag, size_bytes=found
+                    request.headers.get("range"), request.headers.get("if-range"), validators=(etag,), size_bytes=found
                 )
         except UnsatisfiableRangeError as error:
             raise HTTPException(416, headers={"Content-Range": f"bytes */{found}"}) from error
@@ -110,17 +111,30 @@ class _FileReply(Response):
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b""})
                 return
-            place, end = self._part.first, self._part.end
-            is_done = place == end
-            if is_done:
-                await send({"type": "http.response.body", "body": b""})
-            while not is_done:
-                block = await run_in_threadpool(_read, self._file, place, min(_BLOCK_BYTES, end - place), self._name)
-                place += len(block)
-                is_done = place == end
-                await send({"type": "http.response.body", "body": block, "more_body": not is_done})
+            # The server accepts and discards what it cannot send, so the end of the connection is noticed separately.
+            listening = asyncio.create_task(_disconnected(receive))
+            try:
+                await self._send(send, listening)
+            finally:
+                listening.cancel()
         finally:
             self._file.close()
+
+    async def _send(self, send: Send, gone: asyncio.Task[None]) -> None:
+        place, end = self._part.first, self._part.end
+        is_done = place == end
+        if is_done:
+            await send({"type": "http.response.body", "body": b""})
+        while not is_done and not gone.done():
+            block = await run_in_threadpool(_read, self._file, place, min(_BLOCK_BYTES, end - place), self._name)
+            place += len(block)
+            is_done = place == end
+            await send({"type": "http.response.body", "body": block, "more_body": not is_done})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _read_all(file: FileIO, part: ByteRange, name: str) -> bytes:

@@ -183,6 +183,7 @@ OPERATIONS = (
         body=_SQL_BODY,
         media_types=TABLE_TYPES,
         is_table=True,
+        is_long=True,
     ),
 )
 

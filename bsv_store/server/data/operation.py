@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, assert_never
 
 from starlette.concurrency import run_in_threadpool
@@ -127,6 +129,8 @@ class Operation:
         Whether the answer depends on the parameters, the catalog and the format only, so that it can be kept.
     is_table : bool
         Whether the answer is a table, so that the client chooses its format.
+    is_long : bool
+        Whether it may take seconds or much memory, so that few run at a time, in threads of their own.
     """
 
     path: str
@@ -141,6 +145,7 @@ class Operation:
     description: str = ""
     is_kept: bool = False
     is_table: bool = False
+    is_long: bool = False
 
     @property
     def name(self) -> str:
@@ -154,18 +159,19 @@ class Operation:
 
     def route(self) -> Route:
         """The route of the framework."""
-        if self.body is None:
+        if self.body is None and not self.is_long:
 
             def endpoint(request: Request) -> Response:
                 return self._answer(request, None)
 
             return Route(self.path, endpoint, methods=[self.method], name=self.name)
 
-        async def endpoint_with_body(request: Request) -> Response:
-            body = await request.body()
-            return await run_in_threadpool(self._answer, request, body)
+        async def waiting_endpoint(request: Request) -> Response:
+            body = None if self.body is None else await request.body()
+            run = shared_of(request).run_long if self.is_long else run_in_threadpool
+            return await run(partial(self._answer, request, body))
 
-        return Route(self.path, endpoint_with_body, methods=[self.method], name=self.name)
+        return Route(self.path, waiting_endpoint, methods=[self.method], name=self.name)
 
     def _answer(self, request: Request, body: bytes | None) -> Response:
         values = self._values(request)
@@ -186,7 +192,9 @@ class Operation:
         def make() -> KeptAnswer:
             return kept_answer(answer(), encoding)
 
-        return shared.kept(store, (self.name, repr(values), chosen, encoding), make).response(request)
+        # An address may be longer than its answer.
+        asked = hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).digest()
+        return shared.kept(store, (self.name, asked, chosen, encoding), make).response(request)
 
     def _values(self, request: Request) -> dict[str, Any]:
         known = {parameter.name: parameter for parameter in self.parameters}

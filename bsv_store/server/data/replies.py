@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bsv_store.errors import BsvStoreWarning
     from bsv_store.server.data.operation import Call
+    from bsv_store.server.private import PrivatePaths
 
 WARNINGS_HEADER = "Bsv-Store-Warnings"
 """The warnings of an answer that is not JSON, as JSON."""
@@ -28,9 +29,10 @@ _MAX_HEADER = 2_000
 
 def json_reply(call: Call, values: Any) -> Response:
     """A value as JSON. An object gets the warnings of the call."""
-    found = _cleaned(plain(values), context_of(call.request).paths.in_cell)
+    paths = context_of(call.request).paths
+    found = without_paths(plain(values), paths.in_cell)
     if isinstance(found, dict) and "warnings" not in found:
-        found["warnings"] = described(call.warnings)
+        found["warnings"] = described(call.warnings, paths)
     return Response(json_bytes(found), media_type=JSON)
 
 
@@ -52,7 +54,8 @@ def table_reply(
 
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"not a DataFrame: {frame!r}")
-    flat = _without_paths(tables.flat(frame), context_of(call.request).paths.in_cell)
+    paths = context_of(call.request).paths
+    flat = table_without_paths(tables.flat(frame), paths.in_cell)
     count = len(flat) if total is None else total
     chosen = call.media_type
     if chosen == JSON:
@@ -60,26 +63,26 @@ def table_reply(
             **tables.table_values(flat),
             "total": count,
             **plain(more or {}),
-            "warnings": described(call.warnings),
+            "warnings": described(call.warnings, paths),
         }
         return Response(json_bytes(values), media_type=JSON)
     headers = {"Bsv-Store-Total": str(count)}
     if call.warnings:
-        headers[WARNINGS_HEADER] = _header(call.warnings)
+        headers[WARNINGS_HEADER] = _header(call.warnings, paths)
     write = tables.csv_bytes if chosen == CSV else tables.arrow_bytes
     return Response(write(flat), media_type=chosen, headers=headers)
 
 
-def _cleaned(value: Any, clean: Callable[[Any], Any]) -> Any:
+def without_paths(value: Any, clean: Callable[[Any], Any]) -> Any:
     """A plain value without paths of the machine in its texts, which users may have written."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):
-        return {key: _cleaned(each, clean) for key, each in value.items()}
-    return [_cleaned(each, clean) for each in value] if isinstance(value, list) else value
+        return {key: without_paths(each, clean) for key, each in value.items()}
+    return [without_paths(each, clean) for each in value] if isinstance(value, list) else value
 
 
-def _without_paths(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataFrame:
+def table_without_paths(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataFrame:
     """A copy of a table without paths of the machine in its texts."""
     found = frame.copy(deep=False)
     for place, kind in enumerate(frame.dtypes):
@@ -88,13 +91,20 @@ def _without_paths(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataF
     return found
 
 
-def described(warned: Sequence[BsvStoreWarning]) -> list[dict[str, Any]]:
-    """Warnings as plain values."""
-    return [{"code": type(each).__name__, "message": each.message, "hint": each.hint} for each in warned]
+def described(warned: Sequence[BsvStoreWarning], paths: PrivatePaths) -> list[dict[str, Any]]:
+    """Warnings as plain values, without paths of the machine."""
+    return [
+        {
+            "code": type(each).__name__,
+            "message": paths.removed(each.message),
+            "hint": None if each.hint is None else paths.removed(each.hint),
+        }
+        for each in warned
+    ]
 
 
-def _header(warned: Sequence[BsvStoreWarning]) -> str:
-    found = described(warned)
+def _header(warned: Sequence[BsvStoreWarning], paths: PrivatePaths) -> str:
+    found = described(warned, paths)
     text = json.dumps(found)
     while len(text) > _MAX_HEADER:
         for each in found:

@@ -203,6 +203,7 @@ OPERATIONS = (
             MISSING,
             FORMAT,
         ),
+        is_long=True,
         **_ALL,
     ),
     Operation(
@@ -210,6 +211,7 @@ OPERATIONS = (
         answer=_search_point,
         summary="Experiments by the value of their volume at a point",
         parameters=(_POINT, SELECTION, KIND, SPACING, _LIMIT, FORMAT),
+        is_long=True,
         **_ALL,
     ),
 )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+import anyio
+import anyio.to_thread
+
+from bsv_store.errors import BusyError
 from bsv_store.server.data.answers import Answers, Latest
 from bsv_store.server.data.catalog_copies import CatalogCopies
 from bsv_store.server.data.kept_answer import KeptAnswer
@@ -20,8 +24,14 @@ if TYPE_CHECKING:
     from bsv_store.store.store import Store
     from bsv_store.volumes.stored_object import StoredObject
 
+T = TypeVar("T")
+
 _ANSWER_BYTES = 64_000_000
 _OVERHEAD_BYTES = 1_000
+
+LONG_AT_A_TIME: Final = 4
+"""Number of threads for long operations."""
+_MAX_WAITING = 50
 
 _lock = threading.Lock()
 
@@ -41,6 +51,19 @@ class Shared:
         self.copies = CatalogCopies()
         self.files = Latest(_files_by_hash)
         self.answers = Answers(_ANSWER_BYTES)
+        self._long = anyio.CapacityLimiter(LONG_AT_A_TIME)
+
+    async def run_long(self, work: Callable[[], T]) -> T:
+        """The result of work that may take seconds. Few of these run at a time, and others do not wait for them.
+
+        Raises
+        ------
+        BusyError
+            If many wait already.
+        """
+        if self._long.statistics().tasks_waiting >= _MAX_WAITING:
+            raise BusyError("many long operations, such as queries and exports, are waiting", hint="Try again later.")
+        return await anyio.to_thread.run_sync(work, limiter=self._long)
 
     def kept(self, store: Store, question: Hashable, make: Callable[[], KeptAnswer]) -> KeptAnswer:
         """The answer that was made before for the present content of the catalog, or a new one."""

@@ -37,6 +37,11 @@ def table_values(frame: pd.DataFrame) -> dict[str, Any]:
     return {"columns": described, "rows": rows}
 
 
+def column_values(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """The columns of a flat frame, as plain values."""
+    return {name: _column(frame.iloc[:, place])[1] for place, name in enumerate(frame.columns)}
+
+
 def _column(series: pd.Series[Any]) -> tuple[ColumnType, list[Any]]:
     import pandas as pd
 

@@ -12,6 +12,9 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
+from bsv_store.server.data import conditions
+from bsv_store.server.data.conditions import IMMUTABLE, REVALIDATED
+
 if TYPE_CHECKING:
     from starlette.requests import Request
 
@@ -19,8 +22,6 @@ BINARY = "application/octet-stream"
 JSON = "application/json"
 PNG = "image/png"
 
-_IMMUTABLE = "public, max-age=31536000, immutable"
-_REVALIDATED = "no-cache"
 # Smaller replies do not become smaller.
 _MIN_COMPRESSED = 512
 
@@ -68,7 +69,7 @@ def json_body(value: Any, *, compress: bool) -> Body:
 
 def accepts_gzip(request: Request) -> bool:
     """Whether the client reads gzip."""
-    return "gzip" in request.headers.get("accept-encoding", "")
+    return conditions.accepts_gzip(request.headers.get("accept-encoding"))
 
 
 def etag_of(*parts: object, compress: bool) -> str:
@@ -79,15 +80,14 @@ def etag_of(*parts: object, compress: bool) -> str:
 
 def is_known(request: Request, etag: str) -> bool:
     """Whether the client has the reply already."""
-    known = request.headers.get("if-none-match")
-    return known is not None and (known.strip() == "*" or etag in {each.strip() for each in known.split(",")})
+    return conditions.is_current(request.headers.get("if-none-match"), etag)
 
 
 def caching(etag: str, *, is_pinned: bool) -> dict[str, str]:
     """The headers that say how long a reply is valid."""
     return {
         "ETag": etag,
-        "Cache-Control": _IMMUTABLE if is_pinned else _REVALIDATED,
+        "Cache-Control": IMMUTABLE if is_pinned else REVALIDATED,
         "Vary": "Accept-Encoding",
     }
 

@@ -70,7 +70,7 @@ class Shown:
     is_signed : bool
         Whether the colors are those of values of both signs.
     is_pinned : bool
-        Whether the request names what never changes: a version by its number, or values by their hash.
+        Whether the request names the values by their hash, so that the answer never changes.
     """
 
     term: Term
@@ -133,15 +133,15 @@ def version_by(store: Store, query: Mapping[str, str]) -> tuple[DatasetVersion, 
     UnknownDatasetError
         If the store does not have it, or its content is not the expected one.
     """
-    ref = query["version"]
-    version = store.dataset(ref)
+    version = store.dataset(query["version"])
     expected = query.get("content")
     if expected is not None and expected != version.content_sha256:
         raise UnknownDatasetError(
             f"the content of {version.ref} is {version.content_sha256}, not {shown(expected)}",
             hint="Reload the page.",
         )
-    return version, expected is not None or ref == version.ref
+    # A number alone is that of another version where another store is served at the same address later.
+    return version, expected is not None
 
 
 def _of_version(store: Store, query: Mapping[str, str]) -> Shown:

@@ -55,7 +55,7 @@ def _page(request: Request) -> Response:
         element("p", element("a", "Experiments", href=address(request, "/experiments")), class_="eyebrow"),
         element("h1", f"Experiment {identifier}"),
         element("p", _lead(known), class_="lead"),
-        notes(_remarks(known, details)),
+        notes(request, _remarks(known, details)),
         tiles(_tiles(known)),
         _actions(request, identifier, volumes),
         element(
@@ -242,7 +242,7 @@ def _targets(request: Request, store: Store, identifier: int, colors: Mapping[in
     ]
     return joined(
         element("p", words, class_="soft small"),
-        notes(each.message for each in warned),
+        notes(request, (each.message for each in warned)),
         table("Strongest targets", columns, rows),
     )
 

@@ -14,13 +14,15 @@ from starlette.routing import Route
 from bsv_store.catalog.selection.commands import selection_arguments
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.catalog.selection.words import selection_words
 from bsv_store.catalog.tables.views import VIEWS
 from bsv_store.reports.html_page.markup import Markup, element
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
 from bsv_store.server.data.etags import with_etag
-from bsv_store.server.data.replies import described
+from bsv_store.server.data.experiments import selection_facts
+from bsv_store.server.data.plain import json_bytes, plain
+from bsv_store.server.data.replies import described, table_without_paths, without_paths
+from bsv_store.server.data.tables import column_values, flat
 from bsv_store.server.pages.address import public_address
 from bsv_store.server.pages.compression import compressed
 from bsv_store.server.pages.criteria_form import label_of
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from bsv_store.server.pages.outlines import OutlineMap
+    from bsv_store.server.private import PrivatePaths
     from bsv_store.store.store import Store
 
 # Heading and unit of each column, and whether it is shown at first.
@@ -215,37 +218,40 @@ def _found(request: Request) -> Response:
     """The experiments of a selection by column, and the selection in all its forms."""
     store = context_of(request).store
     selection, url = _selection(request), public_address(request)
-    text = kept_text(request, ("experiments", selection, url), lambda: json.dumps(_answer(store, selection, url)))
+    paths = context_of(request).paths
+    text = kept_text(
+        request,
+        ("experiments", selection, url),
+        lambda: json_bytes(_answer(store, selection, url, paths)).decode(),
+    )
     return compressed(request, with_etag(request, Response(text, media_type="application/json")))
 
 
-def _answer(store: Store, selection: Selection, url: str) -> dict[str, Any]:
+def _answer(store: Store, selection: Selection, url: str, paths: PrivatePaths) -> dict[str, Any]:
     with collected_warnings() as warned:
         frame = store.experiments(selection)
     colors = store.atlas.color_map()
-    canonical = selection.to_json()
-    query = "" if selection == Selection() else f"?{urlencode({'selection': canonical})}"
+    facts = selection_facts(store, selection)
+    query = "" if selection == Selection() else f"?{urlencode({'selection': facts['json']})}"
     return {
-        "selection": selection.to_dict(),
-        "json": canonical,
-        "words": selection_words(selection),
+        **facts,
+        "excluded": without_paths(plain(facts["excluded"]), paths.in_cell),
         "python": (
             "from bsv_store import Selection, open_store\n\n"
             f"store = open_store({url!r})\n"
-            f"selection = {selection!r}\n"
+            f"selection = {facts['python']}\n"
             "experiments = store.experiments(selection)"
         ),
         "command": shlex.join(["bsv-store", "--store", url, "select", *selection_arguments(selection)]),
         "address": f"{url}/experiments{query}",
         "count": len(frame),
-        "warnings": described(warned),
-        "excluded": store.catalog.excluded_from(selection),
+        "warnings": described(warned, paths),
         "colors": {
             each: "#{:02x}{:02x}{:02x}".format(*colors[each])
             for each in sorted(set(frame["primary_structure_id"].tolist()))
             if each in colors
         },
-        "rows": {name: frame[name].astype(object).where(frame[name].notna(), None).tolist() for name in frame.columns},
+        "rows": column_values(table_without_paths(flat(frame), paths.in_cell)),
     }
 
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from bsv_store.reports.html_page.markup import element
+from bsv_store.server.access.scopes import access_of
 from bsv_store.server.pages.address import address
 from bsv_store.server.pages.parts import hint
 from bsv_store.server.pages.shell import page
@@ -36,8 +37,8 @@ def page_for_browsers(request: Request, problem: Response) -> Response:
             element("li", element("a", "Datasets", href=address(request, "/datasets"), class_="button")),
             class_="actions",
         ),
-        # A server that fails may have no store to name.
-        bare=problem.status_code >= 500,
+        # A server that fails may have no store to name; and visitors without a token learn nothing about it.
+        bare=problem.status_code >= 500 or access_of(request) is None,
         status=problem.status_code,
     )
     for name, value in problem.headers.items():

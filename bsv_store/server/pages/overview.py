@@ -48,7 +48,7 @@ def _everything(request: Request, store: Store) -> list[Content]:
             _button(address(request, "/datasets"), "See datasets", "button"),
             class_="actions",
         ),
-        notes(_remarks(status)),
+        notes(request, _remarks(status)),
         element(
             "div",
             element("section", element("h2", "Latest versions"), _latest(request, store)),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
+from bsv_store.server.context import context_of
 from bsv_store.server.pages.address import address
 
 if TYPE_CHECKING:
@@ -64,9 +65,10 @@ def folded(summary: str, *content: Content) -> Markup:
     return element("details", element("summary", summary), *content)
 
 
-def notes(texts: Iterable[str]) -> Markup:
-    """Warnings, each in a box."""
-    return joined(element("p", text, class_="warning", role="note") for text in texts)
+def notes(request: Request, texts: Iterable[str]) -> Markup:
+    """Warnings and remarks of users, each in a box, without paths of the machine."""
+    paths = context_of(request).paths
+    return joined(element("p", paths.removed(text), class_="warning", role="note") for text in texts)
 
 
 def table(caption: str, headings: Sequence[tuple[str, bool]], rows: Iterable[Sequence[Content]]) -> Markup:
