@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from bsv_store import check
 from bsv_store.errors import InputError
 from bsv_store.progress import shown_progress
+from bsv_store.remote.core import opened_core
 from bsv_store.remote.eviction import CachedObject, listed_objects, remove_object
 from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes
 from bsv_store.remote.locks import locked_if_free
 from bsv_store.remote.results import RESULTS, listed_results, remove_result
+from bsv_store.remote.state import read_state
 from bsv_store.text import number_of, size_text
 from bsv_store.volumes.files import store_errors
 
 if TYPE_CHECKING:
     from bsv_store.progress import Progress
-    from bsv_store.remote.results import LocalResult
+    from bsv_store.remote.core import opened_core
+from bsv_store.remote.results import LocalResult
 
 _BLOCK: Final = 1 << 20
-_STATE: Final = "state.json"
 _NAMED = (
     "SELECT path, file_sha256 FROM volume UNION ALL SELECT path, file_sha256 FROM annotation "
     "UNION ALL SELECT path, file_sha256 FROM dataset_version"
@@ -418,24 +418,17 @@ def _server(folder: Path, url: str, files: list[CachedObject]) -> CachedServer:
 
 def _url(server: Path) -> str:
     """The address of the server with a folder; the name of the folder if its state is missing or damaged."""
-    return str(_state(server).get("url", server.name))
-
-
-def _state(server: Path) -> Mapping[str, object]:
-    try:
-        found = json.loads((server / _STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    state = read_state(server)
+    return server.name if state is None else state.url
 
 
 def _named_files(server: Path) -> dict[str, str]:
     """The paths of the files that the copy of a server's catalog names, by their SHA-256; empty without a copy."""
-    catalog = server / str(_state(server).get("core", ""))
-    if not catalog.is_file():
+    state = read_state(server)
+    if state is None or not (server / state.core).is_file():
         return {}
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(catalog))}?mode=ro&immutable=1", uri=True)) as driver:
+        with closing(opened_core(server / state.core)) as driver:
             return {sha256: path for path, sha256 in driver.execute(_NAMED)}
     except sqlite3.Error:
         # A damaged copy is downloaded again when the store is opened. Until then its files have no names.

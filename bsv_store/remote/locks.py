@@ -1,4 +1,7 @@
-"""A lock of one object of the cache, between threads and processes; the system releases it when its process ends."""
+"""A lock of one part of the cache, between threads and processes; the system releases it when its process ends.
+
+Locks save work that two processes would do twice. Files are correct without them.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def locked(path: Path, what: str, *, on_wait: Callable[[], None] = do_nothing) -
     path : pathlib.Path
         Its folder must exist. The file is removed at the end.
     what : str
-        Name of the object, for the error.
+        Name of what is downloaded, for the error.
     on_wait : callable
         Called repeatedly while waiting; may raise to stop.
 
