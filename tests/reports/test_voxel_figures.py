@@ -193,6 +193,20 @@ def test_a_difference_has_a_scale_around_zero(blocks: Store) -> None:
     assert any(" − " in text for text in texts_of(figure))
 
 
+def test_a_difference_of_numbers_of_experiments_can_be_negative(blocks: Store) -> None:
+    version = blocks.aggregate(
+        Selection(injected_in="VIS"), group_by="line", statistics=["mean", "n"], name="counted-lines"
+    )
+    counts = [int(version.statistic("n", group=number).max()) for number in (0, 1)]
+    fewer = int(np.argmin(counts))
+    assert counts[0] != counts[1]
+    figure = reports.slices(blocks, version, statistic="n", groups=fewer, minus=1 - fewer, at_mm=9.0)
+    assert np.asarray(figure.axes[0].images[0].get_array()).min() == counts[fewer] - max(counts)
+    assert "difference of n of" in " ".join(texts_of(figure))
+    labels = " ".join(axes.get_xlabel() + axes.get_ylabel() for axes in figure.axes)
+    assert "ifference of number of experiments with data" in " ".join(labels.split())
+
+
 def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:
     with pytest.warns(BsvStoreWarning, match="smallest possible"):
         version = blocks.compare_voxels([1, 2, 4], [3, 5], name="sides", permutations=10)
