@@ -89,7 +89,14 @@ class MirrorDatabase(Database):
         self.mirror.revalidate_if_due()
         if not self.mirror.is_offline:
             try:
-                return query_server(self.mirror.client, statement, parameters, row_limit=row_limit, max_bytes=max_bytes)
+                return query_server(
+                    self.mirror.client,
+                    statement,
+                    parameters,
+                    store_id=self.mirror.state.store_id,
+                    row_limit=row_limit,
+                    max_bytes=max_bytes,
+                )
             except StoreUnreachableError:
                 self.mirror.revalidate()
         if self.mirror.state.database != "sqlite":
