@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bsv_store.remote.folder import make_private
-from bsv_store.remote.locks import locked_if_free
+from bsv_store.remote.locks import ThreadLock, locked_if_free
 from bsv_store.remote.partial import MARKS_ENDING, remove_partial
 
 # Evicted down to this part of the limit, so that not every download looks at the whole folder.
@@ -108,7 +107,7 @@ class Eviction:
         self._folder = folder
         self._max_bytes = max_bytes
         self._is_in_use = is_in_use
-        self._lock = threading.Lock()
+        self._lock = ThreadLock()
         # Size when the folder was last listed, and of what was added since; None before that.
         self._size: int | None = None
 

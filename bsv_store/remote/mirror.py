@@ -17,7 +17,6 @@ import math
 import os
 import re
 import secrets
-import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -43,7 +42,7 @@ from bsv_store.errors import (
 from bsv_store.remote.client import AbsentOnServerError, Client, NotModifiedError, ServerRefusalError, client_for
 from bsv_store.remote.core import PREPARED, content_of, file_hash, prepare_core, recorded_halves, row_objects
 from bsv_store.remote.folder import FILE_MODE, make_private
-from bsv_store.remote.locks import locked
+from bsv_store.remote.locks import ThreadLock, locked
 from bsv_store.remote.protocol import CATALOG, PROTOCOL
 from bsv_store.remote.state import MirrorState, checked_now, read_state, write_state
 from bsv_store.remote.unionizes import complete_rows, existing_rows
@@ -77,7 +76,7 @@ class Mirror:
         self.state = state
         self.is_offline = is_offline
         self._checked = time.monotonic()
-        self._lock = threading.Lock()
+        self._lock = ThreadLock()
         self._words = _words(self.core)
 
     @property

@@ -318,6 +318,7 @@ def in_chunks(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
 WITHOUT_HASHES: tuple[Damage, ...] = ("chunk of zeros", "chunks swapped")
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("damage", "recorded"),
     [*((damage, True) for damage in DAMAGES), *((damage, False) for damage in WITHOUT_HASHES)],
