@@ -330,11 +330,12 @@ def _is_intact(folder: Path, state: MirrorState) -> bool:
     file = folder / state.core
     if state.prepared != PREPARED or not file.is_file():
         return False
-    with store_errors(file):
+    # Another process may remove it, if it is damaged or an old one.
+    with store_errors(file), suppress(FileNotFoundError):
         if file.stem.rpartition("-")[2] == file_hash(file):
             return True
-        file.unlink(missing_ok=True)
-        return False
+        file.unlink()
+    return False
 
 
 def _remove_old(folder: Path, kept: str) -> None:

@@ -59,21 +59,28 @@ _ENVIRONMENT = frozenset(
     )
 )
 
-# Files whose bytes this process has compared with their hash.
-_verified: set[Path] = set()
+# Files whose bytes this process has compared with their hash, and what would show that they were changed since.
+_verified: dict[Path, tuple[int, ...]] = {}
 
 
 def existing_rows(folder: Path, content: str) -> Path | None:
     """The complete file with these unionize rows, if it is there and undamaged; a damaged one is removed."""
     for file in folder.glob(f"{_PREFIX}{content[:16]}-*.db"):
-        if file in _verified:
-            return file
-        with store_errors(file):
+        # Another process may remove it, if it has rows of a newer catalog.
+        with store_errors(file), suppress(FileNotFoundError):
+            identity = _identity(file)
+            if _verified.get(file) == identity:
+                return file
             if file.stem.rpartition("-")[2] == file_hash(file):
-                _verified.add(file)
+                _verified[file] = identity
                 return file
             file.unlink(missing_ok=True)
     return None
+
+
+def _identity(file: Path) -> tuple[int, ...]:
+    facts = file.stat()
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def complete_rows(client: Client, folder: Path, core: Path) -> Path:
@@ -102,8 +109,8 @@ def complete_rows(client: Client, folder: Path, core: Path) -> Path:
         checkpoint("mirror:rows-complete")
         part.replace(complete)
         sync_folder(folder)
+        _verified[complete] = _identity(complete)
     _remove_others(folder, complete)
-    _verified.add(complete)
     return complete
 
 

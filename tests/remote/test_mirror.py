@@ -30,7 +30,7 @@ from bsv_store.errors import (
     StoreUnreachableError,
     TokenError,
 )
-from bsv_store.remote import mirror, unionizes
+from bsv_store.remote import mirror
 from bsv_store.remote.state import MirrorState, read_state, write_state
 from bsv_store.remote.token import tokens_file
 from bsv_store.server.access import tokens
@@ -385,7 +385,6 @@ def test_the_environment_and_the_command_line_name_a_server(served: Served, monk
 def test_a_damaged_copy_is_downloaded_again(served: Served, pattern: str) -> None:
     with open_store(served.url) as store:
         expected = rows(store)
-    unionizes._verified.clear()
     flip(only(served.mirror, pattern))
     with open_store(served.url) as store:
         pd.testing.assert_frame_equal(rows(store), expected)
