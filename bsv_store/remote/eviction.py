@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from bsv_store.errors import BsvStoreError
 from bsv_store.remote.folder import make_private
 from bsv_store.remote.locks import ThreadLock, locked_if_free
 from bsv_store.remote.partial import MARKS_ENDING, remove_partial
@@ -128,7 +129,7 @@ class Eviction:
             if size <= _PART * self._max_bytes:
                 break
             # An object that cannot be removed now stays until the next time.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, BsvStoreError):
                 if each.sha256 != keep and not self._is_in_use(each.sha256) and remove_object(self._folder, each):
                     size -= each.size_bytes
         return size

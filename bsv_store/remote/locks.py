@@ -20,6 +20,7 @@ from typing import Final
 from bsv_store.errors import BusyError
 from bsv_store.progress import do_nothing
 from bsv_store.remote.folder import FILE_MODE
+from bsv_store.volumes.files import store_errors
 
 _FIRST_WAIT_S: Final = 0.005
 _LONGEST_WAIT_S: Final = 0.2
@@ -46,6 +47,8 @@ def locked(path: Path, what: str, *, on_wait: Callable[[], None] = do_nothing) -
     ------
     BusyError
         If another process holds it for an hour.
+    NoSpaceError, ReadOnlyStoreError, StoreError
+        If the file cannot be made.
     """
     wait_s, until = _FIRST_WAIT_S, time.monotonic() + _MAX_WAIT_S
     while (held := _try(path)) is None:
@@ -120,7 +123,8 @@ if hasattr(os, "register_at_fork"):
 
 def _try(path: Path) -> int | None:
     """The descriptor of the lock file, locked; None if it is held elsewhere."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    with store_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         if _lock(descriptor) and _is_current(descriptor, path):
             _held.add(descriptor)

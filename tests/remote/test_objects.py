@@ -246,6 +246,24 @@ def test_a_full_disk_names_the_cache_and_how_to_free_it(here: Laptop, monkeypatc
     monkeypatch.undo()
 
 
+def test_in_a_cache_that_cannot_be_written_what_it_has_can_be_read(
+    here: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.store.volume(3)
+    open_file = os.open
+
+    def refused(path: object, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            raise PermissionError(13, "Permission denied")
+        return open_file(path, flags, *mode)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("bsv_store.remote.locks.os.open", refused)
+    assert (here.store.volume(3) == voxels(3)).all()
+    with pytest.raises(ReadOnlyStoreError, match="no permission to write"):
+        here.store.volume(4)
+    monkeypatch.undo()
+
+
 def test_nothing_is_written_through_the_files_of_a_remote_store(here: Laptop) -> None:
     for write in (
         lambda: here.files.publish("volumes/a.h5", b"a"),
