@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from bsv_store import check
 from bsv_store.errors import InputError
 from bsv_store.progress import shown_progress
-from bsv_store.remote.core import opened_core
+from bsv_store.remote.core import complete_copies, is_undamaged, opened_core
 from bsv_store.remote.eviction import CachedObject, listed_objects, remove_object
 from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes
 from bsv_store.remote.locks import locked_if_free
@@ -28,10 +28,11 @@ from bsv_store.volumes.files import store_errors
 
 if TYPE_CHECKING:
     from bsv_store.progress import Progress
-    from bsv_store.remote.core import opened_core
+    from bsv_store.remote.core import complete_copies, is_undamaged, opened_core
 from bsv_store.remote.results import LocalResult
 
 _BLOCK: Final = 1 << 20
+_OTHER_BYTES: Final = "its bytes do not have the hash that it was stored with"
 _NAMED = (
     "SELECT path, file_sha256 FROM volume UNION ALL SELECT path, file_sha256 FROM annotation "
     "UNION ALL SELECT path, file_sha256 FROM dataset_version"
@@ -284,12 +285,12 @@ def prune_cache(
 def verify_cache(
     *, discard_damaged: bool = False, folder: Path | str | None = None, progress: Progress | None = None
 ) -> CacheVerification:
-    """Compare every byte of the complete files, and of the averages that were computed here, with their hash.
+    """Compare every byte of the complete files, catalogs and averages that were computed here with their hash.
 
     Parameters
     ----------
     discard_damaged : bool
-        Remove damaged files; they are downloaded, or averages computed, again when they are needed.
+        Remove what is damaged; it is downloaded, or an average computed, again when it is needed.
     folder : path, optional
         By default the setting ``cache``.
     progress : Progress, optional
@@ -311,6 +312,11 @@ def verify_cache(
         )
         for server in contents.servers
         for result in server.results
+    ]
+    wanted += [
+        _Checked(copy, f"the catalog of {server.url}", None, copy.stat().st_size, partial(copy.unlink, missing_ok=True))
+        for server in contents.servers
+        for copy in complete_copies(server.folder)
     ]
     shown = shown_progress(progress)
     findings: list[CacheFinding] = []
@@ -341,7 +347,8 @@ class _Checked:
 
     path: Path
     name: str | None
-    sha256: str
+    # None if its name has another hash.
+    sha256: str | None
     size_bytes: int
     remove: Callable[[], object]
 
@@ -350,9 +357,11 @@ def _folder(folder: Path | str | None) -> Path:
     return cache_folder(None if folder is None else check.path("folder", folder))
 
 
-def _problem(path: Path, sha256: str, on_bytes: Callable[[int], object]) -> str | None:
+def _problem(path: Path, sha256: str | None, on_bytes: Callable[[int], object]) -> str | None:
     digest = hashlib.sha256()
     try:
+        if sha256 is None:
+            return None if is_undamaged(path) else _OTHER_BYTES
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
@@ -361,7 +370,7 @@ def _problem(path: Path, sha256: str, on_bytes: Callable[[int], object]) -> str 
         return "it is missing"
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
-    return None if digest.hexdigest() == sha256 else "its bytes do not have the hash that it was stored with"
+    return None if digest.hexdigest() == sha256 else _OTHER_BYTES
 
 
 def _chosen(

@@ -40,7 +40,16 @@ from bsv_store.errors import (
     StoreUnreachableError,
 )
 from bsv_store.remote.client import AbsentOnServerError, Client, NotModifiedError, ServerRefusalError, client_for
-from bsv_store.remote.core import PREPARED, content_of, file_hash, prepare_core, recorded_halves, row_objects
+from bsv_store.remote.core import (
+    CORE_PREFIX,
+    PREPARED,
+    content_of,
+    is_undamaged,
+    named_with_hash,
+    prepare_core,
+    recorded_halves,
+    row_objects,
+)
 from bsv_store.remote.folder import FILE_MODE, make_private
 from bsv_store.remote.locks import ThreadLock, locked
 from bsv_store.remote.protocol import CATALOG, PROTOCOL
@@ -284,7 +293,7 @@ def _downloaded(client: Client, folder: Path, found: MirrorState) -> str:
                 prepare_core(temporary)
                 with temporary.open("r+b") as file:
                     os.fsync(file.fileno())
-                name = f"catalog-{found.sha256[:16]}-{file_hash(temporary)}.db"
+                name = named_with_hash(f"{CORE_PREFIX}{found.sha256[:16]}", temporary)
                 checkpoint("mirror:prepared")
                 temporary.replace(folder / name)
                 sync_folder(folder)
@@ -332,7 +341,7 @@ def _is_intact(folder: Path, state: MirrorState) -> bool:
         return False
     # Another process may remove it, if it is damaged or an old one.
     with store_errors(file), suppress(FileNotFoundError):
-        if file.stem.rpartition("-")[2] == file_hash(file):
+        if is_undamaged(file):
             return True
         file.unlink()
     return False
@@ -340,7 +349,7 @@ def _is_intact(folder: Path, state: MirrorState) -> bool:
 
 def _remove_old(folder: Path, kept: str) -> None:
     """Remove copies of the catalog that were not current in the last hour, and temporary files of killed processes."""
-    for pattern in ("catalog-*.db", "*.tmp", "*.tmp-journal"):
+    for pattern in (f"{CORE_PREFIX}*.db", "*.tmp", "*.tmp-journal"):
         for file in folder.glob(pattern):
             # Another process may remove it too; on Windows it cannot be removed while it is read.
             with suppress(OSError):

@@ -22,7 +22,16 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BusyError, FormatError, StoreUnreachableError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.client import Client, ServerRefusalError
-from bsv_store.remote.core import ROW_TABLES, Half, content_of, file_hash, recorded_halves, row_objects
+from bsv_store.remote.core import (
+    ROW_TABLES,
+    ROWS_PREFIX,
+    Half,
+    content_of,
+    is_undamaged,
+    named_with_hash,
+    recorded_halves,
+    row_objects,
+)
 from bsv_store.remote.folder import FILE_MODE
 from bsv_store.remote.locks import locked
 from bsv_store.remote.protocol import UNIONIZES
@@ -38,7 +47,6 @@ PACK: Final = 20
 
 _PACK_LIMIT = PACK * 4 * 1024 * 1024
 _PART = "unionizes.part"
-_PREFIX = "unionizes-"
 # With more missing halves, the index is made at the end, which is faster.
 _KEEP_INDEX = 200
 
@@ -65,13 +73,13 @@ _verified: dict[Path, tuple[int, ...]] = {}
 
 def existing_rows(folder: Path, content: str) -> Path | None:
     """The complete file with these unionize rows, if it is there and undamaged; a damaged one is removed."""
-    for file in folder.glob(f"{_PREFIX}{content[:16]}-*.db"):
+    for file in folder.glob(f"{ROWS_PREFIX}{content[:16]}-*.db"):
         # Another process may remove it, if it has rows of a newer catalog.
         with store_errors(file), suppress(FileNotFoundError):
             identity = _identity(file)
             if _verified.get(file) == identity:
                 return file
-            if file.stem.rpartition("-")[2] == file_hash(file):
+            if is_undamaged(file):
                 _verified[file] = identity
                 return file
             file.unlink(missing_ok=True)
@@ -105,7 +113,7 @@ def complete_rows(client: Client, folder: Path, core: Path) -> Path:
             _collect(client, folder, part, wanted, row_objects(core))
         except sqlite3.Error as error:
             raise translated(error, str(part)) from error
-        complete = folder / f"{_PREFIX}{content[:16]}-{file_hash(part)}.db"
+        complete = folder / named_with_hash(f"{ROWS_PREFIX}{content[:16]}", part)
         checkpoint("mirror:rows-complete")
         part.replace(complete)
         sync_folder(folder)
@@ -148,8 +156,8 @@ def _journal(part: Path) -> Path:
 def _start(part: Path, folder: Path) -> None:
     """Begin with the rows of an earlier state of the catalog, most of which are the same."""
     _remove_part(part)
-    for old in sorted(folder.glob(f"{_PREFIX}*.db"), key=lambda file: file.stat().st_mtime, reverse=True):
-        if old.stem.rpartition("-")[2] == file_hash(old):
+    for old in sorted(folder.glob(f"{ROWS_PREFIX}*.db"), key=lambda file: file.stat().st_mtime, reverse=True):
+        if is_undamaged(old):
             temporary = part.with_name(f"{part.name}-{os.getpid()}.tmp")
             shutil.copyfile(old, temporary)
             temporary.replace(part)
@@ -304,7 +312,7 @@ def _array(sink: BinaryIO, what: str) -> Any:
 
 
 def _remove_others(folder: Path, complete: Path) -> None:
-    for file in folder.glob(f"{_PREFIX}*.db"):
+    for file in folder.glob(f"{ROWS_PREFIX}*.db"):
         if file != complete:
             # Connections that read it keep it; on Windows it cannot be removed meanwhile.
             with suppress(OSError):

@@ -31,6 +31,7 @@ from bsv_store.errors import (
     TokenError,
 )
 from bsv_store.remote import mirror
+from bsv_store.remote.cache import verify_cache
 from bsv_store.remote.state import MirrorState, read_state, write_state
 from bsv_store.remote.token import tokens_file
 from bsv_store.server.access import tokens
@@ -392,6 +393,17 @@ def test_a_damaged_copy_is_downloaded_again(served: Served, pattern: str) -> Non
         served.new_requests()
         pd.testing.assert_frame_equal(rows(store), expected)
         assert served.new_requests() == []
+
+
+def test_verifying_the_cache_finds_damaged_copies(served: Served) -> None:
+    with open_store(served.url) as store:
+        rows(store)
+    assert verify_cache().findings == ()
+    damaged = {only(served.mirror, pattern) for pattern in ("catalog-*.db", "unionizes-*.db")}
+    for copy in damaged:
+        flip(copy)
+    assert {each.path for each in verify_cache(discard_damaged=True).findings} == damaged
+    assert not any(copy.exists() for copy in damaged)
 
 
 def test_a_damaged_partial_download_starts_over(served: Served) -> None:
