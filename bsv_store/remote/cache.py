@@ -19,8 +19,9 @@ from bsv_store.errors import InputError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.core import complete_copies, is_undamaged, opened_core
 from bsv_store.remote.eviction import CachedObject, listed_objects, remove_object
-from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes
+from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes, make_private
 from bsv_store.remote.locks import locked_if_free
+from bsv_store.remote.partial import MARKS_ENDING, remove_partial
 from bsv_store.remote.results import RESULTS, listed_results, remove_result
 from bsv_store.remote.state import read_state
 from bsv_store.text import number_of, size_text
@@ -454,12 +455,17 @@ def _results_bytes(results: Collection[LocalResult]) -> int:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left: times of use of objects that are gone, locks, results without a record."""
+    """Remove what killed processes left: times of use, marks of blocks, locks, results without a record, catalogs."""
     known = {each.sha256 for each in listed_objects(folder)}
     for path in (folder / "uses").glob("*/*"):
         if path.name not in known:
             # Another process may be removing it too.
             path.unlink(missing_ok=True)
+    for path in (folder / "partial").glob(f"*/*{MARKS_ENDING}"):
+        file = path.with_name(path.name.removesuffix(MARKS_ENDING))
+        with locked_if_free(make_private(folder / "locks") / file.name) as is_free:
+            if is_free and not file.exists():
+                remove_partial(file)
     for path in (folder / "locks").glob("*"):
         # Releasing a lock removes its file.
         with locked_if_free(path):
@@ -467,6 +473,6 @@ def _remove_leftovers(folder: Path) -> None:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).timestamp()
     for server in (folder / SERVERS).glob("*/"):
         recorded = {server / each.path for each in listed_results(server)}
-        for path in (server / RESULTS).glob("*.nc"):
+        for path in (*(server / RESULTS).glob("*.nc"), *server.glob("*.tmp*")):
             if path not in recorded and path.stat().st_mtime < yesterday:
                 path.unlink(missing_ok=True)

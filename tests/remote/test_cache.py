@@ -108,11 +108,17 @@ def test_an_average_survives_prunes_by_size_and_age(used: Laptop) -> None:
 
 def test_prune_removes_what_killed_processes_left(used: Laptop) -> None:
     folder = used.cache.folder
-    left = [folder / "locks" / "ab", folder / "uses" / "ab" / "abc", used.files.root / "results" / "old.nc"]
+    left = [
+        folder / "locks" / "ab",
+        folder / "uses" / "ab" / "abc",
+        folder / "partial" / "ab" / "abc.blocks",
+        used.files.root / "results" / "old.nc",
+        used.files.root / "catalog-1-ab.tmp",
+    ]
     for path in left:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, parents=True)
         path.touch()
-    os.utime(left[-1], (0, 0))
+        os.utime(path, (0, 0))
     (used.files.root / "results" / "new.nc").touch()
     prune_cache(unused_for=timedelta(days=300), apply=True)
     assert not [path for path in left if path.exists()]
