@@ -41,7 +41,7 @@ def test_without_any_setting_the_error_says_what_was_looked_for(monkeypatch: pyt
     assert f"no store was specified, and there is none in the default folder {default}" in said
     assert "BSV_STORE is not set" in said
     assert "config.toml does not exist" in said
-    assert "export BSV_STORE=FOLDER, or --store FOLDER" in said
+    assert "export BSV_STORE=STORE, or --store STORE" in said
     # The advice to create one comes last.
     assert said.index("init") > said.index("--store")
     with pytest.raises(NotAStoreError, match="BSV_STORE is not set"):

@@ -132,9 +132,9 @@ def read_located_config(location: Location) -> StoreConfig:
             raise NotAStoreError(f"{error.message} (folder specified by {location.origin})", hint=error.hint) from error
         raise NotAStoreError(
             f"no store was specified, and there is none in the default folder {location.path}",
-            hint=f"{STORE_VARIABLE} is not set, and {_configured()}. Specify an existing store: "
-            f"export {STORE_VARIABLE}=FOLDER, or --store FOLDER. If your lab does not have one yet, create it: "
-            "bsv-store init FOLDER.",
+            hint=f"{STORE_VARIABLE} is not set, and {_configured()}. Specify a folder or the address "
+            f"of a server: export {STORE_VARIABLE}=STORE, or --store STORE. If your lab does not have a "
+            "store yet, create one: bsv-store init FOLDER.",
         ) from error
 
 

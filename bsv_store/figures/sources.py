@@ -223,10 +223,11 @@ def source_of_version(
         is_empty = group.n == 0 or other.n == 0
         rows.append(SourceRow(label, None, _difference(readers[number], readers[minus]), edges, is_empty=is_empty))
     count = sum(group.n for group in version.groups)
-    what = "difference of means" if minus is not None else STATISTICS[name].name
+    what = name if minus is None else f"difference of {'means' if name == 'mean' else name}"
+    quantity = version.quantity if STATISTICS[name].has_unit else STATISTICS[name].words
     return Source(
         title=f"{version.ref}: {what} of {VOLUME_KINDS[version.recipe.kind].words} (n = {count})",
-        quantity=version.quantity if minus is None else f"difference of {version.quantity}",
+        quantity=quantity if minus is None else f"difference of {quantity}",
         rows=tuple(rows),
         grid=version.grid,
         halves=half_names(version.recipe.hemisphere_rule),
@@ -285,7 +286,12 @@ def _box(grid: Grid, part: tuple[int, int, int]) -> Box:
 
 
 def _difference(first: Read, second: Read) -> Read:
-    return lambda axis, start, stop: first(axis, start, stop) - second(axis, start, stop)
+    def read(axis: int, start: int, stop: int) -> NDArray[Any]:
+        minuend, subtrahend = first(axis, start, stop), second(axis, start, stop)
+        # Numbers of experiments are unsigned.
+        return np.subtract(minuend, subtrahend, dtype=np.int64 if minuend.dtype.kind == "u" else None)
+
+    return read
 
 
 def _checked_groups(version: PlottedVersion, groups: int | Sequence[int] | None, minus: int | None) -> list[int]:

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from bsv_store import check
 from bsv_store.errors import InputError
 from bsv_store.progress import shown_progress
+from bsv_store.remote.core import complete_copies, is_undamaged, opened_core
 from bsv_store.remote.eviction import CachedObject, listed_objects, remove_object
-from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes
+from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes, make_private
 from bsv_store.remote.locks import locked_if_free
+from bsv_store.remote.partial import MARKS_ENDING, remove_partial
 from bsv_store.remote.results import RESULTS, listed_results, remove_result
+from bsv_store.remote.state import read_state
 from bsv_store.text import number_of, size_text
 from bsv_store.volumes.files import store_errors
 
 if TYPE_CHECKING:
     from bsv_store.progress import Progress
-    from bsv_store.remote.results import LocalResult
+    from bsv_store.remote.core import complete_copies, is_undamaged, opened_core
+from bsv_store.remote.results import LocalResult
 
 _BLOCK: Final = 1 << 20
-_STATE: Final = "state.json"
+_OTHER_BYTES: Final = "its bytes do not have the hash that it was stored with"
 _NAMED = (
     "SELECT path, file_sha256 FROM volume UNION ALL SELECT path, file_sha256 FROM annotation "
     "UNION ALL SELECT path, file_sha256 FROM dataset_version"
@@ -285,12 +287,12 @@ def prune_cache(
 def verify_cache(
     *, discard_damaged: bool = False, folder: Path | str | None = None, progress: Progress | None = None
 ) -> CacheVerification:
-    """Compare every byte of the complete files, and of the averages that were computed here, with their hash.
+    """Compare every byte of the complete files, catalogs and averages that were computed here with their hash.
 
     Parameters
     ----------
     discard_damaged : bool
-        Remove damaged files; they are downloaded, or averages computed, again when they are needed.
+        Remove what is damaged; it is downloaded, or an average computed, again when it is needed.
     folder : path, optional
         By default the setting ``cache``.
     progress : Progress, optional
@@ -312,6 +314,11 @@ def verify_cache(
         )
         for server in contents.servers
         for result in server.results
+    ]
+    wanted += [
+        _Checked(copy, f"the catalog of {server.url}", None, copy.stat().st_size, partial(copy.unlink, missing_ok=True))
+        for server in contents.servers
+        for copy in complete_copies(server.folder)
     ]
     shown = shown_progress(progress)
     findings: list[CacheFinding] = []
@@ -342,7 +349,8 @@ class _Checked:
 
     path: Path
     name: str | None
-    sha256: str
+    # None if its name has another hash.
+    sha256: str | None
     size_bytes: int
     remove: Callable[[], object]
 
@@ -351,9 +359,11 @@ def _folder(folder: Path | str | None) -> Path:
     return cache_folder(None if folder is None else check.path("folder", folder))
 
 
-def _problem(path: Path, sha256: str, on_bytes: Callable[[int], object]) -> str | None:
+def _problem(path: Path, sha256: str | None, on_bytes: Callable[[int], object]) -> str | None:
     digest = hashlib.sha256()
     try:
+        if sha256 is None:
+            return None if is_undamaged(path) else _OTHER_BYTES
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
@@ -362,7 +372,7 @@ def _problem(path: Path, sha256: str, on_bytes: Callable[[int], object]) -> str 
         return "it is missing"
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
-    return None if digest.hexdigest() == sha256 else "its bytes do not have the hash that it was stored with"
+    return None if digest.hexdigest() == sha256 else _OTHER_BYTES
 
 
 def _chosen(
@@ -419,24 +429,17 @@ def _server(folder: Path, url: str, files: list[CachedObject]) -> CachedServer:
 
 def _url(server: Path) -> str:
     """The address of the server with a folder; the name of the folder if its state is missing or damaged."""
-    return str(_state(server).get("url", server.name))
-
-
-def _state(server: Path) -> Mapping[str, object]:
-    try:
-        found = json.loads((server / _STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    state = read_state(server)
+    return server.name if state is None else state.url
 
 
 def _named_files(server: Path) -> dict[str, str]:
     """The paths of the files that the copy of a server's catalog names, by their SHA-256; empty without a copy."""
-    catalog = server / str(_state(server).get("core", ""))
-    if not catalog.is_file():
+    state = read_state(server)
+    if state is None or not (server / state.core).is_file():
         return {}
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(catalog))}?mode=ro&immutable=1", uri=True)) as driver:
+        with closing(opened_core(server / state.core)) as driver:
             return {sha256: path for path, sha256 in driver.execute(_NAMED)}
     except sqlite3.Error:
         # A damaged copy is downloaded again when the store is opened. Until then its files have no names.
@@ -453,12 +456,17 @@ def _results_bytes(results: Collection[LocalResult]) -> int:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left: times of use of objects that are gone, locks, results without a record."""
+    """Remove what killed processes left: times of use, marks of blocks, locks, results without a record, catalogs."""
     known = {each.sha256 for each in listed_objects(folder)}
     for path in (folder / "uses").glob("*/*"):
         if path.name not in known:
             # Another process may be removing it too.
             path.unlink(missing_ok=True)
+    for path in (folder / "partial").glob(f"*/*{MARKS_ENDING}"):
+        file = path.with_name(path.name.removesuffix(MARKS_ENDING))
+        with locked_if_free(make_private(folder / "locks") / file.name) as is_free:
+            if is_free and not file.exists():
+                remove_partial(file)
     for path in (folder / "locks").glob("*"):
         # Releasing a lock removes its file.
         with locked_if_free(path):
@@ -466,6 +474,6 @@ def _remove_leftovers(folder: Path) -> None:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).timestamp()
     for server in (folder / SERVERS).glob("*/"):
         recorded = {server / each.path for each in listed_results(server)}
-        for path in (server / RESULTS).glob("*.nc"):
+        for path in (*(server / RESULTS).glob("*.nc"), *server.glob("*.tmp*")):
             if path not in recorded and path.stat().st_mtime < yesterday:
                 path.unlink(missing_ok=True)

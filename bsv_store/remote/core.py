@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PREPARED: Final = 1
 """Version of `prepare_core`; a copy of another version is downloaded again."""
 
+CORE_PREFIX: Final = "catalog-"
+ROWS_PREFIX: Final = "unionizes-"
 ROW_TABLES: Final = ("unionize", "unionize_seal")
 # The rows that the view of experiments needs, which the server sends with the catalog.
 _SUMMARY = "unionize_of_experiments"
@@ -113,6 +115,21 @@ def file_hash(file: Path) -> str:
         while block := opened.read(_BLOCK):
             hasher.update(block)
     return hasher.hexdigest()
+
+
+def named_with_hash(start: str, file: Path) -> str:
+    """The name of a complete copy: how it starts, and the hash of its bytes."""
+    return f"{start}-{file_hash(file)}.db"
+
+
+def is_undamaged(file: Path) -> bool:
+    """Whether the bytes of a complete copy have the hash in its name."""
+    return file.stem.rpartition("-")[2] == file_hash(file)
+
+
+def complete_copies(folder: Path) -> list[Path]:
+    """The copies of the catalog and of its unionize rows in the folder of a server."""
+    return sorted(file for prefix in (CORE_PREFIX, ROWS_PREFIX) for file in folder.glob(f"{prefix}*.db"))
 
 
 def opened_core(file: Path) -> CatalogConnection:

@@ -6,7 +6,6 @@ second file attached, which exists only when it is complete. So no statement can
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from bsv_store.catalog.database.engine import Database, ReadableFile
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
 from bsv_store.errors import ReadOnlyStoreError, StoreUnreachableError
 from bsv_store.remote.core import attach, is_attached
+from bsv_store.remote.locks import ThreadLock
 from bsv_store.remote.sql import query_server
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class MirrorDatabase(Database):
 
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
-        self._switching = threading.Lock()
+        self._switching = ThreadLock()
         super().__init__(mirror.core, read_only=True)
         self._listen()
 
@@ -89,7 +89,14 @@ class MirrorDatabase(Database):
         self.mirror.revalidate_if_due()
         if not self.mirror.is_offline:
             try:
-                return query_server(self.mirror.client, statement, parameters, row_limit=row_limit, max_bytes=max_bytes)
+                return query_server(
+                    self.mirror.client,
+                    statement,
+                    parameters,
+                    store_id=self.mirror.state.store_id,
+                    row_limit=row_limit,
+                    max_bytes=max_bytes,
+                )
             except StoreUnreachableError:
                 self.mirror.revalidate()
         if self.mirror.state.database != "sqlite":

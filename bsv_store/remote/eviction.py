@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from bsv_store.errors import BsvStoreError
 from bsv_store.remote.folder import make_private
-from bsv_store.remote.locks import locked_if_free
+from bsv_store.remote.locks import ThreadLock, locked_if_free
 from bsv_store.remote.partial import MARKS_ENDING, remove_partial
 
 # Evicted down to this part of the limit, so that not every download looks at the whole folder.
@@ -108,7 +108,7 @@ class Eviction:
         self._folder = folder
         self._max_bytes = max_bytes
         self._is_in_use = is_in_use
-        self._lock = threading.Lock()
+        self._lock = ThreadLock()
         # Size when the folder was last listed, and of what was added since; None before that.
         self._size: int | None = None
 
@@ -129,7 +129,7 @@ class Eviction:
             if size <= _PART * self._max_bytes:
                 break
             # An object that cannot be removed now stays until the next time.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, BsvStoreError):
                 if each.sha256 != keep and not self._is_in_use(each.sha256) and remove_object(self._folder, each):
                     size -= each.size_bytes
         return size

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from bsv_store.catalog.database.models import DatasetVersion, StoredAnnotation, 
 from bsv_store.errors import BsvStoreError, DamagedFileError, ReadOnlyStoreError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.folder import cache_max_bytes
+from bsv_store.remote.locks import ThreadLock
 from bsv_store.remote.objects import ObjectCache, ObjectClient, RemoteFile, ignore_bytes
 from bsv_store.remote.partial import BLOCK_BYTES, PartialFile
 from bsv_store.remote.protocol import OBJECTS
@@ -59,7 +59,7 @@ class FileCatalog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._files: dict[str, RemoteFile] = {}
-        self._lock = threading.Lock()
+        self._lock = ThreadLock()
 
     def __reduce__(self) -> tuple[type[FileCatalog], tuple[Database]]:
         return FileCatalog, (self._database,)

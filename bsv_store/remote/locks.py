@@ -1,4 +1,7 @@
-"""A lock of one object of the cache, between threads and processes; the system releases it when its process ends."""
+"""A lock of one part of the cache, between threads and processes; the system releases it when its process ends.
+
+Locks save work that two processes would do twice. Files are correct without them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +20,7 @@ from typing import Final
 from bsv_store.errors import BusyError
 from bsv_store.progress import do_nothing
 from bsv_store.remote.folder import FILE_MODE
+from bsv_store.volumes.files import store_errors
 
 _FIRST_WAIT_S: Final = 0.005
 _LONGEST_WAIT_S: Final = 0.2
@@ -33,7 +39,7 @@ def locked(path: Path, what: str, *, on_wait: Callable[[], None] = do_nothing) -
     path : pathlib.Path
         Its folder must exist. The file is removed at the end.
     what : str
-        Name of the object, for the error.
+        Name of what is downloaded, for the error.
     on_wait : callable
         Called repeatedly while waiting; may raise to stop.
 
@@ -41,6 +47,8 @@ def locked(path: Path, what: str, *, on_wait: Callable[[], None] = do_nothing) -
     ------
     BusyError
         If another process holds it for an hour.
+    NoSpaceError, ReadOnlyStoreError, StoreError
+        If the file cannot be made.
     """
     wait_s, until = _FIRST_WAIT_S, time.monotonic() + _MAX_WAIT_S
     while (held := _try(path)) is None:
@@ -69,11 +77,57 @@ def locked_if_free(path: Path) -> Iterator[bool]:
             _release(path, held)
 
 
+class ThreadLock:
+    """A `threading.Lock` that is free in a forked child, whichever thread of the parent held it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        _thread_locks.add(self)
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Whether the lock was acquired."""
+        return self._lock.acquire(blocking=blocking)
+
+    def release(self) -> None:
+        """Release the lock."""
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_failure: object) -> None:
+        self._lock.release()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+
+
+_thread_locks: weakref.WeakSet[ThreadLock] = weakref.WeakSet()
+# Descriptors of the lock files that this process holds.
+_held: set[int] = set()
+
+
+def _begin_in_child() -> None:
+    for lock in list(_thread_locks):
+        lock._begin()
+    # With a copy of the descriptor, the child would hold the lock after the end of its parent.
+    for descriptor in _held:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
+
+
 def _try(path: Path) -> int | None:
     """The descriptor of the lock file, locked; None if it is held elsewhere."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    with store_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         if _lock(descriptor) and _is_current(descriptor, path):
+            _held.add(descriptor)
             return descriptor
     except BaseException:
         os.close(descriptor)
@@ -91,14 +145,18 @@ def _is_current(descriptor: int, path: Path) -> bool:
 
 
 def _release(path: Path, descriptor: int) -> None:
+    if descriptor not in _held:
+        # Closed by a fork: the parent holds the lock.
+        return
     # Removed while it is held: a process that has it open notices that it is not at the path any more.
     with contextlib.suppress(OSError):
         path.unlink()
     try:
-        # Explicitly, because a forked child may have inherited the descriptor.
+        # Explicitly, because a process that was started meanwhile may have inherited the descriptor.
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
+        _held.discard(descriptor)
         os.close(descriptor)
 
 

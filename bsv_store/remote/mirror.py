@@ -13,17 +13,16 @@ A new copy is a new file, which ``state.json`` then names: readers go on with th
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import os
 import re
 import secrets
-import threading
 import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -31,18 +30,30 @@ from bsv_store.catalog.database import schema
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import (
     BsvStoreWarning,
+    BusyError,
     FormatError,
+    NoSpaceError,
+    ReadOnlyStoreError,
     SchemaTooNewError,
     SchemaTooOldError,
-    StoreError,
     StoreMismatchError,
     StoreUnreachableError,
 )
 from bsv_store.remote.client import AbsentOnServerError, Client, NotModifiedError, ServerRefusalError, client_for
-from bsv_store.remote.core import PREPARED, content_of, file_hash, prepare_core, recorded_halves, row_objects
+from bsv_store.remote.core import (
+    CORE_PREFIX,
+    PREPARED,
+    content_of,
+    is_undamaged,
+    named_with_hash,
+    prepare_core,
+    recorded_halves,
+    row_objects,
+)
 from bsv_store.remote.folder import FILE_MODE, make_private
-from bsv_store.remote.lock import locked
+from bsv_store.remote.locks import ThreadLock, locked
 from bsv_store.remote.protocol import CATALOG, PROTOCOL
+from bsv_store.remote.state import MirrorState, checked_now, read_state, write_state
 from bsv_store.remote.unionizes import complete_rows, existing_rows
 from bsv_store.text import shown
 from bsv_store.volumes.files import store_errors, sync_folder
@@ -50,45 +61,11 @@ from bsv_store.volumes.files import store_errors, sync_folder
 REVALIDATE_S: Final = 60.0
 """An open store asks the server for a newer catalog at most this often."""
 
-_STATE = "state.json"
 _ATTEMPTS = 5
-# Old copies are removed after this time, because another process may be about to open them.
+# Copies that were not current for this time are removed: another process may still be about to open a newer one.
 _KEPT_S = 3600.0
 _LARGEST = 4 * 1024**3
 _SHA256 = re.compile("[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class MirrorState:
-    """The current copy of the catalog.
-
-    Attributes
-    ----------
-    url, store_id, release, schema_revision, sha256 : str
-    database : str
-        The dialect of queries on the server: 'sqlite' or 'postgresql'.
-    etag : str or None
-        Of the manifest.
-    size_bytes : int
-    core : str
-        Name of the file.
-    checked_at : str
-        When the server was last asked, ISO 8601, UTC.
-    prepared : int
-        Version of `prepare_core`.
-    """
-
-    url: str
-    store_id: str
-    release: str
-    schema_revision: str
-    database: str
-    sha256: str
-    size_bytes: int
-    etag: str | None = None
-    core: str = ""
-    checked_at: str = ""
-    prepared: int = PREPARED
 
 
 class Mirror:
@@ -108,7 +85,7 @@ class Mirror:
         self.state = state
         self.is_offline = is_offline
         self._checked = time.monotonic()
-        self._lock = threading.Lock()
+        self._lock = ThreadLock()
         self._words = _words(self.core)
 
     @property
@@ -127,8 +104,9 @@ class Mirror:
         return datetime.fromisoformat(self.state.checked_at)
 
     def revalidate_if_due(self) -> None:
-        """Ask the server for a newer catalog, unless that was less than a minute ago."""
-        if time.monotonic() - self._checked < REVALIDATE_S or not self._lock.acquire(blocking=False):
+        """Ask the server for a newer catalog, unless that was less than a minute ago and the copy is still there."""
+        is_due = time.monotonic() - self._checked >= REVALIDATE_S or not self.core.exists()
+        if not is_due or not self._lock.acquire(blocking=False):
             return
         try:
             self._revalidate()
@@ -141,6 +119,8 @@ class Mirror:
             self._revalidate()
 
     def _revalidate(self) -> None:
+        # After any other error the next reader asks again, and gets the same error, not what is outdated.
+        self._checked = -math.inf
         was_offline = self.is_offline
         try:
             self.state, self.is_offline = _current(self.client, self.folder, self.state), False
@@ -148,8 +128,7 @@ class Mirror:
             self.is_offline = True
             if not was_offline:
                 _warn_offline(self.state, error)
-        finally:
-            self._checked = time.monotonic()
+        self._checked = time.monotonic()
         self._words = _words(self.core)
 
     def needs_unionizes(self, statement: str) -> bool:
@@ -162,7 +141,12 @@ class Mirror:
 
     def unionizes(self, core: Path) -> Path:
         """The file with all unionize rows of a copy of the catalog; missing rows are downloaded first."""
-        return complete_rows(self.client, self.folder, core)
+        try:
+            return complete_rows(self.client, self.folder, core)
+        except BusyError:
+            # The server has a newer catalog, which the next statement needs.
+            self._checked = -math.inf
+            raise
 
     def close(self) -> None:
         """Close the connections to the server."""
@@ -190,7 +174,7 @@ def open_mirror(client: Client, folder: Path) -> Mirror:
         If the server has another version than this one, so that one of the two must be upgraded.
     """
     make_private(folder)
-    state = _read_state(folder, client.url)
+    state = _known_state(folder, client.url)
     try:
         return Mirror(client, folder, _current(client, folder, state), is_offline=False)
     except StoreUnreachableError as error:
@@ -220,7 +204,10 @@ def _current(client: Client, folder: Path, state: MirrorState | None) -> MirrorS
             answer = client.json(CATALOG, "the catalog", etag=None if known is None else known.etag)
         except NotModifiedError:
             assert known is not None
-            return _written(folder, known)
+            # A cache that cannot be written can still be read; only the time of the check is lost.
+            with suppress(NoSpaceError, ReadOnlyStoreError):
+                return _written(folder, known)
+            return checked_now(known)
         found = replace(_manifest(client, answer.value), etag=answer.etag)
         _check(folder, found, state)
         if known is not None and (known.sha256, known.prepared) == (found.sha256, found.prepared):
@@ -252,7 +239,7 @@ def _manifest(client: Client, value: Any) -> MirrorState:
         texts = {name: value[name] for name in ("store_id", "release", "schema_revision", "database")}
         if not all(isinstance(text, str) for text in texts.values()) or not _SHA256.fullmatch(sha256):
             raise TypeError
-        return MirrorState(client.url, **texts, sha256=sha256, size_bytes=int(size))
+        return MirrorState(client.url, **texts, sha256=sha256, size_bytes=int(size), prepared=PREPARED)
     except (KeyError, TypeError, ValueError) as error:
         raise ServerRefusalError(f"{client.url} did not describe its catalog as expected", hint=_ASK) from error
 
@@ -283,11 +270,11 @@ def _downloaded(client: Client, folder: Path, found: MirrorState) -> str:
     """Download a copy of the catalog and prepare it; returns the name of the file."""
 
     def existing() -> str | None:
-        state = _read_state(folder, client.url)
+        state = _known_state(folder, client.url)
         is_it = state is not None and state.sha256 == found.sha256 and _is_intact(folder, state)
         return state.core if state is not None and is_it else None
 
-    with locked(folder / "catalog.lock", lambda: existing() is not None):
+    with store_errors(folder), locked(folder / "catalog.lock", f"the catalog of {client.url}"):
         if (name := existing()) is not None:
             return name
         temporary = folder / f"catalog-{os.getpid()}-{secrets.token_hex(8)}.tmp"
@@ -306,7 +293,7 @@ def _downloaded(client: Client, folder: Path, found: MirrorState) -> str:
                 prepare_core(temporary)
                 with temporary.open("r+b") as file:
                     os.fsync(file.fileno())
-                name = f"catalog-{found.sha256[:16]}-{file_hash(temporary)}.db"
+                name = named_with_hash(f"{CORE_PREFIX}{found.sha256[:16]}", temporary)
                 checkpoint("mirror:prepared")
                 temporary.replace(folder / name)
                 sync_folder(folder)
@@ -314,6 +301,8 @@ def _downloaded(client: Client, folder: Path, found: MirrorState) -> str:
             finally:
                 for left in (temporary, temporary.with_name(f"{temporary.name}-journal")):
                     left.unlink(missing_ok=True)
+    if (replaced := read_state(folder)) is not None:
+        _note_current(folder / replaced.core)
     _remove_old(folder, name)
     return name
 
@@ -326,37 +315,23 @@ def _require_hash(sink: BinaryIO, sha256: str) -> None:
         raise FormatError("the copy of the catalog does not have the hash that the server states")
 
 
-def _read_state(folder: Path, url: str) -> MirrorState | None:
-    """The state of an earlier run; None if there is none that can be used."""
-    try:
-        state = MirrorState(**json.loads((folder / _STATE).read_text(encoding="utf-8")))
-        datetime.fromisoformat(state.checked_at)
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError):
-        # Damaged: it is made again.
-        return None
-    except OSError as error:
-        raise StoreError(f"{folder / _STATE} cannot be read: {error.strerror}") from error
-    return state if state.url == url and "/" not in state.core else None
+def _known_state(folder: Path, url: str) -> MirrorState | None:
+    """The state of an earlier run; None if there is none of this address."""
+    state = read_state(folder)
+    return state if state is not None and state.url == url else None
 
 
 def _written(folder: Path, state: MirrorState) -> MirrorState:
-    """Write the state, with the current time as the time of the check."""
-    state = replace(state, checked_at=datetime.now(UTC).isoformat())
-    temporary = folder / f"state-{os.getpid()}-{secrets.token_hex(8)}.tmp"
-    with store_errors(temporary):
-        try:
-            with temporary.open("x", encoding="utf-8") as file:
-                temporary.chmod(FILE_MODE)
-                json.dump(asdict(state), file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(folder / _STATE)
-        finally:
-            temporary.unlink(missing_ok=True)
+    state = write_state(folder, state)
     checkpoint("mirror:taken-over")
     return state
+
+
+def _note_current(core: Path) -> None:
+    """Note that a copy was current until now, for `_remove_old`."""
+    # It may be damaged, and removed therefore.
+    with suppress(OSError):
+        os.utime(core)
 
 
 def _is_intact(folder: Path, state: MirrorState) -> bool:
@@ -364,16 +339,17 @@ def _is_intact(folder: Path, state: MirrorState) -> bool:
     file = folder / state.core
     if state.prepared != PREPARED or not file.is_file():
         return False
-    with store_errors(file):
-        if file.stem.rpartition("-")[2] == file_hash(file):
+    # Another process may remove it, if it is damaged or an old one.
+    with store_errors(file), suppress(FileNotFoundError):
+        if is_undamaged(file):
             return True
-        file.unlink(missing_ok=True)
-        return False
+        file.unlink()
+    return False
 
 
 def _remove_old(folder: Path, kept: str) -> None:
-    """Remove copies of the catalog, and temporary files of processes that were killed, after an hour."""
-    for pattern in ("catalog-*.db", "*.tmp", "*.tmp-journal"):
+    """Remove copies of the catalog that were not current in the last hour, and temporary files of killed processes."""
+    for pattern in (f"{CORE_PREFIX}*.db", "*.tmp", "*.tmp-journal"):
         for file in folder.glob(pattern):
             # Another process may remove it too; on Windows it cannot be removed while it is read.
             with suppress(OSError):

@@ -24,7 +24,7 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BsvStoreError, DamagedFileError, NoSpaceError, StoreUnreachableError
 from bsv_store.remote.eviction import CachedObject, Eviction, listed_objects
 from bsv_store.remote.folder import FILE_MODE, make_private
-from bsv_store.remote.locks import locked
+from bsv_store.remote.locks import ThreadLock, locked
 from bsv_store.remote.partial import BLOCK_BYTES, PartialFile, remove_partial
 from bsv_store.volumes.files import store_errors, sync_folder
 
@@ -113,7 +113,7 @@ class _StoppedError(Exception):
 # What this process is using, by cache and hash: with how many readers, and until when.
 _pinned: Counter[tuple[Path, str]] = Counter()
 _pinned_until: dict[tuple[Path, str], float] = {}
-_pinning = threading.Lock()
+_pinning = ThreadLock()
 
 
 @dataclass(frozen=True)

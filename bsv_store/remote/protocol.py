@@ -65,7 +65,8 @@ SQL: Final = "/v1/sql"
 """POST: one query.
 
 The body is JSON with the keys ``statement``, and optionally ``parameters`` (an object) and ``limit``. The answer is a
-table, see `TABLE_TYPE`; ``truncated`` is true if a row limit, of the request or of the server, left rows out.
+table, see `TABLE_TYPE`; ``truncated`` is true if a row limit, of the request or of the server, left rows out, and
+``store_id`` is that of the manifest.
 """
 
 TABLE_TYPE: Final = "application/json"

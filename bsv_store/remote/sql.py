@@ -8,9 +8,10 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.catalog.tables.table import Table, typed_table
-from bsv_store.errors import QueryError
+from bsv_store.errors import QueryError, StoreMismatchError
 from bsv_store.remote.client import ServerRefusalError
 from bsv_store.remote.protocol import SQL
+from bsv_store.text import shown
 
 if TYPE_CHECKING:
     from bsv_store.remote.client import Client
@@ -26,7 +27,13 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def query_server(
-    client: Client, statement: str, parameters: Mapping[str, Any], *, row_limit: int | None, max_bytes: int
+    client: Client,
+    statement: str,
+    parameters: Mapping[str, Any],
+    *,
+    store_id: str,
+    row_limit: int | None,
+    max_bytes: int,
 ) -> Table:
     """The rows of a query that the server answers.
 
@@ -34,6 +41,8 @@ def query_server(
     ------
     QueryError
         If the server refuses the statement or stops it, or the result has more rows than it returns.
+    StoreMismatchError
+        If another store answers.
     StoreUnreachableError
         If the server cannot be reached.
     """
@@ -48,9 +57,14 @@ def query_server(
             [cell if cell is None or read is None else read(cell) for read, cell in zip(readers, row, strict=True)]
             for row in value["rows"]
         ]
-        is_truncated = bool(value.get("truncated"))
+        is_truncated, answered_by = bool(value.get("truncated")), value["store_id"]
     except (KeyError, TypeError, ValueError) as error:
         raise ServerRefusalError(f"{client.url} did not answer the query with a table", hint=str(error)) from error
+    if answered_by != store_id:
+        raise StoreMismatchError(
+            f"{client.url} is now the store {shown(answered_by)}; it was the store {store_id}",
+            hint="Open the store again.",
+        )
     if is_truncated and (row_limit is None or len(rows) < row_limit):
         raise QueryError(
             f"the result has more rows than {client.url} returns, which are {len(rows):,}",

@@ -16,15 +16,24 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 import numpy as np
 
 from bsv_store.catalog.database.driver_errors import translated
-from bsv_store.catalog.records import UNIONIZE_COLUMNS
+from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS
 from bsv_store.catalog.unionize_seals import half_seals
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BusyError, FormatError, StoreUnreachableError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.client import Client, ServerRefusalError
-from bsv_store.remote.core import ROW_TABLES, Half, content_of, file_hash, recorded_halves, row_objects
+from bsv_store.remote.core import (
+    ROW_TABLES,
+    ROWS_PREFIX,
+    Half,
+    content_of,
+    is_undamaged,
+    named_with_hash,
+    recorded_halves,
+    row_objects,
+)
 from bsv_store.remote.folder import FILE_MODE
-from bsv_store.remote.lock import locked
+from bsv_store.remote.locks import locked
 from bsv_store.remote.protocol import UNIONIZES
 from bsv_store.text import number_of
 from bsv_store.volumes.files import store_errors, sync_folder
@@ -38,25 +47,48 @@ PACK: Final = 20
 
 _PACK_LIMIT = PACK * 4 * 1024 * 1024
 _PART = "unionizes.part"
-_PREFIX = "unionizes-"
 # With more missing halves, the index is made at the end, which is faster.
 _KEEP_INDEX = 200
 
-# Files whose bytes this process has compared with their hash.
-_verified: set[Path] = set()
+# Errors that are not those of a damaged file.
+_ENVIRONMENT = frozenset(
+    (
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    )
+)
+
+# Files whose bytes this process has compared with their hash, and what would show that they were changed since.
+_verified: dict[Path, tuple[int, ...]] = {}
 
 
 def existing_rows(folder: Path, content: str) -> Path | None:
     """The complete file with these unionize rows, if it is there and undamaged; a damaged one is removed."""
-    for file in folder.glob(f"{_PREFIX}{content[:16]}-*.db"):
-        if file in _verified:
-            return file
-        with store_errors(file):
-            if file.stem.rpartition("-")[2] == file_hash(file):
-                _verified.add(file)
+    for file in folder.glob(f"{ROWS_PREFIX}{content[:16]}-*.db"):
+        # Another process may remove it, if it has rows of a newer catalog.
+        with store_errors(file), suppress(FileNotFoundError):
+            identity = _identity(file)
+            if _verified.get(file) == identity:
+                return file
+            if is_undamaged(file):
+                _verified[file] = identity
                 return file
             file.unlink(missing_ok=True)
     return None
+
+
+def _identity(file: Path) -> tuple[int, ...]:
+    facts = file.stat()
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def complete_rows(client: Client, folder: Path, core: Path) -> Path:
@@ -73,32 +105,59 @@ def complete_rows(client: Client, folder: Path, core: Path) -> Path:
     content = content_of(wanted)
     if (found := existing_rows(folder, content)) is not None:
         return found
-    with store_errors(folder), locked(folder / "unionizes.lock", lambda: existing_rows(folder, content) is not None):
+    with store_errors(folder), locked(folder / "unionizes.lock", f"the unionize rows of {client.url}"):
         if (found := existing_rows(folder, content)) is not None:
             return found
         part = folder / _PART
-        if not part.exists():
-            _start(part, folder)
         try:
-            _fill(client, part, wanted, row_objects(core))
+            _collect(client, folder, part, wanted, row_objects(core))
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                # The next call starts over.
-                part.unlink(missing_ok=True)
             raise translated(error, str(part)) from error
-        complete = folder / f"{_PREFIX}{content[:16]}-{file_hash(part)}.db"
+        complete = folder / named_with_hash(f"{ROWS_PREFIX}{content[:16]}", part)
         checkpoint("mirror:rows-complete")
         part.replace(complete)
         sync_folder(folder)
+        _verified[complete] = _identity(complete)
     _remove_others(folder, complete)
-    _verified.add(complete)
     return complete
+
+
+def _collect(
+    client: Client,
+    folder: Path,
+    part: Path,
+    wanted: Mapping[Half, tuple[int, str]],
+    objects: Mapping[tuple[str, str], str],
+) -> None:
+    """Complete the file of the rows that were downloaded so far; it starts over if it is damaged."""
+    try:
+        is_of_another_process = part.exists()
+        if not is_of_another_process:
+            _start(part, folder)
+        _fill(client, part, wanted, objects, verify=is_of_another_process)
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _ENVIRONMENT:
+            raise
+        _remove_part(part)
+        _start(part, folder)
+        _fill(client, part, wanted, objects, verify=False)
+
+
+def _remove_part(part: Path) -> None:
+    # The journal first: with another database it would be rolled back into that.
+    for each in (_journal(part), part):
+        each.unlink(missing_ok=True)
+
+
+def _journal(part: Path) -> Path:
+    return part.with_name(f"{part.name}-journal")
 
 
 def _start(part: Path, folder: Path) -> None:
     """Begin with the rows of an earlier state of the catalog, most of which are the same."""
-    for old in sorted(folder.glob(f"{_PREFIX}*.db"), key=lambda file: file.stat().st_mtime, reverse=True):
-        if old.stem.rpartition("-")[2] == file_hash(old):
+    _remove_part(part)
+    for old in sorted(folder.glob(f"{ROWS_PREFIX}*.db"), key=lambda file: file.stat().st_mtime, reverse=True):
+        if is_undamaged(old):
             temporary = part.with_name(f"{part.name}-{os.getpid()}.tmp")
             shutil.copyfile(old, temporary)
             temporary.replace(part)
@@ -106,8 +165,14 @@ def _start(part: Path, folder: Path) -> None:
 
 
 def _fill(
-    client: Client, part: Path, wanted: Mapping[Half, tuple[int, str]], objects: Mapping[tuple[str, str], str]
+    client: Client,
+    part: Path,
+    wanted: Mapping[Half, tuple[int, str]],
+    objects: Mapping[tuple[str, str], str],
+    *,
+    verify: bool,
 ) -> None:
+    """Download the missing rows into a file. The rows that it has are verified first if another process wrote them."""
     with closing(sqlite3.connect(part, isolation_level=None)) as driver:
         part.chmod(FILE_MODE)
         driver.execute("PRAGMA synchronous = FULL")
@@ -116,11 +181,14 @@ def _fill(
             (row[0], row[1]): (row[2], row[3])
             for row in driver.execute("SELECT experiment_id, part, row_count, content_sha256 FROM held")
         }
-        if stale := sorted({half[0] for half, found in held.items() if wanted.get(half) != found}):
+        gone = {half[0] for half, found in held.items() if wanted.get(half) != found}
+        if verify:
+            gone |= _damaged(driver, {half: found for half, found in held.items() if half[0] not in gone})
+        if stale := sorted(gone):
             driver.execute("BEGIN IMMEDIATE")
             _delete(driver, stale)
             driver.execute("COMMIT")
-            held = {half: found for half, found in held.items() if half[0] not in set(stale)}
+            held = {half: found for half, found in held.items() if half[0] not in gone}
         missing = sorted({half[0] for half in wanted if half not in held})
         indexes = [name for kind, name in objects if kind == "index"]
         if len(missing) > _KEEP_INDEX:
@@ -160,6 +228,30 @@ def _delete(driver: sqlite3.Connection, experiment_ids: Iterable[int]) -> None:
     keys = [(each,) for each in experiment_ids]
     for table in (*ROW_TABLES, "held"):
         driver.executemany(f"DELETE FROM {table} WHERE experiment_id = ?", keys)
+
+
+def _damaged(driver: sqlite3.Connection, held: Mapping[Half, tuple[int, str]]) -> set[int]:
+    """The experiments whose rows or seals are not those that were stored."""
+    damaged: set[int] = set()
+    experiment_ids = sorted({half[0] for half in held})
+    for first in range(0, len(experiment_ids), PACK):
+        ids = experiment_ids[first : first + PACK]
+        known = {half: found for half, found in held.items() if half[0] in set(ids)}
+        where = f"WHERE experiment_id IN ({', '.join(map(str, ids))})"
+        found = driver.execute(f"SELECT {', '.join(UNIONIZE_COLUMNS)} FROM unionize {where}").fetchall()
+        sealed = driver.execute(f"SELECT experiment_id, part, hashes FROM unionize_seal {where}").fetchall()
+        hashes = {(experiment_id, part): value for experiment_id, part, value in sealed}
+        try:
+            rows = np.array(found, [(column, code) for _, column, code in UNIONIZE_FIELDS])
+        except (TypeError, ValueError, OverflowError):
+            # A value that its column cannot have.
+            damaged.update(ids)
+            continue
+        for half, seal in half_seals({name: rows[name] for name in UNIONIZE_COLUMNS}, ids).items():
+            recorded = (*known[half], hashes.get(half)) if half in known else (0, seal.content_sha256, seal.hashes)
+            if (seal.row_count, seal.content_sha256, seal.hashes) != recorded:
+                damaged.add(half[0])
+    return damaged
 
 
 def _add_pack(
@@ -220,7 +312,7 @@ def _array(sink: BinaryIO, what: str) -> Any:
 
 
 def _remove_others(folder: Path, complete: Path) -> None:
-    for file in folder.glob(f"{_PREFIX}*.db"):
+    for file in folder.glob(f"{ROWS_PREFIX}*.db"):
         if file != complete:
             # Connections that read it keep it; on Windows it cannot be removed meanwhile.
             with suppress(OSError):

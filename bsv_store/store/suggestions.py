@@ -6,7 +6,6 @@ written, not even a journal, and no lock is waited for.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -70,10 +69,11 @@ def stored_names(path: Path | str | None, kind: NameKind) -> list[tuple[str, str
 def _from_mirror(url: str, query: str) -> list[tuple[Any, Any]]:
     """From the copy of a server's catalog, without asking the server."""
     from bsv_store.remote.folder import cache_folder, server_folder
+    from bsv_store.remote.state import read_state
 
     folder = server_folder(cache_folder(), url)
-    core = json.loads((folder / "state.json").read_text(encoding="utf-8"))["core"]
-    return _from_sqlite(folder / core, query)
+    state = read_state(folder)
+    return [] if state is None else _from_sqlite(folder / state.core, query)
 
 
 def _from_sqlite(catalog: Path, query: str) -> list[tuple[Any, Any]]:

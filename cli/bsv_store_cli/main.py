@@ -258,7 +258,7 @@ def _explain_usage(error: click.ClickException) -> None:
 
 def _usage_hint(error: click.ClickException) -> str | None:
     if isinstance(error, click.NoSuchOption) and error.option_name in ("--store", "--debug"):
-        return "--store and --debug go before the command: bsv-store --store FOLDER COMMAND ..."
+        return "--store and --debug go before the command: bsv-store --store STORE COMMAND ..."
     if isinstance(error, click.UsageError) and error.ctx is not None and "unexpected extra argument" in error.message:
         options = {option for parameter in error.ctx.command.params for option in parameter.opts}
         if "--injected-in" in options:

@@ -474,7 +474,6 @@ def test_the_list_of_an_old_allensdk_cache_is_refused_by_name(
         assert "sync experiments" in refused.reason
 
 
-@sqlite_first
 def test_a_cache_in_a_folder_whose_name_is_not_utf_8_is_adopted(store: Store, data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "caf\udce9"
     folder.mkdir()

@@ -123,7 +123,6 @@ def test_offline_damage_is_an_error(fetched: Store, damage: Damage) -> None:
         fetched.fetch(IDS, verify=True, offline=True)
 
 
-@sqlite_first
 @DAMAGES
 def test_an_orphan_with_the_same_content_replaces_a_damaged_file(
     fetched: Store, server: SyntheticServer, damage: Damage
@@ -179,7 +178,6 @@ def test_an_average_that_fetches_replaces_the_file_and_says_so(
     assert server.requests.total == 2
 
 
-@sqlite_first
 def test_only_the_damaged_file_of_an_experiment_is_fetched(fetched: Store, server: SyntheticServer) -> None:
     options: dict[str, Any] = {"exclude_injection": True, "weight_by_data_mask": True}
     fetched.fetch_inputs(IDS, api_url=server.url, **options)

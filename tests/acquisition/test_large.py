@@ -52,7 +52,6 @@ def leftovers(store: Store) -> list[str]:
     return [path.name for folder in ("tmp", "trash") for path in (store.path / folder).glob("*")]
 
 
-@sqlite_first
 @pytest.mark.parametrize("kind", ["injection_density", "data_mask", "projection_density"])
 def test_fetched_volumes_are_those_of_the_atlas(
     catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas, kind: VolumeKind

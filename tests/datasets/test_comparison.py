@@ -131,7 +131,6 @@ def test_the_result_does_not_depend_on_workers(filled: Store) -> None:
     assert compared(filled, name="two", workers=2).content_sha256 == one.content_sha256
 
 
-@sqlite_first
 def test_a_damaged_result_is_rebuilt_to_the_same_bytes(filled: Store) -> None:
     version = compared(filled, covariates="injection_ap", b=(4, 5, 6))
     before = version.path.read_bytes()

@@ -170,7 +170,6 @@ def test_numpy_has_axes_and_groups(version: DatasetVersion, tmp_path: Path) -> N
         assert str(data["fingerprint"]) == version.fingerprint
 
 
-@sqlite_first
 def test_csv_has_the_members(version: DatasetVersion, tmp_path: Path) -> None:
     frame = pd.read_csv(version.export(tmp_path / "a.csv"))
     assert frame.experiment_id.to_list() == list(IDS)

@@ -218,7 +218,6 @@ def test_a_killed_aggregate_is_completed_by_the_next(
     assert [path.name for path in version.path.parent.iterdir()] == [version.path.name]
 
 
-@sqlite_first
 def test_a_result_that_vanished_is_computed_again(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process deletes a version with the same bytes just after they were published."""
     deleted = 0

@@ -140,7 +140,6 @@ def test_the_second_coordinate_of_crossed_groups_is_recorded_too(filled: Store) 
     assert ask(filled, VISUAL, crossed(by_field("line"), by_coordinate("AP", bins=2))).axis == "AP"
 
 
-@sqlite_first
 def test_the_same_result_has_the_same_bytes(filled: Store) -> None:
     versions = [
         ask(filled, EVERYBODY, by_coordinate("AP", bins=3), name=name, statistics=("mean", "sd")) for name in "abc"
@@ -150,7 +149,6 @@ def test_the_same_result_has_the_same_bytes(filled: Store) -> None:
     assert len(images) == 1
 
 
-@sqlite_first
 def test_the_same_result_has_the_same_bytes_in_another_process(filled: Store) -> None:
     version = ask(filled)
     code = (

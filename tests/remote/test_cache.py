@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from bsv_store.errors import InputError
 from bsv_store.remote.cache import list_cache, prune_cache, verify_cache
 from bsv_store.remote.folder import server_folder
+from bsv_store.remote.state import MirrorState, write_state
 from bsv_store_cli.main import cli
 from tests.datasets.world import voxels
 from tests.remote.lab import URL, Laptop, laptop
@@ -28,12 +29,16 @@ def used(lab: Path, here: Laptop, monkeypatch: pytest.MonkeyPatch) -> Laptop:
     monkeypatch.setenv("BSV_STORE_CACHE", str(here.cache.folder))
     here.store.aggregate([1, 2, 3], name="three")
     shutil.copyfile(lab / "catalog.db", here.files.root / "catalog.db")
-    (here.files.root / "state.json").write_text(json.dumps({"url": URL, "core": "catalog.db"}))
+    write_state(here.files.root, state_of(URL))
     for days, path in zip((30, 20, 10), sorted(map(here.object, here.paths()[:3])), strict=True):
         at = time.time() - days * 86_400
         for each in (path, here.cache.folder / "uses" / path.stem[:2] / path.stem):
             os.utime(each, (at, at))
     return here
+
+
+def state_of(url: str) -> MirrorState:
+    return MirrorState(url, "id", "0", "0", "sqlite", "0" * 64, 0, 1, core="catalog.db")
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -94,7 +99,7 @@ def test_prune_plans_and_then_removes_by_size_age_or_server(used: Laptop, rules:
 def test_files_of_another_server_stay(lab: Path, used: Laptop) -> None:
     other = server_folder(used.cache.folder, "https://other.example")
     shutil.copytree(used.files.root, other, ignore=shutil.ignore_patterns("results"))
-    (other / "state.json").write_text(json.dumps({"url": "https://other.example", "core": "catalog.db"}))
+    write_state(other, state_of("https://other.example"))
     assert prune_cache(server=f"{URL}/", apply=True).files == ()
     assert len(files_of(used.cache.folder)) == 3
     assert len(prune_cache(server="https://other.example", apply=True).files) == 3
@@ -108,11 +113,17 @@ def test_an_average_survives_prunes_by_size_and_age(used: Laptop) -> None:
 
 def test_prune_removes_what_killed_processes_left(used: Laptop) -> None:
     folder = used.cache.folder
-    left = [folder / "locks" / "ab", folder / "uses" / "ab" / "abc", used.files.root / "results" / "old.nc"]
+    left = [
+        folder / "locks" / "ab",
+        folder / "uses" / "ab" / "abc",
+        folder / "partial" / "ab" / "abc.blocks",
+        used.files.root / "results" / "old.nc",
+        used.files.root / "catalog-1-ab.tmp",
+    ]
     for path in left:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, parents=True)
         path.touch()
-    os.utime(left[-1], (0, 0))
+        os.utime(path, (0, 0))
     (used.files.root / "results" / "new.nc").touch()
     prune_cache(unused_for=timedelta(days=300), apply=True)
     assert not [path for path in left if path.exists()]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import pickle
 import shutil
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,18 @@ from bsv_store import Selection, Store, open_store
 from bsv_store.errors import (
     BsvStoreWarning,
     BusyError,
-    DamagedCatalogError,
     InputError,
     QueryError,
+    ReadOnlyStoreError,
     SchemaTooNewError,
     SchemaTooOldError,
     StoreMismatchError,
     StoreUnreachableError,
     TokenError,
 )
-from bsv_store.remote import mirror, unionizes
+from bsv_store.remote import mirror
+from bsv_store.remote.cache import verify_cache
+from bsv_store.remote.state import MirrorState, read_state, write_state
 from bsv_store.remote.token import tokens_file
 from bsv_store.server.access import tokens
 from bsv_store.server.data import catalog_copies
@@ -102,6 +104,12 @@ def flip(file: Path) -> None:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 4
     file.write_bytes(content)
+
+
+def change_state(served: Served, **values: Any) -> None:
+    state = read_state(served.mirror)
+    assert state is not None
+    write_state(served.mirror, replace(state, **values))
 
 
 def only(folder: Path, pattern: str) -> Path:
@@ -238,8 +246,7 @@ def test_offline_queries_run_on_the_copy(served: Served) -> None:
 
 def test_offline_queries_in_another_dialect_are_refused(served: Served) -> None:
     with open_store(served.url):
-        state = served.mirror / "state.json"
-        state.write_text(state.read_text().replace('"database": "sqlite"', '"database": "postgresql"'))
+        change_state(served, database="postgresql")
     served.stop()
     with pytest.warns(BsvStoreWarning, match="cannot be reached"):
         store = open_store(served.url)
@@ -273,12 +280,24 @@ def test_queries_have_the_types_of_the_folder_and_are_never_cut_silently(served:
 
 def test_another_store_at_the_address_is_an_error(served: Served) -> None:
     with open_store(served.url) as store:
-        state = served.mirror / "state.json"
-        values = json.loads(state.read_text())
-        state.write_text(json.dumps({**values, "store_id": "another", "etag": '"x"'}))
+        change_state(served, store_id="another", etag='"x"')
         with pytest.raises(StoreMismatchError, match="it was the store another"):
             open_store(served.url)
         assert store.select()
+
+
+def test_an_open_store_never_answers_from_another_store_at_its_address(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(served.url) as store:
+        store._mirror.state = replace(store._mirror.state, store_id="another", etag='"x"')  # type: ignore[union-attr]
+        with pytest.raises(StoreMismatchError, match="it was the store another"):
+            store.sql("SELECT 1")
+        monkeypatch.setattr(mirror, "REVALIDATE_S", 0.0)
+        for _ in range(2):
+            with pytest.raises(StoreMismatchError, match="it was the store another"):
+                store.select()
+            monkeypatch.setattr(mirror, "REVALIDATE_S", 60.0)
 
 
 @pytest.mark.parametrize(("version", "error"), [(0, SchemaTooNewError), (2, SchemaTooOldError)])
@@ -367,7 +386,6 @@ def test_the_environment_and_the_command_line_name_a_server(served: Served, monk
 def test_a_damaged_copy_is_downloaded_again(served: Served, pattern: str) -> None:
     with open_store(served.url) as store:
         expected = rows(store)
-    unionizes._verified.clear()
     flip(only(served.mirror, pattern))
     with open_store(served.url) as store:
         pd.testing.assert_frame_equal(rows(store), expected)
@@ -377,12 +395,78 @@ def test_a_damaged_copy_is_downloaded_again(served: Served, pattern: str) -> Non
         assert served.new_requests() == []
 
 
+def test_verifying_the_cache_finds_damaged_copies(served: Served) -> None:
+    with open_store(served.url) as store:
+        rows(store)
+    assert verify_cache().findings == ()
+    damaged = {only(served.mirror, pattern) for pattern in ("catalog-*.db", "unionizes-*.db")}
+    for copy in damaged:
+        flip(copy)
+    assert {each.path for each in verify_cache(discard_damaged=True).findings} == damaged
+    assert not any(copy.exists() for copy in damaged)
+
+
 def test_a_damaged_partial_download_starts_over(served: Served) -> None:
     with open_store(served.url) as store:
         (served.mirror / "unionizes.part").write_bytes(b"no database" * 1000)
-        with pytest.raises(DamagedCatalogError):
-            rows(store)
+        (served.mirror / "unionizes.part-journal").write_bytes(b"of another database" * 1000)
         assert len(rows(store))
+    assert not list(served.mirror.glob("*.part*"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE unionize SET projection_energy = projection_energy + 1 WHERE experiment_id IN (SELECT experiment_id"
+        " FROM held LIMIT 1)",
+        "UPDATE unionize SET projection_energy = 'text' WHERE id IN (SELECT id FROM unionize LIMIT 1)",
+        "DELETE FROM unionize WHERE experiment_id IN (SELECT experiment_id FROM held LIMIT 1)",
+        "UPDATE unionize_seal SET hashes = x'00'",
+        "DROP TABLE unionize_seal",
+        "ALTER TABLE held RENAME COLUMN part TO half",
+    ],
+)
+def test_damaged_rows_of_a_killed_process_are_downloaded_again(served: Served, damage: str) -> None:
+    with Child(read_everything, served.url, 3, kill_at="mirror:pack-stored@2") as child:
+        child.communicate(60)
+    with contextlib.closing(sqlite3.connect(served.mirror / "unionizes.part")) as driver, driver:
+        driver.execute(damage)
+    with open_store(served.url) as store, open_store(served.folder, read_only=True) as own:
+        pd.testing.assert_frame_equal(rows(store), rows(own))
+
+
+def test_any_damage_of_the_state_is_noticed(served: Served) -> None:
+    open_store(served.url).close()
+    state = served.mirror / "state.json"
+    for damaged in ('{"state": []}', "[]", "", state.read_text().replace('"store_id": "', '"store_id": "0')):
+        state.write_text(damaged)
+        with open_store(served.url) as store:
+            assert store.select()
+
+
+def test_a_replaced_copy_stays_for_processes_that_still_read_it(served: Served) -> None:
+    with open_store(served.url), contextlib.closing(open_store(served.url)) as other:
+        (before,) = served.mirror.glob("catalog-*.db")
+        os.utime(before, (1, 1))
+        with open_store(served.folder) as own:
+            first, *_ = own.select()
+            own.catalog.exclude([first], reason="for a new state")
+        open_store(served.url).close()
+        assert before.exists()
+        before.unlink()
+        assert first not in other.select()
+
+
+def test_a_cache_that_cannot_be_written_can_be_read(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(served.url) as store:
+        expected = rows(store)
+
+    def refused(_folder: Path, _state: MirrorState) -> MirrorState:
+        raise ReadOnlyStoreError("read-only file system")
+
+    monkeypatch.setattr(mirror, "write_state", refused)
+    with open_store(served.url) as store:
+        pd.testing.assert_frame_equal(rows(store), expected)
 
 
 @pytest.mark.parametrize(

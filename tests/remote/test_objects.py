@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreUnreachableError
 from bsv_store.progress import NoProgress
+from bsv_store.remote import locks, objects
 from bsv_store.remote.objects import ObjectCache
 from bsv_store.remote.partial import BLOCK_BYTES
 from bsv_store.volumes.batches import read_in_batches
@@ -73,6 +75,24 @@ def test_two_processes_make_one_request(lab: Path, here: Laptop) -> None:
     outputs = [child.communicate(timeout=60) for child in children]
     assert outputs == [(here.files.catalog.find(path).sha256, "")] * 2
     assert len(here.client.requests()) == 1
+
+
+def test_a_fork_during_a_download_holds_no_lock(here: Laptop) -> None:
+    first, second = here.paths()[:2]
+    found = here.files.catalog.find(first)
+    inherited: set[int] = locks._held
+    lock = here.cache.folder / "locks" / found.sha256
+    lock.parent.mkdir(parents=True)
+    with contextlib.ExitStack() as parent:
+        parent.enter_context(locks.locked(lock, first))
+        parent.enter_context(objects._pinning)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            is_waiting = not inherited and locks._try(lock) is None
+            here.files.path(second)
+            os._exit(0 if is_waiting else 3)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("point", ["cache:block", "cache:synced", "cache:renamed"])
@@ -223,6 +243,24 @@ def test_a_full_disk_names_the_cache_and_how_to_free_it(here: Laptop, monkeypatc
     with pytest.raises(NoSpaceError, match="no space left in the cache") as caught:
         here.store.volume(3)
     assert "bsv-store cache prune" in str(caught.value.hint)
+    monkeypatch.undo()
+
+
+def test_in_a_cache_that_cannot_be_written_what_it_has_can_be_read(
+    here: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.store.volume(3)
+    open_file = os.open
+
+    def refused(path: object, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            raise PermissionError(13, "Permission denied")
+        return open_file(path, flags, *mode)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("bsv_store.remote.locks.os.open", refused)
+    assert (here.store.volume(3) == voxels(3)).all()
+    with pytest.raises(ReadOnlyStoreError, match="no permission to write"):
+        here.store.volume(4)
     monkeypatch.undo()
 
 

@@ -19,7 +19,7 @@ from bsv_store.figures.brain import Brain
 from bsv_store.figures.overlay import blended
 from bsv_store.figures.projections import draw_projections
 from bsv_store.figures.slices import draw_slices
-from bsv_store.figures.sources import Source, SourceRow
+from bsv_store.figures.sources import Source, SourceRow, source_of_version
 from bsv_store.vocabulary import THEMES, HemisphereRule, Plane
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import SHAPE, add_annotation, add_volume, fill
@@ -191,6 +191,20 @@ def test_a_difference_has_a_scale_around_zero(blocks: Store) -> None:
     assert image.norm.vmin == -image.norm.vmax
     assert image.norm(0.0) == pytest.approx(0.5)
     assert any(" − " in text for text in texts_of(figure))
+
+
+def test_a_difference_of_numbers_of_experiments_can_be_negative(blocks: Store) -> None:
+    version = blocks.aggregate(
+        Selection(injected_in="VIS"), group_by="line", statistics=["mean", "n"], name="counted-lines"
+    )
+    counts = [int(version.statistic("n", group=number).max()) for number in (0, 1)]
+    fewer = int(np.argmin(counts))
+    assert counts[0] != counts[1]
+    figure = reports.slices(blocks, version, statistic="n", groups=fewer, minus=1 - fewer, at_mm=9.0)
+    assert np.asarray(figure.axes[0].images[0].get_array()).min() == counts[fewer] - max(counts)
+    assert "difference of n of" in " ".join(texts_of(figure))
+    quantity = source_of_version(version, statistic="n", groups=fewer, minus=1 - fewer).quantity
+    assert quantity == "difference of number of experiments with data"
 
 
 def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:

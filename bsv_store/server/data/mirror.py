@@ -120,7 +120,8 @@ def _sql(call: Call) -> Response:
         timeout_s=options.sql_timeout_s,
         max_bytes=_SQL_BYTES,
     )
-    reply = table_reply(call, frame, more={"truncated": bool(frame.attrs["truncated"])})
+    more = {"truncated": bool(frame.attrs["truncated"]), "store_id": call.store.config.store_id}
+    reply = table_reply(call, frame, more=more)
     reply.headers["Cache-Control"] = "no-store"
     return reply
 
