@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bsv_store import open_store
-from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire
+from bsv_store.server.allen import wire
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Failure, Status
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP
 from tests.cli.running import Runner
@@ -125,7 +126,7 @@ def test_a_list_that_shrinks_is_asked_for_on_a_terminal(
     run: Runner, own_filled: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     complete = wire.structure_rows
-    monkeypatch.setattr(wire, "structure_rows", lambda **options: complete(**options)[:10])
+    monkeypatch.setattr(wire, "structure_rows", lambda *given, **options: complete(*given, **options)[:10])
     withdrawn = f"SELECT id FROM {what.removesuffix('s')} WHERE withdrawn"
     with SyntheticServer(SyntheticAtlas(experiments=4)) as server:
         monkeypatch.setenv("BSV_STORE_API_URL", server.url)
