@@ -56,6 +56,11 @@ def unionize_rows(atlas: SyntheticAtlas, experiment_id: int) -> list[Row]:
     return [dataclasses.asdict(row) for row in atlas.unionize(experiment_id)] if experiment_id in atlas else []
 
 
+def structure_rows(*, structure_sets: bool) -> list[Row]:
+    """All structures as Structure model rows in graph order, optionally with their sets."""
+    return wire.structure_rows(ontology.ontology(), structure_sets=structure_sets)
+
+
 def web_csv(atlas: SyntheticAtlas) -> str:
     """The experiment list as the CSV export of the web site, in descending order of injection volume."""
     experiments = sorted(map(atlas.experiment, atlas.experiment_ids), key=lambda e: (-e.injection_volume, e.id))
