@@ -22,7 +22,7 @@ import pytest
 import requests
 
 from bsv_store import Selection, by_coordinate, by_field, create_store, open_store
-from bsv_store.errors import BsvStoreWarning, StoreUnreachableError, UpstreamError
+from bsv_store.errors import BsvStoreWarning, SelectionError, StoreUnreachableError, UpstreamError
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 if TYPE_CHECKING:
@@ -164,10 +164,18 @@ def _recipes(ids: tuple[int, ...], count: int, seed: int) -> list[dict[str, Any]
     return made
 
 
+def _answer(store: Store, selection: Selection) -> object:
+    """The ids, or why there is no answer, such as for a target that is not measured."""
+    try:
+        return store.select(selection)
+    except SelectionError as error:
+        return error.message
+
+
 def _facts(store: Store, ids: tuple[int, ...], selections: list[Selection]) -> dict[str, Any]:
     """What readers of a store see, as hashes and values."""
     return {
-        "selections": [store.select(each) for each in selections],
+        "selections": [_answer(store, each) for each in selections],
         "experiments": store.experiments().drop(columns=["source"], errors="ignore").to_json(),
         "unionizes": store.catalog.unionizes(ids[:20]).to_json(),
         "matrix": store.catalog.matrix().to_json(),
