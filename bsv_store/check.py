@@ -45,6 +45,7 @@ def text(name: str, value: object, *, such_as: str, error: type[InputError] = In
 
 
 _RowT = TypeVar("_RowT", bound="Row")
+_InstanceT = TypeVar("_InstanceT")
 
 
 def choice(name: str, value: object, rows: Mapping[str, _RowT], *, error: type[InputError] = InputError) -> _RowT:
@@ -223,6 +224,30 @@ def past_day(name: str, value: Any) -> date:
         raise InputError(f"{name} must be a datetime.date, got {shown(value)}")
     if value > datetime.now(UTC).date() + timedelta(days=1):
         raise InputError(f"{name} must not be in the future, got {value}")
+    return value
+
+
+def instance(name: str, value: object, kind: type[_InstanceT], *, words: str, hint: str) -> _InstanceT:
+    """The value, if it is an instance of a class of this package.
+
+    Parameters
+    ----------
+    name : str
+        The argument, for the error.
+    value : object
+    kind : type
+    words : str
+        What it must be, such as "the record of a volume".
+    hint : str
+        Where to get one.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if not isinstance(value, kind):
+        raise InputError(f"{name} must be {words}, got {shown(value)}", hint=hint)
     return value
 
 

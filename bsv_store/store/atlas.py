@@ -223,12 +223,16 @@ class Atlas:
 
         Raises
         ------
+        InputError
+            If ``file`` is not such a record.
         DamagedFileError
             If the file differs from what was stored.
         """
-        from bsv_store.volumes.annotation import opened_annotation
+        from bsv_store.volumes.annotation import AnnotationFile, opened_annotation
         from bsv_store.volumes.layout import ml_blocks, slab_ranges
 
+        hint = "store.atlas.recorded_annotation() returns it."
+        file = check.instance("file", file, AnnotationFile, words="the record of an annotation", hint=hint)
         with opened_annotation(self._files, file) as ids:
             yield from ml_blocks(
                 lambda: ((first, ids[first:last]) for first, last in slab_ranges(file.grid)), file.grid, "uint32"

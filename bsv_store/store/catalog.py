@@ -124,7 +124,7 @@ class Catalog:
         from bsv_store.maintenance.core_copy import export_core
 
         self._database.require_original()
-        return export_core(self._database, Path(target))
+        return export_core(self._database, check.path("target", target))
 
     def files(self) -> list[StoredObject]:
         """All files that the catalog names, with their hashes: volumes, annotations and results of dataset versions."""
@@ -410,7 +410,7 @@ class Catalog:
                 order=order,
                 start=check.whole_number("start", start, least=0),
                 limit=check.whole_number("limit", limit, least=0),
-                count=count,
+                count=check.boolean("count", count),
             )
 
     # -- contents ---------------------------------------------------------------------------------------------------

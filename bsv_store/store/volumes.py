@@ -260,13 +260,17 @@ class Volumes:
 
         Raises
         ------
+        InputError
+            If ``file`` is not such a record.
         DamagedFileError
             If the file of the volume differs from what was published.
         """
         from bsv_store.catalog.volume_use import record_use
         from bsv_store.volumes.layout import ml_blocks
-        from bsv_store.volumes.library import dense_slabs
+        from bsv_store.volumes.library import VolumeFile, dense_slabs
 
+        hint = "store.volumes.recorded(EXPERIMENT_ID) returns it."
+        file = check.instance("file", file, VolumeFile, words="the record of a volume", hint=hint)
         record_use(self._database, [file])
         return ml_blocks(lambda: dense_slabs(self._files, file), file.layout.grid)
 

@@ -85,7 +85,7 @@ def test_without_structures_nothing_can_be_checked(store: Store) -> None:
 def test_the_revision_goes_down_and_up_and_keeps_every_other_row(filled: Store) -> None:
     # The others came with later revisions.
     tables = {"activity", "catalog_change", "dataset_answer", "dataset_version", "schema_history", "seal"}
-    tables |= {"catalog_change_base", "verification", "volume_use"}
+    tables |= {"access_token", "catalog_change_base", "verification", "volume_use"}
     tables |= {"annotation", "store_link", "unionize_revision", "unionize_seal", "volume_block_hashes"}
     others = sorted(set(Base.metadata.tables) - tables)
     later = {"unionize_coverage": "remark", "dataset_member": "divisor_source"}

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Connection, func, literal, select
 
+from bsv_store import check
 from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.records import UNIONIZE_COLUMNS
+from bsv_store.errors import InputError
+from bsv_store.text import shown
 from bsv_store.vocabulary import UNIONIZE_PARTS
 
 if TYPE_CHECKING:
@@ -88,6 +91,7 @@ def unionize_rows(
     count: bool = True,
 ) -> UnionizeRows:
     """See `Catalog.unionize_rows`."""
+    conditions, order = _checked_conditions(conditions), _checked_order(order)
     table = Unionize.__table__
     where = [condition.sql(table.c[condition.column]) for condition in conditions]
     where += _complete(connection, conditions)
@@ -104,6 +108,38 @@ def unionize_rows(
         total = start + len(rows) if is_last else connection.execute(counted).scalar_one()
     values = zip(*rows, strict=True) if rows else [()] * len(columns)
     return UnionizeRows(dict(zip(UNIONIZE_COLUMNS, values, strict=True)), total)
+
+
+def _checked_conditions(conditions: Any) -> list[RowCondition]:
+    such_as = "[RowCondition('structure_id', 'eq', (385,))]"
+    checked = check.several("conditions", conditions, such_as=such_as)
+    for each in checked:
+        if not isinstance(each, RowCondition):
+            raise InputError(f"conditions must be RowConditions, got {shown(each)}", hint=f"For example {such_as}.")
+        if str(each.operator) not in COMPARISONS:
+            raise InputError(
+                f"the operator of a condition must be one of {', '.join(COMPARISONS)}, got {shown(each.operator)}"
+            )
+        _check_column(each.column)
+    return checked
+
+
+def _checked_order(order: Any) -> list[tuple[str, bool]]:
+    such_as = "[('projection_volume', True)]"
+    checked = check.several("order", order, such_as=such_as)
+    for each in checked:
+        if not (isinstance(each, tuple) and len(each) == 2 and isinstance(each[1], bool)):
+            raise InputError(
+                f"order must be pairs of a column and whether it is descending, got {shown(each)}",
+                hint=f"For example {such_as}.",
+            )
+        _check_column(each[0])
+    return checked
+
+
+def _check_column(name: object) -> None:
+    if not isinstance(name, str) or name not in UNIONIZE_COLUMNS:
+        raise InputError(f"unionize rows have no column {shown(name)}", hint=f"Columns: {', '.join(UNIONIZE_COLUMNS)}.")
 
 
 def _complete(connection: Connection, conditions: Sequence[RowCondition]) -> list[ColumnElement[bool]]:
