@@ -213,7 +213,7 @@ def _current(client: Client, folder: Path, state: MirrorState | None) -> MirrorS
         if known is not None and (known.sha256, known.prepared) == (found.sha256, found.prepared):
             return _written(folder, replace(found, core=known.core))
         try:
-            return _written(folder, replace(found, core=_downloaded(client, folder, found)))
+            return _downloaded(client, folder, found)
         except AbsentOnServerError:
             # The catalog has changed since the manifest was read.
             time.sleep(0.05)
@@ -266,8 +266,8 @@ def _check(folder: Path, found: MirrorState, before: MirrorState | None) -> None
     )
 
 
-def _downloaded(client: Client, folder: Path, found: MirrorState) -> str:
-    """Download a copy of the catalog and prepare it; returns the name of the file."""
+def _downloaded(client: Client, folder: Path, found: MirrorState) -> MirrorState:
+    """Download a copy of the catalog, prepare it, and make it the current one."""
 
     def existing() -> str | None:
         state = _known_state(folder, client.url)
@@ -276,7 +276,7 @@ def _downloaded(client: Client, folder: Path, found: MirrorState) -> str:
 
     with store_errors(folder), locked(folder / "catalog.lock", f"the catalog of {client.url}"):
         if (name := existing()) is not None:
-            return name
+            return _written(folder, replace(found, core=name))
         temporary = folder / f"catalog-{os.getpid()}-{secrets.token_hex(8)}.tmp"
         with store_errors(temporary):
             try:
@@ -301,10 +301,13 @@ def _downloaded(client: Client, folder: Path, found: MirrorState) -> str:
             finally:
                 for left in (temporary, temporary.with_name(f"{temporary.name}-journal")):
                     left.unlink(missing_ok=True)
-    if (replaced := read_state(folder)) is not None:
+        replaced = read_state(folder)
+        # Still under the lock: a process that waits for it must find the new state, or it would download again.
+        state = _written(folder, replace(found, core=name))
+    if replaced is not None:
         _note_current(folder / replaced.core)
     _remove_old(folder, name)
-    return name
+    return state
 
 
 def _require_hash(sink: BinaryIO, sha256: str) -> None:
