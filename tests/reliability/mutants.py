@@ -44,6 +44,7 @@ class Mutant:
 
 
 _FILES = ("tests/volumes/test_files.py",)
+_POWER = ("tests/reliability/test_power_loss.py", "-k", "aggregate")
 _CLAIMS = ("tests/acquisition/test_claims.py",)
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -52,14 +53,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "bsv_store/volumes/files.py",
         "        os.fchmod(file.fileno(), self.file_mode)\n        os.fsync(file.fileno())\n",
         "        os.fchmod(file.fileno(), self.file_mode)\n",
-        _FILES,
+        _POWER,
     ),
     Mutant(
         "the name of a file is on the disk before its row",
         "bsv_store/volumes/files.py",
         '        checkpoint("publish:renamed")\n        sync_folder(target.parent)\n',
         '        checkpoint("publish:renamed")\n',
-        _FILES,
+        _POWER,
     ),
     Mutant(
         "files have the permissions of the store",
