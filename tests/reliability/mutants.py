@@ -172,7 +172,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "bsv_store/datasets/numbers.py",
         "if before is not None and before.number > last_number:",
         "if False:",
-        ("tests/datasets", "-k", "number"),
+        ("tests/maintenance/test_trash.py", "-k", "number"),
     ),
     Mutant(
         "files of a server are compared with their hash before they are used",
