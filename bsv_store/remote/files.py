@@ -22,6 +22,7 @@ from bsv_store.remote.locks import ThreadLock
 from bsv_store.remote.objects import ObjectCache, ObjectClient, RemoteFile, ignore_bytes
 from bsv_store.remote.partial import BLOCK_BYTES, PartialFile
 from bsv_store.remote.protocol import OBJECTS
+from bsv_store.volumes.file_identity import FileIdentity, file_identity
 from bsv_store.volumes.files import FileHashes, Published, StoreFiles, hashes_of
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ _WHOLE_BYTES: Final = 2 * 1024 * 1024
 _MAX_AHEAD: Final = 8
 _TRIES: Final = 3
 
-_Identity = tuple[int, int, int, int, int]
 # Paths that were given out, whose files were compared with their hash in this process.
-_verified: dict[_Identity, str] = {}
+_verified: dict[FileIdentity, str] = {}
 _MAX_VERIFIED: Final = 10_000
 
 
@@ -447,8 +447,7 @@ class _BlockFile(io.RawIOBase):
 def _is_verified(path: Path, file: RemoteFile) -> bool:
     """Whether the file at a path of the cache has its hash. Hashed once per process, as long as it does not change."""
     with path.open("rb") as opened:
-        facts = os.fstat(opened.fileno())
-        identity = facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+        identity = file_identity(os.fstat(opened.fileno()))
         if _verified.get(identity) == file.sha256:
             return True
         if hashes_of(opened).sha256 != file.sha256:

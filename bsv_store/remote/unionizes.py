@@ -36,6 +36,7 @@ from bsv_store.remote.folder import FILE_MODE
 from bsv_store.remote.locks import locked
 from bsv_store.remote.protocol import UNIONIZES
 from bsv_store.text import number_of
+from bsv_store.volumes.file_identity import FileIdentity, file_identity
 from bsv_store.volumes.files import store_errors, sync_folder
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ _ENVIRONMENT = frozenset(
 )
 
 # Files whose bytes this process has compared with their hash, and what would show that they were changed since.
-_verified: dict[Path, tuple[int, ...]] = {}
+_verified: dict[Path, FileIdentity] = {}
 
 
 def existing_rows(folder: Path, content: str) -> Path | None:
@@ -76,7 +77,7 @@ def existing_rows(folder: Path, content: str) -> Path | None:
     for file in folder.glob(f"{ROWS_PREFIX}{content[:16]}-*.db"):
         # Another process may remove it, if it has rows of a newer catalog.
         with store_errors(file), suppress(FileNotFoundError):
-            identity = _identity(file)
+            identity = file_identity(file.stat())
             if _verified.get(file) == identity:
                 return file
             if is_undamaged(file):
@@ -84,11 +85,6 @@ def existing_rows(folder: Path, content: str) -> Path | None:
                 return file
             file.unlink(missing_ok=True)
     return None
-
-
-def _identity(file: Path) -> tuple[int, ...]:
-    facts = file.stat()
-    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def complete_rows(client: Client, folder: Path, core: Path) -> Path:
@@ -117,7 +113,7 @@ def complete_rows(client: Client, folder: Path, core: Path) -> Path:
         checkpoint("mirror:rows-complete")
         part.replace(complete)
         sync_folder(folder)
-        _verified[complete] = _identity(complete)
+        _verified[complete] = file_identity(complete.stat())
     _remove_others(folder, complete)
     return complete
 

@@ -20,13 +20,13 @@ import xxhash
 
 from bsv_store.datasets.result.file import checked_stream, reading_errors, rebuild_hint
 from bsv_store.errors import DamagedFileError
+from bsv_store.volumes.file_identity import FileIdentity, file_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-_Identity = tuple[int, int, int, int, int]
 
 # A second change within one tick of the file system's clock does not change the times. The coarsest tick is 2 s.
 _SETTLED_NS = 2_000_000_000
@@ -51,7 +51,7 @@ class HashedFile:
     blocks: tuple[int, ...]
 
 
-_hashed: dict[_Identity, HashedFile] = {}
+_hashed: dict[FileIdentity, HashedFile] = {}
 
 
 @contextmanager
@@ -179,7 +179,6 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-def _identity(path: Path, what: str) -> _Identity:
+def _identity(path: Path, what: str) -> FileIdentity:
     with reading_errors(path, what):
-        facts = path.stat()
-    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+        return file_identity(path.stat())
