@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
@@ -65,6 +65,20 @@ class Answers:
                 return None
             self._answers.move_to_end(question)
             return self._answers[question][0]
+
+    def kept(self, store: Store, question: Hashable, make: Callable[[], T], *, size_of: Callable[[T], int]) -> T:
+        """The answer that was made before for the present content of the catalog, or a new one.
+
+        A question must always be asked with answers of one type.
+        """
+        # Read before the answer is made: it may be newer than its marker, which only makes it again.
+        marker = store.catalog.change_marker()
+        found = self.get(marker, question)
+        if found is not None:
+            return cast(T, found)
+        made = make()
+        self.put(marker, question, made, size_bytes=size_of(made))
+        return made
 
     def put(self, marker: str, question: Hashable, answer: object, *, size_bytes: int) -> None:
         """Keep an answer; its marker was read before the answer was made."""

@@ -67,27 +67,22 @@ class Shared:
 
     def kept(self, store: Store, question: Hashable, make: Callable[[], KeptAnswer]) -> KeptAnswer:
         """The answer that was made before for the present content of the catalog, or a new one."""
-        # Read before: an answer may be newer than its marker, which only makes it again.
-        marker = store.catalog.change_marker()
-        found = self.answers.get(marker, question)
-        if isinstance(found, KeptAnswer):
-            return found
-        made = make()
-        self.answers.put(marker, question, made, size_bytes=len(made.body) + _OVERHEAD_BYTES)
-        return made
+        return self.answers.kept(store, question, make, size_of=lambda each: len(each.body) + _OVERHEAD_BYTES)
 
     def kept_frame(self, call: Asked, question: Hashable, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """A table of which requests show different parts: kept, with the warnings about it, or made."""
-        marker = call.store.catalog.change_marker()
-        found = self.answers.get(marker, question)
-        if isinstance(found, _KeptFrame):
-            call.warnings.extend(found.warnings)
-            return found.frame
         before = len(call.warnings)
-        frame = make()
-        kept = _KeptFrame(frame, tuple(call.warnings[before:]))
-        self.answers.put(marker, question, kept, size_bytes=int(frame.memory_usage(deep=True).sum()))
-        return frame
+
+        def made() -> _KeptFrame:
+            frame = make()
+            return _KeptFrame(frame, tuple(call.warnings[before:]))
+
+        kept = self.answers.kept(
+            call.store, question, made, size_of=lambda each: int(each.frame.memory_usage(deep=True).sum())
+        )
+        # Making it has added them already.
+        call.warnings[before:] = kept.warnings
+        return kept.frame
 
 
 class Asked(Protocol):

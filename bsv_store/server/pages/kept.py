@@ -68,12 +68,4 @@ def kept_content(request: Request, name: str, make: Callable[[], Content]) -> Ma
 
 def kept_text(request: Request, question: Hashable, make: Callable[[], str]) -> str:
     """A text that depends on the catalog and the question only: made, or kept since it was made last."""
-    answers = shared_of(request).answers
-    # Read before the text is made: a text may be newer than its marker, which only makes it again.
-    marker = context_of(request).store.catalog.change_marker()
-    found = answers.get(marker, ("pages", question))
-    if found is None:
-        found = make()
-        answers.put(marker, ("pages", question), found, size_bytes=len(found))
-    assert isinstance(found, str)
-    return found
+    return shared_of(request).answers.kept(context_of(request).store, ("pages", question), make, size_of=len)
