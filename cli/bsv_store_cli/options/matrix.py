@@ -11,6 +11,7 @@ from bsv_store.vocabulary import MATRIX_ROWS, MATRIX_STATISTICS, MEASURED_HEMISP
 from bsv_store_cli.help import RowChoice
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.measure import measure_option
+from bsv_store_cli.options.ranking import target_option
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -34,14 +35,7 @@ def matrix_options(command: _Command) -> _Command:
             shell_complete=complete_structures,
             help="Pool experiments by these; repeatable.",
         ),
-        click.option(
-            "--target",
-            "targets",
-            multiple=True,
-            metavar="ACRONYM",
-            shell_complete=complete_structures,
-            help="Only these targets; repeatable.",
-        ),
+        target_option,
         click.option(
             "--structure-set",
             type=int,

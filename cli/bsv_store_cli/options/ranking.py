@@ -32,17 +32,20 @@ sorting_hemisphere_option = click.option(
 )
 
 
+target_option = click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="ACRONYM",
+    shell_complete=complete_structures,
+    help="Only these targets; repeatable.",
+)
+
+
 def target_options(command: _Command) -> _Command:
     """Add the options that choose targets: ``--target``, ``--structure-set``, ``--within``, ``--include-...``."""
     options = (
-        click.option(
-            "--target",
-            "targets",
-            multiple=True,
-            metavar="ACRONYM",
-            shell_complete=complete_structures,
-            help="Only these targets; repeatable.",
-        ),
+        target_option,
         click.option(
             "--structure-set",
             type=int,
