@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bsv_store import check
 from bsv_store.averaging.hemisphere import half_names
-from bsv_store.errors import InputError
 from bsv_store.server.images.sources import (
-    DEFAULT_KIND,
-    DEFAULT_SPACING_UM,
     array_unit,
+    names_version,
     version_by,
-    whole_number,
+    volume_by,
 )
 from bsv_store.vocabulary import COMPARISON_MAPS, PLANES, STATISTICS, VOLUME_KINDS
 from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
@@ -31,9 +28,7 @@ def source_facts(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
     InputError, UnknownDatasetError, UnknownExperimentError, MissingDataError
         If a parameter is not valid, or the store does not have what is named.
     """
-    if ("version" in query) == ("experiment" in query):
-        raise InputError("give either version or experiment", hint="For example ?version=visual@1.")
-    return _of_version(version_by(store, query)[0]) if "version" in query else _of_volume(store, query)
+    return _of_version(version_by(store, query)[0]) if names_version(query) else _of_volume(store, query)
 
 
 def _of_version(version: DatasetVersion) -> dict[str, Any]:
@@ -65,9 +60,7 @@ def _of_version(version: DatasetVersion) -> dict[str, Any]:
 
 
 def _of_volume(store: Store, query: Mapping[str, str]) -> dict[str, Any]:
-    experiment_id = whole_number("experiment", query["experiment"])
-    kind = check.choice("kind", query.get("kind", DEFAULT_KIND), VOLUME_KINDS)
-    spacing_um = whole_number("spacing_um", query.get("spacing_um", str(DEFAULT_SPACING_UM)))
+    experiment_id, kind, spacing_um = volume_by(query)
     there = store.volumes.of_experiment(experiment_id)
     if "spacing_um" not in query and "kind" not in query and there and (kind.name, spacing_um) not in there:
         # What the store has of the experiment, rather than an error.

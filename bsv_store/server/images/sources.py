@@ -19,6 +19,7 @@ from bsv_store.vocabulary import (
     STATISTICS,
     VOLUME_KINDS,
     ComparisonMapRow,
+    KindRow,
     PlaneRow,
     StatisticRow,
 )
@@ -118,11 +119,33 @@ def shown_by(store: Store, query: Mapping[str, str]) -> Shown:
     InputError, UnknownDatasetError, UnknownExperimentError, MissingDataError
         If a parameter is not valid, or the store does not have what is named.
     """
+    return _of_version(store, query) if names_version(query) else _of_volume(store, query)
+
+
+def names_version(query: Mapping[str, str]) -> bool:
+    """Whether the parameters name a version; otherwise they name the volume of an experiment.
+
+    Raises
+    ------
+    InputError
+        If they name both or neither.
+    """
     if ("version" in query) == ("experiment" in query):
         raise InputError("give either version or experiment", hint="For example ?version=visual@1&group=0.")
-    if "version" in query:
-        return _of_version(store, query)
-    return _of_volume(store, query)
+    return "version" in query
+
+
+def volume_by(query: Mapping[str, str]) -> tuple[int, KindRow, int]:
+    """Experiment, kind and spacing in um of the volume that the parameters name.
+
+    Raises
+    ------
+    InputError
+        If one is not valid.
+    """
+    kind = check.choice("kind", query.get("kind", DEFAULT_KIND), VOLUME_KINDS)
+    spacing_um = whole_number("spacing_um", query.get("spacing_um", str(DEFAULT_SPACING_UM)))
+    return whole_number("experiment", query["experiment"]), kind, spacing_um
 
 
 def version_by(store: Store, query: Mapping[str, str]) -> tuple[DatasetVersion, bool]:
@@ -193,9 +216,7 @@ def array_unit(version: DatasetVersion, name: str) -> str:
 
 def _of_volume(store: Store, query: Mapping[str, str]) -> Shown:
     _refuse(query, ("statistic", "group", "minus"), "an experiment")
-    experiment_id = whole_number("experiment", query["experiment"])
-    kind = check.choice("kind", query.get("kind", DEFAULT_KIND), VOLUME_KINDS)
-    spacing_um = whole_number("spacing_um", query.get("spacing_um", str(DEFAULT_SPACING_UM)))
+    experiment_id, kind, spacing_um = volume_by(query)
     grid = Grid(spacing_um)
     sha256 = store.volumes.recorded(experiment_id, kind=kind.name, spacing_um=spacing_um).layout.array_sha256
     expected = query.get("content")
