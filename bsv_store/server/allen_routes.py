@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from bsv_store.server.allen.messages import FileContent, page
 from bsv_store.server.allen.routes import PREFIXES, reply_to
 from bsv_store.server.allen.spool import RETRY_AFTER_S, Spool, SpoolBusyError
 from bsv_store.server.allen.store_source import StoreSource
-from bsv_store.server.context import context_of
+from bsv_store.server.context import context_of, shared_by_application
 from bsv_store.server.data.conditions import REVALIDATED, UnsatisfiableRangeError, byte_range, is_current
 
 if TYPE_CHECKING:
@@ -80,16 +79,8 @@ def _body(asked: messages.Request, status: int, headers: Mapping[str, str], piec
 
 def _spool(request: Request) -> Spool:
     """The computed files that all requests to an application share."""
-    state = request.app.state
-    with _LOCK:
-        if not hasattr(state, "spool"):
-            state.spool = Spool()
-        found = state.spool
-    assert isinstance(found, Spool)
-    return found
+    return shared_by_application(request, "spool", Spool, Spool)
 
-
-_LOCK = threading.Lock()
 
 ROUTES: list[BaseRoute] = [
     Route(f"{prefix}{{rest:path}}", partial(_allen, prefix=prefix), methods=["GET"], name=f"allen{prefix}")

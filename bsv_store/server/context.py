@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from bsv_store.server.access.tokens import KnownTokens
 from bsv_store.server.metrics import ServerMetrics
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from bsv_store.store.store import Store
+
+
+T = TypeVar("T")
 
 
 class Context:
@@ -67,6 +72,31 @@ class Context:
     def close(self) -> None:
         """Close what the context opened."""
         self._watched.close()
+
+
+_shared_lock = threading.Lock()
+
+
+def shared_by_application(request: Request, name: str, kind: type[T], make: Callable[[], T]) -> T:
+    """What the requests to an application share under a name, made at the first one. Safe in threads.
+
+    Parameters
+    ----------
+    request : Request
+    name : str
+        Attribute of the application's state.
+    kind : type
+        Of the value.
+    make : callable
+        Makes the value.
+    """
+    state = request.app.state
+    with _shared_lock:
+        if not hasattr(state, name):
+            setattr(state, name, make())
+        found = getattr(state, name)
+    assert isinstance(found, kind)
+    return found
 
 
 def context_of(request: Request) -> Context:

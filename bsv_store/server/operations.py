@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bsv_store.errors import BsvStoreError
-from bsv_store.server.context import context_of
+from bsv_store.server.context import context_of, shared_by_application
 from bsv_store.server.problems import problem_response
 from bsv_store.store.metrics import prometheus_text, unreachable_text
 
@@ -59,10 +59,8 @@ class _StoreText:
 
 def _metrics(request: Request) -> Response:
     context = context_of(request)
-    state = request.app.state
-    if not hasattr(state, "store_text"):
-        state.store_text = _StoreText()
-    text = context.metrics.exposition() + state.store_text.of(context)
+    store_text = shared_by_application(request, "store_text", _StoreText, _StoreText)
+    text = context.metrics.exposition() + store_text.of(context)
     return Response(text, headers=_NO_STORE, media_type="text/plain; version=0.0.4")
 
 

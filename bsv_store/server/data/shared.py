@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -10,6 +9,7 @@ import anyio
 import anyio.to_thread
 
 from bsv_store.errors import BusyError
+from bsv_store.server.context import shared_by_application
 from bsv_store.server.data.answers import Answers, Latest
 from bsv_store.server.data.catalog_copies import CatalogCopies
 from bsv_store.server.data.kept_answer import KeptAnswer
@@ -32,8 +32,6 @@ _OVERHEAD_BYTES = 1_000
 LONG_AT_A_TIME: Final = 4
 """Number of threads for long operations."""
 _MAX_WAITING = 50
-
-_lock = threading.Lock()
 
 
 class Shared:
@@ -107,13 +105,7 @@ class _KeptFrame:
 
 def shared_of(request: Request) -> Shared:
     """What the data routes of the application that serves a request share."""
-    state = request.app.state
-    with _lock:
-        if not hasattr(state, "data"):
-            state.data = Shared()
-        found = state.data
-    assert isinstance(found, Shared)
-    return found
+    return shared_by_application(request, "data", Shared, Shared)
 
 
 def _files_by_hash(store: Store) -> dict[str, StoredObject]:

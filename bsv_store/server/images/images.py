@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bsv_store.errors import InputError
-from bsv_store.server.context import context_of
+from bsv_store.server.context import context_of, shared_by_application
 from bsv_store.server.images.anatomy import Structures, annotation_term, shown_annotation, structures_of
 from bsv_store.server.images.blocks import (
     Block,
@@ -171,12 +171,7 @@ class Images:
 
 def images_of(request: Request) -> Images:
     """The images of the application that serves a request."""
-    state = request.app.state
-    found = getattr(state, "images", None)
-    if found is None:
-        found = state.images = Images(context_of(request))
-    assert isinstance(found, Images)
-    return found
+    return shared_by_application(request, "images", Images, lambda: Images(context_of(request)))
 
 
 def checked_query(request: Request, *names: str, several: tuple[str, ...] = ()) -> Mapping[str, str]:

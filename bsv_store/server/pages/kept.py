@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from bsv_store.reports.html_page.markup import Content, Markup, joined
-from bsv_store.server.context import context_of
+from bsv_store.server.context import context_of, shared_by_application
 from bsv_store.server.data.answers import Latest
 from bsv_store.server.data.shared import shared_of
 from bsv_store.server.pages.address import base_of, public_address
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from bsv_store.store.store import Store
-
-_lock = threading.Lock()
 
 
 class Kept:
@@ -51,13 +48,7 @@ def _counts(store: Store) -> str:
 
 def kept_of(request: Request) -> Kept:
     """What the pages of the application that serves a request keep."""
-    state = request.app.state
-    with _lock:
-        if not hasattr(state, "pages"):
-            state.pages = Kept()
-        found = state.pages
-    assert isinstance(found, Kept)
-    return found
+    return shared_by_application(request, "pages", Kept, Kept)
 
 
 def kept_content(request: Request, name: str, make: Callable[[], Content]) -> Markup:
