@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from bsv_store.progress import shown_progress
 from bsv_store.remote.folder import cache_max_bytes
 from bsv_store.remote.locks import ThreadLock
 from bsv_store.remote.objects import ObjectCache, ObjectClient, RemoteFile, ignore_bytes
-from bsv_store.remote.partial import BLOCK_BYTES, PartialFile
+from bsv_store.remote.partial import BLOCK_BYTES, PartialFile, SeekableFile
 from bsv_store.remote.protocol import OBJECTS
 from bsv_store.volumes.file_identity import FileIdentity, file_identity
 from bsv_store.volumes.files import FileHashes, Published, StoreFiles, hashes_of
@@ -379,7 +378,7 @@ class _CachedFile(FileIO):
         self.remote = remote
 
 
-class _BlockFile(io.RawIOBase):
+class _BlockFile(SeekableFile):
     """A file for HDF5 to read from, whose blocks are downloaded when they are read.
 
     A failed download does not raise, because the HDF5 library would have to handle the exception; the file ends
@@ -391,28 +390,15 @@ class _BlockFile(io.RawIOBase):
         self._files = files
         self._file = file
         self._partial = partial
-        self._at = 0
         # The end of the last download, and the number of its blocks.
         self._last = 0
         self._count = 0
         self.error: BsvStoreError | None = None
 
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """The position."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move the position."""
-        self._at = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size_bytes}[whence] + offset
-        return self._at
+    @property
+    def end(self) -> int:
+        """The size of the whole file."""
+        return self._file.size_bytes
 
     def readinto(self, buffer: Any, /) -> int:
         """Read from the position."""

@@ -106,22 +106,19 @@ class PartialFile:
         os.pwrite(self._marks, b"\0" * (last - first), first)
 
 
-class Window(io.RawIOBase):
-    """A range of a partial file, as the file that receives a transfer. Blocks are marked when they are complete."""
+class SeekableFile(io.RawIOBase):
+    """A readable file with a position; those that derive from it say where it ends, and read from the position."""
 
-    def __init__(self, file: PartialFile, start: int, stop: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._file = file
-        self._start = start
-        self._stop = stop
         self._at = 0
-        self._end = 0
+
+    @property
+    def end(self) -> int:
+        """Offset of the end."""
+        raise NotImplementedError
 
     def readable(self) -> bool:
-        """True."""
-        return True
-
-    def writable(self) -> bool:
         """True."""
         return True
 
@@ -135,8 +132,28 @@ class Window(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Move the position."""
-        self._at = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._end}[whence] + offset
+        self._at = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.end}[whence] + offset
         return self._at
+
+
+class Window(SeekableFile):
+    """A range of a partial file, as the file that receives a transfer. Blocks are marked when they are complete."""
+
+    def __init__(self, file: PartialFile, start: int, stop: int) -> None:
+        super().__init__()
+        self._file = file
+        self._start = start
+        self._stop = stop
+        self._end = 0
+
+    @property
+    def end(self) -> int:
+        """Where the last write ended."""
+        return self._end
+
+    def writable(self) -> bool:
+        """True."""
+        return True
 
     def truncate(self, size: int | None = None, /) -> int:
         """Forget what was written after the position."""
