@@ -59,7 +59,7 @@ class ServerMetrics:
             self.save()
 
     def count_cache(self, cache: str, *, hit: bool) -> None:
-        """Count a look-up in a cache of the server, such as ``tiles``. Safe in threads."""
+        """Count a look-up in a cache of the server, such as ``answers``. Safe in threads."""
         with self._lock:
             self._cache[cache, "hit" if hit else "miss"] += 1
 

@@ -149,6 +149,15 @@ def test_requests_are_counted_by_route_and_status(served: Store) -> None:
     assert lines.count("# TYPE bsv_store_server_requests_total counter") == 1
 
 
+def test_lookups_of_answers_are_counted(served: Store) -> None:
+    with serving(served) as url:
+        for _ in range(3):
+            assert status(f"{url}/v1/criteria") == 200
+        lines = requests.get(f"{url}/metrics", timeout=20).text.splitlines()
+    assert 'bsv_store_server_cache_total{cache="answers",result="miss"} 1' in lines
+    assert 'bsv_store_server_cache_total{cache="answers",result="hit"} 2' in lines
+
+
 def test_the_counters_of_all_workers_are_added(tmp_path: Path) -> None:
     own = ServerMetrics(tmp_path)
     other = {

@@ -49,10 +49,13 @@ class Answers:
     ----------
     max_bytes : int
         Total size of the answers.
+    on_look_up : callable
+        Called by `kept` with whether the answer was known.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, on_look_up: Callable[[bool], None]) -> None:
         self._max_bytes = max_bytes
+        self._on_look_up = on_look_up
         self._marker = ""
         self._answers: OrderedDict[Hashable, tuple[object, int]] = OrderedDict()
         self._bytes = 0
@@ -74,6 +77,7 @@ class Answers:
         # Read before the answer is made: it may be newer than its marker, which only makes it again.
         marker = store.catalog.change_marker()
         found = self.get(marker, question)
+        self._on_look_up(found is not None)
         if found is not None:
             return cast(T, found)
         made = make()

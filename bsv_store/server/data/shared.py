@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from bsv_store.errors import BusyError
-from bsv_store.server.context import shared_by_application
+from bsv_store.server.context import context_of, shared_by_application
 from bsv_store.server.data.answers import Answers, Latest
 from bsv_store.server.data.catalog_copies import CatalogCopies
 from bsv_store.server.data.kept_answer import KeptAnswer
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from bsv_store.errors import BsvStoreWarning
+    from bsv_store.server.metrics import ServerMetrics
     from bsv_store.store.store import Store
     from bsv_store.volumes.stored_object import StoredObject
 
@@ -37,6 +38,11 @@ _MAX_WAITING = 50
 class Shared:
     """See the module.
 
+    Parameters
+    ----------
+    metrics : ServerMetrics
+        Counts the look-ups of answers.
+
     Attributes
     ----------
     copies : CatalogCopies
@@ -45,10 +51,10 @@ class Shared:
     answers : Answers
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: ServerMetrics) -> None:
         self.copies = CatalogCopies()
         self.files = Latest(_files_by_hash)
-        self.answers = Answers(_ANSWER_BYTES)
+        self.answers = Answers(_ANSWER_BYTES, lambda is_known: metrics.count_cache("answers", hit=is_known))
         self._long = anyio.CapacityLimiter(LONG_AT_A_TIME)
 
     async def run_long(self, work: Callable[[], T]) -> T:
@@ -105,7 +111,7 @@ class _KeptFrame:
 
 def shared_of(request: Request) -> Shared:
     """What the data routes of the application that serves a request share."""
-    return shared_by_application(request, "data", Shared, Shared)
+    return shared_by_application(request, "data", Shared, lambda: Shared(context_of(request).metrics))
 
 
 def _files_by_hash(store: Store) -> dict[str, StoredObject]:
