@@ -12,6 +12,9 @@ DOCS := $(VENV)/.installed-docs
 LOW  := $(VENV)-lowest/.installed
 PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+ROUNDS ?= 1
+SEED   ?= 1
+
 ORDINARY := not long and not integration
 
 # Create the environment again if its interpreter no longer works, for example after an upgrade of Python.
@@ -20,7 +23,7 @@ _ := $(shell test -x $(BIN)/python || rm -f $(DEMO) $(DEV) $(DOCS); test -x $(VE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo picture test test-long test-integration test-lowest mutants check format docs man bench bench-full clean
+.PHONY: help demo picture test test-long test-integration test-lowest reliability mutants check format docs man bench bench-full clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +50,9 @@ test-integration: $(DEV) ## run other programs: AllenSDK, Brain Street View, the
 	$(BIN)/python -m tests.integration.environments
 	@# Not in parallel: Brain Street View reads its experiment list from a fixed path.
 	$(BIN)/python -m pytest -m integration $(ARGS)
+
+reliability: $(DEV) ## run the campaigns of docs/reliability.md at length and write their figures: ROUNDS=0.1, SEED=2
+	$(BIN)/python -m tests.reliability --rounds $(ROUNDS) --seed $(SEED) --workers $(WORKERS) $(ARGS)
 
 mutants: $(DEV) ## break each promise on purpose, and see that a test notices
 	$(BIN)/python -m tests.reliability.mutants $(ARGS)

@@ -1,0 +1,159 @@
+"""The campaigns: tests that repeat many random trials, small in the ordinary run and large in `make reliability`.
+
+A campaign is a row of `CAMPAIGNS`. Its tests ask for their share of its trials and report how many they made:
+
+    with campaign("power-loss", part=job.name, share=1 / len(JOBS)) as trials:
+        for state in itertools.islice(states(seed=trials.seed), trials.size):
+            ...
+            trials.done()
+
+A failure is an assertion, as in any other test, and its message names the seed that repeats it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Name = Literal[
+    "kills",
+    "random-kills",
+    "once",
+    "writers",
+    "readers",
+    "lost-connections",
+    "damage",
+    "bad-bodies",
+    "io-sweep",
+    "power-loss",
+    "schedules",
+    "state-machine",
+    "upgrades",
+    "fuzzing",
+    "soak",
+]
+
+# Multiplies the sizes of the long run; the ordinary run does not set it.
+ROUNDS_VARIABLE = "BSV_STORE_RELIABILITY_ROUNDS"
+SEED_VARIABLE = "BSV_STORE_RELIABILITY_SEED"
+# The file to which each campaign appends what it did, as a line of JSON.
+FIGURES_VARIABLE = "BSV_STORE_RELIABILITY_FIGURES"
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A row of the table in docs/reliability.md.
+
+    Attributes
+    ----------
+    title : str
+        What is tried.
+    unit : str
+        What is counted, in the plural.
+    ordinary, long : int
+        Number of trials in the ordinary run, and in ``make reliability`` with ``ROUNDS=1``.
+    tests : str
+        The file of its tests.
+    """
+
+    title: str
+    unit: str
+    ordinary: int
+    long: int
+    tests: str
+
+
+CAMPAIGNS: dict[Name, Campaign] = {
+    "kills": Campaign("SIGKILL at a named checkpoint, on both databases", "kills", 100, 1040, "test_kills.py"),
+    "random-kills": Campaign("SIGKILL at a random time of a job, on both databases", "kills", 8, 400, "test_kills.py"),
+    "once": Campaign("many processes fetch the same objects", "objects", 40, 4800, "test_together.py"),
+    "writers": Campaign("many processes add versions to one name", "versions", 12, 400, "test_together.py"),
+    "readers": Campaign("reads during refreshes, fetches and collections", "reads", 200, 22_000, "test_together.py"),
+    "lost-connections": Campaign(
+        "Postgres killed, or its connection cut in mid-commit", "interruptions", 12, 1000, "test_lost_connections.py"
+    ),
+    "damage": Campaign("random bits flipped in stored files", "flips", 40, 7800, "test_flips.py"),
+    "bad-bodies": Campaign("random changes of what Allen sends", "replies", 100, 20_000, "test_bad_replies.py"),
+    "io-sweep": Campaign("a file operation that fails", "failures", 60, 2000, "test_io_sweep.py"),
+    "power-loss": Campaign("states that a loss of power may leave", "states", 150, 100_000, "test_power_loss.py"),
+    "schedules": Campaign("seeded schedules of several processes", "schedules", 100, 100_000, "test_schedules.py"),
+    "state-machine": Campaign(
+        "random sequences of commands against a model", "steps", 400, 20_000, "test_state_machine.py"
+    ),
+    "upgrades": Campaign("upgrades and downgrades of filled stores", "stores", 38, 38, "test_upgrades.py"),
+    "fuzzing": Campaign("mutated inputs of readers", "inputs", 20_000, 20_000_000, "test_fuzzing.py"),
+    "soak": Campaign(
+        "mixed use by 12 processes and the server, with faults", "operations", 100, 50_000, "test_soak.py"
+    ),
+}
+
+
+@dataclass
+class Trials:
+    """How many trials to make, and how many were made.
+
+    Attributes
+    ----------
+    size : int
+        At least 1.
+    seed : int
+        Of all random choices.
+    made : int
+    """
+
+    size: int
+    seed: int
+    made: int = 0
+
+    def done(self, count: int = 1) -> None:
+        """Count trials that passed."""
+        self.made += count
+
+
+def is_long() -> bool:
+    """True under ``make reliability``."""
+    return ROUNDS_VARIABLE in os.environ
+
+
+@contextmanager
+def campaign(name: Name, *, part: str = "", share: float = 1.0) -> Iterator[Trials]:
+    """The trials of one test of a campaign; their number is recorded at the end, also if the test fails.
+
+    Parameters
+    ----------
+    name : Name
+    part : str
+        Distinguishes the tests of a campaign, such as the database or the job.
+    share : float
+        The share of the campaign's trials that this test makes.
+    """
+    row = CAMPAIGNS[name]
+    total = row.long * float(os.environ[ROUNDS_VARIABLE]) if is_long() else row.ordinary
+    trials = Trials(max(1, math.ceil(total * share)), int(os.environ.get(SEED_VARIABLE, "1")))
+    start = time.monotonic()
+    is_passed = False
+    try:
+        yield trials
+        is_passed = True
+    finally:
+        _record(name, part, trials, time.monotonic() - start, is_passed=is_passed)
+
+
+def _record(name: Name, part: str, trials: Trials, seconds: float, *, is_passed: bool) -> None:
+    target = os.environ.get(FIGURES_VARIABLE)
+    if target is None:
+        return
+    values = {"campaign": name, "part": part, "trials": trials.made, "seconds": seconds, "passed": is_passed}
+    # One write to a file opened for appending: several workers write to it.
+    descriptor = os.open(Path(target), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, f"{json.dumps(values)}\n".encode())
+    finally:
+        os.close(descriptor)
