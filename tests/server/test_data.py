@@ -25,6 +25,7 @@ from bsv_store.server.data import experiments, shared
 from bsv_store.server.data.formats import accepted, has_arrow
 from bsv_store.server.data.openapi import OPERATIONS, document
 from bsv_store.server.data.tables import arrow_bytes, csv_bytes, flat, table_values
+from bsv_store.server.metrics import ServerMetrics
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import IDS, STRUCTURES, VISP, VISUAL, add_annotation
 from tests.filled import TEMPLATE
@@ -191,6 +192,39 @@ def test_columns_of_several_types_are_text_in_arrow() -> None:
 
 
 # -- experiments ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [None, VISUAL, Selection(ids=[IDS[3], IDS[1]], include_excluded=True), Selection(min_injection_volume=1e9)],
+    ids=["all", "criteria", "ids", "empty"],
+)
+def test_the_server_takes_the_rows_of_a_selection_from_one_table(
+    served: tuple[Store, str], selection: Selection | None
+) -> None:
+    writer, _ = served
+    found = shared.Shared(ServerMetrics()).experiments(writer, selection)
+    pd.testing.assert_frame_equal(found, writer.experiments(selection))
+
+
+def test_experiments_of_a_catalog_that_changes_are_those_of_one_state(
+    served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, _ = served
+    of_server = shared.Shared(ServerMetrics())
+    assert IDS[0] in set(of_server.experiments(writer)["experiment_id"])
+    real = type(writer).select
+
+    def select(store: Store, *arguments: Any, **options: Any) -> tuple[int, ...]:
+        ids = real(store, *arguments, **options)
+        writer.catalog.exclude([IDS[0]], reason="tested")
+        return ids
+
+    monkeypatch.setattr(type(writer), "select", select)
+    try:
+        assert IDS[0] not in set(of_server.experiments(writer)["experiment_id"])
+    finally:
+        writer.catalog.lift_exclusion([IDS[0]])
 
 
 def test_experiments_are_sorted_and_paged_over_the_whole_selection(served: tuple[Store, str]) -> None:

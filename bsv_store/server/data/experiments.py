@@ -49,7 +49,7 @@ def _experiments(call: Call) -> Response:
     given = call.given("missing")
     text = "" if selection is None else selection.to_json()
     frame = call.shared.kept_frame(
-        call, ("experiments", text, repr(given)), lambda: call.store.experiments(selection, **given)
+        call, ("experiments", text, repr(given)), lambda: call.shared.experiments(call.store, selection, **given)
     )
     names = call.values["columns"]
     if names is not None:

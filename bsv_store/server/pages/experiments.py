@@ -22,6 +22,7 @@ from bsv_store.server.data.etags import with_etag
 from bsv_store.server.data.experiments import selection_facts
 from bsv_store.server.data.plain import json_bytes, plain
 from bsv_store.server.data.replies import described, table_without_paths, without_paths
+from bsv_store.server.data.shared import shared_of
 from bsv_store.server.data.tables import column_values, flat
 from bsv_store.server.pages.address import public_address
 from bsv_store.server.pages.compression import compressed
@@ -33,6 +34,7 @@ from bsv_store.server.pages.shell import page
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from bsv_store.server.data.shared import Shared
     from bsv_store.server.pages.outlines import OutlineMap
     from bsv_store.server.private import PrivatePaths
     from bsv_store.store.store import Store
@@ -222,14 +224,14 @@ def _found(request: Request) -> Response:
     text = kept_text(
         request,
         ("experiments", selection, url),
-        lambda: json_bytes(_answer(store, selection, url, paths)).decode(),
+        lambda: json_bytes(_answer(store, shared_of(request), selection, url, paths)).decode(),
     )
     return compressed(request, with_etag(request, Response(text, media_type="application/json")))
 
 
-def _answer(store: Store, selection: Selection, url: str, paths: PrivatePaths) -> dict[str, Any]:
+def _answer(store: Store, shared: Shared, selection: Selection, url: str, paths: PrivatePaths) -> dict[str, Any]:
     with collected_warnings() as warned:
-        frame = store.experiments(selection)
+        frame = shared.experiments(store, selection)
     colors = store.atlas.color_map()
     facts = selection_facts(store, selection)
     query = "" if selection == Selection() else f"?{urlencode({'selection': facts['json']})}"
