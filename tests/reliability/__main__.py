@@ -14,13 +14,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.reliability.campaigns import CAMPAIGNS, FIGURES_VARIABLE, ROUNDS_VARIABLE, SEED_VARIABLE, Name
+from tests.reliability.mutants import MUTANTS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENT = CHECKOUT / "docs" / "reliability.md"
-_BEGIN, _END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def table(lines: Iterable[dict[str, Any]], *, heading: str) -> str:
@@ -41,11 +41,21 @@ def table(lines: Iterable[dict[str, Any]], *, heading: str) -> str:
     return "\n".join(rows)
 
 
-def write(text: str, document: Path) -> None:
-    """Replace the table of a document."""
-    before, _, rest = document.read_text(encoding="utf-8").partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    document.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{after}", encoding="utf-8")
+def promises() -> str:
+    """The promises that `make mutants` breaks one by one, as a table of Markdown."""
+    rows = ["| promise | kept by | tests that notice a break |", "|---|---|---|"]
+    for each in sorted(MUTANTS, key=lambda mutant: mutant.path):
+        tests = " ".join(each.tests).replace("tests/", "")
+        rows.append(f"| {each.promise[0].upper()}{each.promise[1:]} | `{each.path}` | `{tests}` |")
+    return "\n".join(rows)
+
+
+def replaced(document: str, name: Literal["figures", "promises"], text: str) -> str:
+    """A document with another table between the comments ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = document.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def main() -> int:
@@ -56,7 +66,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of all random choices (default 1)")
     parser.add_argument("--workers", type=int, default=2, help="processes of pytest (default 2)")
     parser.add_argument("--no-table", action="store_true", help="do not write docs/reliability.md")
+    parser.add_argument("--promises", action="store_true", help="only write the table of promises")
     arguments = parser.parse_args()
+    document = DOCUMENT.read_text(encoding="utf-8")
+    if arguments.promises:
+        DOCUMENT.write_text(replaced(document, "promises", promises()), encoding="utf-8")
+        return 0
     unknown = set(arguments.campaigns) - set(CAMPAIGNS)
     if unknown:
         parser.error(f"unknown campaigns: {', '.join(sorted(unknown))}")
@@ -81,7 +96,8 @@ def main() -> int:
     made = table(lines, heading=heading)
     sys.stdout.write(f"{made}\n")
     if not arguments.no_table:
-        write(made, DOCUMENT)
+        document = replaced(document, "promises", promises())
+        DOCUMENT.write_text(replaced(document, "figures", made), encoding="utf-8")
     return code
 
 
