@@ -22,6 +22,7 @@ from sqlalchemy.pool import StaticPool
 from bsv_store.catalog.database.models import Base
 from bsv_store.catalog.database.models.base import UtcDateTime
 from bsv_store.catalog.database.schema import VERSION_TABLE
+from bsv_store.checkpoints import checkpoint
 
 # Commands that need a database, but not a store.
 _CHECKOUT_COMMANDS = {"revision", "check"}
@@ -77,6 +78,11 @@ def _connection() -> Iterator[Connection]:
             yield connection
 
 
+def _on_version_apply(**_facts: Any) -> None:
+    """Called after each step of an upgrade or downgrade."""
+    checkpoint("migrate:step")
+
+
 def _run() -> None:
     if context.is_offline_mode():
         raise CommandError("offline mode is not supported: migrations cannot be written as a SQL script")
@@ -92,6 +98,7 @@ def _run() -> None:
             render_as_batch=connection.dialect.name == "sqlite",
             render_item=_render_item,
             process_revision_directives=_number_revision,
+            on_version_apply=_on_version_apply,
         )
         with context.begin_transaction():
             context.run_migrations()

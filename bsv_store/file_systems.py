@@ -79,6 +79,18 @@ class FileSystem:
     source: str
 
 
+def is_inside(relative: str) -> bool:
+    """Whether a relative path stays in its folder, on every operating system. Links are not followed."""
+    return not (
+        relative in ("", ".")
+        or relative.startswith("/")
+        or ".." in relative.split("/")
+        # On Windows; elsewhere it is an unusual character of a name.
+        or (os.sep != "/" and os.sep in relative)
+        or "\0" in relative
+    )
+
+
 def entries_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Everything below a folder with its status, in no particular order; symbolic links are not followed.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from bsv_store.text import number_of
+from bsv_store.text import number_of, visible
 
 # Longer tables in cards are cut.
 MAX_ROWS = 12
@@ -59,11 +59,11 @@ def card(
         Remarks at the end.
     """
     known = [(name, str(value)) for name, value in facts if value is not None and value != ""]
-    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in known)
-    remarks = "".join(f'<p class="bsv-note">{escape(note)}</p>' for note in notes)
+    listed = "".join(f"<dt>{_escaped(name)}</dt><dd>{_escaped(value)}</dd>" for name, value in known)
+    remarks = "".join(f'<p class="bsv-note">{_escaped(note)}</p>' for note in notes)
     return (
         f'<div class="bsv-card"><style>{_STYLE}</style>'
-        f'<div><span class="bsv-title">{escape(title)}</span><span class="bsv-kind">{escape(kind)}</span></div>'
+        f'<div><span class="bsv-title">{_escaped(title)}</span><span class="bsv-kind">{_escaped(kind)}</span></div>'
         f"{f'<dl>{listed}</dl>' if listed else ''}{''.join(parts)}{remarks}</div>"
     )
 
@@ -84,17 +84,17 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, limit: in
 
 def paragraph(text: str) -> str:
     """A paragraph."""
-    return f"<p>{escape(text)}</p>"
+    return f"<p>{_escaped(text)}</p>"
 
 
 def preformatted(text: str) -> str:
     """Text with its line breaks, in a fixed-width font."""
-    return f"<pre>{escape(text)}</pre>"
+    return f"<pre>{_escaped(text)}</pre>"
 
 
 def folded(summary: str, content: str) -> str:
     """HTML that is hidden until its summary is clicked."""
-    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
+    return f"<details><summary>{_escaped(summary)}</summary>{content}</details>"
 
 
 def text_card(kind: str, text: str) -> str:
@@ -102,9 +102,13 @@ def text_card(kind: str, text: str) -> str:
     return card(kind, preformatted(text), kind="")
 
 
+def _escaped(text: str) -> str:
+    return escape(visible(text))
+
+
 def _cell(tag: str, text: str, is_number: bool, attributes: str = "") -> str:
     number = ' class="bsv-number"' if is_number else ""
-    return f"<{tag}{attributes}{number}>{escape(text)}</{tag}>"
+    return f"<{tag}{attributes}{number}>{_escaped(text)}</{tag}>"
 
 
 def _text(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 # More than twice the length of Allen's longest structure name (104).
@@ -14,18 +15,80 @@ _SHOWN = 60
 
 def shown(value: object) -> str:
     """A value for an error message: one short line without control characters."""
-    if isinstance(value, int) and abs(value) > MAX_ID:
-        # Python refuses to convert integers of thousands of digits.
-        return f"{'-' if value < 0 else ''}(an integer of {value.bit_length():,} bits)"
-    try:
-        text = repr(value) if isinstance(value, str) and value.isprintable() else ascii(value)
-    except (ValueError, RecursionError):
-        # An integer of thousands of digits in a list, or deep nesting.
-        text = f"a {type(value).__name__} that cannot be shown"
+    text = ascii_text(value, limit=_SHOWN)
+    if isinstance(value, str) and value[: _SHOWN + 1].isprintable():
+        text = repr(value[: _SHOWN + 1])
     if len(text) <= _SHOWN:
         return text
     length = f" ({len(value):,} characters)" if isinstance(value, str) else ""
     return f"{text[:_SHOWN]}...{length}"
+
+
+def ascii_text(value: object, *, limit: int) -> str:
+    """The `ascii` of a value for an error message; of a long string, that of its first ``limit`` + 1 characters.
+
+    A value that is too large or nested too deeply to be written is described instead.
+    """
+    if isinstance(value, str):
+        return ascii(value[: limit + 1])
+    if isinstance(value, int) and abs(value) > MAX_ID:
+        # Python refuses to convert integers of thousands of digits.
+        return f"{'-' if value < 0 else ''}(an integer of {value.bit_length():,} bits)"
+    if not _is_short(value):
+        return f"a {type(value).__name__} that is too large to be shown"
+    try:
+        return ascii(value)
+    except (ValueError, RecursionError):
+        # An integer of thousands of digits in a list, or deep nesting.
+        return f"a {type(value).__name__} that cannot be shown"
+
+
+_MAX_PARTS = 10_000
+_MAX_REASON = 300
+
+
+def reason(error: BaseException) -> str:
+    """The message of an error of another library, shortened, for use in a message of this package."""
+    text = str(error)
+    return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}..."
+
+
+def _is_short(value: object) -> bool:
+    """Whether a value has at most ten thousand parts and characters in each."""
+    waiting, count = [value], 1
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str | bytes) and len(each) > _MAX_PARTS:
+            return False
+        if isinstance(each, dict | list | tuple | set | frozenset):
+            count += len(each)
+            if count > _MAX_PARTS:
+                return False
+            waiting.extend([*each, *each.values()] if isinstance(each, dict) else each)
+    return True
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """The text with control, bidirectional and other invisible characters as escapes, except those in ``keep``."""
+    if text.isprintable():
+        return text
+    return _with_escapes(text, [each for each in set(text) if not each.isprintable() and each not in keep])
+
+
+def visible(text: str) -> str:
+    """The text for HTML: control, bidirectional and zero-width characters as escapes, spaces as they are."""
+    if text.isprintable():
+        return text
+    hidden = [each for each in set(text) if unicodedata.category(each) in _INVISIBLE and each not in "\n\t"]
+    return _with_escapes(text, hidden)
+
+
+# Control and format characters, surrogates, and separators of lines and paragraphs.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def _with_escapes(text: str, characters: Iterable[str]) -> str:
+    return text.translate({ord(each): each.encode("unicode_escape").decode("ascii") for each in characters})
 
 
 def can_be_name(text: str) -> bool:
@@ -66,6 +129,14 @@ def near_names(text: str, names: Iterable[str], *, limit: int = 5) -> list[str]:
     ]
     containing = [name for name in candidates if wanted in name.casefold()]
     return list(dict.fromkeys(same + similar + containing))[:limit]
+
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def spreadsheet_cell(value: object) -> object:
+    """The value of a cell; text that a spreadsheet would take for a formula gets an apostrophe, as OWASP recommends."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
 def number_of(number: int, what: str) -> str:
@@ -118,19 +189,29 @@ def fact_lines(facts: Iterable[tuple[str, object]]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in known)
 
 
+# Parameters of connections to databases.
 _SECRET_NAMES = r"pass(?:word|file|wd|phrase)?|pwd|sslpassword|oauth_client_secret"
-# user:password@ in a URL; name=value and name='value' in URLs and connection strings, and name: value.
+# Names that end like this: PGPASSWORD, access_token, X-Amz-Signature, AWS_SECRET_ACCESS_KEY.
+_SECRET_ENDINGS = (
+    r"password|passwd|passphrase|passfile|secret|token|api[_-]?key|access[_-]?key(?:[_-]?id)?|signature|credential"
+)
+# user:password@ in a URL; logins in headers; name=value and name='value' in URLs and connection strings, name: value.
 _SECRETS = re.compile(
-    rf"(?P<user>[a-z][a-z0-9+.-]*:/{{0,2}}[^\s:/@?#]*:)[^\s]*(?=@)"
-    rf"|(?P<name>\b(?:{_SECRET_NAMES}|secret|token|api_key)[\"']?(?:\s*[=:]\s*|%3d))"
+    rf"(?P<user>[a-z][a-z0-9+.-]{{0,40}}:/{{0,2}}[^\s:/@?#]*:)[^\s]*(?=@)"
+    r"|(?P<login>\bauthorization[\"']?\s*[=:]\s*[\"']?(?:bearer|basic)\s+|\bbearer\s+(?=[\w.~+/-]{16}))[^\s\"',;]+"
+    rf"|(?P<name>\b(?:{_SECRET_NAMES}|sig|[\w.-]{{0,40}}(?:{_SECRET_ENDINGS}))[\"']?(?:\s*[=:]\s*|%3d))"
     r"(?:'(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s&;,'\"]+)",
     re.IGNORECASE,
 )
 
 
 def masked(text: str) -> str:
-    """The text without passwords: those in URLs (``user:password@``) and connection strings (``password=...``)."""
-    return _SECRETS.sub(lambda match: f"{match['user'] or match['name']}***", text)
+    """The text without passwords, tokens and signatures.
+
+    Those in URLs (``user:password@``, ``?token=...``), connection strings (``password=...``), variables, and headers of
+    logins.
+    """
+    return _SECRETS.sub(lambda match: f"{match['user'] or match['login'] or match['name']}***", text)
 
 
 def names_secret(text: str) -> bool:

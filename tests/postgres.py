@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 # Test data need not survive a power cut. Connections: workers of the tests times their own pools.
 _SETTINGS = """
 fsync = off
+max_connections = 300
+shared_buffers = 64MB
+timezone = 'America/Los_Angeles'
+"""
+# If the server is killed, the last commits are lost. Sequences that were used in the transaction that created them then
+# return the same numbers again.
+_FAST_SETTINGS = """
 synchronous_commit = off
 full_page_writes = off
 wal_level = minimal
 max_wal_senders = 0
 autovacuum = off
-max_connections = 300
-shared_buffers = 64MB
-timezone = 'America/Los_Angeles'
 """
 
 # Reads until the pipe from our process is closed, by us or by the kernel at our death; then shuts the server down
@@ -65,9 +69,16 @@ class PostgresServer:
 
     Use it as a context manager, or call ``close``. Tests that stop, kill or reconfigure a server start one of their
     own: the one behind the fixtures is shared.
+
+    Parameters
+    ----------
+    survives_kills : bool
+        Whether what was committed is still there after the server was killed, as with the default settings of
+        Postgres. The server is slower.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, survives_kills: bool = False) -> None:
+        self._survives_kills = survives_kills
         get_server = _bundled_postgres().get_server
         # A short path: the name of a Unix socket has room for about 100 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="bsv-pg-", dir=_IN_MEMORY if _memory_is_free() else None))
@@ -77,7 +88,7 @@ class PostgresServer:
             self._server = get_server(self.folder / "data", cleanup_mode=None, start=False)
             self._server.ensure_pgdata_inited()
             with (self.folder / "data" / "postgresql.conf").open("a", encoding="utf-8") as settings:
-                settings.write(_SETTINGS)
+                settings.write(_SETTINGS if survives_kills else _SETTINGS + _FAST_SETTINGS)
             self._server.start()
             with self.connect() as connection:
                 connection.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE")
@@ -127,7 +138,8 @@ class PostgresServer:
             self._administration = self.connect()
         self._administration.execute(statement)
 
-    def _disconnect(self) -> None:
+    def forget_administration(self) -> None:
+        """Open a new connection for the next statement, since the server was killed."""
         if self._administration is not None:
             self._administration.close()
             self._administration = None
@@ -137,7 +149,15 @@ class PostgresServer:
         self._control("stop", "-m", "fast")
 
     def kill(self) -> None:
-        """Go down at once, as in a crash; connections break."""
+        """Go down at once, as in a crash; connections break.
+
+        Raises
+        ------
+        ValueError
+            If the server was started without ``survives_kills``.
+        """
+        if not self._survives_kills:
+            raise ValueError("this server loses commits when it is killed: use PostgresServer(survives_kills=True)")
         self._control("stop", "-m", "immediate")
 
     def start(self) -> None:
@@ -145,13 +165,13 @@ class PostgresServer:
         self._server.ensure_postgres_running()
 
     def _control(self, *arguments: str) -> None:
-        self._disconnect()
+        self.forget_administration()
         command = [str(self._server.bin_path / "pg_ctl"), "-D", str(self.folder / "data"), "-w", *arguments]
         subprocess.run(command, check=True, capture_output=True, user=self._server.system_user, timeout=60)
 
     def close(self) -> None:
         """Stop the server and remove its folder."""
-        self._disconnect()
+        self.forget_administration()
         self._guard.communicate(b"", timeout=60)
 
     def __enter__(self) -> PostgresServer:

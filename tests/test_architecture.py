@@ -30,9 +30,9 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"formats"}),
     frozenset({"catalog"}),
     frozenset({"statistics", "volumes"}),
-    frozenset({"progress"}),
+    frozenset({"progress", "temporary"}),
     frozenset({"config", "checkpoints", "file_systems", "owner", "program"}),
-    frozenset({"check", "html", "quantities"}),
+    frozenset({"check", "documents", "html", "quantities"}),
     frozenset({"errors", "text", "vocabulary", "_version"}),
 )
 
@@ -40,7 +40,7 @@ LEVELS: tuple[frozenset[str], ...] = (
 PUBLIC_NAMES = "bsv_store"
 
 # Extras for users; the others are for those who work on the package.
-USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "stats", "remote", "zarr", "server", "arrow")
+USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "stats", "remote", "zarr", "server", "arrow")
 # Rooms that need an extra as a whole, so that their modules import it at the top.
 ROOMS_OF_EXTRAS = {"server": "server"}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bsv_store.text import listed, listed_ids
+import time
+
+from bsv_store.text import listed, listed_ids, masked
 
 
 def test_ids_are_listed_in_order_up_to_ten() -> None:
@@ -15,3 +17,11 @@ def test_values_are_listed_as_they_come_up_to_a_limit() -> None:
     assert listed((f"{key}: why, oh why" for key in (2, 1, 3)), limit=2, separator="; ") == (
         "2: why, oh why; 1: why, oh why and 1 more"
     )
+
+
+def test_a_long_word_is_masked_in_linear_time() -> None:
+    word = "a" * 50_000
+    started = time.process_time()
+    assert masked(f"{word} {word}://user:secret@host") == f"{word} {word}://user:***@host"
+    # 12 s if the time is quadratic.
+    assert time.process_time() - started < 2

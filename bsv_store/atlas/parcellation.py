@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from bsv_store.atlas.annotation import structure_mask
 from bsv_store.check import choice, whole_number
-from bsv_store.errors import FormatError, FrameError, InputError
+from bsv_store.errors import FrameError, InputError
 from bsv_store.formats.annotation import read_annotation_nrrd
-from bsv_store.formats.input_file import require_regular_file, shown_path
+from bsv_store.formats.input_file import open_input, shown_path
 from bsv_store.formats.label_files import read_labels
+from bsv_store.formats.npy import read_npy
 from bsv_store.text import shown
 from bsv_store.vocabulary import AXES
 from bsv_store.volumes.grid import MIDLINE_UM, Grid
@@ -201,13 +202,8 @@ def _label_image(labels: object, grid: Grid) -> NDArray[np.uint32]:
             image[first : first + len(planes)] = planes
         return image
     if name.endswith(".npy"):
-        require_regular_file(file)
-        try:
-            return _checked_labels(np.load(file, allow_pickle=False), grid, what=what)
-        except (ValueError, EOFError, OSError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise FormatError(f"{what} is not a NumPy file: {error}") from error
+        with open_input(file, what=what) as stream:
+            return _checked_labels(read_npy(stream, what=what, max_bytes=grid.size * 8), grid, what=what)
     raise InputError(f"{file.name!r} does not have the ending of a label image", hint="Valid endings are .nrrd, .npy.")
 
 

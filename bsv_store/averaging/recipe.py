@@ -12,7 +12,9 @@ from bsv_store.averaging.grouping.grouping import Grouping, NoGrouping, grouping
 from bsv_store.averaging.kernel.statistics import checked_statistics
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.check import choice
+from bsv_store.documents import json_value
 from bsv_store.errors import RecipeError
+from bsv_store.text import shown
 from bsv_store.vocabulary import (
     BILATERAL_RULES,
     HEMISPHERE_RULES,
@@ -97,11 +99,12 @@ class Recipe:
     def __post_init__(self) -> None:
         if not isinstance(self.selection, Selection):
             raise RecipeError(
-                f"selection must be a Selection, got {self.selection!r}", hint="For example Selection(ids=[100141219])."
+                f"selection must be a Selection, got {shown(self.selection)}",
+                hint="For example Selection(ids=[100141219]).",
             )
         if not isinstance(self.grouping, Grouping):
             raise RecipeError(
-                f"grouping must be a Grouping, got {self.grouping!r}",
+                f"grouping must be a Grouping, got {shown(self.grouping)}",
                 hint="Use by_coordinate, by_region, by_field, by_selection or crossed.",
             )
         Grid(self.spacing_um)
@@ -111,7 +114,7 @@ class Recipe:
         checked["statistics"] = checked_statistics(self.statistics)
         for name in ("exclude_injection", "weight_by_data_mask"):
             if not isinstance(getattr(self, name), bool):
-                raise RecipeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+                raise RecipeError(f"{name} must be True or False, got {shown(getattr(self, name))}")
         self._check_comparison()
         for name, value in checked.items():
             # The object is frozen; this is the only place that sets a value.
@@ -122,7 +125,7 @@ class Recipe:
             return
         if not isinstance(self.comparison, Comparison):
             raise RecipeError(
-                f"comparison must be a Comparison or None, got {self.comparison!r}",
+                f"comparison must be a Comparison or None, got {shown(self.comparison)}",
                 hint="For example Comparison(permutations=10_000, seed=0).",
             )
         if isinstance(self.grouping, NoGrouping):
@@ -183,13 +186,13 @@ class Recipe:
         version = values.pop("recipe_version", RECIPE_VERSION)
         if version != RECIPE_VERSION:
             raise RecipeError(
-                f"the recipe has the version {version!r}; this version of bsv-store reads {RECIPE_VERSION}",
+                f"the recipe has the version {shown(version)}; this version of bsv-store reads {RECIPE_VERSION}",
                 hint="Upgrade the package: pip install --upgrade bsv-store",
             )
         known = [part.name for part in fields(cls)]
         unknown = sorted(set(values).difference(known))
         if unknown:
-            raise RecipeError(f"a recipe has no part {unknown[0]!r}", hint=f"Parts are {', '.join(known)}.")
+            raise RecipeError(f"a recipe has no part {shown(unknown[0])}", hint=f"Parts are {', '.join(known)}.")
         if "selection" not in values:
             raise RecipeError("the recipe has no selection", hint="Add the part 'selection'.")
         try:
@@ -214,7 +217,7 @@ def _as_object(text: str | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(text, str):
         return dict(text)
     try:
-        value = json.loads(text)
+        value = json_value(text)
     except ValueError as error:
         raise RecipeError(f"the recipe is not valid JSON: {text[:200]!r}") from error
     if not isinstance(value, dict):

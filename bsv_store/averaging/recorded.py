@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
@@ -14,6 +13,7 @@ from bsv_store.averaging.grouping.assignment import CoordinateRange, Group
 from bsv_store.averaging.grouping.grouping import axes_of
 from bsv_store.averaging.members import Member, ids_by_group, is_finite_number, members_from_json, members_to_json
 from bsv_store.averaging.recipe import Recipe, canonical_json
+from bsv_store.documents import json_value
 from bsv_store.errors import FormatError
 from bsv_store.text import listed_ids, shown
 from bsv_store.vocabulary import AXES, HEMISPHERE_RULES
@@ -76,8 +76,8 @@ class RecordedInputs:
             If the recipe is not valid.
         """
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            value = json_value(text)
+        except ValueError as error:
             raise FormatError(f"the inputs are not valid JSON: {error}") from error
         if not isinstance(value, dict) or set(value) - {"covariates"} != _PARTS:
             raise FormatError(f"the inputs must have exactly the keys {', '.join(sorted(_PARTS))}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -14,8 +13,9 @@ from bsv_store.catalog.ingest.experiments import check_experiments
 from bsv_store.catalog.ingest.structures import check_ontology
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord, Ontology, StructureRecord
 from bsv_store.catalog.tables.lists import experiment_records, ontology_records
+from bsv_store.documents import json_value
 from bsv_store.errors import FormatError, InputError
-from bsv_store.text import shown
+from bsv_store.text import reason, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def portable_from_json(text: str, source: str) -> PortableCatalog:
         If the form or a value is not valid.
     """
     try:
-        value = json.loads(text)
+        value = json_value(text)
         if not isinstance(value, dict) or set(value) != {"experiments", "structures", "structure_set_names"}:
             raise FormatError(f"{source} must have experiments, structures and structure_set_names")
         structures = tuple(_structure(entry) for entry in value["structures"])
@@ -65,8 +65,8 @@ def portable_from_json(text: str, source: str) -> PortableCatalog:
         experiments = ExperimentList("bundle", records, len(records))
         check_ontology(ontology, source)
         check_experiments(experiments, source)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise FormatError(f"{source} is not valid: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FormatError(f"{source} is not valid: {reason(error)}") from error
     except InputError as error:
         raise error if isinstance(error, FormatError) else FormatError(error.message) from error
     known = {each.id: each.acronym for each in structures}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bsv_store.check import row_named
+from bsv_store.documents import read_document, toml_values
 from bsv_store.errors import InputError
 from bsv_store.text import listed, near_names, shown
 from bsv_store.vocabulary import SETTINGS
@@ -48,7 +48,7 @@ def file_values(file: Path) -> Mapping[str, Any]:
         If the file cannot be read, or has a key that is unknown or not valid there. The hint suggests a similar key.
     """
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        values = toml_values(read_document(file))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:

@@ -6,13 +6,13 @@ import hashlib
 import json
 import re
 import shlex
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bsv_store.config.files import near_key
 from bsv_store.config.values import Value, expected
+from bsv_store.documents import read_document, toml_values
 from bsv_store.errors import NotAStoreError, SchemaTooNewError, StoreUnreachableError
 from bsv_store.text import near_names, shown
 from bsv_store.vocabulary import SETTINGS, SettingName
@@ -111,8 +111,8 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
     """
     file = path / name
     try:
-        text = file.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
+        text = read_document(file).decode("utf-8")
+        values = toml_values(text.encode())
     except (FileNotFoundError, NotADirectoryError) as error:
         was_store = name == STORE_FILE and all((path / each).is_dir() for each in FOLDERS)
         raise NotAStoreError(
@@ -136,7 +136,7 @@ def salvage_settings(folder: Path, new: StoreConfig) -> StoreConfig:
     Its id and database are not taken over, and nothing of a file that is not TOML.
     """
     try:
-        values = tomllib.loads((folder / STORE_FILE).read_text(encoding="utf-8"))
+        values = toml_values(read_document(folder / STORE_FILE))
     except (OSError, ValueError):
         return new
     for row in SETTINGS.values():

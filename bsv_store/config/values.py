@@ -65,7 +65,7 @@ def _row_name(value: Any, rows: Any) -> str:
 def parsed(row: SettingRow, text: str) -> Value | str:
     """The value for a text, as in a variable or on the command line; text that is not a number stays text."""
     if row.type == "days" and re.fullmatch(r"[+-]?\d{1,9}", text.strip(), re.ASCII):
-        return int(text)
+        return int(text.strip())
     if row.type == "seconds":
         try:
             return float(text)

@@ -69,8 +69,8 @@ def find_answer(connection: Connection, name: str, recipe: Recipe, state: int) -
     """The row id of the version of a dataset that answers the recipe in this state; None if it is not recorded."""
     query = (
         select(VersionRow.id)
-        .join(Dataset, Dataset.id == VersionRow.dataset_id)
-        .join(DatasetAnswer, DatasetAnswer.version_id == VersionRow.id)
+        .join(Dataset)
+        .join(DatasetAnswer)
         .where(
             Dataset.name == name,
             DatasetAnswer.change_count == state,

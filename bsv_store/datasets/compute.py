@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from bsv_store.datasets.result.file import EncodedResult, result_writer
 from bsv_store.datasets.workers import checked_workers, in_order, pool
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import shown_progress
+from bsv_store.temporary import TemporaryFolder
 from bsv_store.text import listed_ids
 from bsv_store.volumes.grid import Grid
 
@@ -57,8 +57,8 @@ def temporary_result(files: StoreFiles, recipe: Recipe, *, in_store: bool = True
         with files.temporary() as path:
             yield path
     else:
-        with tempfile.TemporaryDirectory(prefix="bsv-store-") as folder:
-            yield Path(folder) / "result"
+        with TemporaryFolder() as folder:
+            yield folder / "result"
 
 
 def compute(

@@ -11,7 +11,6 @@ Without the records only the database counts.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import warnings
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from bsv_store.checkpoints import checkpoint
+from bsv_store.documents import read_document, record_of, seal_of, sealed_value
 from bsv_store.errors import BsvStoreWarning, StoreError
 from bsv_store.volumes.files import store_errors
 
@@ -58,16 +58,12 @@ def given_number(files: StoreFiles, name: str) -> GivenNumber | None:
     """
     path = files.path(_path(name))
     try:
-        content = json.loads(path.read_bytes())
-        value = content["given"]
-        if content["sha256"] != _checksum(value):
-            raise ValueError("its checksum does not match")
-        return GivenNumber(**value)
+        return record_of(GivenNumber, sealed_value(read_document(path), "given"))
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(f"the record of version numbers {path} cannot be read: {error}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except ValueError as error:
         warnings.warn(
             BsvStoreWarning(
                 f"the record of version numbers {path} is damaged: {error}",
@@ -170,15 +166,11 @@ def reserving(files: StoreFiles, name: str) -> Iterator[Numbers]:
 
 def _write(files: StoreFiles, given: GivenNumber) -> None:
     value = asdict(given)
-    files.publish(_path(given.name), json.dumps({"given": value, "sha256": _checksum(value)}, indent=1).encode())
+    files.publish(_path(given.name), json.dumps({"given": value, "sha256": seal_of(value)}, indent=1).encode())
 
 
 def _path(name: str) -> str:
     return f"{NUMBERS_FOLDER}/{name.lower()}.json"
-
-
-def _checksum(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def _warn_of_older_database(name: str, last_number: int, given: int, number: int) -> None:

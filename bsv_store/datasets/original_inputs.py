@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from bsv_store.averaging.recorded import recorded_groups
 from bsv_store.catalog.selection.commands import fetch_command
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.result.contents import read_inputs
+from bsv_store.documents import json_value
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError
 from bsv_store.text import listed_ids
 
@@ -32,7 +32,7 @@ def content_of_file(version: VersionSource) -> dict[str, Any] | None:
     """The inputs in the result file, as JSON values; None if the file is damaged."""
     try:
         with version.open() as file:
-            value: dict[str, Any] = json.loads(read_inputs(file))
+            value: dict[str, Any] = json_value(read_inputs(file))
             return value
     except DamagedFileError:
         # Rebuilding the version restores it.

@@ -31,6 +31,7 @@ from bsv_store.errors import DamagedFileError, InputError, UnknownDatasetError
 from bsv_store.html import card, table
 from bsv_store.vocabulary import STATISTICS
 from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.hdf5 import opened_hdf5
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -368,6 +369,10 @@ class DatasetVersion:
         with checked_stream(
             self.path, size_bytes=self.size_bytes, file_sha256=self.file_sha256, what=self.ref
         ) as stream:
+            with opened_hdf5(stream, what=f"the file {self.path} of {self.ref}"):
+                # xarray opens it itself, and would follow links to other files.
+                pass
+            stream.seek(0)
             dataset: xr.Dataset = xarray.load_dataset(stream, engine="h5netcdf")
         # Files of earlier versions have a scalar, and do not state which variables are coordinates.
         if dataset["inputs"].ndim == 0:

@@ -14,6 +14,7 @@ from bsv_store.check import choice, finite_number
 from bsv_store.check import path as checked_path
 from bsv_store.errors import InputError
 from bsv_store.formats.output_file import atomic_output, check_target
+from bsv_store.text import visible
 from bsv_store.vocabulary import THEMES
 
 if TYPE_CHECKING:
@@ -158,7 +159,16 @@ def save_figure(figure: Figure, path: Path | str, *, dpi: int = DPI, overwrite: 
         atomic_output(target, overwrite=overwrite) as temporary,
     ):
         figure.savefig(temporary, dpi=dpi, metadata=_metadata(figure, target.suffix.lower()))
+        if target.suffix.lower() == ".svg":
+            _show_all_characters(temporary)
     return target
+
+
+def _show_all_characters(file: Path) -> None:
+    """Escape characters of an SVG file that are not visible, such as those that reverse a text."""
+    text = file.read_text(encoding="utf-8")
+    if (shown := visible(text)) != text:
+        file.write_text(shown, encoding="utf-8")
 
 
 def _metadata(figure: Figure, suffix: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import stat
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from bsv_store.errors import FormatError, FrameError
 from bsv_store.formats.fields import DAMAGED_HINT, looks_like_html, quoted
 from bsv_store.formats.input_file import decompressed, open_input, read_input_file
 from bsv_store.formats.metaimage import MAX_HEADER_BYTES, MetaImageHeader, read_metaimage_header
+from bsv_store.formats.zip_archive import METHODS, ZIP_ERRORS, opened_archive, read_member
 from bsv_store.volumes.checks import checked_volume
 from bsv_store.volumes.grid import CCFV2_SHAPE_100UM, Grid
 from bsv_store.volumes.volume import Volume
@@ -29,19 +29,6 @@ _HEADER, _RAW = "density.mhd", "density.raw"
 # In um, in mm, or the format's default.
 _SPACINGS = (100.0, 0.1, 1.0)
 _MAX_MEMBERS = 32
-# With other compression methods, the size of a read is not bounded.
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ZIP_ERRORS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    OSError,
-    ValueError,
-    RuntimeError,
-    NotImplementedError,
-    IndexError,
-    OverflowError,
-)
 
 
 def read_density_zip(body: bytes, *, what: str) -> Volume:
@@ -70,18 +57,18 @@ def read_density_zip(body: bytes, *, what: str) -> Volume:
     if looks_like_html(body):
         raise FormatError(f"{what} is a web page, not a zip file", hint=DAMAGED_HINT)
     try:
-        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        with opened_archive(io.BytesIO(body)) as archive:
             members = _members(archive, what=what)
             header_info, raw_info = members[_HEADER], members[_RAW]
             header = read_metaimage_header(
-                _read(archive, header_info, MAX_HEADER_BYTES, what=what), what=f"{what}, {_HEADER}"
+                read_member(archive, header_info, MAX_HEADER_BYTES), what=f"{what}, {_HEADER}"
             )
             _check_header(header, what=f"{what}, {_HEADER}")
             _check_raw_size(raw_info.file_size, what=f"{what}, {_RAW}")
-            raw = _read(archive, raw_info, RAW_BYTES, what=what)
+            raw = read_member(archive, raw_info, RAW_BYTES)
     except FormatError:
         raise
-    except _ZIP_ERRORS as error:
+    except ZIP_ERRORS as error:
         raise FormatError(f"{what} is not a complete zip file: {error}", hint=DAMAGED_HINT) from error
     return read_density_raw(raw, what=f"{what}, {_RAW}")
 
@@ -144,7 +131,7 @@ def _members(archive: zipfile.ZipFile, *, what: str) -> dict[str, zipfile.ZipInf
             raise FormatError(f"{what} has a member with a path in its name: {quoted(name)}", hint=DAMAGED_HINT)
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
             raise FormatError(f"{what}: the member {quoted(name)} is a link or special file", hint=DAMAGED_HINT)
-        if info.flag_bits & 0x1 or info.compress_type not in _METHODS:
+        if info.flag_bits & 0x1 or info.compress_type not in METHODS:
             raise FormatError(
                 f"{what}: the member {quoted(name)} is encrypted or has an unsupported compression", hint=DAMAGED_HINT
             )
@@ -180,18 +167,3 @@ def _check_raw_size(size: int, *, what: str) -> None:
         )
     if size != RAW_BYTES:
         raise FormatError(f"{what} has {size} bytes instead of {RAW_BYTES}", hint=DAMAGED_HINT)
-
-
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, *, what: str) -> bytes:
-    """The bytes of a member; its checksum is verified at the end."""
-    if info.file_size > limit:
-        raise FormatError(
-            f"{what}: {info.filename} claims {info.file_size} bytes, more than {limit}", hint=DAMAGED_HINT
-        )
-    with archive.open(info) as member:
-        data = member.read(limit + 1)
-    if len(data) != info.file_size:
-        raise FormatError(
-            f"{what}: {info.filename} has {len(data)} bytes, but claims {info.file_size}", hint=DAMAGED_HINT
-        )
-    return data

@@ -95,7 +95,8 @@ _CSV_INTS = ("id", "product-id", "structure-id")
 _CSV_FLOATS = ("injection-volume", "sum")
 _HINT_SHAPES = "Expected are an ApiConnectivity list, a reply of the source search, or the web site's CSV export."
 _SLASHED_IDS = re.compile(r"[0-9]{1,19}(?:/[0-9]{1,19})*")
-_RUBY_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|=>|\bnil\b')
+# A string without an end is one token too, so that its rest is not searched again from each quotation mark.
+_RUBY_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|=>|\bnil\b')
 _RUBY_TO_JSON = {"=>": ":", "nil": "null"}
 
 

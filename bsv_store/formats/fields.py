@@ -11,13 +11,17 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from bsv_store.errors import FormatError
+from bsv_store.text import ascii_text
 
 MAX_TEXT = 255
 MAX_PROSE = 10_000
 MAX_ID = 2**63 - 1
+MAX_COLUMNS = 1_000
+"""Maximum number of columns of a CSV file; a unionize table has 19."""
 DAMAGED_HINT = "The file is damaged, or its name is wrong. Get it again from its source."
 
 # Control characters, soft hyphen, zero-width and bidirectional controls, separators, surrogates, tags.
@@ -39,7 +43,7 @@ def quoted(value: object, *, limit: int = 120) -> str:
     if isinstance(value, str):
         shown = repr(value[:limit])
         return shown if len(value) <= limit else f"{shown[:-1]}...{shown[-1]}"
-    shown = ascii(value)
+    shown = ascii_text(value, limit=limit)
     return shown if len(shown) <= limit else f"{shown[:limit]}..."
 
 
@@ -223,13 +227,25 @@ def csv_rows(body: bytes, *, what: str) -> tuple[list[str], list[dict[str, str]]
     if not rows:
         raise FormatError(f"{what} is empty", hint=DAMAGED_HINT)
     header = [name.strip() for name in rows[0][1]]
-    if len(set(header)) != len(header):
-        twice = sorted({name for name in header if header.count(name) > 1})
-        raise FormatError(f"{what} has duplicate columns: {quoted(twice)}", hint=DAMAGED_HINT)
+    check_columns(header, what=what)
     for number, row in rows:
         if len(row) != len(header):
             raise FormatError(f"{what}, row {number}: {len(row)} cells instead of {len(header)}", hint=DAMAGED_HINT)
     return header, [dict(zip(header, row, strict=True)) for _, row in rows[1:]]
+
+
+def check_columns(header: Sequence[str], *, what: str) -> None:
+    """Check the names of the columns of a CSV file.
+
+    Raises
+    ------
+    FormatError
+        If there are more than `MAX_COLUMNS`, or two with the same name.
+    """
+    if len(header) > MAX_COLUMNS:
+        raise FormatError(f"{what} must have at most {MAX_COLUMNS:,} columns, got {len(header):,}", hint=DAMAGED_HINT)
+    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
+        raise FormatError(f"{what} has duplicate columns: {quoted(twice)}", hint=DAMAGED_HINT)
 
 
 def _numbered(reader: Iterator[list[str]], *, what: str) -> Iterator[tuple[int, list[str]]]:

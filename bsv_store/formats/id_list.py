@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bsv_store.documents import json_value
 from bsv_store.errors import InputError
 from bsv_store.formats.fields import decoded, delimiter_of, quoted
 from bsv_store.text import MAX_ID
@@ -80,8 +80,8 @@ def _id(value: Any, *, what: str | None) -> int:
 
 def _from_json(text: str, *, what: str) -> list[int]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = json_value(text)
+    except ValueError as error:
         raise InputError(f"{what} is not valid JSON: {error}", hint=_HINT) from error
     if isinstance(value, dict):
         if "version" in value:
@@ -101,6 +101,8 @@ def _from_table(text: str, first: str, *, what: str) -> list[int]:
         rows = [row for row in reader if any(row)]
     except csv.Error as error:
         raise InputError(f"{what} is not a complete CSV file: {error}", hint=_HINT) from error
+    if not rows:
+        raise InputError(f"{what} has no header and no rows", hint=_HINT)
     header = [name.strip() for name in rows[0]]
     at = header.index(_column(header, what=what))
     found = []

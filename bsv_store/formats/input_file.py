@@ -15,6 +15,10 @@ from bsv_store.text import shown, size_text
 MAX_BYTES = 2_000_000_000
 """Maximum size of an input file in bytes, before and after decompression. An experiment list has 3 MB."""
 
+MIN_UNPACKED_BYTES = 64_000_000
+MAX_RATIO = 100
+"""A gzip file larger than that after decompression must not be larger than 100 times its size. Tables are 5 to 30."""
+
 # <(command) in a shell is a pipe that is already open, like standard input.
 _OPEN_FILES = (Path("/dev/fd"), Path("/proc/self/fd"))
 
@@ -128,13 +132,15 @@ def decompressed(body: bytes, *, what: str, max_bytes: int = MAX_BYTES) -> bytes
     Raises
     ------
     FormatError
-        If it is damaged, truncated, or too large.
+        If it is damaged, truncated, or too large: more than ``max_bytes``, or than both `MIN_UNPACKED_BYTES` and
+        `MAX_RATIO` times the size of the body.
     """
     if not body.startswith(GZIP_MAGIC):
         return body
     parts: list[bytes] = []
     size = 0
     rest = body
+    max_bytes = min(max_bytes, max(MIN_UNPACKED_BYTES, MAX_RATIO * len(body)))
     while rest.startswith(GZIP_MAGIC):
         member = zlib.decompressobj(_GZIP_WINDOW)
         try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bsv_store.errors import FormatError
-from bsv_store.formats.fields import decoded, quoted
+from bsv_store.formats.fields import checked_text, decoded, quoted
 from bsv_store.formats.input_file import decompressed, read_input_file, shown_path
 from bsv_store.formats.table import FileFormat, format_of
 from bsv_store.text import shown
@@ -43,8 +43,9 @@ _ITKSNAP_HEADER = """\
 #  LABEL:   Label description
 ################################################
 """
-_ITKSNAP_LINE = re.compile(r'(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+([0-9.]+)\s+([01])\s+([01])\s+"([^"]*)"')
-_SLICER_LINE = re.compile(r"(\d+)\s+(\S+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)")
+_NUMBER, _COLOR = "([0-9]{1,10})", r"([0-9]{1,3})\s+([0-9]{1,3})\s+([0-9]{1,3})"
+_ITKSNAP_LINE = re.compile(rf'{_NUMBER}\s+{_COLOR}\s+([0-9.]+)\s+([01])\s+([01])\s+"([^"]*)"')
+_SLICER_LINE = re.compile(rf"{_NUMBER}\s+(\S+)\s+{_COLOR}\s+([0-9]{{1,3}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,8 @@ def read_labels(path: Path) -> tuple[Label, ...]:
         label = _slicer_label(content) if is_slicer else _itksnap_label(content)
         if label is None or max(label.color) > 255:
             raise FormatError(f"{what}, line {number} is not a label: {quoted(content)}")
+        if label.name:
+            checked_text(label.name, field="the name", what=f"{what}, line {number}")
         if label.number in labels:
             raise FormatError(f"{what}, line {number}: the label {shown(label.number)} occurs twice")
         labels[label.number] = label

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bsv_store.errors import InputError, NoSpaceError
-from bsv_store.volumes.files import is_no_space, sync_folder
+from bsv_store.volumes.files import is_no_space
+from bsv_store.volumes.folders import sync_folder
 
 
 def check_target(target: Path, *, overwrite: bool = False, marker: str | None = None) -> None:
@@ -67,6 +68,7 @@ def atomic_output(target: Path, *, overwrite: bool = False, marker: str | None =
             _replace_folder(temporary, target)
         else:
             temporary.replace(target)
+            sync_folder(target.parent)
     except OSError as error:
         if is_no_space(error):
             raise NoSpaceError(
@@ -101,6 +103,8 @@ def _replace_folder(new: Path, target: Path) -> None:
     except OSError:
         old.replace(target)
         raise
+    # Before the old files are removed: the renames may reach the disk after that.
+    sync_folder(target.parent)
     _remove(old)
 
 

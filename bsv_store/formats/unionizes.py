@@ -19,7 +19,7 @@ from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, Unioniz
 from bsv_store.errors import FormatError
 from bsv_store.formats.delimited import plain_lines
 from bsv_store.formats.envelope import read_json, rows_of
-from bsv_store.formats.fields import DAMAGED_HINT, decoded, looks_like_html, quoted
+from bsv_store.formats.fields import DAMAGED_HINT, check_columns, decoded, looks_like_html, quoted
 from bsv_store.formats.input_file import decompressed
 from bsv_store.text import number_of
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, UnionizePart
@@ -130,7 +130,8 @@ def _rows_from_json(body: bytes, *, what: str) -> list[dict[str, Any]]:
         return rows_of(value, what=what)
     if value.keys() >= {"columns", "data"} and isinstance(value["columns"], list) and isinstance(value["data"], list):
         names, lists = value["columns"], value["data"]
-        if all(isinstance(cells, list) and len(cells) == len(names) for cells in lists):
+        are_names = all(isinstance(name, str) for name in names)
+        if are_names and all(isinstance(cells, list) and len(cells) == len(names) for cells in lists):
             return [dict(zip(names, cells, strict=True)) for cells in lists]
     entries = list(value.values())
     if not all(isinstance(entry, dict) for entry in entries):
@@ -220,8 +221,7 @@ def _csv_header(line: str, *, what: str) -> list[str]:
         raise FormatError(
             f"{what} is not a unionize table: it is missing the columns {', '.join(missing)}", hint=_HINT_ROWS
         )
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise FormatError(f"{what} has duplicate columns: {quoted(twice)}", hint=DAMAGED_HINT)
+    check_columns(header, what=what)
     return header
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
 import sqlite3
 import tempfile
@@ -59,6 +60,8 @@ from bsv_store.datasets.answers import catalog_state
 from bsv_store.errors import InputError, NoSpaceError, StoreError
 from bsv_store.maintenance.backup.database_copy import new_sqlite_catalog
 from bsv_store.maintenance.logical_copy import RowEdit, copied_tables, copy_rows
+from bsv_store.temporary import TemporaryFolder
+from bsv_store.volumes.folders import sync_folder
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
@@ -174,7 +177,7 @@ def export_core(database: Database, target: Path) -> CatalogCopy:
     if target.exists():
         raise InputError(f"the file {target} exists already", hint="Name a new file.")
     try:
-        with tempfile.TemporaryDirectory(prefix="bsv-store-", dir=target.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix="bsv-store-", dir=target.parent, ignore_cleanup_errors=True) as folder:
             copy = Path(folder) / "catalog.db"
             copy.write_bytes(_empty_catalog())
             with new_sqlite_catalog(copy) as destination, database.reading() as source:
@@ -184,9 +187,11 @@ def export_core(database: Database, target: Path) -> CatalogCopy:
             with closing(sqlite3.connect(copy)) as connection:
                 connection.execute("VACUUM INTO ?", (str(compact),))
             with compact.open("rb") as file:
+                os.fsync(file.fileno())
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = compact.stat().st_size
             compact.rename(target)
+            sync_folder(target.parent)
     except (OSError, sqlite3.Error) as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == 28:
@@ -198,8 +203,8 @@ def export_core(database: Database, target: Path) -> CatalogCopy:
 @functools.cache
 def _empty_catalog() -> bytes:
     """A new catalog, made once by a process: migrations do not always order the constraints of a table the same way."""
-    with tempfile.TemporaryDirectory(prefix="bsv-store-") as folder:
-        path = Path(folder) / "catalog.db"
+    with TemporaryFolder() as folder:
+        path = folder / "catalog.db"
         path.touch()
         with closing(Database(path)) as database:
             schema.upgrade(database)

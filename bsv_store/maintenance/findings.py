@@ -10,6 +10,14 @@ REPAIR = "bsv-store repair --apply"
 RESTORE = "Restore the store from a backup into a new folder: bsv-store backup restore TARGET FOLDER"
 
 
+def replace_version(ref: str) -> str:
+    """The remedy for a version whose recipe this release cannot read."""
+    return (
+        "If an earlier release made it, compute it again with bsv-store aggregate, and delete this version: "
+        f"bsv-store dataset delete {ref}. Otherwise it is damaged. {RESTORE}"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something that is wrong with a store, or worth knowing about it.

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Literal
 from sqlalchemy import insert, select, update
 
 from bsv_store.catalog.database.models import StoreLink
-from bsv_store.errors import FolderWarning, StoreMismatchError
+from bsv_store.documents import json_value, record_of
+from bsv_store.errors import DamagedCatalogError, FolderWarning, StoreMismatchError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -67,13 +68,24 @@ def read_identity(folder: Path) -> FolderIdentity | None:
         found = file.stat()
     except FileNotFoundError:
         return None
-    return FolderIdentity(token, found.st_ino, found.st_ctime_ns, os.fspath(folder.resolve()), socket.gethostname())
+    # At most 64 bits, as JSON documents here: some file systems of Windows have 128.
+    inode = found.st_ino % 2**64
+    return FolderIdentity(token, inode, found.st_ctime_ns, os.fspath(folder.resolve()), socket.gethostname())
 
 
 def recorded_identity(connection: Connection) -> FolderIdentity | None:
     """The identity of the linked folder; None if none was linked."""
     text = connection.scalar(select(StoreLink.folder))
-    return None if text is None else FolderIdentity(**json.loads(text))
+    return None if text is None else _linked(text)
+
+
+def _linked(text: str) -> FolderIdentity:
+    try:
+        return record_of(FolderIdentity, json_value(text))
+    except ValueError as error:
+        raise DamagedCatalogError(
+            f"the link of the catalog to its folder is damaged: {error}", hint="Link them again: bsv-store store attach"
+        ) from error
 
 
 def link_folder(connection: Connection, files: StoreFiles, *, replace: bool = False) -> None:
@@ -145,7 +157,7 @@ def check_folder(folder: Path, recorded: str | None) -> None:
     """
     if recorded is None:
         return
-    link = FolderIdentity(**json.loads(recorded))
+    link = _linked(recorded)
     found = read_identity(folder)
     sameness = compare(found, link)
     hint = f"If this is now the folder of the store, say so: bsv-store --store {folder} store attach"

@@ -78,7 +78,7 @@ def move_catalog(
     if after == config.database:
         raise InputError(f"the catalog of {folder} is already in {after}", hint="Name another database.")
     files = StoreFiles(folder, config.file_mode, config.directory_mode)
-    moved_to = _moved_to(source, config)
+    moved_to = _moved_to(folder, source, config)
     if moved_to is not None and moved_to != after:
         raise StoreMismatchError(
             f"the catalog of {folder} was moved to {moved_to} before, but {STORE_FILE} was not changed",
@@ -98,9 +98,9 @@ def move_catalog(
     return MoveReport(config.database, after, rows)
 
 
-def _moved_to(source: Database, config: StoreConfig) -> str | None:
+def _moved_to(folder: Path, source: Database, config: StoreConfig) -> str | None:
     with source.reading() as connection:
-        schema.check_schema(connection, "bsv-store db upgrade")
+        schema.check_schema(connection, f"bsv-store --store {folder} db upgrade")
         if connection.scalar(select(StoreInfo.store_id)) != config.store_id:
             raise StoreMismatchError(f"the database {source} has the catalog of another store")
         return connection.scalar(select(StoreLink.moved_to))

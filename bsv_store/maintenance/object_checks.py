@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 import threading
@@ -22,11 +21,14 @@ from bsv_store.datasets.refs import parse_ref
 from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.datasets.result.file import content_hash
 from bsv_store.datasets.table import find_version
+from bsv_store.documents import json_value
 from bsv_store.errors import BsvStoreError, DamagedFileError, UnknownDatasetError
-from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding
+from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding, replace_version
 from bsv_store.vocabulary import VOLUME_KINDS, VerifyDepth
 from bsv_store.volumes.annotation import annotation_from_image
 from bsv_store.volumes.encoding import array_sha256
+from bsv_store.volumes.hdf5 import opened_hdf5
+from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, int_attribute, text_attribute
 from bsv_store.volumes.library import VolumeFile, dense_slabs, read_array
 
 if TYPE_CHECKING:
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from bsv_store.volumes.stored_object import StoredObject
 
 _BLOCK_BYTES = 1 << 20
-_UNREADABLE = (OSError, KeyError, ValueError, TypeError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +164,15 @@ class ObjectChecker:
         except UnknownDatasetError:
             return []
         except BsvStoreError as error:
-            return [_finding(stored, "inconsistent_rows", error.message, RESTORE)]
+            remedy = replace_version(ref_of_key(stored.key))
+            return [_finding(stored, "inconsistent_rows", error.message, remedy)]
         if version.relative_path != stored.path:
             return []
         try:
             return _problems_of_version(stored, version, decode=decode)
         except DamagedFileError as error:
             return [_finding(stored, "damaged_file", error.message)]
-        except _UNREADABLE as error:
+        except HDF5_ERRORS as error:
             return [_finding(stored, "damaged_content", f"the file cannot be decoded: {error}")]
 
 
@@ -275,14 +277,14 @@ def _problem_of_volume(files: StoreFiles, file: VolumeFile) -> str | None:
 
 def _stated(files: StoreFiles, file: VolumeFile) -> tuple[str, int, int]:
     """Kind, experiment and spacing that the attributes of the file name."""
-    import h5py
-
     try:
-        with files.opened(file.path, size_bytes=file.layout.size_bytes) as stream, h5py.File(stream, "r") as opened:
-            attributes = opened.attrs
-            kind = bytes(attributes["kind"]).decode()
-            return kind, int(attributes["experiment_id"]), int(attributes["spacing_um"])
-    except _UNREADABLE as error:
+        with (
+            files.opened(file.path, size_bytes=file.layout.size_bytes) as stream,
+            opened_hdf5(stream, what=file.path) as opened,
+        ):
+            kind = text_attribute(opened, "kind")
+            return kind, int_attribute(opened, "experiment_id"), int_attribute(opened, "spacing_um")
+    except HDF5_ERRORS as error:
         raise DamagedFileError(f"the file cannot be decoded: {error}") from error
 
 
@@ -300,10 +302,8 @@ def _problem_of_annotation(files: StoreFiles, file: AnnotationFile) -> str | Non
 
 def _problems_of_version(stored: StoredObject, version: DatasetVersion, *, decode: bool) -> list[Finding]:
     """Compare the result file of a version, whose bytes are intact, with its rows."""
-    import h5py
-
     found = []
-    with version.path.open("rb") as stream, h5py.File(stream, "r") as file:
+    with version.path.open("rb") as stream, opened_hdf5(stream, what=f"the file of {version.ref}") as file:
         text = read_inputs(file)
         if fingerprint_of(text) != version.fingerprint:
             problem = "the inputs in the file do not have the recorded fingerprint"
@@ -317,7 +317,7 @@ def _problems_of_version(stored: StoredObject, version: DatasetVersion, *, decod
 
 def _contradictions(version: DatasetVersion, text: str) -> list[str]:
     """How the rows of a version differ from the inputs in its file."""
-    content = json.loads(text)
+    content = json_value(text)
     found = []
     if Recipe.from_json(content["recipe"]) != version.recipe:
         found.append("the recorded recipe is not the one in the file")

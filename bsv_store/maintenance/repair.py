@@ -203,6 +203,8 @@ class _Repair:
     def _set_permissions(self, step: RepairStep) -> str | None:
         path = self.files.path(step.path or "")
         mode = self.files.directory_mode if path.is_dir() else self.files.file_mode
+        if path.is_symlink():
+            return "it is a symbolic link, and its target may be outside the store"
         if missing_permissions(path.stat().st_mode, mode):
             with store_errors(path):
                 path.chmod(mode)

@@ -20,7 +20,8 @@ from bsv_store.errors import DamagedFileError, InputError, ReadOnlyStoreError
 from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.owner import current_user
 from bsv_store.text import listed, number_of, shown, size_text
-from bsv_store.volumes.files import hashes_of, store_errors, sync_folder
+from bsv_store.volumes.files import hashes_of, store_errors
+from bsv_store.volumes.folders import sync_folder
 from bsv_store.volumes.trash import TrashRecord, item_of_file, item_of_record, read_record
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def read_trash(files: StoreFiles) -> tuple[dict[str, TrashRecord], dict[str, Pat
     folder = files.path("trash")
     records: dict[str, TrashRecord] = {}
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    # A link may lead to a folder with other files, which would be purged.
+    for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
         if path.is_dir():
             # Not of bsv-store.
             continue
@@ -178,6 +180,8 @@ def untrash(database: Database, files: StoreFiles, items: Sequence[str]) -> tupl
         raise InputError("items must name at least one item", hint="List them: bsv-store trash")
     database.require_writable()
     records, found = read_trash(files)
+    # An interrupted deletion leaves a record without a file, which is not listed either.
+    records = {item: each for item, each in records.items() if item in found or files.path(each.path).exists()}
     wanted = list(dict.fromkeys(_find(name, records, found) for name in names))
     return tuple(_restore(database, files, records[item], found.get(item)) for item in wanted)
 

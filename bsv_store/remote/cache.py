@@ -18,7 +18,7 @@ from bsv_store import check
 from bsv_store.errors import InputError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.core import complete_copies, is_undamaged, opened_core
-from bsv_store.remote.eviction import CachedObject, listed_objects, remove_object
+from bsv_store.remote.eviction import CachedObject, is_object_name, listed_objects, remove_object
 from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes, make_private
 from bsv_store.remote.locks import locked_if_free
 from bsv_store.remote.partial import MARKS_ENDING, remove_partial
@@ -459,18 +459,21 @@ def _remove_leftovers(folder: Path) -> None:
     """Remove what killed processes left: times of use, marks of blocks, locks, results without a record, catalogs."""
     known = {each.sha256 for each in listed_objects(folder)}
     for path in (folder / "uses").glob("*/*"):
-        if path.name not in known:
+        if path.name not in known and is_object_name(path.name):
             # Another process may be removing it too.
             path.unlink(missing_ok=True)
     for path in (folder / "partial").glob(f"*/*{MARKS_ENDING}"):
         file = path.with_name(path.name.removesuffix(MARKS_ENDING))
+        if not is_object_name(file.name):
+            continue
         with locked_if_free(make_private(folder / "locks") / file.name) as is_free:
             if is_free and not file.exists():
                 remove_partial(file)
     for path in (folder / "locks").glob("*"):
-        # Releasing a lock removes its file.
-        with locked_if_free(path):
-            pass
+        if is_object_name(path.name):
+            # Releasing a lock removes its file.
+            with locked_if_free(path):
+                pass
     yesterday = (datetime.now(UTC) - timedelta(days=1)).timestamp()
     for server in (folder / SERVERS).glob("*/"):
         recorded = {server / each.path for each in listed_results(server)}

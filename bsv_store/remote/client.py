@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Any, BinaryIO, Final, TypeVar
 
 from bsv_store._version import __version__
+from bsv_store.documents import json_value
 from bsv_store.errors import (
     BsvStoreError,
     FormatError,
@@ -236,8 +237,10 @@ def client_for(url: str) -> Client:
 
 
 def _parsed(sink: BinaryIO, what: str) -> Any:
+    text = sink.read()
     try:
-        return json.loads(sink.read())
+        # The request had a limit of its own.
+        return json_value(text, max_bytes=len(text))
     except ValueError as error:
         raise FormatError(f"{what}: the server did not send JSON") from error
 
@@ -246,7 +249,7 @@ def _problem(headers: Mapping[str, str], start: bytes) -> BsvStoreError | None:
     if not headers.get("Content-Type", "").startswith(PROBLEM_TYPE):
         return None
     try:
-        value = json.loads(start)
+        value = json_value(start)
     except ValueError:
         return None
     return error_of(value) if isinstance(value, dict) else None

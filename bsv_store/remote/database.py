@@ -15,7 +15,7 @@ from sqlalchemy import Connection, event
 
 from bsv_store.catalog.database.engine import Database, ReadableFile
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
-from bsv_store.errors import ReadOnlyStoreError, StoreUnreachableError
+from bsv_store.errors import DamagedCatalogError, ReadOnlyStoreError, StoreUnreachableError
 from bsv_store.remote.core import attach, is_attached
 from bsv_store.remote.locks import ThreadLock
 from bsv_store.remote.sql import query_server
@@ -55,6 +55,20 @@ class MirrorDatabase(Database):
         self._follow()
         with super().reading() as connection:
             yield connection
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """See `Database.translating`. After an error due to damage, the next transaction checks the copies.
+
+        They are then opened again, because open connections would read the damaged file even after its replacement.
+        """
+        try:
+            with super().translating():
+                yield
+        except DamagedCatalogError:
+            self.mirror.distrust_copies()
+            self.engine.dispose()
+            raise
 
     def _follow(self) -> None:
         if self.target == self.mirror.core:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,7 +76,15 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         return
     for name in sorted(names):
         with contextlib.suppress(FileNotFoundError), os.scandir(name) as entries:
-            yield from [each for each in entries if each.is_file(follow_symlinks=False)]
+            yield from [each for each in entries if is_object_name(each.name) and each.is_file(follow_symlinks=False)]
+
+
+def is_object_name(name: str) -> bool:
+    """Whether a file has the name of an object: its SHA-256, with or without an ending. The cache removes no others."""
+    return _OBJECT.fullmatch(name) is not None
+
+
+_OBJECT = re.compile(r"[0-9a-f]{64}(\.[a-z0-9.]+)?")
 
 
 def remove_object(folder: Path, found: CachedObject) -> bool:

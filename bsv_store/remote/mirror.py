@@ -54,9 +54,10 @@ from bsv_store.remote.folder import FILE_MODE, make_private
 from bsv_store.remote.locks import ThreadLock, locked
 from bsv_store.remote.protocol import CATALOG, PROTOCOL
 from bsv_store.remote.state import MirrorState, checked_now, read_state, write_state
-from bsv_store.remote.unionizes import complete_rows, existing_rows
-from bsv_store.text import shown
-from bsv_store.volumes.files import store_errors, sync_folder
+from bsv_store.remote.unionizes import complete_rows, existing_rows, forget_verified
+from bsv_store.text import MAX_ID, shown
+from bsv_store.volumes.files import store_errors
+from bsv_store.volumes.folders import sync_folder
 
 REVALIDATE_S: Final = 60.0
 """An open store asks the server for a newer catalog at most this often."""
@@ -147,6 +148,11 @@ class Mirror:
             # The server has a newer catalog, which the next statement needs.
             self._checked = -math.inf
             raise
+
+    def distrust_copies(self) -> None:
+        """Compare the bytes of the copies with their hashes when they are next used; damaged ones are replaced."""
+        forget_verified(self.folder)
+        self._checked = -math.inf
 
     def close(self) -> None:
         """Close the connections to the server."""
@@ -239,7 +245,9 @@ def _manifest(client: Client, value: Any) -> MirrorState:
         texts = {name: value[name] for name in ("store_id", "release", "schema_revision", "database")}
         if not all(isinstance(text, str) for text in texts.values()) or not _SHA256.fullmatch(sha256):
             raise TypeError
-        return MirrorState(client.url, **texts, sha256=sha256, size_bytes=int(size), prepared=PREPARED)
+        if type(size) is not int or not 0 < size <= MAX_ID:
+            raise ValueError
+        return MirrorState(client.url, **texts, sha256=sha256, size_bytes=size, prepared=PREPARED)
     except (KeyError, TypeError, ValueError) as error:
         raise ServerRefusalError(f"{client.url} did not describe its catalog as expected", hint=_ASK) from error
 

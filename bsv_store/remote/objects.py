@@ -26,7 +26,8 @@ from bsv_store.remote.eviction import CachedObject, Eviction, listed_objects
 from bsv_store.remote.folder import FILE_MODE, make_private
 from bsv_store.remote.locks import ThreadLock, locked
 from bsv_store.remote.partial import BLOCK_BYTES, PartialFile, remove_partial
-from bsv_store.volumes.files import store_errors, sync_folder
+from bsv_store.volumes.files import store_errors
+from bsv_store.volumes.folders import sync_folder
 
 if TYPE_CHECKING:
     from bsv_store.progress import Progress

@@ -80,6 +80,9 @@ are strings: integers beyond 2**53, ``Infinity`` and ``-Infinity``; dates and ti
 """
 
 
+_MAX_DETAIL: Final = 2_000
+
+
 def problem_of(error: BsvStoreError, *, status: int) -> dict[str, Any]:
     """An error as a problem document."""
     name = type(error).__name__
@@ -98,4 +101,5 @@ def error_of(problem: Mapping[str, Any]) -> BsvStoreError:
     found = getattr(errors, str(problem.get("code")), None)
     kind = found if isinstance(found, type) and issubclass(found, BsvStoreError) else BsvStoreError
     hint = problem.get("hint")
-    return kind(str(problem.get("detail", "the server failed")), hint=None if hint is None else str(hint))
+    detail = str(problem.get("detail", "the server failed"))
+    return kind(detail[:_MAX_DETAIL], hint=None if hint is None else str(hint)[:_MAX_DETAIL])

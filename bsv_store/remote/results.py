@@ -11,7 +11,6 @@ start of the fingerprint. The same question finds them without computing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bsv_store.averaging.recorded import fingerprint_of
 from bsv_store.checkpoints import checkpoint
@@ -30,6 +29,7 @@ from bsv_store.datasets.refs import check_name
 from bsv_store.datasets.result.file import open_result
 from bsv_store.datasets.share.bundle_schema import read_inputs
 from bsv_store.datasets.version import DatasetVersion
+from bsv_store.documents import read_document, record_of, seal_of, sealed_value
 from bsv_store.errors import DamagedFileError, FormatError, InputError, UnknownDatasetError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.files import CachedFiles
@@ -103,7 +103,7 @@ class LocalResult:
     def to_json(self) -> str:
         """JSON with a checksum."""
         values = asdict(self)
-        return json.dumps({"result": values, "sha256": _checksum(values)}, indent=1)
+        return json.dumps({"result": values, "sha256": seal_of(values)}, indent=1)
 
 
 def listed_results(server: Path, *, fingerprint: str = "") -> list[LocalResult]:
@@ -267,13 +267,7 @@ def _renamed(record: LocalResult, name: str) -> LocalResult:
 
 def _read(path: Path) -> LocalResult | None:
     try:
-        content = json.loads(path.read_bytes())
-        values = content["result"]
-        return LocalResult(**values) if content["sha256"] == _checksum(values) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return record_of(LocalResult, sealed_value(read_document(path), "result"))
+    except (OSError, ValueError):
         # As if it was not there: it is computed again.
         return None
-
-
-def _checksum(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from bsv_store.catalog.tables.table import Table, typed_table
 from bsv_store.errors import QueryError, StoreMismatchError
 from bsv_store.remote.client import ServerRefusalError
 from bsv_store.remote.protocol import SQL
-from bsv_store.text import shown
+from bsv_store.text import reason, shown
 
 if TYPE_CHECKING:
     from bsv_store.remote.client import Client
@@ -58,8 +58,8 @@ def query_server(
             for row in value["rows"]
         ]
         is_truncated, answered_by = bool(value.get("truncated")), value["store_id"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ServerRefusalError(f"{client.url} did not answer the query with a table", hint=str(error)) from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ServerRefusalError(f"{client.url} did not answer the query with a table", hint=reason(error)) from error
     if answered_by != store_id:
         raise StoreMismatchError(
             f"{client.url} is now the store {shown(answered_by)}; it was the store {store_id}",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from bsv_store.documents import read_document, record_of, seal_of, sealed_value
 from bsv_store.errors import StoreError
 from bsv_store.remote.folder import FILE_MODE
-from bsv_store.volumes.files import store_errors, sync_folder
+from bsv_store.volumes.files import store_errors
+from bsv_store.volumes.folders import sync_folder
 
 _STATE: Final = "state.json"
 
@@ -61,12 +61,17 @@ def read_state(folder: Path) -> MirrorState | None:
         If the file cannot be read.
     """
     try:
-        content = json.loads((folder / _STATE).read_bytes())
-        values = content["state"]
-        return MirrorState(**values) if content["sha256"] == _checksum(values) else None
+        state = record_of(MirrorState, sealed_value(read_document(folder / _STATE), "state"))
+        if (
+            state.core in (".", "..")
+            or state.core != Path(state.core).name
+            or datetime.fromisoformat(state.checked_at).tzinfo is None
+        ):
+            raise ValueError("it names a file outside its folder, or a time without a time zone")
+        return state
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError):
+    except ValueError:
         # Damaged: it is made again.
         return None
     except OSError as error:
@@ -88,7 +93,7 @@ def write_state(folder: Path, state: MirrorState) -> MirrorState:
         try:
             with temporary.open("x", encoding="utf-8") as file:
                 temporary.chmod(FILE_MODE)
-                json.dump({"state": values, "sha256": _checksum(values)}, file)
+                json.dump({"state": values, "sha256": seal_of(values)}, file)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(folder / _STATE)
@@ -101,7 +106,3 @@ def write_state(folder: Path, state: MirrorState) -> MirrorState:
 def checked_now(state: MirrorState) -> MirrorState:
     """The state with the current time as the time of the check."""
     return replace(state, checked_at=datetime.now(UTC).isoformat())
-
-
-def _checksum(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import os
 import stat
-import tomllib
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from bsv_store.config import setting, user_file
+from bsv_store.documents import toml_values
 from bsv_store.errors import InputError
 from bsv_store.text import shown
 
@@ -121,7 +121,7 @@ def _from_file(url: str, file: Path) -> Token | None:
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
     try:
-        values = tomllib.loads(text.decode())
+        values = toml_values(text)
     except ValueError:
         # Not chained, because the message of the cause may contain a token.
         values = None

@@ -6,7 +6,6 @@ file is renamed; its name has a hash of its content, and one of its bytes.
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import sqlite3
@@ -20,6 +19,7 @@ from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS
 from bsv_store.catalog.unionize_seals import half_seals
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BusyError, FormatError, StoreUnreachableError
+from bsv_store.formats.npy import read_npy
 from bsv_store.progress import shown_progress
 from bsv_store.remote.client import Client, ServerRefusalError
 from bsv_store.remote.core import (
@@ -37,7 +37,8 @@ from bsv_store.remote.locks import locked
 from bsv_store.remote.protocol import UNIONIZES
 from bsv_store.text import number_of
 from bsv_store.volumes.file_identity import FileIdentity, file_identity
-from bsv_store.volumes.files import store_errors, sync_folder
+from bsv_store.volumes.files import store_errors
+from bsv_store.volumes.folders import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -85,6 +86,12 @@ def existing_rows(folder: Path, content: str) -> Path | None:
                 return file
             file.unlink(missing_ok=True)
     return None
+
+
+def forget_verified(folder: Path) -> None:
+    """Compare the bytes of the files in a folder with their hashes again when they are next used."""
+    for file in [each for each in _verified if each.parent == folder]:
+        _verified.pop(file, None)
 
 
 def complete_rows(client: Client, folder: Path, core: Path) -> Path:
@@ -298,12 +305,12 @@ def _add_pack(
 
 
 def _array(sink: BinaryIO, what: str) -> Any:
-    try:
-        rows = np.load(io.BytesIO(sink.read()), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise FormatError(f"{what}: the server did not send an array: {error}") from error
+    rows = read_npy(sink, what=what, max_bytes=_PACK_LIMIT)
     if rows.ndim != 1 or not set(UNIONIZE_COLUMNS) <= set(rows.dtype.names or ()):
         raise FormatError(f"{what}: the array of the server does not have the expected columns")
+    kinds = {column: np.dtype(kind).kind for _, column, kind in UNIONIZE_FIELDS}
+    if wrong := [name for name in UNIONIZE_COLUMNS if rows.dtype[name].kind != kinds[name] or rows.dtype[name].shape]:
+        raise FormatError(f"{what}: the column {wrong[0]} of the array of the server has another type")
     return rows
 
 

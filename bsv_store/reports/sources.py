@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -16,6 +17,7 @@ from bsv_store.errors import InputError
 from bsv_store.figures.overlay import OverlaidSource
 from bsv_store.figures.region_map import RegionRow, RegionValues, checked_values
 from bsv_store.figures.sources import Source, mean_of_volumes, source_of_version, source_of_volumes
+from bsv_store.formats.input_file import decompressed, read_input_file, shown_path
 from bsv_store.reports.anatomy import brain_of
 from bsv_store.text import shown
 
@@ -30,6 +32,9 @@ SourceRef = str | int | DatasetVersion | Sequence[int]
 
 DEFAULT_KIND: VolumeKind = "projection_density"
 DEFAULT_SPACING_UM = 100
+
+# Of a table of values by structure, before and after decompression.
+_MAX_BYTES = 64_000_000
 
 
 def source_of(
@@ -209,10 +214,13 @@ def _read_table(path: Path) -> pd.DataFrame:
     InputError
         If it cannot be read.
     """
+    what = shown_path(path)
+    # Decompressed here, since pandas would decompress an archive of any size.
+    body = decompressed(read_input_file(path, what=what, max_bytes=_MAX_BYTES), what=what, max_bytes=_MAX_BYTES)
     try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a CSV file: {error}") from error
+        return pd.read_csv(io.BytesIO(body))
+    except (ValueError, OverflowError, LookupError) as error:
+        raise InputError(f"{what} cannot be read as a CSV file: {error}") from error
 
 
 def _of_table(table: pd.DataFrame, brain: Brain, column: str | None) -> RegionValues:

@@ -50,7 +50,7 @@ _CORS_EXPOSED: Final = (
 )
 
 
-def application(store: Store, *, options: ServerOptions | None = None, metrics_folder: Path | None = None) -> Starlette:
+def application(store: Store, *, options: ServerOptions | None = None, folder: Path | None = None) -> Starlette:
     """The web application over a store.
 
     Parameters
@@ -59,11 +59,11 @@ def application(store: Store, *, options: ServerOptions | None = None, metrics_f
         Open for reading only. It must stay open while the application runs.
     options : ServerOptions, optional
         By default those of a server on a loopback address.
-    metrics_folder : pathlib.Path, optional
-        A folder in which several workers of a server exchange their counters.
+    folder : pathlib.Path, optional
+        A temporary folder in which several workers of a server share their counters and copies of the catalog.
     """
     options = ServerOptions() if options is None else options
-    context = Context(store, options, ServerMetrics(metrics_folder))
+    context = Context(store, options, ServerMetrics(folder), folder)
     log = None if options.access_log is None else AccessLog(options.access_log)
     routes: list[BaseRoute] = []
     for name in _MODULES:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from bsv_store.server.access.tokens import KnownTokens
@@ -30,19 +32,27 @@ class Context:
         Open for reading only.
     options : ServerOptions
     metrics : ServerMetrics
+    folder : pathlib.Path, optional
+        A temporary folder that the workers of a server share.
 
     Attributes
     ----------
     options : ServerOptions
     metrics : ServerMetrics
+    folder : pathlib.Path or None
     paths : PrivatePaths
         Removes paths of the machine from messages.
     tokens : KnownTokens
         The tokens of clients.
     """
 
-    def __init__(self, store: Store, options: ServerOptions, metrics: ServerMetrics) -> None:
+    def __init__(
+        self, store: Store, options: ServerOptions, metrics: ServerMetrics, folder: Path | None = None
+    ) -> None:
         self._watched = WatchedStore(store)
+        self._closing = ExitStack()
+        self._closing.callback(self._watched.close)
+        self.folder = folder
         self.options = options
         self.metrics = metrics
         self.paths = PrivatePaths(store.path)
@@ -71,7 +81,11 @@ class Context:
 
     def close(self) -> None:
         """Close what the context opened."""
-        self._watched.close()
+        self._closing.close()
+
+    def at_close(self, close: Callable[[], object]) -> None:
+        """Call a function when the context is closed."""
+        self._closing.callback(close)
 
 
 _shared_lock = threading.Lock()

@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from bsv_store.documents import json_value, read_document
+
 BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 _INTERVAL_S = 1.0
@@ -102,7 +104,7 @@ class ServerMetrics:
             if path != self._file:
                 # A worker may be starting.
                 with contextlib.suppress(FileNotFoundError):
-                    others.append(json.loads(path.read_text(encoding="utf-8")))
+                    others.append(json_value(read_document(path)))
         return [self._values(), *others]
 
     def exposition(self) -> str:
@@ -146,7 +148,7 @@ def forget_requests(folder: Path, process_id: int | None) -> None:
     """Record that a worker which ended has no requests in progress; its other counters stay."""
     file = folder / f"{process_id}.json"
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        values = json_value(read_document(file))
         part = file.with_suffix(".part")
         part.write_text(json.dumps({**values, "in_flight": 0}), encoding="utf-8")
         part.replace(file)

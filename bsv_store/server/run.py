@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,12 +30,15 @@ from bsv_store.server.metrics import forget_requests
 from bsv_store.server.options import ServerOptions
 from bsv_store.store.opening import open_store
 from bsv_store.store.store import Store
+from bsv_store.temporary import TemporaryFolder
+from bsv_store.text import masked, printable
 
 LOG = logging.getLogger("bsv_store.server")
 _LIBRARY_LOG = logging.getLogger("bsv_store")
 
 _BACKLOG = 2048
-_START_S = 60.0
+# Long, because restarts must also succeed on a computer that is overloaded.
+_START_S = 300.0
 # A worker that ends sooner than this after its start is not replaced at once.
 _SHORT_LIFE_S = 5.0
 _STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -84,12 +86,20 @@ def _log_on_standard_error() -> Iterator[None]:
         return
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     _LIBRARY_LOG.addHandler(handler)
     try:
         yield
     finally:
         _LIBRARY_LOG.removeHandler(handler)
+
+
+class _SafeFormatter(logging.Formatter):
+    """Without passwords, and without characters that could control a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines of a record."""
+        return printable(masked(super().format(record)), keep="\n\t")
 
 
 def _require_token(store: Store) -> None:
@@ -169,10 +179,10 @@ def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None
             signal.signal(number, former)
 
 
-def server_config(store: Store, options: ServerOptions, *, metrics_folder: Path | None = None) -> uvicorn.Config:
+def server_config(store: Store, options: ServerOptions, *, shared: Path | None = None) -> uvicorn.Config:
     """The configuration of uvicorn for the application over a store."""
     return uvicorn.Config(
-        application(store, options=options, metrics_folder=metrics_folder),
+        application(store, options=options, folder=shared),
         http=ClientConnection,
         ws="none",
         log_config=None,
@@ -193,9 +203,9 @@ def _serve_here(
     listening: socket.socket,
     on_start: Callable[[], None],
     *,
-    metrics_folder: Path | None = None,
+    shared: Path | None = None,
 ) -> None:
-    _Server(server_config(store, options, metrics_folder=metrics_folder), on_start).run(sockets=[listening])
+    _Server(server_config(store, options, shared=shared), on_start).run(sockets=[listening])
 
 
 # -- several workers --------------------------------------------------------------------------------------------------
@@ -215,7 +225,7 @@ class _Supervisor:
     def run(self, on_start: Callable[[], None]) -> None:
         # A file descriptor wakes the loop, because a signal does not interrupt a wait in Python.
         waking, wake = socket.socketpair()
-        with tempfile.TemporaryDirectory(prefix="bsv-store-server-") as metrics, waking, wake:
+        with TemporaryFolder() as shared, waking, wake:
             wake.setblocking(False)
 
             def stop(_number: int, _frame: FrameType | None) -> None:
@@ -225,16 +235,16 @@ class _Supervisor:
 
             with _handling(stop):
                 try:
-                    self._workers = [self._started(Path(metrics)) for _ in range(self._options.workers)]
+                    self._workers = [self._started(shared) for _ in range(self._options.workers)]
                     if self._wait_for_start(waking):
                         on_start()
-                        self._replace_until_stopped(waking, Path(metrics))
+                        self._replace_until_stopped(waking, shared)
                 finally:
                     self._stop()
 
-    def _started(self, metrics: Path) -> _Worker:
+    def _started(self, shared: Path) -> _Worker:
         reading, writing = self._context.Pipe(duplex=False)
-        arguments = (self._folder, self._options, self._listening, metrics, writing)
+        arguments = (self._folder, self._options, self._listening, shared, writing)
         process = self._context.Process(target=_work, args=arguments, name="bsv-store serve")
         process.start()
         writing.close()
@@ -261,19 +271,19 @@ class _Supervisor:
                 raise failure
         return True
 
-    def _replace_until_stopped(self, waking: socket.socket, metrics: Path) -> None:
+    def _replace_until_stopped(self, waking: socket.socket, shared: Path) -> None:
         while not self._stopping:
             multiprocessing.connection.wait([waking, *(worker.process.sentinel for worker in self._workers)])
             for position, worker in enumerate(self._workers):
                 if worker.process.is_alive():
                     continue
                 LOG.error("a worker ended with %s and is replaced", worker.process.exitcode)
-                forget_requests(metrics, worker.process.pid)
+                forget_requests(shared, worker.process.pid)
                 worker.close()
                 if time.monotonic() - worker.started_at < _SHORT_LIFE_S:
                     multiprocessing.connection.wait([waking], 1.0)
                 if not self._stopping:
-                    self._workers[position] = self._started(metrics)
+                    self._workers[position] = self._started(shared)
 
     def _stop(self) -> None:
         for worker in self._workers:
@@ -303,12 +313,12 @@ class _Worker:
             self.process.close()
 
 
-def _work(folder: Path, options: ServerOptions, listening: socket.socket, metrics: Path, ready: Connection) -> None:
+def _work(folder: Path, options: ServerOptions, listening: socket.socket, shared: Path, ready: Connection) -> None:
     """Serve in a worker process."""
     _end_with_parent()
     try:
         with _log_on_standard_error(), open_store(folder, read_only=True) as store:
-            _serve_here(store, options, listening, lambda: ready.send(None), metrics_folder=metrics)
+            _serve_here(store, options, listening, lambda: ready.send(None), shared=shared)
     except BsvStoreError as error:
         # Of the start; the supervisor raises it.
         ready.send(error)

@@ -20,7 +20,8 @@ from bsv_store.catalog.database.schema import current_revision
 from bsv_store.catalog.database.sqlite_copy import copy_sqlite
 from bsv_store.errors import DamagedCatalogError, InputError, NoSpaceError, StoreError
 from bsv_store.text import listed, masked, size_text
-from bsv_store.volumes.files import StoreFiles, store_errors, sync_folder
+from bsv_store.volumes.files import StoreFiles, store_errors
+from bsv_store.volumes.folders import sync_folder
 
 BACKUP_FOLDER = "backups"
 

@@ -52,7 +52,8 @@ from bsv_store.maintenance.folder_link import TOKEN_FILE, link_folder
 from bsv_store.store.known_servers import remember_server
 from bsv_store.text import listed, masked, shown
 from bsv_store.vocabulary import SETTINGS
-from bsv_store.volumes.files import StoreFiles, is_no_space, sync_folder
+from bsv_store.volumes.files import StoreFiles, is_no_space
+from bsv_store.volumes.folders import sync_folder
 from bsv_store.volumes.groups import group_name, has_groups, require_membership, set_group
 
 _INIT_FILE = "init.toml"
@@ -279,6 +280,8 @@ def _chosen_config(path: Path, files: StoreFiles, config: StoreConfig) -> StoreC
             os.fsync(file.fileno())
         temporary.chmod(config.file_mode)
         _put_once(chosen, temporary)
+        # Before the catalog, which is taken for that of another store without it.
+        sync_folder(path)
     if (path / STORE_FILE).exists():
         # Another process finished between the check and the link; this file is a leftover.
         chosen.unlink(missing_ok=True)

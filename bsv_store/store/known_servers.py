@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from bsv_store.catalog.database.postgres import server_of
+from bsv_store.documents import json_value, read_document
 from bsv_store.errors import BsvStoreWarning
 
 
@@ -61,7 +62,7 @@ def _file() -> Path:
 
 def _known() -> set[str]:
     try:
-        found = json.loads(_file().read_text(encoding="utf-8"))
+        found = json_value(read_document(_file()))
     except (OSError, ValueError):
         return set()
     return {each for each in found if isinstance(each, str)} if isinstance(found, list) else set()

@@ -24,7 +24,8 @@ from bsv_store.errors import DamagedFileError, FormatError
 from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import ANNOTATION_ORIGINS, AnnotationOrigin
 from bsv_store.volumes.grid import FRAME, Grid
-from bsv_store.volumes.hdf5 import FILE_FORMAT
+from bsv_store.volumes.hdf5 import FILE_FORMAT, opened_hdf5
+from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, int_attribute, plain_dataset, text_attribute
 from bsv_store.volumes.layout import create_dense, describe, slab_ranges
 
 if TYPE_CHECKING:
@@ -298,16 +299,13 @@ def annotation_from_image(image: bytes, *, what: str) -> tuple[Annotation, str]:
     DamagedFileError
         If the HDF5 library cannot read it, or it is not an annotation.
     """
-    import h5py
-
     try:
-        with h5py.File(io.BytesIO(image), "r") as file:
-            dataset = file["volume"]
-            annotation = Annotation.from_planes(
-                Grid.from_shape(dataset.shape, what=what), lambda first, last: dataset[first:last]
-            )
-            return annotation, bytes(file.attrs["source"]).decode()
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        with opened_hdf5(io.BytesIO(image), what=what) as file:
+            grid = Grid(int_attribute(file, "spacing_um"))
+            dataset = plain_dataset(file, "volume", shape=grid.shape, dtype="<u4")
+            annotation = Annotation.from_planes(grid, lambda first, last: dataset[first:last])
+            return annotation, text_attribute(file, "source")
+    except HDF5_ERRORS as error:
         raise DamagedFileError(f"{what} is not a readable annotation file: {error}") from error
 
 
@@ -320,10 +318,8 @@ def opened_annotation(files: StoreFiles, file: AnnotationFile) -> Iterator[Any]:
     DamagedFileError
         If the file is missing or differs in any bit from what was published.
     """
-    import h5py
-
     image = files.read(file.path, size_bytes=file.size_bytes, xxh3=file.file_xxh3)
-    with h5py.File(io.BytesIO(image), "r") as opened:
+    with opened_hdf5(io.BytesIO(image), what=f"the file {file.path}") as opened:
         yield opened["volume"]
 
 

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 _CHUNK_VALUES = 1 << 16
 _HASH_BYTES = 16
 
-UNREADABLE = (OSError, KeyError, ValueError, IndexError, RuntimeError, TypeError)
-"""The exceptions of h5py if the content of a file is damaged."""
-
 
 @dataclass(frozen=True, slots=True)
 class DatasetBlocks:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.hdf5 import FILE_FORMAT
+from bsv_store.volumes.hdf5 import FILE_FORMAT, opened_hdf5
+from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, int_attribute, plain_dataset
 from bsv_store.volumes.layout import DENSE_ABOVE, create_dense, describe_file, describe_sparse
 from bsv_store.volumes.volume import SparseArray, Volume
 
@@ -84,7 +85,7 @@ class EncodedVolume:
 
 def array_sha256(array: NDArray[Any]) -> str:
     """SHA-256 of an array's little-endian bytes in C order, hexadecimal."""
-    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return hashlib.sha256(little.data).hexdigest()
 
 
@@ -113,9 +114,12 @@ def encode(volume: Volume, *, experiment_id: int, source: str) -> EncodedVolume:
             voxels = SparseArray.from_stored(array, stored)
             no_data_voxels = int(np.isnan(voxels.values).sum())
             describe_sparse(file, volume.grid, count)
-            offsets = _write_array(file, "indices_0", voxels.index), _write_array(file, "values", voxels.values)
+            offsets = (
+                _write_array(file, "indices_0", np.asarray(voxels.index, "<u4")),
+                _write_array(file, "values", np.asarray(voxels.values, "<f4")),
+            )
         else:
-            create_dense(file, volume.grid)[...] = array.astype("<f4", copy=False)
+            create_dense(file, volume.grid)[...] = array
             count, no_data_voxels = array.size, volume.no_data_voxels
     image = memory.getvalue()
     layout = VolumeLayout(
@@ -142,7 +146,7 @@ def decode(image: bytes | memoryview, layout: VolumeLayout) -> SparseArray | NDA
         As stored; read-only; NaN = no data.
     """
     if layout.index_offset is None or layout.value_offset is None:
-        dense = decode_with_hdf5(image, what="a volume")
+        dense = decode_with_hdf5(image, layout.grid, what="a volume", is_verified=True)
         dense.flags.writeable = False
         return dense
     values = np.frombuffer(image, "<f4", layout.value_count, layout.value_offset)
@@ -150,8 +154,20 @@ def decode(image: bytes | memoryview, layout: VolumeLayout) -> SparseArray | NDA
     return SparseArray(layout.grid, index, values, complete=layout.no_data_voxels == 0)
 
 
-def decode_with_hdf5(image: bytes | memoryview, *, what: str) -> NDArray[np.float32]:
-    """The dense array in a file image, read with h5py according to the file's own attributes.
+def decode_with_hdf5(
+    image: bytes | memoryview, grid: Grid, *, what: str, is_verified: bool = False
+) -> NDArray[np.float32]:
+    """The dense array in a file image, read with h5py.
+
+    Parameters
+    ----------
+    image : bytes or memoryview
+    grid : Grid
+        That the volume must have.
+    what : str
+        Name of the file, for errors.
+    is_verified : bool
+        Whether the image has a hash that the catalog recorded, so that its compressed chunks need not be checked.
 
     Returns
     -------
@@ -162,15 +178,20 @@ def decode_with_hdf5(image: bytes | memoryview, *, what: str) -> NDArray[np.floa
     DamagedFileError
         If the HDF5 library cannot read it or the content is inconsistent.
     """
-    import h5py
-
     try:
-        with h5py.File(io.BytesIO(image), "r") as file:
+        with opened_hdf5(io.BytesIO(image), what=what) as file:
+            if int_attribute(file, "spacing_um") != grid.spacing_um:
+                raise ValueError(f"it does not have a spacing of {grid.spacing_um} um")
             if "volume" in file:
-                return np.asarray(file["volume"][()], np.float32)
-            grid = Grid(int(file.attrs["spacing_um"]))
-            return SparseArray(grid, file["indices_0"][()], file["values"][()]).to_dense()
-    except (OSError, KeyError, ValueError, IndexError, RuntimeError) as error:
+                if is_verified and file["volume"].shape == grid.shape:
+                    return np.asarray(file["volume"][()], np.float32)
+                return np.asarray(plain_dataset(file, "volume", shape=grid.shape, dtype="<f4")[()], np.float32)
+            index, values = (
+                plain_dataset(file, name, dtype=dtype, limit=grid.size)[()]
+                for name, dtype in (("indices_0", "<u4"), ("values", "<f4"))
+            )
+            return SparseArray(grid, index, values).to_dense()
+    except HDF5_ERRORS as error:
         raise DamagedFileError(f"{what} is not a readable volume file: {error}") from error
 
 
@@ -178,7 +199,6 @@ def _write_array(file: h5py.File, name: str, array: NDArray[Any]) -> int:
     if array.size == 0:
         file.create_dataset(name, data=array)
         return 0
-    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    dataset = file.create_dataset(name, data=little, chunks=array.shape, fletcher32=True)
+    dataset = file.create_dataset(name, data=array, chunks=array.shape, fletcher32=True)
     file.flush()
     return int(dataset.id.get_chunk_info(0).byte_offset)

@@ -27,8 +27,11 @@ import xxhash
 
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreError
+from bsv_store.file_systems import is_inside
 from bsv_store.owner import has_ended, process_owner
+from bsv_store.text import shown
 from bsv_store.vocabulary import TrashReason
+from bsv_store.volumes.folders import make_folders, sync_folder
 from bsv_store.volumes.trash import RECORD_ENDING, new_record, trashed_name
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -95,8 +98,8 @@ class StoreFiles:
 
     def _name(self, relative: str) -> str:
         # A string, since creating a Path takes longer than opening a small file.
-        if relative.startswith("/") or ".." in relative.split("/"):
-            raise DamagedFileError(f"the catalog names a file outside the store: {relative!r}")
+        if not is_inside(relative):
+            raise DamagedFileError(f"the catalog names a file outside the store: {shown(relative)}")
         return f"{self.root}/{relative}"
 
     def publish(self, relative: str, data: bytes | memoryview) -> Path:
@@ -191,16 +194,7 @@ class StoreFiles:
         for made in (folder, *folder.parents):
             if self.root in made.parents and made.is_dir():
                 self._repair_permissions(made)
-        missing = []
-        while not folder.is_dir():
-            missing.append(folder)
-            folder = folder.parent
-        for new in reversed(missing):
-            # Another process may be creating the same folder.
-            with contextlib.suppress(FileExistsError):
-                new.mkdir()
-                new.chmod(self.directory_mode)
-                sync_folder(new.parent)
+        make_folders(folder, self.directory_mode)
 
     def _repair_permissions(self, folder: Path) -> None:
         # A process that is killed between creating a folder and setting its permissions leaves an empty folder with the
@@ -227,8 +221,6 @@ class StoreFiles:
 
     def open_for_read_into(self, relative: str) -> FileIO:
         """Open a published file for `read_into`, with a hint to the system that it will be read soon.
-
-        A slow disk can then fetch it while other files are processed.
 
         Raises
         ------
@@ -427,17 +419,6 @@ def repair_hint(path: Path | str) -> str:
 def is_no_space(error: OSError) -> bool:
     """Whether the error is a full disk, an exceeded quota or file size limit."""
     return error.errno in _NO_SPACE
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder to disk, so that new names in it survive a power failure. Does nothing on Windows."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def hashes_of(file: BinaryIO) -> FileHashes:

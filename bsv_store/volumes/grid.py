@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from bsv_store.errors import FrameError, InputError
+from bsv_store.text import shown
 from bsv_store.vocabulary import SPACINGS_UM, Axis
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Grid:
     def __post_init__(self) -> None:
         if self.spacing_um not in SPACINGS_UM:
             raise InputError(
-                f"spacing_um must be one of {', '.join(map(str, SPACINGS_UM))}, got {self.spacing_um!r}",
+                f"spacing_um must be one of {', '.join(map(str, SPACINGS_UM))}, got {shown(self.spacing_um)}",
             )
 
     @classmethod

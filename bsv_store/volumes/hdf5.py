@@ -1,21 +1,94 @@
-"""Write HDF5 files so that the HDF5 library never sees a disk error.
+"""Write HDF5 files so that the HDF5 library never sees a disk error, and read only what is in a file itself.
 
-On a full disk the library crashes the interpreter (h5py issue 914; 8 of 8 attempts). It therefore writes through an
-object that records the first error and discards all later writes. The error is raised when the file is closed.
+Writing: on a full disk the library crashes the interpreter (h5py issue 914; 8 of 8 attempts). It therefore writes
+through an object that records the first error and discards all later writes. The error is raised when the file is
+closed.
+
+Reading: an HDF5 file can name other files, which the library then opens: external links, external storage and virtual
+datasets. Files are therefore opened with `opened_hdf5` only, which refuses everything that this package does not write.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from bsv_store.errors import DamagedFileError
+from bsv_store.text import shown
 
 if TYPE_CHECKING:
     import h5py
 
 # In this file format every flipped bit of the metadata is detected or harmless.
 FILE_FORMAT = ("v110", "v110")
+
+# Twenty times the arrays of the largest result.
+_MAX_ARRAYS = 1000
+# Deflate, byte shuffle and Fletcher32. The library would load other filters from a folder of plugins.
+_FILTERS = frozenset({1, 2, 3})
+
+
+@contextmanager
+def opened_hdf5(
+    stream: BinaryIO | io.RawIOBase, *, what: str, arrays: Iterable[str] | None = None
+) -> Iterator[h5py.File]:
+    """An HDF5 file open for reading, all of whose arrays are in the file itself.
+
+    Parameters
+    ----------
+    stream : file
+        Readable and seekable.
+    what : str
+        Name of the file for errors.
+    arrays : iterable of str, optional
+        The arrays that are read: only these are checked, which is faster. By default all.
+
+    Raises
+    ------
+    DamagedFileError
+        If it has anything but arrays of numbers and text in its root group: a link of any kind to another place, a
+        group, a virtual dataset, external storage, references, or filters that this package does not use.
+    OSError, RuntimeError, ValueError, KeyError
+        If the library cannot read it, or one of ``arrays`` is missing.
+    """
+    import h5py
+
+    with h5py.File(stream, "r") as file:
+        problem = _foreign_content(file, file.id if arrays is None else [name.encode() for name in arrays])
+        if problem is not None:
+            raise DamagedFileError(f"{what} is not a file that bsv-store writes: {problem}")
+        yield file
+
+
+def _foreign_content(file: h5py.File, names: Iterable[bytes]) -> str | None:
+    """What a file has under these names that this package never writes, without following any link; None if nothing."""
+    from h5py import h5d, h5l, h5o, h5t
+
+    count = len(file)
+    if count > _MAX_ARRAYS:
+        return f"it has {count:,} arrays"
+    for name in names:
+        if file.id.links.get_info(name).type != h5l.TYPE_HARD:
+            return f"{_shown(name)} is a link to another place"
+        found = h5o.open(file.id, name)
+        if not isinstance(found, h5d.DatasetID):
+            return f"{_shown(name)} is not an array"
+        properties = found.get_create_plist()
+        if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
+            return f"the values of {_shown(name)} are in other places"
+        filters = [properties.get_filter(number)[0] for number in range(properties.get_nfilters())]
+        if not {*filters} <= _FILTERS or len({*filters}) < len(filters):
+            return f"{_shown(name)} has a filter that bsv-store does not use"
+        if found.get_type().get_class() not in (h5t.INTEGER, h5t.FLOAT, h5t.STRING):
+            return f"{_shown(name)} has values that are neither numbers nor text"
+    return None
+
+
+def _shown(name: bytes) -> str:
+    """The name of an HDF5 object for a message."""
+    return shown(name.decode(errors="backslashreplace"))
 
 
 class GuardedFile(io.RawIOBase):

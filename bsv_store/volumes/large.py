@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import VolumeKind
-from bsv_store.volumes.blocks import UNREADABLE, BlockHasher, BlockReader, file_blocks, little_endian
+from bsv_store.volumes.blocks import BlockHasher, BlockReader, file_blocks, little_endian
 from bsv_store.volumes.encoding import Encoding, VolumeLayout
 from bsv_store.volumes.files import FileHashes, repair_hint
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.hdf5 import GuardedFile, written_hdf5
+from bsv_store.volumes.hdf5 import GuardedFile, opened_hdf5, written_hdf5
+from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, int_attribute, plain_dataset, text_attribute
 from bsv_store.volumes.layout import DENSE_ABOVE, create_dense, describe_file, describe_sparse, slab_ranges
 from bsv_store.volumes.volume import SparseArray
 
@@ -264,16 +265,14 @@ def _opened(stream: BinaryIO, layout: VolumeLayout, what: str) -> Iterator[h5py.
     DamagedFileError
         If the file cannot be read, or is that of another volume.
     """
-    import h5py
-
     try:
-        with h5py.File(stream, "r") as file:
-            if bytes(file.attrs["array_sha256"]).decode() != layout.array_sha256:
+        with opened_hdf5(stream, what=what) as file:
+            if text_attribute(file, "array_sha256") != layout.array_sha256:
                 raise DamagedFileError(
                     f"{what} contains a different volume from the one in the catalog", hint=repair_hint(what)
                 )
             yield file
-    except UNREADABLE as error:
+    except HDF5_ERRORS as error:
         raise DamagedFileError(f"{what} is damaged: {error}", hint=repair_hint(what)) from error
 
 
@@ -318,15 +317,22 @@ def read_content(
     DamagedFileError
         If it is not an intact file of that volume.
     """
-    import h5py
-
     try:
-        with h5py.File(stream, "r") as file:
-            stated = file.attrs["kind"].decode(), int(file.attrs["experiment_id"]), int(file.attrs["spacing_um"])
-            array_sha256 = bytes(file.attrs["array_sha256"]).decode()
+        with opened_hdf5(stream, what=what) as file:
+            stated = (
+                text_attribute(file, "kind"),
+                int_attribute(file, "experiment_id"),
+                int_attribute(file, "spacing_um"),
+            )
+            array_sha256 = text_attribute(file, "array_sha256")
             encoding: Encoding = "dense" if "volume" in file else "sparse"
-            count = grid.size if encoding == "dense" else len(file["values"])
-    except UNREADABLE as error:
+            if encoding == "dense":
+                count = plain_dataset(file, "volume", shape=grid.shape, dtype="<f4").size
+            else:
+                plain_dataset(file, "plane_start", shape=(grid.shape[0] + 1,), dtype="<u8")
+                plain_dataset(file, "indices_0", dtype="<u4", limit=grid.size)
+                count = len(plain_dataset(file, "values", dtype="<f4", limit=grid.size))
+    except HDF5_ERRORS as error:
         raise DamagedFileError(f"{what} is not a readable volume file: {error}") from error
     if stated != (kind, experiment_id, grid.spacing_um):
         raise DamagedFileError(f"{what} is a file of another volume: {stated}")

@@ -7,7 +7,6 @@ restored from it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import secrets
@@ -18,14 +17,18 @@ from datetime import datetime
 from typing import Any
 
 from bsv_store._version import __version__
+from bsv_store.documents import MAX_DOCUMENT_BYTES, seal_of, sealed_value
 from bsv_store.errors import DamagedFileError
+from bsv_store.file_systems import is_inside
 from bsv_store.owner import current_user
+from bsv_store.text import reason
 from bsv_store.vocabulary import TRASH_REASONS, TrashReason
 
 RECORD_ENDING = ".json"
 
 # Earlier releases wrote eight digits, and no record.
 _FILE = re.compile(r"(?P<item>[0-9a-f]{8,16})-(?P<name>.+)")
+_ITEM = re.compile("[0-9a-f]{8,16}")
 _RECORD = re.compile(r"(?P<item>[0-9a-f]{8,16})\.json")
 _VOLUME = re.compile(r"volumes/(?P<kind>\w+)/(?P<spacing>\d+)um/(?P<experiment_id>\d+)\.[^/]*\.h5")
 _ANNOTATION = re.compile(r"volumes/annotation/(?P<spacing>\d+)um/annotation\.[^/]*\.h5")
@@ -72,7 +75,7 @@ class TrashRecord:
     def to_json(self) -> str:
         """The text of the record, with its checksum."""
         value = {name: getattr(self, name) for name in _FIELDS} | {"trashed_at": self.trashed_at.isoformat()}
-        return json.dumps({"record": value, "sha256": _checksum(value)}, indent=1)
+        return json.dumps({"record": value, "sha256": seal_of(value)}, indent=1)
 
 
 _FIELDS = tuple(TrashRecord.__dataclass_fields__)
@@ -96,15 +99,34 @@ def read_record(text: bytes, *, what: str) -> TrashRecord:
         If it is not exactly what `TrashRecord.to_json` wrote.
     """
     try:
-        content = json.loads(text)
-        value = content["record"]
-        if content["sha256"] != _checksum(value) or set(value) != set(_FIELDS):
-            raise ValueError("its checksum does not match")
-        reason = TRASH_REASONS[value["reason"]].name
+        # The rows of a version with all experiments have more than 1 MB.
+        value = sealed_value(text, "record", max_bytes=MAX_DOCUMENT_BYTES)
+        if set(value) != set(_FIELDS):
+            raise ValueError("it does not have the parts of a record")
+        why = TRASH_REASONS[value["reason"]].name
         at = datetime.fromisoformat(value["trashed_at"])
-        return TrashRecord(**{**value, "reason": reason, "trashed_at": at})
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedFileError(f"the record {what} is damaged: {error}") from error
+        if (wrong := "trashed_at" if at.tzinfo is None else _wrong_part(value)) is not None:
+            raise ValueError(f"{wrong} is not valid")
+        return TrashRecord(**{**value, "reason": why, "trashed_at": at})
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"the record {what} is damaged: {reason(error)}") from error
+
+
+def _wrong_part(value: Mapping[str, Any]) -> str | None:
+    """The first part that `TrashRecord.to_json` does not write; None if all are valid."""
+    path, key, size, rows = (value[name] for name in ("path", "key", "size_bytes", "rows"))
+    if not isinstance(value["item"], str) or not _ITEM.fullmatch(value["item"]):
+        return "item"
+    for name in ("path", "trashed_by", "host", "release"):
+        if not isinstance(value[name], str):
+            return name
+    if not is_inside(path):
+        return "path"
+    if not (key is None or isinstance(key, str)):
+        return "key"
+    if type(size) is not int or size < 0:
+        return "size_bytes"
+    return None if rows is None or isinstance(rows, dict) else "rows"
 
 
 def object_key(path: str) -> str | None:
@@ -131,7 +153,3 @@ def item_of_record(name: str) -> str | None:
     """The item whose record a file in ``trash/`` is, given its name; None if it is not a record."""
     found = _RECORD.fullmatch(name)
     return None if found is None else found["item"]
-
-
-def _checksum(value: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

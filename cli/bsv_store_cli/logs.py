@@ -62,7 +62,9 @@ class CommandLog:
         _ROOT.addHandler(self._handler)
         _ROOT.setLevel(level.text.upper())
         self._started = time.monotonic()
-        LOG.info("started: bsv-store %s", shlex.join(arguments), extra={"event": "start", "arguments": [*arguments]})
+        # Masked here too: other handlers than ours may get the record.
+        shown = [masked(each) for each in arguments]
+        LOG.info("started: bsv-store %s", masked(shlex.join(arguments)), extra={"event": "start", "arguments": shown})
 
     def end(self, code: int) -> None:
         """Record the end of the command, and close the log."""

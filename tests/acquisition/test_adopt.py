@@ -6,9 +6,8 @@ import io
 import json
 import os
 import shutil
-import signal
+import struct
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -415,22 +414,6 @@ def test_a_full_disk_ends_the_run(catalog: Store, tmp_path: Path, monkeypatch: p
     assert count(catalog, "volume") == 0
 
 
-@pytest.mark.parametrize("kill_at", ["publish:written", "adopt:published", "adopt:committed"])
-def test_a_killed_adoption_is_completed_by_the_next(
-    catalog: Store, launch: Callable[..., Any], tmp_path: Path, kill_at: str
-) -> None:
-    folder = bsv_cache(tmp_path / "cache", FIRST, SECOND)
-    process = launch("adopt", catalog.path, str(folder), [], kill_at=kill_at)
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (-signal.SIGKILL, "")
-    report = catalog.adopt(folder)
-    assert report.refused == ()
-    assert report.unionizes + report.volumes + report.present == 4
-    for i in (FIRST, SECOND):
-        np.testing.assert_array_equal(catalog.volume(i), ATLAS.volume(i))
-    assert len([*(catalog.path / "volumes").rglob("*.h5")]) == 2
-
-
 # -- real files ---------------------------------------------------------------------------------------------------
 
 
@@ -531,7 +514,7 @@ def test_compressed_files_are_adopted(catalog: Store, tmp_path: Path) -> None:
 
 @sqlite_first
 def test_summaries_of_matlab_are_adopted(catalog: Store, tmp_path: Path) -> None:
-    loadmat = pytest.importorskip("scipy.io", reason="MAT files need SciPy")
+    loadmat = pytest.importorskip("scipy.io", reason="SciPy writes the MAT files")
     for i in (FIRST, SECOND):
         own = tmp_path / "cache" / str(i)
         own.mkdir(parents=True)
@@ -547,6 +530,24 @@ def test_summaries_of_matlab_are_adopted(catalog: Store, tmp_path: Path) -> None
     assert count(catalog, "unionize") == expected
     stored = catalog.sql(f"SELECT sum(projection_volume) AS v FROM unionize WHERE experiment_id = {FIRST}")["v"].item()
     assert stored == pytest.approx(sum(row.projection_volume for row in ATLAS.unionize(FIRST) if row.is_injection))
+
+
+@sqlite_first
+def test_a_summary_of_matlab_may_be_a_cell_array_behind_objects(catalog: Store, tmp_path: Path) -> None:
+    savemat = pytest.importorskip("scipy.io", reason="SciPy writes the MAT files").savemat
+    rows = [{**row, "experimentID": FIRST} for row in wire.unionize_rows(ATLAS, FIRST) if row["is_injection"]]
+    path = tmp_path / "cache" / str(FIRST) / "injectionSummary_all.mat"
+    path.parent.mkdir(parents=True)
+    savemat(path, {"injectionInfo": np.array(rows, object)})
+    body = path.read_bytes()
+    # A string of MATLAB: an array of the class 17, which has a name and no shape.
+    parts = (
+        struct.pack("<4I", 6, 8, 17, 0) + struct.pack("<2I8s", 1, 8, b"greeting") + struct.pack("<2I8s", 1, 4, b"MCOS")
+    )
+    path.write_bytes(body[:128] + struct.pack("<2I", 14, len(parts)) + parts + body[128:])
+    report = catalog.adopt(tmp_path / "cache")
+    assert (report.unionizes, report.refused) == (1, ())
+    assert count(catalog, "unionize") == sum(row.is_injection for row in ATLAS.unionize(FIRST))
 
 
 @sqlite_first

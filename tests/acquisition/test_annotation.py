@@ -237,21 +237,6 @@ def test_many_processes_cause_one_download(catalog: Store, server: SyntheticServ
     assert leftovers(catalog) == []
 
 
-def test_a_killed_derivation_is_completed_by_the_next_run(
-    catalog: Store, server: SyntheticServer, launch: Launch
-) -> None:
-    process = launch("annotation", catalog.path, server.url, [50], kill_at="annotation:derived")
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
-    with pytest.raises(MissingDataError, match="Derive it from the annotation at 50 um"):
-        catalog.atlas.annotation(spacing_um=100)
-    report = catalog.sync_annotation(spacing_um=50, download_url=server.url)
-    assert (report.outcome, report.derived_um) == ("present", (100,))
-    fine = catalog.atlas.annotation(spacing_um=50)
-    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), fine[::2, ::2, ::2])
-    assert all(name.endswith(".tmp") for name in leftovers(catalog))
-
-
 def test_a_derived_annotation_does_not_prevent_the_download(catalog: Store, server: SyntheticServer) -> None:
     catalog.sync_annotation(spacing_um=50, download_url=server.url)
     report = catalog.sync_annotation(spacing_um=100, download_url=server.url)
@@ -261,32 +246,19 @@ def test_a_derived_annotation_does_not_prevent_the_download(catalog: Store, serv
     assert leftovers(catalog) == []
 
 
-@pytest.mark.parametrize(
-    ("kill_at", "outcome"),
-    [
-        ("annotation:downloaded", "fetched"),
-        ("publish:written", "fetched"),
-        ("publish:synced", "fetched"),
-        ("publish:renamed", "recovered"),
-        ("annotation:published", "recovered"),
-        ("annotation:committed", "present"),
-    ],
-)
-def test_a_killed_synchronization_is_completed_by_the_next(
-    catalog: Store, server: SyntheticServer, launch: Launch, kill_at: str, outcome: str
+def test_what_a_killed_synchronization_published_is_recovered(
+    catalog: Store, server: SyntheticServer, launch: Launch
 ) -> None:
-    process = launch("annotation", catalog.path, server.url, [100], kill_at=kill_at)
+    process = launch("annotation", catalog.path, server.url, [100], kill_at="annotation:published")
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (-signal.SIGKILL, "")
-    if outcome != "present":
-        with pytest.raises(MissingDataError):
-            catalog.atlas.annotation(spacing_um=100)
+    with pytest.raises(MissingDataError):
+        catalog.atlas.annotation(spacing_um=100)
     server.requests.clear()
     report = catalog.sync_annotation(download_url=server.url)
-    assert report.outcome == outcome
-    assert server.requests.total == (1 if outcome == "fetched" else 0)
+    assert report.outcome == "recovered"
+    assert server.requests.total == 0
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
-    assert all(name.endswith(".tmp") for name in leftovers(catalog))
 
 
 @pytest.mark.parametrize("how", ["cut", "flipped", "renamed", "unknown"])

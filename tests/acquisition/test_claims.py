@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -8,12 +9,14 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import func, select, update
 
-from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work import claims as claims_module
+from bsv_store.acquisition.work.claims import Claims, delete_expired, expired_claims, held_claims, live_keys
 from bsv_store.catalog.database.models import Claim
 from bsv_store.catalog.database.models.base import UtcDateTime
 from bsv_store.errors import InputError
@@ -22,6 +25,7 @@ from bsv_store.server.allen.messages import Request
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate
 from tests.cli.running import Runner, child_environment, command_line
+from tests.counting import counted
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -47,6 +51,16 @@ def run_out(store: Store, key: str) -> None:
     with store.database.writing() as connection:
         past = datetime.now(UTC) - timedelta(hours=30)
         connection.execute(update(Claim).where(Claim.object_key == key).values(expires_at=past))
+
+
+def live(store: Store) -> set[str]:
+    with store.database.reading() as connection:
+        return live_keys(connection)
+
+
+def expired(store: Store) -> int:
+    with store.database.reading() as connection:
+        return expired_claims(connection)
 
 
 @pytest.fixture
@@ -131,6 +145,88 @@ def test_a_claim_that_is_renewed_lives_on(store: Store, theirs: Claims) -> None:
     assert free(store, theirs, "a") == set()
 
 
+def test_claims_are_renewed_when_a_third_of_the_lease_has_passed(
+    store: Store, theirs: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(claims_module, "time", SimpleNamespace(monotonic=lambda: clock.seconds))
+    mine = Claims(store.database, lease_s=90.0)
+    taken(store, mine, "a")
+    taken(store, theirs, "b")
+    renewed = []
+    for clock.seconds in (1029.9, 1030.0, 1059.9, 1060.0):
+        for key in ("a", "b"):
+            run_out(store, key)
+        mine.renew_if_due()
+        renewed.append(live(store))
+    assert renewed == [set(), {"a"}, set(), {"a"}]
+
+
+def test_a_run_without_claims_writes_nothing(store: Store, mine: Claims) -> None:
+    mine._renewed -= 1000
+    with store.database.reading() as connection, counted() as work:
+        mine.renew_if_due()
+        mine.release_all()
+        assert mine.take(connection, []) == set()
+    assert work.statements == []
+
+
+def test_a_run_that_ends_deletes_its_claims_and_those_that_expired(store: Store, mine: Claims, theirs: Claims) -> None:
+    taken(store, mine, "a")
+    taken(store, theirs, "b", "c")
+    run_out(store, "c")
+    mine.release_all()
+    with store.database.reading() as connection:
+        assert [each.object_key for each in held_claims(connection)] == ["b"]
+    assert confirmed(store, mine, "a") == set()
+    assert confirmed(store, theirs, "b") == {"b"}
+    with counted() as work:
+        mine.release_all()
+    assert work.statements == []
+
+
+def test_claims_that_expired_are_counted_and_deleted(store: Store, mine: Claims) -> None:
+    taken(store, mine, "a", "b", "c")
+    assert (expired(store), live(store)) == (0, {"a", "b", "c"})
+    for key in ("a", "c"):
+        run_out(store, key)
+    assert (expired(store), live(store)) == (2, {"b"})
+    for count in (2, 0):
+        with store.database.writing() as connection:
+            assert delete_expired(connection) == count
+    assert (expired(store), live(store)) == (0, {"b"})
+
+
+def test_a_claim_that_is_taken_over_begins_then(store: Store, mine: Claims, theirs: Claims) -> None:
+    taken(store, mine, "a")
+    past = datetime.now(UTC) - timedelta(hours=30)
+    with store.database.writing() as connection:
+        connection.execute(update(Claim).values(claimed_at=past, expires_at=past))
+    taken(store, theirs, "a")
+    with store.database.reading() as connection:
+        (claim,) = held_claims(connection)
+    assert datetime.now(UTC) - claim.claimed_at < timedelta(minutes=5)
+    assert 0 < claim.expires_in_s <= 60
+
+
+def test_two_runs_of_a_process_are_two_owners(mine: Claims, theirs: Claims) -> None:
+    start = f"{HOST}/{process_owner()}/"
+    assert mine.owner.startswith(start)
+    assert re.fullmatch("[0-9a-f]{16}", mine.owner.removeprefix(start))
+    assert mine.owner != theirs.owner
+
+
+def test_a_released_claim_is_not_confirmed_when_another_run_takes_it(
+    store: Store, mine: Claims, theirs: Claims
+) -> None:
+    taken(store, mine, "a", "b")
+    with store.database.writing() as connection:
+        mine.release(connection, ["a", "never taken"])
+    theirs.owner = mine.owner
+    taken(store, theirs, "a")
+    assert confirmed(store, mine, "a", "b") == {"b"}
+
+
 HOST = socket.gethostname()
 
 
@@ -213,6 +309,11 @@ def test_breaking_all_ended_leaves_what_may_live(held: Store) -> None:
     record = held.admin.activity().iloc[0]
     assert (record["action"], record["subject"], record["details"]["claims"]) == ("broke", f"{PREFIX}ended", 1)
     assert record["details"]["of"].startswith("host-of-ended ")
+
+
+def test_the_claims_of_ended_processes_protect_no_files(held: Store) -> None:
+    with held.database.reading() as connection:
+        assert live_keys(connection) == {f"{PREFIX}alive", f"{PREFIX}unknown"}
 
 
 def test_named_claims_are_broken_whoever_holds_them(held: Store) -> None:

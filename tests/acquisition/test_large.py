@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
-import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +23,6 @@ from bsv_store_synthetic.faults import Substitute, Truncate
 from tests.acquisition.interrupts import interrupt_at
 from tests.acquisition.stored import all_volumes, reports_of_failure
 from tests.databases import sqlite_first
-from tests.processes import Child
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -104,30 +101,6 @@ def test_a_body_that_was_damaged_once_is_spooled_again(
     report = catalog.fetch(IDS[:1], kind=KIND, api_url=server.url)
     assert report.fetched == IDS[:1]
     np.testing.assert_array_equal(catalog.volume(IDS[0], kind=KIND), atlas.volume(IDS[0], KIND))
-
-
-@pytest.mark.parametrize(
-    "kill_at",
-    ["spool:block", "spool:block@7", "fetch:downloaded", "publish:written", "publish:renamed", "fetch:published@2"],
-)
-def test_a_killed_fetch_is_completed_by_the_next(
-    catalog: Store,
-    atlas: SyntheticAtlas,
-    server: SyntheticServer,
-    launch: Callable[..., Child],
-    kill_at: str,
-) -> None:
-    process = launch("fetch-large", catalog.path, server.url, IDS, kill_at=kill_at)
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (-signal.SIGKILL, "")
-    assert all(name.endswith(".tmp") for name in leftovers(catalog))
-    whole = {int(path.name.partition(".")[0]) for path in (catalog.path / "volumes").rglob("*.h5")}
-    there = {file.experiment_id for file in stored(catalog)}
-    report = catalog.fetch(IDS, kind=KIND, api_url=server.url)
-    assert set(report.recovered) == whole - there
-    for file in stored(catalog):
-        np.testing.assert_array_equal(read_array(catalog.files, file), atlas.volume(file.experiment_id, KIND))
-    assert {file.experiment_id for file in stored(catalog)} == set(IDS)
 
 
 STEPS = {

@@ -1,4 +1,4 @@
-"""A child process that fetches, synchronizes or adopts."""
+"""A child process that fetches or synchronizes."""
 
 from __future__ import annotations
 
@@ -18,34 +18,26 @@ def main(what: str, store_path: Path, url: str, experiment_ids: Sequence[int]) -
     """The main function of the process."""
     from bsv_store import open_store
     from bsv_store.acquisition.sync import sync_unionizes
-    from bsv_store.formats import nrrd
     from bsv_store.sources.allen import AllenClient
-    from bsv_store.vocabulary import VolumeKind
-    from bsv_store.volumes import grid
 
-    kind: VolumeKind = "projection_density"
-    if what == "fetch-large":
-        # What 25 um is made to do, at a size that a test can afford; this kind comes as NRRD.
-        grid.LARGE_VOXELS, nrrd._BLOCK_BYTES, kind = 1, 1 << 20, "injection_density"
     AllenClient.__init__.__kwdefaults__["backoff_s"] = 0.01
     with open_store(store_path) as store:
-        if what.startswith("fetch"):
-            report = store.fetch(experiment_ids, kind=kind, workers=2, api_url=url)
+        if what == "fetch":
+            report = store.fetch(experiment_ids, workers=2, api_url=url)
             assert not report.reasons, report.reasons
             assert set(report.fetched) | set(report.present) | set(report.recovered) == set(experiment_ids)
             for i in experiment_ids:
-                assert store.volume(i, kind=kind).shape == (132, 80, 114)
+                assert store.volume(i).shape == (132, 80, 114)
             sys.stdout.write(report.summary())
         elif what == "annotation":
             annotation = store.sync_annotation(spacing_um=experiment_ids[0], download_url=url)
             sys.stdout.write(annotation.outcome)
         elif what == "annotation file":
             store.ingest_annotation(url)
-        elif what == "sync":
+        else:
+            assert what == "sync"
             # In small batches, so that the process can be killed between two.
             with AllenClient(api_url=url) as client:
                 tables = sync_unionizes(store.database, client, experiment_ids, batch=2)
             assert not tables.reasons, tables.reasons
             sys.stdout.write(tables.summary())
-        else:
-            sys.stdout.write(store.adopt(url).summary())

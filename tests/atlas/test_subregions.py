@@ -128,5 +128,5 @@ def test_what_is_not_valid_is_refused(
 
 def test_a_damaged_label_image_is_refused(annotated: Store, tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(b"not an array")
-    with pytest.raises(FormatError, match="not a NumPy file"):
+    with pytest.raises(FormatError, match="is not a NumPy file"):
         annotated.atlas.subregions(1, labels=tmp_path / "x.npy")

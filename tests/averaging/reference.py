@@ -66,7 +66,11 @@ def processed(member: Member, rule: str) -> tuple[Array, Array]:
 def statistics(members: Sequence[Member], group: int, rule: str) -> dict[str, Array]:
     """Each statistic of one group, as in the textbook, all members at once."""
     pairs = [processed(member, rule) for member in members if member.group == group]
-    shape = members[0].array.shape
+    return statistics_of(pairs, members[0].array.shape)
+
+
+def statistics_of(pairs: Sequence[tuple[Array, Array]], shape: tuple[int, ...]) -> dict[str, Array]:
+    """Each statistic of some values and their weights, which are 0 where a value is not counted."""
     if not pairs:
         missing = np.full(shape, np.nan)
         return {

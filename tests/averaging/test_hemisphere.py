@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bsv_store.averaging.hemisphere import halves, process_volume
+from bsv_store.averaging.hemisphere import half_names, halves, process_volume
 from bsv_store.errors import RecipeError
 from bsv_store.vocabulary import HEMISPHERE_RULES, Hemisphere, HemisphereRule
 from tests.examples import examples
@@ -129,3 +129,32 @@ def test_halves_put_together_are_the_folded_whole(array: NDArray[np.float32], si
 def test_a_side_that_is_not_known_is_an_error(rule: HemisphereRule) -> None:
     with pytest.raises(RecipeError, match="experiment 12"):
         process_volume(np.zeros(SHAPE), hemisphere_rule=rule, what="experiment 12")
+
+
+def test_without_a_rule_a_volume_is_as_it_was() -> None:
+    array = np.arange(6.0).reshape(1, 1, 6)
+    np.testing.assert_array_equal(process_volume(array), array)
+
+
+@pytest.mark.parametrize(
+    ("rule", "names"),
+    [
+        ("none", ("left", "right")),
+        ("flip_to_right", ("left", "right")),
+        ("fold_ipsilateral", ("contralateral", "ipsilateral")),
+    ],
+)
+def test_halves_are_named_by_what_a_fold_makes_of_them(rule: HemisphereRule, names: tuple[str, str]) -> None:
+    assert half_names(rule) == names
+
+
+@pytest.mark.parametrize("divisor", [0.0, -1.0, np.nan, np.inf])
+def test_a_divisor_that_is_not_positive_is_refused(divisor: float) -> None:
+    with pytest.raises(RecipeError, match="experiment 12 must be a positive number"):
+        process_volume(np.ones(SHAPE), divisor=divisor, what="experiment 12")
+
+
+def test_the_smallest_divisor_is_accepted_and_no_smaller_one() -> None:
+    np.testing.assert_array_equal(process_volume(np.ones(SHAPE), divisor=1e-100), np.full(SHAPE, 1e100))
+    with pytest.raises(RecipeError, match="at least 1e-100"):
+        process_volume(np.ones(SHAPE), divisor=np.nextafter(1e-100, 0))

@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bsv_store.averaging.hemisphere import halves, process_volume
+from bsv_store.averaging.kernel import accumulator as accumulator_module
+from bsv_store.averaging.kernel import cells as cells_module
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator, MemberVolume
+from bsv_store.averaging.kernel.cells import Cell, RequiredSums
 from bsv_store.averaging.kernel.result import GroupResult, joined
+from bsv_store.averaging.kernel.slab_reader import Flat
+from bsv_store.averaging.kernel.statistics import Sums, statistics_of
 from bsv_store.errors import FrameError, InputError, RecipeError
 from bsv_store.vocabulary import HEMISPHERE_RULES
 from bsv_store.vocabulary import STATISTICS as STATISTIC_ROWS
@@ -302,6 +307,34 @@ def test_masks_may_be_sparse(items: list[Member], rule: str) -> None:
     assert_same(run(sparse), run(lambda mask: mask))
 
 
+@pytest.mark.parametrize("rule", ["none", "subtract_contralateral"])
+def test_sparse_masks_of_a_slab_are_those_of_dense_ones(rule: str) -> None:
+    rng = np.random.default_rng(5)
+    array, exclude = (rng.random(GRID.shape, np.float32) * (rng.random(GRID.shape) < 0.5) for _ in range(2))
+    weights = rng.random(GRID.shape, np.float32)
+    weights[2, 1, 1] = np.nan
+
+    def run(form: Any) -> GroupResult:
+        accumulator = GroupAccumulator(
+            GRID, 1, hemisphere_rule=rule, weighted=True, statistics=STATISTICS, ap_range=(1, 3)
+        )
+        for divisor in (1.0, 0.3):
+            accumulator.add(
+                0,
+                form(array.astype(np.float32)),
+                divisor=divisor,
+                injected="left",
+                weights=form(weights),
+                exclude=form(exclude.astype(np.float32)),
+            )
+        return accumulator.finish("float64")
+
+    found = run(sparse)
+    assert_same(found, run(lambda mask: mask))
+    assert np.isfinite(found.mean).any()
+    assert np.isnan(found.mean).any()
+
+
 def test_an_average_is_read_out_once() -> None:
     accumulator = GroupAccumulator(GRID, 1)
     accumulator.add(0, ONES)
@@ -310,6 +343,35 @@ def test_an_average_is_read_out_once() -> None:
         accumulator.finish()
     with pytest.raises(InputError, match="was called already"):
         accumulator.add(0, ONES)
+
+
+def test_members_are_added_in_their_order_whatever_their_form() -> None:
+    """Float addition is not associative: a small value is lost beside a large one, and not after two that cancel."""
+    large = np.full(GRID.shape, 2.0**60, np.float32)
+    accumulator = GroupAccumulator(GRID, 1, statistics=["sum"])
+    accumulator.add_all([MemberVolume(0, each) for each in (sparse(large), sparse(-large), ONES)])
+    assert (accumulator.finish().arrays()["sum"] == 1).all()
+
+
+def test_without_a_choice_the_mean_is_computed_without_a_rule_and_weights() -> None:
+    accumulator = GroupAccumulator(GRID, 1)
+    accumulator.add(0, ONES * 3)
+    result = accumulator.finish()
+    assert (result.statistics, result.hemisphere_rule, result.mean.dtype) == (("mean",), "none", np.float32)
+    assert (result.mean == 3).all()
+    member = MemberVolume(0, sparse(ONES))
+    assert (member.divisor, member.injected, member.weights, member.exclude) == (1.0, None, None, None)
+
+
+@pytest.mark.parametrize("width", [2, 4, 5, 7])
+def test_a_rule_with_sides_needs_as_many_voxels_left_as_right(width: int) -> None:
+    grid = TinyGrid((2, 2, width))
+    if width % 2 == 0:
+        GroupAccumulator(grid, 1, hemisphere_rule="flip_to_right")
+    else:
+        with pytest.raises(InputError, match=f"{width} voxels along ML has no midline"):
+            GroupAccumulator(grid, 1, hemisphere_rule="flip_to_right")
+    GroupAccumulator(grid, 1)
 
 
 def test_what_could_not_be_added_leaves_its_group_empty() -> None:
@@ -333,6 +395,41 @@ def test_sums_are_given_back_when_they_have_been_read() -> None:
     finally:
         tracemalloc.stop()
     assert result.mean.nbytes <= kept < result.mean.nbytes + grid.size
+
+
+def test_sums_of_no_member_have_no_mean() -> None:
+    zeros = np.zeros((2, 3, 4))
+    for by in (0.0, zeros):
+        sums = Sums(zeros, by, by, False, None, None, None, None, None, None, None)
+        found = statistics_of(sums, ["mean", "sum"])
+        for array in found.values():
+            np.testing.assert_array_equal(array, np.full(zeros.shape, np.nan))
+
+
+@pytest.mark.parametrize("statistics", [("mean", "n"), STATISTICS])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("as_sparse", [False, True])
+def test_blocks_of_any_size_give_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, statistics: Sequence[str], weighted: bool, as_sparse: bool
+) -> None:
+    """Real volumes have many blocks, and these ones have a single one."""
+    rng = np.random.default_rng(3)
+    items = [Member(rng.random(GRID.shape, np.float32), weights=ONES * 0.5 if weighted else None) for _ in range(3)]
+    whole = aggregated(items, statistics=statistics, as_sparse=as_sparse)
+    monkeypatch.setattr(cells_module, "_BLOCK", 5)
+    monkeypatch.setattr(accumulator_module, "_BLOCK_VOXELS", 1)
+    assert_same(aggregated(items, statistics=statistics, as_sparse=as_sparse), whole)
+
+
+def test_a_cell_counts_its_members() -> None:
+    cell = Cell(2, RequiredSums(weighted=True))
+    for _ in range(3):
+        cell.add_weighted(Flat(np.array([0]), np.ones(1)), np.ones(2))
+    plain = Cell(2, RequiredSums())
+    for _ in range(2):
+        plain.add(Flat(np.array([0]), np.ones(1)), None)
+    plain.add_dense(np.ones(2), 1.0)
+    assert (cell.members, plain.members) == (3, 3)
 
 
 # -- cases --------------------------------------------------------------------------------------------------------
@@ -466,6 +563,17 @@ def test_voxels_without_data_are_not_counted() -> None:
     assert alone.n[0, 0, 0, 1] == 0
 
 
+@pytest.mark.parametrize("as_sparse", [True, False])
+@pytest.mark.parametrize("statistics", [("mean", "n"), STATISTICS])
+def test_a_voxel_without_data_is_left_to_the_others(as_sparse: bool, statistics: Sequence[str]) -> None:
+    gap = ONES * 3
+    gap[1, 2, 3] = np.nan
+    result = aggregated([Member(ONES), Member(gap), Member(ONES * 2)], as_sparse=as_sparse, statistics=statistics)
+    assert (result.mean[0, 1, 2, 3], result.n[0, 1, 2, 3]) == (1.5, 2)
+    assert (result.mean[0, 0, 0, 0], result.n[0, 0, 0, 0]) == (2, 3)
+    assert np.isfinite(result.mean).all()
+
+
 def test_subtraction_counts_a_voxel_only_where_its_mirror_is_known() -> None:
     array = np.full(GRID.shape, 0.5, np.float32)
     array[0, 0, 1] = np.nan
@@ -510,6 +618,18 @@ def test_counts_take_no_memory_where_no_voxel_is_missing() -> None:
 def test_result_has_the_dtype_asked_for(dtype: str) -> None:
     result = aggregated([Member(ONES)], dtype=dtype, statistics=STATISTICS)
     assert {array.dtype for name, array in result.arrays().items() if name != "n"} == {np.dtype(dtype)}
+
+
+def test_counts_are_integers_whether_voxels_are_missing_or_not() -> None:
+    gap = np.where(np.arange(ONES.size).reshape(ONES.shape) == 3, np.nan, ONES)
+    for array in (ONES, gap):
+        assert aggregated([Member(array)]).n.dtype == np.dtype(np.uint32)
+
+
+@pytest.mark.parametrize("rule", ["none", "subtract_contralateral"])
+def test_a_result_knows_its_rule_and_its_planes(rule: str) -> None:
+    result = aggregated([Member(ONES, injected="left")], hemisphere_rule=rule, ap_range=(1, 3))
+    assert (result.hemisphere_rule, result.ap_range, result.mean.shape) == (rule, (1, 3), (1, 2, 3, 6))
 
 
 def test_statistics_come_in_one_order_with_the_mean() -> None:
@@ -631,6 +751,25 @@ def test_other_dtypes_are_refused() -> None:
 def test_planes_outside_the_grid_are_refused(ap_range: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="AP planes"):
         GroupAccumulator(GRID, 1, ap_range=ap_range)
+
+
+def test_joined_slabs_have_the_facts_of_the_slabs() -> None:
+    slabs = [
+        aggregated([Member(ONES, 1, injected="left")], n_groups=2, hemisphere_rule="fold_ipsilateral", ap_range=planes)
+        for planes in ((2, 4), (0, 1), (1, 2))
+    ]
+    whole = joined(slabs)
+    assert (whole.counts, whole.statistics, whole.hemisphere_rule) == ((0, 1), ("mean",), "fold_ipsilateral")
+    assert (whole.ap_range, whole.mean.shape, whole.n.shape) == ((0, 4), (2, *GRID.shape), (2, *GRID.shape))
+    # A count for each group takes no memory for each voxel.
+    assert whole.n.base is not None
+    assert whole.n[:, 0, 0, 0].tolist() == [0, 1]
+    pair = [aggregated([Member(ONES)], ap_range=planes) for planes in ((0, 2), (2, 4))]
+    assert joined(pair).n.shape == (1, *GRID.shape)
+    part = joined(slabs[:1])
+    assert (part.ap_range, part.n.shape) == ((2, 4), (2, 2, *GRID.shape[1:]))
+    with pytest.raises(InputError, match="slabs must not be empty"):
+        joined([])
 
 
 def test_slabs_that_leave_a_gap_are_not_joined() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator
+from bsv_store.averaging.kernel.cells import Cell, RequiredSums
 from bsv_store.averaging.kernel.slabs import bytes_per_plane, slabs_within
 from bsv_store.vocabulary import STATISTICS as STATISTIC_ROWS
 from tests.averaging.reference import TinyGrid
@@ -24,6 +25,45 @@ def test_slabs_cover_all_planes_within_the_budget(planes: int, plane_bytes: int,
     assert all(first % step == 0 for first, _ in slabs)
     # The first is as large as can be.
     assert slabs[0][1] == planes or (slabs[0][1] + step) * plane_bytes > budget
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("spread", "extremes"), [(False, False), (True, False), (False, True), (True, True)])
+def test_the_memory_of_a_cell_is_that_of_its_arrays(spread: bool, extremes: bool, weighted: bool) -> None:
+    required = RequiredSums(spread=spread, extremes=extremes, weighted=weighted)
+    arrays = [each for each in vars(Cell(5, required)).values() if isinstance(each, np.ndarray)]
+    assert sum(array.nbytes for array in arrays) == 5 * required.bytes_per_voxel
+
+
+def test_without_a_choice_a_cell_holds_the_plain_sum() -> None:
+    assert RequiredSums() == RequiredSums(spread=False, extremes=False, weighted=False)
+
+
+@pytest.mark.parametrize(
+    ("groups", "options", "bytes_per_voxel"),
+    [
+        # While the first group is read out: its sums, counts of missing voxels, and the result.
+        (1, {}, 8 + 4 + 4 + 4),
+        (5, {}, 5 * (8 + 4) + 4 + 4),
+        (2, {"hemisphere_rule": "flip_to_right"}, 2 * 2 * (8 + 4) + 4 + 4),
+        (2, {"hemisphere_rule": "subtract_contralateral", "statistics": ("sd",)}, 2 * (28 + 4) + 2 * 4 + 4),
+        (4, {"statistics": ("min", "max"), "dtype": "float64"}, 4 * (28 + 4) + 3 * 8 + 4),
+        # While volumes are added: sums and buffers.
+        (1, {"weighted": True}, 20 + 2 + 24),
+        (3, {"weighted": True, "dtype": "float64"}, 3 * 20 + 2 + 24),
+        (1, {"weighted": True, "hemisphere_rule": "subtract_contralateral", "statistics": ("max",)}, 36 + 2 + 8 + 24),
+        # While the last group is read out: its sums, and the result of all groups.
+        (10, {"statistics": STATISTICS, "dtype": "float64"}, (44 + 4) + 10 * (6 * 8 + 4)),
+    ],
+)
+def test_the_memory_of_a_plane_is_the_most_at_any_time(
+    groups: int, options: dict[str, Any], bytes_per_voxel: int
+) -> None:
+    assert bytes_per_plane((7, 2, 3), groups, **options) == 2 * 3 * bytes_per_voxel
+
+
+def test_a_slab_is_one_plane_where_no_step_is_asked_for() -> None:
+    assert slabs_within(3, 10, 5) == ((0, 1), (1, 2), (2, 3))
 
 
 @pytest.mark.parametrize(

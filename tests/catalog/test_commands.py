@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from bsv_store import Selection
-from bsv_store.catalog.selection.commands import fetch_command, sync_command
+from bsv_store.catalog.selection.commands import fetch_command, selection_arguments, sync_command
 
 MANY = range(100_000_000, 100_000_283)
 
@@ -21,3 +25,52 @@ def test_hundreds_of_ids_are_not_printed() -> None:
     command = fetch_command(Selection(ids=list(MANY)), MANY, kind="projection_density", spacing_um=100)
     assert command == ("bsv-store fetch --ids @FILE --kind projection_density --spacing 100 (FILE: a list of the ids)")
     assert len(sync_command(Selection(ids=list(MANY)), MANY)) < 100
+
+
+def test_up_to_ten_ids_are_spelled_out() -> None:
+    ten, eleven = range(100, 110), range(100, 111)
+    assert sync_command(Selection(ids=[1]), ten).endswith(f"--ids {','.join(map(str, ten))}")
+    assert sync_command(Selection(ids=[1]), eleven).endswith('--selection \'{"ids":[1],"version":1}\'')
+
+
+def test_what_is_spelled_out_has_at_most_400_characters() -> None:
+    # "--ids " and 98 ids with a comma, and then one id more.
+    for count, last, is_spelled_out in ((98, 99, True), (98, 100, False)):
+        ids = [*range(100, 100 + count), int("9" * (400 - len("--ids ") - 4 * count + last - 99))]
+        command = sync_command(Selection(ids=ids), ids)
+        assert ("@FILE" not in command) is is_spelled_out
+
+
+@pytest.mark.parametrize(
+    ("criteria", "arguments"),
+    [
+        ({}, []),
+        ({"injected_in": ["VISp", 385]}, ["--injected-in", "385", "--injected-in", "VISp"]),
+        ({"line": ["wild-type", "Emx1"]}, ["--line", "Emx1", "--line", "wild-type"]),
+        ({"ids": [2, 1]}, ["--ids", "1,2"]),
+        ({"bilateral": True}, ["--bilateral"]),
+        ({"bilateral": False}, ["--unilateral"]),
+        ({"with_unionizes": False}, ["--without-unionizes"]),
+        ({"include_withdrawn": True}, ["--include-withdrawn"]),
+        ({"with_volume": "data_mask"}, ["--with-volume", "data-mask"]),
+        ({"min_injection_volume": 2}, ["--min-injection-volume", "2"]),
+        ({"min_injection_volume": 0.25}, ["--min-injection-volume", "0.25"]),
+        (
+            {"with_volume": "data_mask", "with_volume_spacing_um": 25},
+            ["--with-volume", "data-mask", "--with-volume-spacing", "25"],
+        ),
+        ({"near": (1, 2.5, 3), "radius_um": 4}, ["--near", "1,2.5,3", "--radius", "4"]),
+        ({"box": ((0, 1), (2, 3), (4, 5.5))}, ["--box", "0,1,2,3,4,5.5"]),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
+)
+def test_a_selection_is_options_of_a_command(criteria: dict[str, Any], arguments: list[str]) -> None:
+    assert selection_arguments(Selection(**criteria)) == arguments
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [Selection(box=((0, 1), None, None)), Selection(sex="M") | Selection(ids=[1]), Selection() - Selection(ids=[1])],
+)
+def test_a_selection_without_options_is_json(selection: Selection) -> None:
+    assert selection_arguments(selection) == ["--selection", selection.to_json()]

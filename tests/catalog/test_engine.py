@@ -104,10 +104,10 @@ def test_locked_sqlite_database_is_busy_not_hanging(tmp_path: Path, monkeypatch:
 
 
 def test_sqlite_waits_for_the_disk_at_each_commit(tmp_path: Path) -> None:
-    """A power cut takes nothing that was committed. The fixtures hurry; what the engine itself asks for is FULL."""
+    """A power cut takes nothing that was committed. The fixtures hurry; what the engine itself asks for is EXTRA."""
     (tmp_path / "catalog.db").touch()
     connection = sqlite.connect_sqlite(tmp_path / "catalog.db", read_only=False)
-    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (3,)
     connection.close()
 
 

@@ -6,6 +6,7 @@ import queue
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bsv_store import Store, __version__, create_store, open_store
 from bsv_store.catalog.database.driver_errors import translated
+from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.postgres import normalized_url
 from bsv_store.config import StoreConfig
 from bsv_store.errors import (
@@ -342,3 +344,20 @@ def test_errors_are_told_apart_by_their_codes(state: str, statement: str, expect
     error = translated(DBAPIError(statement, {}, _Error(state)), "here")
     assert type(error) is expected
     assert "Fehler" in str(error) or isinstance(error, BusyError | NoSpaceError)
+
+
+def test_statements_after_a_lost_connection_raise_an_error_of_ours(postgres: PostgresServer) -> None:
+    def lose_and_go_on(database: Database) -> None:
+        with database.writing() as connection:
+            pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            with postgres.connect() as administration:
+                administration.execute("SELECT pg_terminate_backend(%s)", [pid])
+            with pytest.raises(DBAPIError):
+                connection.exec_driver_sql("SELECT 1")
+            connection.exec_driver_sql("SELECT 1")
+
+    with (
+        closing(Database(normalized_url(postgres.url()))) as database,
+        pytest.raises(StoreUnreachableError, match="was lost"),
+    ):
+        lose_and_go_on(database)

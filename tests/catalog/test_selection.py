@@ -220,6 +220,36 @@ def test_invalid_amounts_are_refused(criterion: str, value: Any) -> None:
         made(**{"near": (1, 2, 3), "radius_um": 1, "projecting_to": "CP", criterion: value})
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"min_injection_volume": -0.5}, "min_injection_volume must not be negative, got -0.5"),
+        (
+            {"max_injection_outside_primary": -0.5},
+            "max_injection_outside_primary must be a number from 0 to 1, got -0.5",
+        ),
+        ({"max_injection_outside_primary": 1.5}, "max_injection_outside_primary must be a number from 0 to 1, got 1.5"),
+        ({"min_laterality_index": -1.5}, "min_laterality_index must be a number from -1 to 1, got -1.5"),
+        ({"max_laterality_index": 1.5}, "max_laterality_index must be a number from -1 to 1, got 1.5"),
+        (
+            {"with_volume": "data_mask", "with_volume_spacing_um": 20},
+            "with_volume_spacing_um must be one of .*100, got 20",
+        ),
+    ],
+)
+def test_amounts_have_limits(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SelectionError, match=message):
+        made(**values)
+
+
+@pytest.mark.parametrize("share", [0, 1])
+@pytest.mark.parametrize("criterion", ["max_injection_outside_primary", "min_laterality_index", "max_laterality_index"])
+def test_limits_of_amounts_are_amounts(criterion: str, share: int) -> None:
+    assert made(**{criterion: share}).to_dict()[criterion] == share
+    assert made(min_laterality_index=-1).to_dict()["min_laterality_index"] == -1
+    assert made(box=((5, 5), None, None)).to_dict()["box"][0] == [5, 5]
+
+
 @pytest.mark.parametrize("criterion", ["injected_in", "projecting_to", "ids", "line", "sex", "strain", "product"])
 def test_empty_list_is_refused_and_never_means_everything(criterion: str) -> None:
     with pytest.raises(SelectionError, match=f"{criterion} must not be empty"):
@@ -319,8 +349,8 @@ def test_json_need_not_be_canonical() -> None:
         ('{"version":"1"}', "version"),
         ('{"version":1,"inject_in":["VISp"]}', "Did you mean 'injected_in'"),
         ('{"version":1,"sex":["M"],"sex":["F"]}', "'sex' twice"),
-        ('{"version":1,"radius_um":NaN,"near":[1,2,3]}', "NaN is not a finite number"),
-        ('{"version":1,"radius_um":1e999,"near":[1,2,3]}', "must be a finite number, got inf"),
+        ('{"version":1,"radius_um":NaN,"near":[1,2,3]}', "NaN is not a JSON number"),
+        ('{"version":1,"radius_um":1e999,"near":[1,2,3]}', "the number '1e999' is too large"),
         ('{"version":1,"ids":[true]}', "ids"),
         ('{"version":1,"ids":{"1":1}}', "ids"),
         ('{"version":1,"and":[{"sex":"M"}]}', "two or more"),

@@ -170,6 +170,27 @@ def test_workers_end_with_a_supervisor_that_is_killed(folder: Path) -> None:
         until(lambda: not [pid for pid in workers if _is_alive(pid)])
 
 
+def test_copies_of_the_catalog_are_removed_with_the_server_or_by_the_next(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with served(folder, "--workers", 2) as server:
+        workers = until(lambda: _children(server.process.pid))
+        assert requests.get(f"{server.url}/v1/catalog", timeout=20).status_code == 200
+        (abandoned,) = tmp_path.glob("bsv-store-*")
+        assert len(list(abandoned.rglob("*.db"))) == 1
+        server.process.kill()
+        server.process.communicate(timeout=START_S)
+        until(lambda: not [pid for pid in workers if _is_alive(pid)])
+    for arguments in (("--workers", 2), ()):
+        with served(folder, *arguments) as server:
+            assert requests.get(f"{server.url}/v1/catalog", timeout=20).status_code == 200
+            (own,) = tmp_path.glob("bsv-store-*")
+            assert own != abandoned
+            assert server.stop() == (0, "", "")
+        assert list(tmp_path.iterdir()) == []
+
+
 def _children(parent: int) -> list[int]:
     """The worker processes; those of multiprocessing's resource tracker are not among them."""
     if sys.platform != "linux":

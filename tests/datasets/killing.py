@@ -17,15 +17,9 @@ def killed(location: Path, point: str, method: str, *arguments: str, **options: 
     assert (child.returncode, output, errors) == (-signal.SIGKILL, "", "")
 
 
-def asking(location: Path, *questions: Sequence[int], large: bool = False, kill_at: str | None = None) -> Child:
-    """A process that averages the experiments of each question, and writes the numbers of the versions.
-
-    Parameters
-    ----------
-    large : bool
-        As at 25 um: results are built on disk.
-    """
-    return Child(_ask, location, questions, large, kill_at=kill_at)
+def asking(location: Path, *questions: Sequence[int], kill_at: str | None = None) -> Child:
+    """A process that averages the experiments of each question, and writes the numbers of the versions."""
+    return Child(_ask, location, questions, kill_at=kill_at)
 
 
 def _call(location: Path, method: str, arguments: Sequence[str], options: dict[str, object]) -> None:
@@ -35,13 +29,10 @@ def _call(location: Path, method: str, arguments: Sequence[str], options: dict[s
         getattr(store.datasets, method)(*arguments, **options)
 
 
-def _ask(location: Path, questions: Sequence[Sequence[int]], large: bool) -> None:
+def _ask(location: Path, questions: Sequence[Sequence[int]]) -> None:
     from bsv_store import Selection, open_store
-    from bsv_store.volumes import grid
     from tests.datasets.world import ask
 
-    if large:
-        grid.LARGE_VOXELS = 1
     with open_store(location) as store:
         for ids in questions:
             sys.stdout.write(f"{ask(store, Selection(ids=ids)).number}\n")

@@ -13,8 +13,14 @@ from bsv_store import Selection, Store, open_store
 from bsv_store.catalog.database.bulk import insert_rows, table_of
 from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S
 from bsv_store.catalog.database.models import Base, TransgenicLine
-from bsv_store.datasets.answers import catalog_state, find_answer, record_answer, try_record_answer
-from bsv_store.errors import BusyError, DamagedFileError, InputError, NoSpaceError
+from bsv_store.datasets.answers import (
+    catalog_state,
+    find_answer,
+    record_answer,
+    remove_old_changes,
+    try_record_answer,
+)
+from bsv_store.errors import BusyError, DamagedCatalogError, DamagedFileError, InputError, NoSpaceError
 from tests.counting import counted
 from tests.datasets.world import IDS, add_volume, ask
 
@@ -228,6 +234,28 @@ def test_impatience_ends_with_its_transaction(filled: Store) -> None:
     with filled.database.writing() as connection:
         assert timeout(connection) == usual
     assert usual in (BUSY_TIMEOUT_S, f"{BUSY_TIMEOUT_S:.0f}s")
+
+
+def test_removed_changes_still_count(filled: Store) -> None:
+    ask(filled, EVERYBODY)
+    add_volume(filled, 3, seed=1)
+    rows, state = len(filled.sql("SELECT * FROM catalog_change")), state_of(filled)
+    assert rows > 1
+    with filled.database.writing() as connection:
+        assert remove_old_changes(connection) == rows - 1
+    assert len(filled.sql("SELECT * FROM catalog_change")) == 1
+    assert state_of(filled) == state
+    with filled.database.writing() as connection:
+        assert remove_old_changes(connection) == 0
+    add_volume(filled, 4, seed=1)
+    assert state_of(filled) > state
+
+
+def test_without_the_number_of_removed_changes_the_catalog_is_damaged(filled: Store) -> None:
+    with filled.database.writing() as connection:
+        connection.execute(text("DELETE FROM catalog_change_base"))
+    with filled.database.reading() as connection, pytest.raises(DamagedCatalogError, match="catalog_change_base"):
+        catalog_state(connection)
 
 
 def test_with_a_deleted_version_goes_what_it_answered(filled: Store) -> None:

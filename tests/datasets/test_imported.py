@@ -17,7 +17,7 @@ from bsv_store.errors import NotReproducibleError, StoreError, UnknownDatasetErr
 from bsv_store.owner import current_user
 from bsv_store.vocabulary import DATASET_STANDINGS
 from tests.datasets.bundles import changed, doubled, forged
-from tests.datasets.world import IDS, VISUAL, add_volume, ask, remove_volume
+from tests.datasets.world import IDS, VISUAL, add_volume, ask, fill, forget_listed_volumes, remove_volume
 
 if TYPE_CHECKING:
     from bsv_store import DatasetVersion, Store
@@ -175,6 +175,7 @@ def test_an_import_without_its_volumes_is_not_stale_but_not_known(lacking: Store
     (report,) = lacking.datasets.stale()
     assert (report.state, report.is_stale, report.standing) == ("inputs missing", False, "imported, not checked")
     assert "is not in the store" in report.reasons[0]
+    assert not report.members.entered
     add_volume(lacking, WITHOUT)
     (report,) = lacking.datasets.stale()
     assert (report.state, report.is_stale) == ("current", False)
@@ -194,8 +195,33 @@ def test_an_import_that_asks_for_volumes_of_the_store_is_not_known_without_them(
     (report,) = filled.datasets.stale("there@1")
     assert (report.state, report.is_stale) == ("inputs missing", False)
     assert "is not in the store" in report.reasons[0]
+    assert [each.experiment_id for each in report.members.left] == ([IDS[0]] if kept else [])
     (report,) = filled.datasets.stale("here@1")
     assert report.is_stale
+
+
+def test_an_import_without_its_divisors_is_not_known(store: Store, good: Path) -> None:
+    fill(store, volumes=IDS[1:], unionizes=set(IDS) - {2})
+    forget_listed_volumes(store)
+    store.datasets.import_bundle(good)
+    add_volume(store, WITHOUT)
+    (report,) = store.datasets.stale()
+    assert (report.state, report.is_stale, report.standing) == ("inputs missing", False, "imported, not checked")
+    assert [each.experiment_id for each in report.members.left] == [2]
+    (reason,) = report.reasons
+    assert reason.startswith("not known: the injection volume is not known")
+
+
+def test_an_import_that_others_would_enter_is_stale_also_without_its_volumes(filled: Store, tmp_path: Path) -> None:
+    remove_volume(filled, IDS[-1])
+    bundle = ask(filled, Selection(ids=IDS), name="here", missing="leave_out").export(tmp_path / "a.bsv.zip")
+    add_volume(filled, IDS[-1])
+    remove_volume(filled, WITHOUT)
+    filled.datasets.import_bundle(bundle, name="there")
+    (report,) = filled.datasets.stale("there@1")
+    assert (report.state, report.is_stale, report.standing) == ("stale", True, "imported, not checked")
+    assert [each.experiment_id for each in report.members.left] == [WITHOUT]
+    assert [each.experiment_id for each in report.members.entered] == [IDS[-1]]
 
 
 def test_a_version_computed_here_without_its_volumes_is_stale(filled: Store) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -26,7 +25,6 @@ from bsv_store.formats.nrrd import write_nrrd
 from bsv_store.volumes import library
 from bsv_store.volumes.encoding import VolumeLayout
 from tests.databases import sqlite_first
-from tests.datasets.killing import asking
 from tests.datasets.world import IDS, VISUAL, add_volume, ask, fill, voxels
 from tests.formats.images import image_of
 from tests.volumes.damage import Damage, chunks_of, damaged
@@ -202,20 +200,6 @@ def test_an_error_of_the_computation_is_not_called_one_of_writing(
         asked(filled)
     assert caught.value is error
     assert leftovers(filled) == []
-
-
-@pytest.mark.parametrize("point", ["aggregate:computed", "publish:written", "publish:renamed", "version:inserted"])
-def test_a_killed_aggregate_is_completed_by_the_next(
-    filled: Store, monkeypatch: pytest.MonkeyPatch, point: str
-) -> None:
-    monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1)
-    child = asking(filled.path, (1, 2, 3), large=True, kill_at=point)
-    _, errors = child.communicate(timeout=120)
-    assert (child.returncode, errors) == (-signal.SIGKILL, "")
-    assert all(path.name.endswith(".tmp") for path in leftovers(filled))
-    version = ask(filled, Selection(ids=[1, 2, 3]))
-    assert (version.number, version.was_computed) == (1, True)
-    assert [path.name for path in version.path.parent.iterdir()] == [version.path.name]
 
 
 def test_a_result_that_vanished_is_computed_again(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from bsv_store import Selection, by_coordinate, by_field, crossed
-from bsv_store.averaging.recipe import Recipe
+from bsv_store import Selection, by_coordinate, by_field, by_selection, crossed
+from bsv_store.averaging.comparison.comparison import Comparison
+from bsv_store.averaging.recipe import Recipe, canonical_json
 from bsv_store.errors import BsvStoreError, InputError, RecipeError
 
 VISUAL = Selection(injected_in=["VISp", "VISl"], line="wild-type")
@@ -89,6 +91,7 @@ def test_unknown_values_are_errors_that_name_the_valid_ones(part: str, value: An
         {"grouping": {"by": "moon"}},
         {"grouping": 3},
         {"statistics": 3},
+        {"statistics": "mean"},
         {"statistics": [["mean"]]},
         {"spacing_um": "100"},
         {"recipe_version": 2},
@@ -100,6 +103,107 @@ def test_damaged_recipes_are_refused(change: dict[str, Any]) -> None:
     values = {**Recipe(selection=VISUAL).to_dict(), **change}
     with pytest.raises(BsvStoreError):
         Recipe.from_json(json.dumps(values))
+
+
+def test_parts_that_are_not_given_have_these_values() -> None:
+    recipe = Recipe(selection=VISUAL)
+    assert Recipe.from_json({"selection": VISUAL.to_dict()}) == recipe
+    assert Recipe.from_json({"selection": VISUAL.to_dict(), "comparison": None}) == recipe
+    assert (recipe.kinds, recipe.maps, recipe.selections) == (("projection_density",), (), (VISUAL,))
+    assert recipe.to_dict() == {
+        "selection": VISUAL.to_dict(),
+        "kind": "projection_density",
+        "spacing_um": 100,
+        "grouping": recipe.grouping.to_dict(),
+        "normalize": "none",
+        "hemisphere_rule": "none",
+        "bilateral_rule": "larger_side",
+        "exclude_injection": False,
+        "weight_by_data_mask": False,
+        "statistics": ["mean"],
+        "missing": "error",
+        "dtype": "float32",
+        "recipe_version": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("parts", "kinds"),
+    [
+        ({"exclude_injection": True}, ("projection_density", "injection_fraction")),
+        ({"weight_by_data_mask": True}, ("projection_density", "data_mask")),
+        (
+            {"exclude_injection": True, "weight_by_data_mask": True, "kind": "injection_fraction"},
+            ("injection_fraction", "data_mask"),
+        ),
+    ],
+)
+def test_masks_are_volumes_that_are_read(parts: dict[str, Any], kinds: tuple[str, ...]) -> None:
+    assert Recipe(selection=VISUAL, **parts).kinds == kinds
+
+
+def test_the_selections_of_the_groups_are_selections_of_the_recipe() -> None:
+    first, second = Selection(ids=[1]), Selection(ids=[2])
+    recipe = Recipe(selection=VISUAL, grouping=by_selection({"a": first, "b": second}))
+    assert recipe.selections == (VISUAL, first, second)
+
+
+def test_a_comparison_is_a_part_only_where_there_is_one() -> None:
+    comparison = Comparison(permutations=100, seed=3)
+    groups = by_selection({"a": Selection(ids=[1]), "b": Selection(ids=[2])})
+    recipe = Recipe(selection=VISUAL, grouping=groups, comparison=comparison)
+    assert recipe.to_dict()["comparison"] == comparison.to_dict()
+    assert recipe.maps == comparison.maps != ()
+    found = Recipe.from_json(recipe.to_json())
+    assert found == recipe
+    assert found.comparison == comparison
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"selection": "VISp"}, "selection must be a Selection, got 'VISp'"),
+        ({"grouping": "AP"}, "grouping must be a Grouping, got 'AP'"),
+        ({"exclude_injection": 1}, "exclude_injection must be True or False, got 1"),
+        ({"weight_by_data_mask": None}, "weight_by_data_mask must be True or False, got None"),
+        ({"dtype": "float16"}, "dtype must be one of float32, float64, got 'float16'"),
+        ({"statistics": ["median"]}, "statistics must be one of"),
+        ({"comparison": 3, "grouping": by_field("line")}, "comparison must be a Comparison or None, got 3"),
+        ({"comparison": Comparison()}, "a comparison needs two groups"),
+        (
+            {"comparison": Comparison(), "grouping": by_field("line"), "weight_by_data_mask": True},
+            "cannot be weighted by the data mask",
+        ),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused(parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        Recipe(**{"selection": VISUAL, **parts})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nonsense", "the recipe is not valid JSON: 'nonsense'"),
+        ("x" * 300, f"not valid JSON: '{'x' * 200}'$"),
+        ("[3]", r"the recipe is not a JSON object: '\[3\]'"),
+        (f"[{'3' * 300}]", rf"not valid JSON: '\[{'3' * 199}'$"),
+        ('{"recipe_version":2}', "the recipe has the version 2; this version of bsv-store reads 1"),
+        ('{"color":1,"beauty":2}', "a recipe has no part 'beauty'"),
+        ('{"kind":"projection_density"}', "the recipe has no selection"),
+        ('{"selection":{"version":1},"statistics":3}', "a part of the recipe has the wrong type"),
+    ],
+)
+def test_what_is_wrong_with_a_recipe_is_said(text: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_json(text)
+    assert re.search(message, caught.value.message)
+
+
+def test_canonical_json_has_one_form() -> None:
+    assert canonical_json({"b": [1, 2.5, None], "a": "\u00fc"}) == '{"a":"\u00fc","b":[1,2.5,null]}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json(float("nan"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "nonsense", "3", '{"kind":"projection_density"}'])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,55 +11,10 @@ import pytest
 
 from bsv_store import Selection, open_store
 from tests.datasets.killing import asking
-from tests.datasets.world import IDS, ask
+from tests.datasets.world import ask
 
 if TYPE_CHECKING:
     from bsv_store import Store
-
-
-@pytest.mark.parametrize(
-    ("point", "is_committed"),
-    [
-        ("aggregate:computed", False),
-        ("publish:written", False),
-        ("publish:synced", False),
-        ("publish:renamed", False),
-        ("version:published", False),
-        ("version:inserted", False),
-        ("version:committed", True),
-    ],
-)
-def test_aggregate_survives_a_kill(filled_location: Path, point: str, is_committed: bool) -> None:
-    child = asking(filled_location, (1, 2, 3), kill_at=point)
-    output, errors = child.communicate(timeout=120)
-    assert (child.returncode, output, errors) == (-signal.SIGKILL, "", "")
-    with open_store(filled_location) as store:
-        assert_sound(store)
-        assert len(store.datasets.list()) == int(is_committed)
-        version = ask(store, Selection(ids=[1, 2, 3]))
-        assert (version.number, version.was_computed) == (1, not is_committed)
-        assert version.mean.max() > 0
-        assert_sound(store)
-        # A result file that had been published before the kill is taken over, not left behind.
-        assert [path.name for path in (store.path / "datasets" / "test").iterdir()] == [version.path.name]
-        leftovers = [path.name for path in (store.path / "tmp").iterdir()]
-        assert all(name.endswith(".tmp") for name in leftovers)
-        assert len(leftovers) <= 1
-
-
-def test_writers_of_one_name_get_consecutive_numbers(filled_location: Path) -> None:
-    questions = [*((one,) for one in range(1, 8)), *((1, other) for other in range(2, 7))]
-    children = [asking(filled_location, *questions[number::4]) for number in range(4)]
-    numbers = []
-    for child in children:
-        output, errors = child.communicate(timeout=300)
-        assert (child.returncode, errors) == (0, "")
-        numbers += [int(line) for line in output.split()]
-    assert sorted(numbers) == list(range(1, len(questions) + 1))
-    with open_store(filled_location) as store:
-        assert_sound(store)
-        summary = store.datasets.list()[0]
-        assert (summary.versions, summary.latest) == (len(questions), len(questions))
 
 
 def test_writers_of_the_same_question_make_one_version(filled_location: Path) -> None:
@@ -73,20 +26,6 @@ def test_writers_of_the_same_question_make_one_version(filled_location: Path) ->
         assert_sound(store)
         assert store.datasets.list()[0].versions == 1
         assert len(list((store.path / "datasets" / "test").iterdir())) == 1
-
-
-@pytest.mark.long
-def test_sixteen_writers_of_one_name(filled_location: Path) -> None:
-    questions = [*itertools.combinations(IDS, 2), *((*pair, 7) for pair in itertools.combinations(range(1, 7), 2))]
-    children = [asking(filled_location, *questions[number::16]) for number in range(16)]
-    numbers = []
-    for child in children:
-        output, errors = child.communicate(timeout=600)
-        assert (child.returncode, errors) == (0, "")
-        numbers += [int(line) for line in output.split()]
-    assert sorted(numbers) == list(range(1, len(questions) + 1))
-    with open_store(filled_location) as store:
-        assert_sound(store)
 
 
 def test_the_loser_of_a_race_removes_a_file_of_other_bytes(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,6 @@ from tests.datasets.world import IDS, VISUAL, ask
 if TYPE_CHECKING:
     from bsv_store import Store
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 EVERYBODY = Selection(ids=IDS)
 
 

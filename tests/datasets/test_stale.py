@@ -11,6 +11,7 @@ from sqlalchemy import text
 from bsv_store import Selection, by_coordinate
 from bsv_store.averaging import inputs as inputs_module
 from bsv_store.datasets.history import stale as stale_module
+from bsv_store.datasets.history.changes import MemberChanges
 from bsv_store.errors import StoreError
 from tests.counting import counted
 from tests.datasets.world import (
@@ -38,8 +39,8 @@ def test_a_version_is_fresh_as_long_as_nothing_changes(filled: Store) -> None:
     with counted() as work:
         (report,) = filled.datasets.stale("test")
     assert work.opened == []
-    assert not report.is_stale
-    assert not report.members
+    assert (report.is_stale, report.state, report.standing) == (False, "current", "computed")
+    assert report.members == MemberChanges((), (), ())
     assert report.reasons == ()
 
 
@@ -85,7 +86,7 @@ def test_a_question_without_an_answer_is_stale(filled: Store) -> None:
     ask(filled, Selection(injected_in="VISpm"))
     change_experiments(filled, [fact for fact in FACTS if fact.id != 5])
     (report,) = filled.datasets.stale("test")
-    assert report.is_stale
+    assert (report.is_stale, report.state, report.members) == (True, "stale", MemberChanges((), (), ()))
     assert "no result now: no experiment matches" in report.reasons[0]
 
 
@@ -141,6 +142,7 @@ def test_a_recipe_that_cannot_be_read_is_an_error_that_says_what_to_do(filled: S
     new, old = filled.datasets.stale()
     assert (new.ref, new.is_stale) == ("new@1", False)
     assert (old.ref, old.is_stale) == ("old@1", True)
+    assert (old.state, old.standing, old.members) == ("stale", None, MemberChanges((), (), ()))
     assert re.search(problem, old.reasons[0])
     assert filled.datasets.versions()["name"].tolist() == ["new", "old"]
     again = ask(filled, name="old")

@@ -58,6 +58,22 @@ def test_the_whole_is_checked_once(version: DatasetVersion, hashed: list[Path]) 
     assert hashed == [version.path]
 
 
+def test_only_the_array_that_is_read_is_opened(
+    version: DatasetVersion, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version.statistic("mean", box=ANTERIOR)
+    opened: list[bytes] = []
+    real = h5py.h5o.open
+
+    def observed(file: Any, name: bytes, *others: Any, **options: Any) -> Any:
+        opened.append(name)
+        return real(file, name, *others, **options)
+
+    monkeypatch.setattr(h5py.h5o, "open", observed)
+    version.statistic("mean", box=ANTERIOR)
+    assert set(opened) == {b"mean"}
+
+
 def test_a_file_of_this_moment_is_not_trusted_by_its_times(
     version: DatasetVersion, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

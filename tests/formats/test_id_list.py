@@ -54,7 +54,7 @@ def test_nothing_is_no_id() -> None:
         (b"[9223372036854775808]", "too large"),
         (b"[true]", "True is not a valid id"),
         (b"[1.5]", "1.5 is not a valid id"),
-        (b"[NaN]", "nan is not a valid id"),
+        (b"[NaN]", "NaN is not a JSON number"),
         (b"[[1]]", "is not a valid id"),
         (b'["x"]', "'x' is not a valid id"),
         (b"[1", "x is not valid JSON"),

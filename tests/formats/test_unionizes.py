@@ -31,10 +31,6 @@ def quoted_csv(rows: list[Row]) -> bytes:
     return "".join(",".join(f'"{cell}"' for cell in line.split(",")) + "\n" for line in lines).encode()
 
 
-def halved(body: bytes) -> tuple[bytes, bytes]:
-    return body[: len(body) // 2], body[len(body) // 2 :]
-
-
 def with_float_ids(row: Row) -> Row:
     """As after a merge in pandas that had missing values."""
     return {name: float(value) if type(value) is int else value for name, value in row.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from bsv_store import Selection, Store, open_store
+from bsv_store import Store, open_store
 from bsv_store.acquisition.work.claims import LEASE_S, Claims
 from bsv_store.datasets.answers import catalog_state
 from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError
@@ -20,8 +19,7 @@ from bsv_store.owner import is_running, process_owner
 from tests.cli.running import Runner
 from tests.datasets.test_region_summary import blocks
 from tests.datasets.world import add_annotation, add_volume, ask
-from tests.maintenance.collecting import collect, missing_files
-from tests.processes import Child
+from tests.maintenance.collecting import missing_files
 
 OLD = timedelta(days=3)
 NONE = timedelta(0)
@@ -256,38 +254,6 @@ def test_whoever_deletes_changes_makes_no_stale_answer_current(filled: Store, st
         connection.execute(text(statement))
     assert state_of(filled) == before
     assert ask(filled).number == 2
-
-
-# -- kills ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "point",
-    ["trash:recorded", "trash:moved", "unused:moved", "gc:temporary", "gc:purged", "gc:files", "gc:recorded"],
-)
-def test_a_killed_collection_is_completed_by_the_next(filled_location: Path, point: str) -> None:
-    with open_store(filled_location) as store:
-        ask(store, Selection(ids=[1]))
-        ask(store, Selection(ids=[2]))
-        store.datasets.delete("test@1")
-        put(store, "volumes/projection_density/100um/1.0123456789abcdef.h5")
-        put(store, "tmp/4711-0123456789abcdef.tmp")
-        expired = Claims(store.database, lease_s=-1.0)
-        with store.database.writing() as connection:
-            expired.take(connection, ["volume/projection_density/100/2"])
-    child = Child(collect, filled_location, 0, kill_at=point)
-    output, errors = child.communicate(timeout=120)
-    assert (child.returncode, output, errors) == (-signal.SIGKILL, "", "")
-    with open_store(filled_location) as store:
-        assert missing_files(store) == []
-        store.admin.collect_garbage(apply=True, grace=NONE, trash_days=0)
-        # What the first one moved to the trash, and what the second one did.
-        store.admin.collect_garbage(apply=True, grace=NONE, trash_days=0)
-        assert set(found(store, grace=NONE, trash_days=0)) <= {"changes"}
-        assert list((store.path / "trash").iterdir()) == []
-        assert list((store.path / "tmp").iterdir()) == []
-        assert ask(store, Selection(ids=[2])).number == 2
-        assert missing_files(store) == []
 
 
 # -- beside others ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from tests.counting import counted
 from tests.datasets.test_region_summary import blocks
 from tests.datasets.world import IDS, add_annotation, ask
 from tests.maintenance.collecting import NONE, missing_files
-from tests.processes import Child
 from tests.sealing import sealed_changes
 
 URL = "https://api.brain-map.org/grid_data/download/1"
@@ -219,26 +218,6 @@ def test_a_read_only_store_is_planned_but_not_changed(downloaded: Store) -> None
         assert len(evicted(reader)) == len(IDS) - 1
         with pytest.raises(ReadOnlyStoreError):
             reader.admin.enforce_quota(0, apply=True)
-
-
-def enforce(location: Path) -> None:
-    with open_store(location) as store:
-        store.admin.enforce_quota(0, apply=True)
-
-
-@pytest.mark.parametrize("point", ["quota:removed", "quota:committed", "unused:moved"])
-def test_a_killed_eviction_is_completed_by_the_next_and_by_gc(downloaded: Store, point: str) -> None:
-    from tests.maintenance.test_quota import enforce as call
-
-    child = Child(call, downloaded.path, kill_at=point)
-    child.communicate(timeout=120)
-    assert child.returncode == -9
-    assert missing_files(downloaded) == []
-    assert downloaded.catalog.verify().is_intact
-    downloaded.admin.enforce_quota(0, apply=True)
-    downloaded.admin.collect_garbage(apply=True, grace=NONE)
-    assert len(list((downloaded.path / "volumes").rglob("*.h5"))) == 1
-    assert missing_files(downloaded) == []
 
 
 # -- recording of use -------------------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from bsv_store.vocabulary import REPAIR_ACTIONS
 from tests.databases import sqlite_first
 from tests.datasets.world import VISP, add_annotation, add_volume
 
-from .killing import killed_repair
 from .test_verify import change, flip, objects, path_of, replace_by_link, restrict, truncate, volume_keys
 
 if TYPE_CHECKING:
@@ -317,38 +316,6 @@ def test_rows_about_the_use_of_volumes_that_do_not_exist_are_removed(whole: Stor
     report = whole.admin.repair(apply=True, offline=True)
     assert outcomes(report) == {"catalog/volume_use": ("correct", "done")}
     assert_repaired(whole, report)
-
-
-# -- interrupted repairs ----------------------------------------------------------------------------------------------
-
-_POINTS = ("repair:quarantined", "fetch:published")
-_MORE_POINTS = (
-    *("repair:copied", "repair:recorded", "rebuild:published"),
-    *("repair:announced", "repair:quarantined@2", "repair:fetched", "repair:rebuilt", "fetch:downloaded"),
-    *("fetch:recorded", "publish:written", "publish:renamed", "rebuild:checked", "rebuild:recorded"),
-)
-
-
-@pytest.mark.parametrize("point", [*_POINTS, *(pytest.param(each, marks=pytest.mark.long) for each in _MORE_POINTS)])
-def test_a_repair_that_is_killed_is_completed_by_the_next(
-    whole_location: Path, server: SyntheticServer, point: str
-) -> None:
-    with open_store(whole_location) as store:
-        before = arrays(store)
-        one, other, third, fourth = volume_keys(store, 4)
-        first, second = path_of(store, one), path_of(store, other)
-        first.rename(first.with_suffix(".x"))
-        second.rename(first)
-        first.with_suffix(".x").rename(second)
-        flip(path_of(store, third))
-        flip(path_of(store, "version/visual@1"))
-        change(store, f"DELETE FROM volume WHERE path = '{objects(store)[fourth].path}'")
-    killed_repair(whole_location, point, server.url)
-    with open_store(whole_location) as store:
-        report = store.admin.repair(apply=True)
-        assert report.left == (), str(report)
-        assert {each.kind for each in store.admin.verify(deep=True).findings} <= {"orphan", "temporary"}
-        assert arrays(store) == before
 
 
 # -- hints ------------------------------------------------------------------------------------------------------------

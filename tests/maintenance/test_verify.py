@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -482,28 +481,7 @@ def test_every_kind_of_finding_says_whether_it_is_damage() -> None:
     assert set(FINDING_KINDS) == notes | damage
 
 
-# -- a campaign -------------------------------------------------------------------------------------------------------
-
-
-def campaign(store: Store, flips: int, seed: int = 0) -> None:
-    """Flip single bits anywhere in the files of all kinds of objects: each is found, in the right object."""
-    chance = random.Random(seed)
-    stored = objects(store)
-    for number in range(flips):
-        key = chance.choice(sorted(stored))
-        path = store.path / stored[key].path
-        content = path.read_bytes()
-        flipped = bytearray(content)
-        place = chance.randrange(len(content))
-        flipped[place] ^= 1 << chance.randrange(8)
-        path.write_bytes(flipped)
-        assert found(store.admin.verify(deep=True)) == {(key, "damaged_file")}, (number, key, place)
-        path.write_bytes(content)
-
-
-@sqlite_first
-def test_flipped_bits_are_found_in_the_right_object(whole: Store) -> None:
-    campaign(whole, 6)
+# -- others ------------------------------------------------------------------------------------------------------------
 
 
 @sqlite_first
@@ -527,8 +505,3 @@ def test_a_number_that_an_older_catalog_does_not_know_is_noted(whole: Store) -> 
     (note,) = whole.admin.verify().findings
     assert (note.path, note.is_damage) == ("datasets/.numbers/two.json", False)
     assert "two@7 was assigned, but the highest number in the catalog is 1" in note.problem
-
-
-@pytest.mark.long
-def test_many_flipped_bits_are_found_in_the_right_object(whole: Store) -> None:
-    campaign(whole, 1_000)

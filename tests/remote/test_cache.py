@@ -112,11 +112,11 @@ def test_an_average_survives_prunes_by_size_and_age(used: Laptop) -> None:
 
 
 def test_prune_removes_what_killed_processes_left(used: Laptop) -> None:
-    folder = used.cache.folder
+    folder, known = used.cache.folder, "ab" * 32
     left = [
-        folder / "locks" / "ab",
-        folder / "uses" / "ab" / "abc",
-        folder / "partial" / "ab" / "abc.blocks",
+        folder / "locks" / known,
+        folder / "uses" / "ab" / known,
+        folder / "partial" / "ab" / f"{known}.blocks",
         used.files.root / "results" / "old.nc",
         used.files.root / "catalog-1-ab.tmp",
     ]

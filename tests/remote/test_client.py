@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bsv_store.documents import json_value
 from bsv_store.errors import BusyError, QueryError, StoreUnreachableError, TokenError, UnknownStructureError
 from bsv_store.remote.client import Client, ServerRefusalError
 from bsv_store.remote.protocol import PROBLEM_TYPE, problem_of
@@ -146,3 +147,10 @@ def test_a_part_must_be_the_one_that_was_requested() -> None:
     with answering(wrong, (200, {}, b"012345678"), right) as (url, asked):
         assert ask(url) == b"234"
     assert [headers["Range"] for _, headers in asked] == ["bytes=2-4"] * 3
+
+
+def test_a_reply_may_be_as_large_as_its_request_permits(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if documents had at most 10 bytes; the answer of a query may have 1 GB.
+    monkeypatch.setitem(json_value.__kwdefaults__, "max_bytes", 10)
+    with answering((200, {}, json.dumps([*range(10)]).encode())) as (url, _):
+        assert client(url).json("/v1/catalog", "x", limit_bytes=1000).value == [*range(10)]

@@ -21,6 +21,7 @@ from bsv_store import Selection, Store, open_store
 from bsv_store.errors import (
     BsvStoreWarning,
     BusyError,
+    DamagedCatalogError,
     InputError,
     QueryError,
     ReadOnlyStoreError,
@@ -80,8 +81,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def served(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     folder, cache = shutil.copytree(template, tmp_path / "store"), tmp_path / "cache"
     monkeypatch.setenv("BSV_STORE_CACHE", str(cache))
-    (tmp_path / "copies").mkdir()
-    monkeypatch.setattr(catalog_copies, "_shared_folder", lambda _store: tmp_path / "copies")
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(open_store(folder, read_only=True))
         url = stack.enter_context(serving(store))
@@ -393,6 +392,29 @@ def test_a_damaged_copy_is_downloaded_again(served: Served, pattern: str) -> Non
         served.new_requests()
         pd.testing.assert_frame_equal(rows(store), expected)
         assert served.new_requests() == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "read"), [("catalog-*.db", lambda store: store.experiments()), ("unionizes-*.db", rows)]
+)
+def test_a_copy_that_is_damaged_while_it_is_open_is_replaced_after_the_error(
+    served: Served, pattern: str, read: Callable[[Store], pd.DataFrame]
+) -> None:
+    with open_store(served.url) as store:
+        expected = read(store)
+    with open_store(served.url) as store:
+        # So that the connection has the file open, but not all pages in memory.
+        store.catalog.unionizes(Selection(ids=store.select()[:1]))
+        file = only(served.mirror, pattern)
+        times = file.stat()
+        with file.open("r+b") as opened:
+            # All pages but the first, as a disk would: the times of the file stay.
+            opened.seek(4096)
+            opened.write(b"\xaa" * (times.st_size - 4096))
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        with pytest.raises(DamagedCatalogError):
+            read(store)
+        pd.testing.assert_frame_equal(read(store), expected)
 
 
 def test_verifying_the_cache_finds_damaged_copies(served: Served) -> None:

@@ -181,6 +181,12 @@ def test_a_token_is_accepted_and_refused_as_soon_as_it_is_added_and_revoked(serv
         assert get(f"{url}/who", headers=bearer(added.secret)).status_code == 401
 
 
+def test_a_client_that_accepts_anything_gets_a_problem_and_no_page(served: Store) -> None:
+    with serving(served, WITH_TOKEN) as url:
+        reply = get(f"{url}/who", headers={"Accept": None})
+        assert (reply.status_code, reply.headers["content-type"]) == (401, JSON_PROBLEM)
+
+
 def test_sql_needs_its_scope(served: Store, secrets: dict[str, str]) -> None:
     with serving(served, WITH_TOKEN) as url:
         assert requests.post(f"{url}/sql", headers=bearer(secrets["anna"]), timeout=20).text == "rows"

@@ -203,7 +203,7 @@ def test_the_server_takes_the_rows_of_a_selection_from_one_table(
     served: tuple[Store, str], selection: Selection | None
 ) -> None:
     writer, _ = served
-    found = shared.Shared(ServerMetrics()).experiments(writer, selection)
+    found = shared.Shared(ServerMetrics(), None).experiments(writer, selection)
     pd.testing.assert_frame_equal(found, writer.experiments(selection))
 
 
@@ -211,7 +211,7 @@ def test_experiments_of_a_catalog_that_changes_are_those_of_one_state(
     served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer, _ = served
-    of_server = shared.Shared(ServerMetrics())
+    of_server = shared.Shared(ServerMetrics(), None)
     assert IDS[0] in set(of_server.experiments(writer)["experiment_id"])
     real = type(writer).select
 

@@ -96,6 +96,17 @@ def test_bad_arguments_are_refused(store: Store, arguments: dict[str, Any], mess
     assert store.admin.tokens() == ()
 
 
+@pytest.mark.parametrize("name", ["two words", "", "x" * 65])
+def test_what_is_no_name_of_a_token_cannot_be_revoked(store: Store, name: str) -> None:
+    with pytest.raises(InputError, match="name of a token must be"):
+        store.admin.revoke_token([name])
+
+
+def test_a_name_has_at_most_64_characters(store: Store) -> None:
+    for name in ("x" * 64, "9", "a.b_c@d-e"):
+        assert store.admin.add_token(name).token.name == name
+
+
 def test_an_unknown_name_revokes_nothing(store: Store) -> None:
     store.admin.add_token("a")
     with pytest.raises(InputError, match="no token has the name x"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -37,7 +38,7 @@ def test_both_ways_of_reading_return_what_was_written(fraction: float, encoding:
     encoded = encode(original, experiment_id=1, source="test")
     assert encoded.layout.encoding == encoding
     np.testing.assert_array_equal(dense(decode(encoded.image, encoded.layout)), original.array)
-    np.testing.assert_array_equal(decode_with_hdf5(encoded.image, what="x"), original.array)
+    np.testing.assert_array_equal(decode_with_hdf5(encoded.image, original.grid, what="x"), original.array)
     assert encoded.layout.array_sha256 == array_sha256(original.array)
     assert encoded.layout.no_data_voxels == (3 if no_data else 0)
 
@@ -45,6 +46,65 @@ def test_both_ways_of_reading_return_what_was_written(fraction: float, encoding:
 def test_same_volume_gives_same_bytes() -> None:
     first, second = (encode(volume(0.07), experiment_id=1, source="test") for _ in range(2))
     assert first == second
+
+
+def test_exactly_a_third_of_the_voxels_is_stored_sparse() -> None:
+    array = np.zeros(SHAPE, np.float32)
+    array.reshape(-1)[: array.size // 3] = 1
+    assert encode(Volume("data_mask", array), experiment_id=1, source="test").layout.encoding == "sparse"
+    array.reshape(-1)[array.size // 3] = 1
+    assert encode(Volume("data_mask", array), experiment_id=1, source="test").layout.encoding == "dense"
+
+
+@pytest.mark.parametrize("no_data", [False, True])
+def test_only_a_volume_without_missing_voxels_is_read_as_complete(no_data: bool) -> None:
+    """An average trusts this, and looks for no NaN in such a volume."""
+    encoded = encode(volume(0.07, no_data=no_data), experiment_id=1, source="test")
+    voxels = decode(encoded.image, encoded.layout)
+    assert isinstance(voxels, SparseArray)
+    assert voxels.complete is not no_data
+    one = replace(encoded.layout, no_data_voxels=1)
+    assert decode(encoded.image, one).complete is False
+
+
+def test_an_empty_volume_has_no_voxels_at_offset_0() -> None:
+    encoded = encode(volume(0.0), experiment_id=1, source="test")
+    assert (encoded.layout.index_offset, encoded.layout.value_offset, encoded.layout.value_count) == (0, 0, 0)
+    voxels = decode(encoded.image, encoded.layout)
+    assert isinstance(voxels, SparseArray)
+    assert voxels.index.size == 0
+
+
+@pytest.mark.parametrize("fraction", [0.07, 0.5])
+def test_what_was_read_cannot_be_changed(fraction: float) -> None:
+    encoded = encode(volume(fraction), experiment_id=1, source="test")
+    voxels = decode(encoded.image, encoded.layout)
+    for array in (voxels.index, voxels.values) if isinstance(voxels, SparseArray) else (voxels,):
+        assert not array.flags.writeable
+
+
+def test_only_a_dense_file_at_25_um_has_slabs() -> None:
+    small = encode(volume(0.5), experiment_id=1, source="test").layout
+    assert not small.has_slabs
+    assert replace(small, grid=Grid(25)).has_slabs
+    sparse = encode(volume(0.07), experiment_id=1, source="test").layout
+    assert not sparse.has_slabs
+    assert replace(sparse, index_offset=None, value_offset=None).has_slabs
+
+
+def test_verified_numbers_of_another_type_are_read_as_float32() -> None:
+    grid, memory = Grid(100), io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        file.attrs["spacing_um"] = 100
+        file["volume"] = np.ones(grid.shape, ">f8")
+    assert decode_with_hdf5(memory.getvalue(), grid, what="x", is_verified=True).dtype == np.dtype("<f4")
+    with pytest.raises(DamagedFileError, match="has the type"):
+        decode_with_hdf5(memory.getvalue(), grid, what="x")
+
+
+def test_metadata_has_checksums() -> None:
+    """They begin with version 2 of the superblock."""
+    assert encode(volume(0.07), experiment_id=1, source="test").image[8] >= 2
 
 
 def test_sparse_file_is_a_fraction_of_the_dense_size() -> None:
@@ -73,7 +133,7 @@ def test_flipped_bit_in_the_data_is_noticed_by_the_hdf5_library() -> None:
         image = bytearray(encoded.image)
         image[offset + 1000] ^= 4
         with pytest.raises(DamagedFileError):
-            decode_with_hdf5(bytes(image), what="x")
+            decode_with_hdf5(bytes(image), Grid(100), what="x")
 
 
 def test_hash_of_an_array_does_not_depend_on_its_layout_in_memory() -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,17 @@ def test_trash_moves_out_of_the_way_and_forgives_what_is_gone(files: StoreFiles,
     read = read_record(record.read_bytes(), what=record.name)
     assert (read.path, read.file_path, read.reason) == (NAME, f"trash/{found.name}", reason)
     assert (read.size_bytes, read.trashed_by) == (len(DATA), current_user())
+
+
+def test_the_record_of_a_version_with_all_experiments_is_read(files: StoreFiles) -> None:
+    files.publish(NAME, DATA)
+    record = read_record((files.root / f"trash/{files.trash(NAME, 'deleted')}.json").read_bytes(), what="it")
+    members = [
+        {"experiment_id": number, "array_sha256": "0" * 64, "data_mask_sha256": "1" * 64} for number in range(5000)
+    ]
+    large = replace(record, rows={"dataset_member": members})
+    assert len(large.to_json()) > 1_000_000
+    assert read_record(large.to_json().encode(), what="it") == large
 
 
 @pytest.mark.parametrize("change", ["cut", "flip", "edit"])

@@ -30,6 +30,8 @@ from bsv_store.volumes.annotation import (
 from bsv_store.volumes.encoding import decode_with_hdf5, encode
 from bsv_store.volumes.files import StoreFiles, hashes_of
 from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.hdf5 import opened_hdf5
+from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, text_attribute
 from bsv_store.volumes.large import read_content
 from bsv_store.volumes.library import VolumeFile
 from bsv_store.volumes.volume import Volume
@@ -109,9 +111,9 @@ class OrphanVolumes:
             return None
         try:
             source = _source(io.BytesIO(image))
-            volume = Volume(self._kind, decode_with_hdf5(image, what=path))
+            volume = Volume(self._kind, decode_with_hdf5(image, Grid(self._spacing_um), what=path))
             encoded = encode(volume, experiment_id=experiment_id, source=source)
-        except (BsvStoreError, OSError, KeyError, ValueError):
+        except (BsvStoreError, *HDF5_ERRORS):
             return None
         if encoded.image != image or encoded.layout.grid.spacing_um != self._spacing_um:
             return None
@@ -131,7 +133,7 @@ class OrphanVolumes:
                 content = read_content(
                     stream, grid, kind=self._kind, experiment_id=experiment_id, what=path, on_slab=on_slab
                 )
-        except (BsvStoreError, OSError, KeyError, ValueError):
+        except (BsvStoreError, *HDF5_ERRORS):
             return None
         return VolumeFile(experiment_id, self._kind, path, content.layout(hashes), source, datetime.now(UTC))
 
@@ -180,7 +182,5 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _source(stream: BinaryIO) -> str:
-    import h5py
-
-    with h5py.File(stream, "r") as file:
-        return bytes(file.attrs["source"]).decode()
+    with opened_hdf5(stream, what="a volume") as file:
+        return text_attribute(file, "source")

@@ -190,8 +190,11 @@ def delete_claims(connection: Connection, keys: Collection[str]) -> None:
 
 
 def live_keys(connection: Connection) -> set[str]:
-    """The keys of all claims that have not expired."""
-    return set(connection.scalars(select(_columns.object_key).where(_columns.expires_at >= _now(connection))))
+    """The keys of all claims that have not expired, except those of processes that have certainly ended."""
+    query = select(_columns.object_key, _columns.owner).where(_columns.expires_at >= _now(connection))
+    claims = [(str(key), _process(owner)) for key, owner in connection.execute(query)]
+    ended = {process for process in {each for _, each in claims} if has_ended(process)}
+    return {key for key, process in claims if process not in ended}
 
 
 def expired_claims(connection: Connection) -> int:

@@ -105,7 +105,7 @@ class Comparison:
         known = [part.name for part in fields(cls)]
         unknown = sorted(str(name) for name in set(value).difference(known))
         if unknown:
-            raise RecipeError(f"a comparison has no part {unknown[0]!r}", hint=f"Parts are {', '.join(known)}.")
+            raise RecipeError(f"a comparison has no part {shown(unknown[0])}", hint=f"Parts are {', '.join(known)}.")
         return cls(**value)
 
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from bsv_store.catalog.selection.selection import Selection, SelectionLike, as_selection
 from bsv_store.check import choice, several
+from bsv_store.documents import json_value
 from bsv_store.errors import RecipeError
-from bsv_store.text import shown
+from bsv_store.text import listed, shown
 from bsv_store.vocabulary import (
     AXES,
     BIN_METHODS,
@@ -347,18 +348,22 @@ def grouping_from_json(text: str | Mapping[str, Any]) -> Grouping:
     """
     if isinstance(text, str):
         try:
-            value = json.loads(text)
+            value = json_value(text)
         except ValueError as error:
             raise RecipeError(f"the grouping is not valid JSON: {text[:200]!r}") from error
     else:
-        value = dict(text)
+        # In a recipe it may be any JSON value.
+        given: object = text
+        value = dict(given) if isinstance(given, Mapping) else None
     if not isinstance(value, dict):
-        raise RecipeError(f"the grouping is not a JSON object: {str(text)[:200]!r}")
+        raise RecipeError(f"the grouping is not a JSON object: {shown(text)}")
     by, parts = value.get("by"), {key: part for key, part in value.items() if key != "by"}
     try:
         return _from_parts(by, parts)
     except (TypeError, KeyError, AttributeError) as error:
-        raise RecipeError(f"the grouping by {by!r} has unknown, missing or ill-typed parts: {sorted(parts)}") from error
+        raise RecipeError(
+            f"the grouping by {shown(by)} has unknown, missing or wrongly typed parts: {listed(map(shown, parts))}"
+        ) from error
 
 
 def as_grouping(value: Grouping | str | Sequence[str] | None) -> Grouping:
@@ -381,7 +386,7 @@ def as_grouping(value: Grouping | str | Sequence[str] | None) -> Grouping:
     if len(factors) == 2:
         return crossed(as_grouping(factors[0]), as_grouping(factors[1]))
     raise RecipeError(
-        f"group_by must be a grouping or a name, got {value!r}",
+        f"group_by must be a grouping or a name, got {shown(value)}",
         hint="Use by_coordinate, by_region, by_field, by_selection or crossed, or a name such as 'AP' or 'line'.",
     )
 
@@ -427,7 +432,7 @@ def _from_parts(by: object, parts: dict[str, Any]) -> Grouping:
             raise KeyError("first, second")
         return crossed(grouping_from_json(parts["first"]), grouping_from_json(parts["second"]))
     raise RecipeError(
-        f"a grouping cannot be by {by!r}",
+        f"a grouping cannot be by {shown(by)}",
         hint="Valid values are 'none', 'coordinate', 'region', 'field', 'selection' and 'crossed'.",
     )
 
@@ -436,17 +441,17 @@ def _checked_bins(bins: int) -> int:
     try:
         count = operator.index(bins)
     except TypeError as error:
-        raise RecipeError(f"bins must be a positive integer, got {bins!r}") from error
+        raise RecipeError(f"bins must be a positive integer, got {shown(bins)}") from error
     if isinstance(bins, bool) or count < 1:
-        raise RecipeError(f"bins must be a positive integer, got {bins!r}")
+        raise RecipeError(f"bins must be a positive integer, got {shown(bins)}")
     return count
 
 
 def _checked_edges(edges: Sequence[float]) -> tuple[float, ...]:
     try:
         values = tuple(float(edge) for edge in edges)
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"edges must be numbers in um, got {edges!r}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RecipeError(f"edges must be numbers in um, got {shown(edges)}") from error
     if len(values) < 2 or not all(map(math.isfinite, values)):
         raise RecipeError(f"edges must be at least two finite numbers in um, got {list(values)}")
     if any(low >= high for low, high in pairwise(values)):
@@ -457,7 +462,7 @@ def _checked_edges(edges: Sequence[float]) -> tuple[float, ...]:
 def _acronyms(listed: object) -> tuple[str, ...]:
     values = [listed] if isinstance(listed, str) else listed
     if not isinstance(values, Sequence) or not values or not all(isinstance(value, str) and value for value in values):
-        raise RecipeError(f"a group of regions must be an acronym or a list of acronyms, got {listed!r}")
+        raise RecipeError(f"a group of regions must be an acronym or a list of acronyms, got {shown(listed)}")
     return tuple(values)
 
 
@@ -465,7 +470,7 @@ def _refuse_repeated(what: str, names: Sequence[str]) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise RecipeError(
-            f"the {what} {repeated[0]!r} is listed more than once",
+            f"the {what} {shown(repeated[0])} is listed more than once",
             hint=f"Each {what} can be in one group only; listed are {', '.join(names)}.",
         )
 

@@ -259,7 +259,7 @@ class GroupAccumulator:
         if isinstance(voxels, SparseArray):
             return False
         values = self._reader.slab_of(voxels, what)
-        if values.size and np.isnan(values.min()):
+        if np.isnan(values.min()):
             return False
         self._cell(group, side).add_dense(values, divisor)
         self._counts[group] += 1

@@ -86,17 +86,17 @@ class Cell:
     def __init__(self, size: int, required: RequiredSums) -> None:
         self.required = required
         self.members = 0
-        self.total = np.zeros(size, np.float64)
+        self.total = np.zeros(size)
         self.missing: NDArray[np.uint32] | None = None
         plain, weighted = required.moments and not required.weighted, required.weighted
         self.listed = np.zeros(size, np.uint32) if plain else None
-        self.center = np.zeros(size, np.float64) if required.spread else None
-        self.spread = np.zeros(size, np.float64) if required.spread else None
+        self.center = np.zeros(size) if required.spread else None
+        self.spread = np.zeros(size) if required.spread else None
         self.low = np.full(size, np.inf) if required.extremes else None
         self.high = np.full(size, -np.inf) if required.extremes else None
-        self.weight = np.zeros(size, np.float64) if weighted else None
-        self.weight_square = np.zeros(size, np.float64) if weighted and required.spread else None
-        self.weight_pairs = np.zeros(size, np.float64) if weighted and required.spread else None
+        self.weight = np.zeros(size) if weighted else None
+        self.weight_square = np.zeros(size) if weighted and required.spread else None
+        self.weight_pairs = np.zeros(size) if weighted and required.spread else None
         self.counted = np.zeros(size, np.uint32) if weighted else None
 
     def add_dense(self, values: NDArray[np.generic], divisor: float) -> None:
@@ -127,7 +127,8 @@ class Cell:
         count = np.take(self.listed, index, mode="clip")
         count += np.uint32(1)
         self.listed[index] = count
-        if self.center is not None and self.spread is not None:
+        if self.center is not None:
+            assert self.spread is not None
             # Welford (1962, doi:10.1080/00401706.1962.10490022) adds non-negative products only, so there is no
             # cancellation, and the sum is exactly 0 if all values are equal.
             center = np.take(self.center, index, mode="clip")
@@ -142,7 +143,8 @@ class Cell:
         self._add_extremes(index, values)
 
     def _add_extremes(self, index: NDArray[np.intp], values: Float64Array) -> None:
-        if self.low is not None and self.high is not None:
+        if self.low is not None:
+            assert self.high is not None
             self.low[index] = np.minimum(np.take(self.low, index, mode="clip"), values)
             self.high[index] = np.maximum(np.take(self.high, index, mode="clip"), values)
 
@@ -152,13 +154,14 @@ class Cell:
         assert self.counted is not None
         self.members += 1
         if self.required.moments:
-            dense = np.zeros(self.total.size, np.float64)
+            dense = np.zeros(self.total.size)
             dense[flat.index] = flat.values
             for start in range(0, dense.size, _BLOCK):
                 block = slice(start, start + _BLOCK)
                 self._add_weighted_moments(block, dense[block], weight[block])
         self.total[flat.index] += weight[flat.index] * flat.values
-        if self.weight_square is not None and self.weight_pairs is not None:
+        if self.weight_square is not None:
+            assert self.weight_pairs is not None
             self.weight_square += weight * weight
             self.weight_pairs += weight * self.weight
         self.weight += weight
@@ -167,7 +170,8 @@ class Cell:
     def _add_weighted_moments(self, block: slice, values: Float64Array, weight: Float64Array) -> None:
         assert self.weight is not None
         counted = weight > 0
-        if self.center is not None and self.spread is not None:
+        if self.center is not None:
+            assert self.spread is not None
             # The weighted form of the update in _add_moments (West 1979, doi:10.1145/359146.359153).
             before = self.weight[block]
             after = before + weight
@@ -175,6 +179,7 @@ class Cell:
             deviation = values - self.center[block]
             self.center[block] += share * deviation
             self.spread[block] += share * before * (deviation * deviation)
-        if self.low is not None and self.high is not None:
+        if self.low is not None:
+            assert self.high is not None
             np.minimum(self.low[block], values, out=self.low[block], where=counted)
             np.maximum(self.high[block], values, out=self.high[block], where=counted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import numpy as np
@@ -64,13 +64,13 @@ class Sums:
     n: Float64Array | float
     weight: Float64Array | float
     weighted: bool
-    listed: Float64Array | None = None
-    center: Float64Array | None = None
-    spread: Float64Array | None = None
-    low: Float64Array | None = None
-    high: Float64Array | None = None
-    weight_square: Float64Array | None = None
-    weight_pairs: Float64Array | None = None
+    listed: Float64Array | None
+    center: Float64Array | None
+    spread: Float64Array | None
+    low: Float64Array | None
+    high: Float64Array | None
+    weight_square: Float64Array | None
+    weight_pairs: Float64Array | None
 
 
 def read_cell(cell: Cell, shape: tuple[int, int, int], planes: slice, *, mirrored: bool) -> Sums:
@@ -80,7 +80,7 @@ def read_cell(cell: Cell, shape: tuple[int, int, int], planes: slice, *, mirrore
     def block(array: NDArray[Any] | None) -> Float64Array | None:
         if array is None:
             return None
-        return array.reshape(shape)[planes, :, ::step].astype(np.float64, copy=False)
+        return np.asarray(array.reshape(shape)[planes, :, ::step], np.float64)
 
     total = block(cell.total)
     assert total is not None
@@ -111,6 +111,7 @@ def pooled(parts: Iterable[Sums]) -> Sums | None:
 
 def _pooled_pair(a: Sums, b: Sums) -> Sums:
     center, spread = _pooled_moments(a, b)
+    pairs = _merged(np.add, a.weight_pairs, b.weight_pairs)
     return Sums(
         a.total + b.total,
         a.n + b.n,
@@ -122,23 +123,28 @@ def _pooled_pair(a: Sums, b: Sums) -> Sums:
         _merged(np.minimum, a.low, b.low),
         _merged(np.maximum, a.high, b.high),
         _merged(np.add, a.weight_square, b.weight_square),
-        None
-        if a.weight_pairs is None or b.weight_pairs is None
-        else a.weight_pairs + b.weight_pairs + np.asarray(a.weight) * b.weight,
+        None if pairs is None else pairs + np.asarray(a.weight) * b.weight,
     )
 
 
 def _merged(
     merge: Callable[[Float64Array, Float64Array], Float64Array], a: Float64Array | None, b: Float64Array | None
 ) -> Float64Array | None:
-    return None if a is None or b is None else merge(a, b)
+    if a is None:
+        return None
+    # Both have the sums that the statistics need.
+    assert b is not None
+    return merge(a, b)
 
 
 def _pooled_moments(a: Sums, b: Sums) -> tuple[Float64Array | None, Float64Array | None]:
     """Mean and sum of squared deviations of the listed values of both sums together."""
-    if a.center is None or b.center is None or a.spread is None or b.spread is None:
+    if a.center is None:
         return None, None
+    assert a.spread is not None
     assert a.listed is not None
+    assert b.center is not None
+    assert b.spread is not None
     assert b.listed is not None
     share = _share(b.listed, a.listed)
     center = a.center + share * (b.center - a.center)
@@ -174,10 +180,10 @@ def subtracted(right: Sums | None, left: Sums | None) -> Sums | None:
         return None
     total = np.zeros_like(both.total)
     middle = total.shape[-1] // 2
-    for part, half in ((right, slice(middle, None)), (left, slice(0, middle))):
+    for part, half in ((right, slice(middle, None)), (left, slice(middle))):
         if part is not None:
             total[..., half] = part.total[..., half] - part.total[..., ::-1][..., half]
-    return Sums(total, both.n, both.weight, both.weighted)
+    return replace(both, total=total)
 
 
 def statistics_of(sums: Sums, names: Iterable[Statistic]) -> dict[Statistic, Float64Array]:
@@ -205,7 +211,7 @@ def _statistic(sums: Sums, name: Statistic) -> Float64Array:
     if name == "max":
         return _extreme(sums, sums.high, np.maximum)
     if name == "n":
-        return np.broadcast_to(np.asarray(sums.n, np.float64), sums.total.shape)
+        return np.broadcast_to(sums.n, sums.total.shape)
     assert_never(name)
 
 
@@ -219,7 +225,7 @@ def _quotient(value: Float64Array, by: Float64Array | float) -> Float64Array:
 def _spread(sums: Sums, *, of_mean: bool) -> Float64Array:
     assert sums.spread is not None
     assert sums.listed is not None
-    n = np.asarray(sums.n, np.float64)
+    n = np.asarray(sums.n)
     if not sums.weighted:
         assert sums.center is not None
         squares = sums.spread + _between(sums.center, sums.listed, 0.0, n - sums.listed)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -35,7 +35,14 @@ from bsv_store.catalog.database.postgres import (
 )
 from bsv_store.catalog.database.sqlite import CatalogConnection, begin_sqlite, connect_sqlite
 from bsv_store.catalog.database.sqlite_errors import CannotReadInPlaceError
-from bsv_store.errors import BusyError, DamagedCatalogError, InputError, PrivateCopyWarning, ReadOnlyStoreError
+from bsv_store.errors import (
+    BusyError,
+    DamagedCatalogError,
+    InputError,
+    PrivateCopyWarning,
+    ReadOnlyStoreError,
+    StoreUnreachableError,
+)
 from bsv_store.text import masked
 
 if TYPE_CHECKING:
@@ -303,6 +310,12 @@ class Database:
             raise BusyError(
                 f"all connections of this process to the database {self} have been in use for {BUSY_TIMEOUT_S:.0f} s",
                 hint="Use fewer threads, or try again when other jobs that write have finished.",
+            ) from error
+        except PendingRollbackError as error:
+            # The first statement that failed was handled, such as by a migration, and the next one was tried.
+            raise StoreUnreachableError(
+                f"the connection to the database {self} was lost",
+                hint="Check that the server is running, and run the command again.",
             ) from error
         except (DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
             raise translated(error, str(self)) from error

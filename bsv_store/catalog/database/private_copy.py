@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 from bsv_store.catalog.database.sqlite_errors import journal_of, refuse_unsafe_wal
 from bsv_store.errors import NoSpaceError
+from bsv_store.temporary import TemporaryFolder
 from bsv_store.text import size_text
 
 # A larger catalog is not copied for a reader that cannot read it in place.
@@ -36,7 +36,7 @@ class RecoveredCopy:
     path: Path
     original: Path
     state: _State
-    process: int
+    folder: TemporaryFolder
 
     def is_current(self) -> bool:
         """Whether the original has not changed since it was copied."""
@@ -44,12 +44,7 @@ class RecoveredCopy:
 
     def remove(self) -> None:
         """Delete it. Nothing happens in a fork of the process that made it."""
-        if os.getpid() == self.process:
-            _remove_folder(self.path.parent)
-
-
-def _remove_folder(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+        self.folder.remove()
 
 
 def recovered_copy(original: Path) -> RecoveredCopy | None:
@@ -60,22 +55,22 @@ def recovered_copy(original: Path) -> RecoveredCopy | None:
     StoreUnreachableError
         If the catalog uses WAL, and this version of SQLite could corrupt it.
     """
-    folder = Path(tempfile.mkdtemp(prefix="bsv-store-"))
-    copy = folder / original.name
+    folder = TemporaryFolder()
+    copy = folder.path / original.name
     try:
         for _ in range(_ATTEMPTS):
             state = _state(original)
-            if not _fits(state, folder):
+            if not _fits(state, folder.path):
                 break
             with suppress(FileNotFoundError):
                 _copy_files(original, copy)
             if state == _state(original):
                 _recover(copy, original)
-                return RecoveredCopy(copy, original, state, os.getpid())
+                return RecoveredCopy(copy, original, state, folder)
     except BaseException:
-        _remove_folder(folder)
+        folder.remove()
         raise
-    _remove_folder(folder)
+    folder.remove()
     return None
 
 
@@ -161,8 +156,7 @@ def snapshot_copy(original: Path, *, time_limit_s: float, wait_s: float) -> Iter
     CopyTooSlowError
         If copying takes longer than the limit.
     """
-    folder = Path(tempfile.mkdtemp(prefix="bsv-store-"))
-    try:
+    with TemporaryFolder() as folder:
         size, free = original.stat().st_size, shutil.disk_usage(folder).free
         if size + _SPARE_BYTES > free:
             raise NoSpaceError(
@@ -189,5 +183,3 @@ def snapshot_copy(original: Path, *, time_limit_s: float, wait_s: float) -> Iter
 
             source.backup(target, pages=_PAGES, progress=check_time)
         yield copy
-    finally:
-        _remove_folder(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ from bsv_store.catalog.database import privileges
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite_copy import copy_sqlite
 from bsv_store.catalog.database.statements import recorded
+from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import (
     DamagedCatalogError,
     NotAStoreError,
@@ -24,6 +24,7 @@ from bsv_store.errors import (
     SchemaTooOldError,
     StoreError,
 )
+from bsv_store.temporary import TemporaryFolder
 from bsv_store.text import listed
 
 if TYPE_CHECKING:
@@ -261,8 +262,8 @@ def _rehearse(database: Database, change: _Change) -> list[str]:
     with contextlib.ExitStack() as stack:
         if isinstance(database.target, Path):
             # In the original, others would have to wait, and a crash would leave a journal.
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bsv-store-"))
-            copy = Path(folder) / "catalog.db"
+            folder = stack.enter_context(TemporaryFolder())
+            copy = folder / "catalog.db"
             with database.translating():
                 copy_sqlite(database.target, copy)
             database = stack.enter_context(closing(Database(copy)))
@@ -299,6 +300,8 @@ def _migrate(database: Database, change: _Change, statements: list[str] | None =
                     _refuse_dangling_rows(connection)
             if statements is not None:
                 raise _RehearsedError
+            checkpoint("migrate:changed")
+    checkpoint("migrate:committed")
 
 
 @contextmanager

@@ -7,12 +7,10 @@ its own, in a transaction that is rolled back.
 from __future__ import annotations
 
 import re
-import tempfile
 import uuid
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, inspect
@@ -21,6 +19,7 @@ from bsv_store.catalog.database import privileges, schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Base
 from bsv_store.catalog.database.postgres import quoted
+from bsv_store.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,8 +148,8 @@ def _in_words(found: Any) -> Iterator[SchemaDifference]:
 
 
 def _expected_on_sqlite() -> _Definitions:
-    with tempfile.TemporaryDirectory(prefix="bsv-store-") as folder:
-        file = Path(folder) / "expected.db"
+    with TemporaryFolder() as folder:
+        file = folder / "expected.db"
         file.touch()
         with closing(Database(file, pooled=False)) as fresh:
             schema.upgrade(fresh)

@@ -100,7 +100,9 @@ class CatalogConnection(sqlite3.Connection):
         with self._translating():
             self.wait_for(lambda: self.execute("PRAGMA foreign_keys = ON"))
             # These read the file.
-            self.wait_for(lambda: self.execute("PRAGMA synchronous = FULL"))
+            # FULL does not flush the removal of the journal, which is what commits. After a power failure the journal
+            # would undo the last transaction.
+            self.wait_for(lambda: self.execute("PRAGMA synchronous = EXTRA"))
             self.wait_for(lambda: self.execute("PRAGMA cache_size = -65536"))
 
     def begin(self, mode: str, *, wait_s: float) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.models import Structure
 from bsv_store.errors import InputError
-from bsv_store.text import listed, number_of
+from bsv_store.text import listed, number_of, shown
 
 MAX_ID = 2**63 - 1
 MAX_INT = 2**31 - 1
@@ -39,13 +39,13 @@ def check_fields(what: str, ids: Iterable[object], ints: Iterable[object], float
     """
     for value in ids:
         if value is not None and not (isinstance(value, int) and 0 <= value <= MAX_ID):
-            raise InputError(f"{what}: {value!r} is not a valid id", hint="Ids are integers from 0 to 2^63 - 1.")
+            raise InputError(f"{what}: {shown(value)} is not a valid id", hint="Ids are integers from 0 to 2^63 - 1.")
     for value in ints:
         if value is not None and not (isinstance(value, int) and abs(value) <= MAX_INT):
-            raise InputError(f"{what}: {value!r} is not an integer of 32 bits")
+            raise InputError(f"{what}: {shown(value)} is not an integer of 32 bits")
     for value in floats:
         if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-            raise InputError(f"{what}: {value!r} is not a finite number")
+            raise InputError(f"{what}: {shown(value)} is not a finite number")
 
 
 def check_text(what: str, texts: Iterable[object]) -> None:
@@ -57,7 +57,7 @@ def check_text(what: str, texts: Iterable[object]) -> None:
     """
     for value in texts:
         if value is not None and (not isinstance(value, str) or _UNSTORABLE.search(value)):
-            raise InputError(f"{what}: {value!r} is not text that a database can store")
+            raise InputError(f"{what}: {shown(value)} is not text that a database can store")
 
 
 def check_structures(connection: Connection, structure_ids: Collection[int], source: str) -> None:

@@ -16,6 +16,7 @@ criterion is a new key; a change of the meaning of a key requires a new version.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -23,6 +24,7 @@ from typing import Any, Literal
 
 from bsv_store.catalog.selection.criteria import Criteria
 from bsv_store.catalog.structures import StructureRef
+from bsv_store.documents import json_value
 from bsv_store.errors import SelectionError
 from bsv_store.html import card, preformatted
 from bsv_store.text import shown
@@ -251,8 +253,8 @@ class Selection:
             If the text is not JSON, or not a selection.
         """
         try:
-            value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
-        except (ValueError, TypeError, RecursionError) as error:
+            value = json_value(text, object_pairs_hook=_without_duplicates)
+        except (ValueError, TypeError) as error:
             if isinstance(error, SelectionError):
                 raise
             raise SelectionError(f"{shown(text)} is not JSON: {error}", hint=_FORM) from error
@@ -386,11 +388,6 @@ def _from_dict(value: Any, depth: int) -> Node:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise SelectionError(f"the selection has {shown(twice)} twice")
     return value
-
-
-def _no_constant(text: str) -> float:
-    raise SelectionError(f"{text} is not a finite number")

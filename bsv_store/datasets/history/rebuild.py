@@ -24,6 +24,7 @@ from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError
 from bsv_store.owner import current_user
 from bsv_store.text import listed_ids
 from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.hdf5 import opened_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -148,15 +149,17 @@ def compared(version: DatasetVersion, result: EncodedResult, state: FileState | 
     state : {'intact', 'damaged'}, optional
         State of the version's file; by default the file is checked.
     """
-    import h5py
-
     if state is None:
         state = "damaged" if content_of_file(version) is None else "intact"
     identical = result.content_sha256 == version.content_sha256
     largest: float | None = 0.0 if identical else None
     voxels: int | None = 0 if identical else None
     if not identical and state == "intact":
-        with version.open() as stored, result.open() as stream, h5py.File(stream, "r") as computed:
+        with (
+            version.open() as stored,
+            result.open() as stream,
+            opened_hdf5(stream, what="the recomputed result") as computed,
+        ):
             largest, voxels = difference(stored, computed, version.recipe, len(version.groups))
     return NewCheck(
         software=software(),

@@ -68,8 +68,7 @@ def stale_reports(database: Database, files: StoreFiles) -> tuple[StaleReport, .
     """The changes since the latest version of each dataset was computed, by name; unchanged versions are included."""
     with database.reading() as connection:
         # Sorted in Python, since the databases sort text differently.
-        latest = sorted(latest_versions(connection), key=lambda each: each[0])
-        return tuple(_latest_report(database, connection, files, *each) for each in latest)
+        return tuple(_latest_report(database, connection, files, *each) for each in sorted(latest_versions(connection)))
 
 
 def _latest_report(

@@ -48,7 +48,7 @@ from bsv_store.errors import DamagedFileError, StoreError
 from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS, ComparisonMap, Statistic
 from bsv_store.volumes.files import hashes_of, store_errors
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.hdf5 import FILE_FORMAT, GuardedFile, written_hdf5
+from bsv_store.volumes.hdf5 import FILE_FORMAT, GuardedFile, opened_hdf5, written_hdf5
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -400,11 +400,9 @@ def open_result(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> 
     DamagedFileError
         If it is missing or differs in any bit from what was published.
     """
-    import h5py
-
     with (
         checked_stream(path, size_bytes=size_bytes, file_sha256=file_sha256, what=what) as stream,
-        h5py.File(stream, "r") as file,
+        opened_hdf5(stream, what=f"the file {path} of {what}") as file,
     ):
         yield file
 

@@ -21,6 +21,7 @@ import xxhash
 from bsv_store.datasets.result.file import checked_stream, reading_errors, rebuild_hint
 from bsv_store.errors import DamagedFileError
 from bsv_store.volumes.file_identity import FileIdentity, file_identity
+from bsv_store.volumes.hdf5 import opened_hdf5
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,8 +97,6 @@ def read_part(
     StoreError
         If it cannot be read.
     """
-    import h5py
-
     hint = rebuild_hint(what)
     with reading_errors(path, what):
         stream = path.open("rb")
@@ -106,7 +105,7 @@ def read_part(
             raise DamagedFileError(f"the file {path} of {what} differs from what was stored", hint=hint)
         checked = _CheckedFile(stream, size_bytes, hashed.blocks)
         try:
-            with h5py.File(checked, "r") as file:
+            with opened_hdf5(checked, what=f"the file {path} of {what}", arrays=[name]) as file:
                 values: NDArray[Any] = file[name][key]
         except (OSError, KeyError, RuntimeError) as error:
             raise DamagedFileError(f"the file {path} of {what} is damaged: {error}", hint=hint) from error

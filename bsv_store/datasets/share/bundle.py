@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,7 +28,9 @@ from bsv_store.datasets.share.bundle_schema import (
     CATALOG,
     EXPORT_HINT,
     MANIFEST,
+    MANIFEST_BYTES,
     RESULT,
+    TEXT_BYTES,
     check_archive,
     check_manifest,
     check_structure,
@@ -37,9 +38,14 @@ from bsv_store.datasets.share.bundle_schema import (
     read_inputs,
 )
 from bsv_store.datasets.share.citation import citation_of
-from bsv_store.errors import BsvStoreError, FormatError, InputError
+from bsv_store.documents import json_value
+from bsv_store.errors import BsvStoreError, DamagedFileError, FormatError, InputError
 from bsv_store.formats.input_file import require_regular_file
+from bsv_store.formats.zip_archive import ZIP_ERRORS, opened_archive, read_member
 from bsv_store.volumes.files import store_errors
+from bsv_store.volumes.hdf5 import opened_hdf5
+from bsv_store.volumes.hdf5_limits import HDF5_ERRORS
+from bsv_store.volumes.hdf5_probe import try_to_read
 
 if TYPE_CHECKING:
     import h5py
@@ -173,34 +179,21 @@ def read_bundle(path: Path, temporary: Path) -> Bundle:
     """
     require_regular_file(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as source, opened_archive(source) as archive:
             check_archive(archive, path)
-            manifest = check_manifest(json.loads(archive.read(MANIFEST)), path, version=BUNDLE_VERSION)
+            text = read_member(archive, archive.getinfo(MANIFEST), MANIFEST_BYTES)
+            manifest = check_manifest(json_value(text), path, version=BUNDLE_VERSION)
             catalog = _catalog(archive, manifest, path)
             _extract(archive, manifest, path, temporary)
-    except _UNREADABLE as error:
+    except ZIP_ERRORS as error:
         if isinstance(error, BsvStoreError):
             raise
         raise FormatError(f"{path} is not a readable bundle: {error}", hint=EXPORT_HINT) from error
     return _checked(path, manifest, temporary, catalog)
 
 
-# The exceptions of the zip and JSON readers on damaged files.
-_UNREADABLE = (
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    KeyError,
-    ValueError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    MemoryError,
-)
-
-
 def _catalog(archive: zipfile.ZipFile, manifest: Mapping[str, Any], path: Path) -> PortableCatalog:
-    content = archive.read(CATALOG)
+    content = read_member(archive, archive.getinfo(CATALOG), TEXT_BYTES)
     if hashlib.sha256(content).hexdigest() != manifest["catalog_sha256"]:
         raise FormatError(f"the {CATALOG} in {path} differs from what was exported", hint=EXPORT_HINT)
     return portable_from_json(content.decode(), f"the {CATALOG} in {path}")
@@ -224,15 +217,14 @@ def _extract(archive: zipfile.ZipFile, manifest: Mapping[str, Any], path: Path, 
 
 
 def _checked(path: Path, manifest: Mapping[str, Any], result: Path, catalog: PortableCatalog) -> Bundle:
-    import h5py
-
     name = check_name(manifest["name"])
     tags = tuple(check_tag(tag) for tag in manifest["tags"])
     try:
+        try_to_read(result)
         # Its bytes were checked when it was extracted.
-        with result.open("rb") as stream, h5py.File(stream, "r") as file:
+        with result.open("rb") as stream, opened_hdf5(stream, what="it") as file:
             inputs, content_sha256 = _verified(path, manifest, file)
-    except (*_UNREADABLE, TypeError, AttributeError, IndexError) as error:
+    except (*HDF5_ERRORS, DamagedFileError) as error:
         if isinstance(error, FormatError) and error.hint is not None:
             raise
         problem = error.message if isinstance(error, BsvStoreError) else str(error)

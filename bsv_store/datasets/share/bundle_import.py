@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -31,7 +30,9 @@ from bsv_store.datasets.share.bundle import Bundle, read_bundle
 from bsv_store.datasets.table import read_version, set_trusted, version_id
 from bsv_store.errors import MissingDataError, NotReproducibleError, ReadOnlyStoreError
 from bsv_store.owner import current_user
+from bsv_store.temporary import TemporaryFolder
 from bsv_store.volumes.files import store_errors
+from bsv_store.volumes.hdf5 import opened_hdf5
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -89,7 +90,7 @@ def _temporary(database: Database, files: StoreFiles) -> Iterator[Path]:
     with ExitStack() as stack:
         if not _is_writable(database, files):
             # The store may have the version already.
-            yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bsv-store-"))) / "result"
+            yield stack.enter_context(TemporaryFolder()) / "result"
             return
         with store_errors(files.root / "tmp"):
             path = stack.enter_context(files.temporary())
@@ -157,13 +158,11 @@ def _check(
 
 
 def _not_reproducible(source: Path, bundle: Bundle, result: EncodedResult) -> NotReproducibleError:
-    import h5py
-
     with (
         bundle.result.open() as one,
         result.open() as other,
-        h5py.File(one, "r") as theirs,
-        h5py.File(other, "r") as ours,
+        opened_hdf5(one, what=f"the result in {source}") as theirs,
+        opened_hdf5(other, what="the recomputed result") as ours,
     ):
         largest, voxels = difference(theirs, ours, bundle.version.recipe, len(bundle.version.groups))
     return NotReproducibleError(

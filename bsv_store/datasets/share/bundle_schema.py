@@ -10,7 +10,7 @@ import io
 import re
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from bsv_store.text import listed, shown
 from bsv_store.vocabulary import COMPARISON_MAPS, HEMISPHERE_RULES, STATISTICS
 from bsv_store.volumes.grid import FRAME
 from bsv_store.volumes.hdf5 import FILE_FORMAT
+from bsv_store.volumes.hdf5_limits import check_chunk_size, check_storage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +40,8 @@ RESULT = "result.nc"
 CATALOG = "catalog.json"
 TEXTS = ("README.txt", CATALOG, "members.csv", "citation.txt", "references.bib")
 
-_MANIFEST_BYTES = 100_000
-_TEXT_BYTES = 100_000_000
+MANIFEST_BYTES = 100_000
+TEXT_BYTES = 100_000_000
 _INPUTS_BYTES = 200_000_000
 _TYPES: Mapping[str, type] = {
     "bundle_version": int,
@@ -65,8 +66,6 @@ _MAX_TEXT = 1_000
 # The lower bound is before the first release; clocks of other machines may be some hours ahead.
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
 _CLOCK_SLACK = timedelta(days=1)
-# Deflate, byte shuffle and Fletcher32.
-_FILTERS = {1, 2, 3}
 
 
 def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
@@ -94,7 +93,7 @@ def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
         if each.is_dir() or kind not in (0, stat.S_IFREG) or each.flag_bits & 1:
             raise FormatError(f"{path} is not a valid bundle: {each.filename} is not an ordinary file in it")
     sizes = {each.filename: each.file_size for each in found}
-    if sizes[MANIFEST] > _MANIFEST_BYTES or any(sizes[name] > _TEXT_BYTES for name in TEXTS):
+    if sizes[MANIFEST] > MANIFEST_BYTES or any(sizes[name] > TEXT_BYTES for name in TEXTS):
         raise FormatError(f"{path} is not a valid bundle: its {MANIFEST} or another text is too large")
     result = archive.getinfo(RESULT)
     if result.compress_type != zipfile.ZIP_STORED or result.file_size != result.compress_size:
@@ -174,10 +173,11 @@ def read_inputs(file: h5py.File, path: Path) -> tuple[str, RecordedInputs]:
             hint="Import the bundle into a store with the same coordinate frame.",
         )
     dataset = _dataset(file, "inputs", path)
-    _check_storage(dataset, "inputs", path)
     # Files of earlier versions have a scalar.
-    if dataset.shape not in ((), (1,)) or _text_type(dataset) is None:
+    # A string of fixed length could state any length.
+    if dataset.shape not in ((), (1,)) or _text_type(dataset) != ("utf-8", None):
         raise _wrong(path, "inputs must be a single string")
+    _check_storage(dataset, "inputs", path)
     if dataset.id.get_storage_size() > _INPUTS_BYTES:
         raise _wrong(path, "inputs is too large")
     text = recorded_text(file)
@@ -215,13 +215,14 @@ def check_structure(file: h5py.File, inputs: RecordedInputs, path: Path) -> None
 
 
 def _check_dataset(found: h5py.Dataset, expected: h5py.Dataset, name: str, path: Path, *, is_array: bool) -> None:
-    _check_storage(found, name, path)
+    _check_storage(found, name, path, check_chunk_size)
     if found.shape != expected.shape:
         raise _wrong(path, f"the shape of {name} must be {expected.shape}, got {found.shape}")
     if found.dtype != expected.dtype or _text_type(found) != _text_type(expected):
         raise _wrong(path, f"the dtype of {name} must be {expected.dtype}, got {found.dtype}")
     if found.maxshape != expected.maxshape or found.chunks != expected.chunks:
         raise _wrong(path, f"the chunks of {name} must be {expected.chunks}, got {found.chunks}")
+    _check_storage(found, name, path)
     for attribute in ("units", "_FillValue"):
         one, other = found.attrs.get(attribute), expected.attrs.get(attribute)
         if not (one is other is None or np.array_equal(one, other, equal_nan=attribute == "_FillValue")):
@@ -263,20 +264,20 @@ def check_values(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    """An array in the file itself, not a group or a link to another file."""
-    import h5py
-
-    if not isinstance(file.get(name, getlink=True), h5py.HardLink) or file.get(name, getclass=True) is not h5py.Dataset:
+    """An array of a file from `opened_hdf5`, which contains only arrays."""
+    if name not in file:
         raise _wrong(path, f"it has no array {name}")
     return file[name]
 
 
-def _check_storage(dataset: h5py.Dataset, name: str, path: Path) -> None:
-    """Check that data are not in other files, and have only filters that this package writes."""
-    properties = dataset.id.get_create_plist()
-    filters = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
-    if dataset.is_virtual or dataset.external or not filters <= _FILTERS:
-        raise _wrong(path, f"{name} has a storage layout or filter that bsv-store does not write")
+def _check_storage(
+    dataset: h5py.Dataset, name: str, path: Path, check: Callable[[h5py.Dataset, str], None] = check_storage
+) -> None:
+    """Check that data are in the file, and that reading them takes no more memory than their shape states."""
+    try:
+        check(dataset, name)
+    except ValueError as error:
+        raise _wrong(path, str(error)) from error
 
 
 def _text_type(dataset: h5py.Dataset) -> tuple[str, int | None] | None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import select
 
@@ -23,6 +21,7 @@ from bsv_store.maintenance.backup.repository import DamagedObjectError, Reposito
 from bsv_store.maintenance.catalog_checks import rule_findings, seal_findings
 from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
+from bsv_store.temporary import TemporaryFolder
 from bsv_store.volumes.files import store_errors
 
 _UNREADABLE = "unreadable"
@@ -177,8 +176,8 @@ def _check_database(
 ) -> list[BackupFinding]:
     """Reassemble the database, and check it and the list of files that it expects."""
     what = (snapshot.short_id, "catalog.db")
-    with tempfile.TemporaryDirectory(prefix="bsv-backup-") as folder:
-        path = Path(folder) / "catalog.db"
+    with TemporaryFolder() as folder:
+        path = folder / "catalog.db"
         digest = hashlib.sha256()
         with store_errors(path), path.open("wb") as file:
             for sha256, size_bytes in snapshot.database.parts:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, func, select
+from sqlalchemy.exc import DatabaseError
 
 from bsv_store.catalog import seals
 from bsv_store.catalog.database import schema
@@ -21,7 +22,7 @@ from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.database.sqlite import connect_sqlite
-from bsv_store.errors import DamagedCatalogError, NoSpaceError, StoreUnreachableError
+from bsv_store.errors import BackupError, DamagedCatalogError, NoSpaceError, StoreUnreachableError
 from bsv_store.maintenance.logical_copy import copied_tables, copy_rows
 from bsv_store.progress import do_nothing
 
@@ -147,15 +148,57 @@ def _fast(connection: Any, _record: object) -> None:
 
 
 def create_indexes(path: Path, statements: Sequence[str]) -> None:
-    """Create the indexes that a copy was made without."""
+    """Create the indexes that a copy was made without.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The copy.
+    statements : sequence of str
+        From the manifest of a snapshot, which may come from others. Statements of other kinds are refused.
+
+    Raises
+    ------
+    BackupError
+        If a statement does anything other than create an index.
+    """
     if not statements:
         return
     with closing(Database(path, pooled=False)) as database:
         event.listen(database.engine, "connect", _fast)
         with database.writing() as connection:
-            for statement in statements:
-                connection.exec_driver_sql(statement)
+            driver: Any = connection.connection.driver_connection
+            driver.set_authorizer(_authorize_index)
+            try:
+                for statement in statements:
+                    connection.exec_driver_sql(statement)
+            except DatabaseError as error:
+                if getattr(error.orig, "sqlite_errorcode", None) not in _NOT_AN_INDEX:
+                    # Such as a full disk.
+                    raise
+                raise BackupError(
+                    "the snapshot is damaged: a statement that should create an index does something else",
+                    hint="Use another snapshot: bsv-store backup list TARGET",
+                ) from error
+            finally:
+                driver.set_authorizer(None)
             seals.seal_schema(connection)
+
+
+# Refused by the function below, or not valid SQL. Python's own errors, such as of two statements, have no code.
+_NOT_AN_INDEX = (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_ERROR, None)
+_SCHEMA_TABLES = ("sqlite_master", "sqlite_schema")
+
+
+def _authorize_index(
+    action: int, first: str | None, _second: str | None, database: str | None, _view: str | None
+) -> int:
+    """Permit the actions with which SQLite creates an index, including changes of its internal tables."""
+    is_allowed = action in (
+        *(sqlite3.SQLITE_CREATE_INDEX, sqlite3.SQLITE_REINDEX, sqlite3.SQLITE_READ),
+        *(sqlite3.SQLITE_SELECT, sqlite3.SQLITE_FUNCTION),
+    ) or (action in (sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE) and first in _SCHEMA_TABLES)
+    return sqlite3.SQLITE_OK if is_allowed and database in (None, "main") else sqlite3.SQLITE_DENY
 
 
 def row_counts(connection: Connection) -> dict[str, int]:

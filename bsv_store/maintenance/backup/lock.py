@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
+from bsv_store.documents import MAX_RECORD_BYTES, json_value
 from bsv_store.errors import BackupError, BusyError
 from bsv_store.maintenance.backup.target import Target
 from bsv_store.owner import current_user, has_ended, process_owner
@@ -88,7 +89,7 @@ def _refuse_conflicts(lock: Lock) -> None:
         if name == lock.name or not name.endswith(".json"):
             continue
         try:
-            other = json.loads(lock.target.read(name))
+            other = _facts(lock.target.read(name))
         except FileNotFoundError:
             # Its process has just ended.
             continue
@@ -109,7 +110,24 @@ def _refuse_conflicts(lock: Lock) -> None:
             )
 
 
-def _is_stale(values: dict[str, Any]) -> bool:
+def _facts(text: bytes) -> dict[str, str]:
+    """The content of a lock.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    values = json_value(text, max_bytes=MAX_RECORD_BYTES)
+    names = ("purpose", "user", "host", "started_at", "refreshed_at", "owner")
+    if not isinstance(values, dict) or not all(isinstance(values.get(name), str) for name in names):
+        raise ValueError("it is not the content of a lock")
+    if datetime.fromisoformat(values["refreshed_at"]).tzinfo is None:
+        raise ValueError("its time has no time zone")
+    return {name: values[name] for name in names}
+
+
+def _is_stale(values: dict[str, str]) -> bool:
     if has_ended(values["owner"]):
         return True
     return datetime.now(UTC) - datetime.fromisoformat(values["refreshed_at"]) > _STALE

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from bsv_store.documents import json_value, record_of
 from bsv_store.errors import BackupError
+from bsv_store.file_systems import is_inside
+from bsv_store.text import reason, shown
 
 FORMAT = 1
 # Says what is being restored, in the folder of an incomplete restore.
 RESTORE_MARKER = "restore.json"
 # Why the store did not have a file.
 ProblemKind = Literal["missing", "damaged"]
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 # Enough of the id to show on a screen.
 SHORT = 8
@@ -177,28 +183,59 @@ def decoded(identifier: str, text: bytes, where: str) -> Snapshot:
             f"the manifest of snapshot {identifier[:SHORT]} in {where} is damaged",
             hint="Use another snapshot: bsv-store backup list TARGET",
         )
-    values = json.loads(text)
-    if (found := values.pop("format")) != FORMAT:
+    try:
+        values = json_value(text)
+        if not isinstance(values, dict):
+            raise ValueError("it must be a JSON object")
+        if (found := values.pop("format", None)) != FORMAT:
+            raise BackupError(
+                f"snapshot {identifier[:SHORT]} in {where} has format {shown(found)}; this version of bsv-store "
+                f"supports {FORMAT}",
+                hint="Upgrade the package: pip install --upgrade bsv-store",
+            )
+        return _snapshot(identifier, values)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BackupError(
-            f"snapshot {identifier[:SHORT]} in {where} has format {found}; this version of bsv-store supports {FORMAT}",
-            hint="Upgrade the package: pip install --upgrade bsv-store",
-        )
+            f"the manifest of snapshot {identifier[:SHORT]} in {where} is not valid: {reason(error)}",
+            hint="Use another snapshot: bsv-store backup list TARGET",
+        ) from error
+
+
+def _snapshot(identifier: str, values: dict[str, Any]) -> Snapshot:
     copy = values.pop("database")
     database = DatabaseCopy(
         copy["size_bytes"],
         copy["sha256"],
         tuple((sha256, size) for sha256, size in copy["parts"]),
         tuple(copy["indexes"]),
-        copy["rows"],
+        dict(copy["rows"]),
     )
-    return Snapshot(
+    snapshot = Snapshot(
         **{
             **values,
             "id": identifier,
             "created_at": datetime.fromisoformat(values["created_at"]),
             "database": database,
-            "files": tuple(BackedUpFile(**each) for each in values["files"]),
-            "beside": tuple(BackedUpFile(**each) for each in values["beside"]),
-            "problems": tuple(Problem(**each) for each in values["problems"]),
+            "files": tuple(record_of(BackedUpFile, each) for each in values["files"]),
+            "beside": tuple(record_of(BackedUpFile, each) for each in values["beside"]),
+            "problems": tuple(record_of(Problem, each) for each in values["problems"]),
         }
     )
+    texts = (snapshot.store_id, snapshot.store_path, snapshot.engine, snapshot.revision, snapshot.release)
+    numbers = (snapshot.file_mode, snapshot.directory_mode, snapshot.format_version)
+    sizes = (snapshot.new_files, snapshot.new_bytes, database.size_bytes, *snapshot.objects().values())
+    counts = (*snapshot.last_numbers.values(), *database.rows.values())
+    if not all(isinstance(each, str) for each in (*texts, snapshot.host, snapshot.user, *database.indexes)):
+        raise ValueError("a text is not a string")
+    if not all(type(each) is int and 0 <= each < 2**63 for each in (*numbers, *sizes, *counts)):
+        raise ValueError("a number is not an integer of at least 0")
+    if not all(
+        map(_SHA256.fullmatch, (database.sha256, *snapshot.objects(), *(sha256 for sha256, _ in database.parts)))
+    ):
+        raise ValueError("a hash is not 64 hexadecimal digits")
+    names = (*(each.path for each in (*snapshot.files, *snapshot.beside)), *snapshot.last_numbers)
+    if outside := [each for each in names if not is_inside(each)]:
+        raise ValueError(f"it names the file {shown(outside[0])} outside the store")
+    if snapshot.created_at.tzinfo is None:
+        raise ValueError("its time has no time zone")
+    return snapshot

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from bsv_store.documents import MAX_RECORD_BYTES, json_value
 from bsv_store.errors import BackupError, InputError
 from bsv_store.maintenance.backup.manifest import FORMAT, Snapshot, decoded
-from bsv_store.maintenance.backup.target import Target, open_target, target_errors
+from bsv_store.maintenance.backup.target import TMP, Target, open_target, target_errors
 from bsv_store.progress import do_nothing
 from bsv_store.text import shown
 
@@ -156,7 +157,9 @@ def open_repository(location: str | os.PathLike[str]) -> Repository:
     """
     target = open_target(location)
     try:
-        values = json.loads(target.read(MARKER))
+        values = json_value(target.read(MARKER), max_bytes=MAX_RECORD_BYTES)
+        if not isinstance(values, dict):
+            raise ValueError("it must be a JSON object")
     except FileNotFoundError as error:
         raise InputError(
             f"{target} is not a backup target: {MARKER} is missing", hint="Create it: bsv-store backup create TARGET"
@@ -199,11 +202,14 @@ def create_repository(location: str | os.PathLike[str], *, outside: Path) -> Rep
     try:
         return open_repository(location)
     except InputError:
-        found = sorted(target.sizes("."))
-        # What a killed first backup leaves.
-        if foreign := [name for name in found if not name.startswith("./tmp/")]:
+        found = sorted(name.removeprefix("./") for name in target.sizes("."))
+        if MARKER in found:
+            # Another first backup has just created it.
+            return open_repository(location)
+        # Left by a killed first backup, or written by a running one.
+        if foreign := [name for name in found if not name.startswith(f"{TMP}/")]:
             raise InputError(
-                f"{target} is neither empty nor a backup target: it contains {foreign[0].removeprefix('./')}",
+                f"{target} is neither empty nor a backup target: it contains {foreign[0]}",
                 hint="Use a new or empty folder.",
             ) from None
     target.write(MARKER, [json.dumps({"format": FORMAT, "id": str(uuid.uuid4())}).encode()])

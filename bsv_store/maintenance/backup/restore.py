@@ -27,7 +27,7 @@ from bsv_store.catalog.database.models import Claim, Dataset, StoreInfo
 from bsv_store.catalog.database.postgres import normalized_url
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import CATALOG_FILE, FOLDERS, FORMAT_VERSION, SQLITE, STORE_FILE, StoreConfig
-from bsv_store.errors import BackupError, NoSpaceError, SchemaTooNewError, StoreExistsError
+from bsv_store.errors import BackupError, NoSpaceError, SchemaTooNewError, StoreError, StoreExistsError
 from bsv_store.maintenance.backup.database_copy import create_indexes
 from bsv_store.maintenance.backup.lock import Lock, locked
 from bsv_store.maintenance.backup.manifest import RESTORE_MARKER, BackedUpFile, Snapshot
@@ -45,7 +45,7 @@ from bsv_store.maintenance.logical_copy import compare_rows, copy_rows
 from bsv_store.owner import current_user
 from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
 from bsv_store.text import size_text
-from bsv_store.volumes.files import StoreFiles, hashes_of, store_errors
+from bsv_store.volumes.files import StoreFiles, hashes_of, store_errors, temporary_owner
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -190,8 +190,16 @@ def _refuse_occupied(folder: Path, snapshot: Snapshot, config: StoreConfig) -> N
         raise StoreExistsError(f"{folder} is a bsv-store, which a restore never changes", hint=_NEW_FOLDER)
     if folder.exists() and not folder.is_dir():
         raise StoreExistsError(f"{folder} is a file", hint=_NEW_FOLDER)
-    if folder.is_dir() and (found := sorted(each.name for each in folder.iterdir())):
-        raise StoreExistsError(f"{folder} is not empty: it contains {', '.join(found[:3])}", hint=_NEW_FOLDER)
+    found = [each for each in folder.iterdir() if not _is_beginning(each)] if folder.is_dir() else []
+    if names := sorted(each.name for each in found):
+        raise StoreExistsError(f"{folder} is not empty: it contains {', '.join(names[:3])}", hint=_NEW_FOLDER)
+
+
+def _is_beginning(path: Path) -> bool:
+    """Whether a restore that was interrupted before it wrote its marker may have left this."""
+    if path.name not in FOLDERS or not path.is_dir():
+        return False
+    return all(path.name == "tmp" and temporary_owner(each.name) is not None for each in path.iterdir())
 
 
 def _refuse_occupied_database(database: Database, folder: Path) -> bool:
@@ -266,6 +274,8 @@ def _is_restored(path: Path, wanted: BackedUpFile) -> bool:
             return hashes_of(file).sha256 == wanted.sha256
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise StoreError(f"the file {path} cannot be read: {error}") from error
 
 
 def _write(run: _Run, path: str, parts: list[tuple[str, int]]) -> None:

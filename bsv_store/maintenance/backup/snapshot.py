@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.config import CATALOG_FILE, FOLDERS, STORE_FILE
 from bsv_store.datasets.numbers import NUMBERS_FOLDER
 from bsv_store.errors import BackupError, BusyError, DamagedFileError, StoreError, StoreUnreachableError
+from bsv_store.file_systems import entries_below
 from bsv_store.maintenance.backup.database_copy import copy_catalog, row_counts
 from bsv_store.maintenance.backup.lock import Lock, locked
 from bsv_store.maintenance.backup.manifest import (
@@ -49,11 +51,13 @@ from bsv_store.maintenance.backup.repository import (
     create_repository,
     snapshot_name,
 )
+from bsv_store.maintenance.backup.target import target_errors
 from bsv_store.maintenance.folder_link import TOKEN_FILE
 from bsv_store.maintenance.inventory import expected_objects, found_files
 from bsv_store.maintenance.object_checks import file_sha256
 from bsv_store.owner import current_user
 from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
+from bsv_store.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from bsv_store.config import StoreConfig
@@ -148,8 +152,8 @@ def create_snapshot(
         _copy_available(run, expected)
         for _ in range(_ATTEMPTS):
             run.attempts += 1
-            with tempfile.TemporaryDirectory(prefix="bsv-backup-", dir=_large_folder(repository)) as folder:
-                path = Path(folder) / CATALOG_FILE
+            with _large_folder(repository) as folder:
+                path = folder / CATALOG_FILE
                 at = datetime.now(UTC)
                 begun = time.monotonic()
                 progress.start(0, "copying the database")
@@ -220,14 +224,20 @@ def _purged(database: Database, problems: list[Problem]) -> bool:
         return not missing <= {each.path for each in expected_objects(connection)}
 
 
-def _large_folder(repository: Repository) -> Path | None:
+@contextmanager
+def _large_folder(repository: Repository) -> Iterator[Path]:
     """Where the copy of the database is made: on the disk of the target, which must have room for it anyway."""
     root = getattr(repository.target, "root", None)
     if not isinstance(root, Path):
-        return None
-    folder = root / "tmp"
-    folder.mkdir(exist_ok=True)
-    return folder
+        with TemporaryFolder() as temporary:
+            yield temporary
+        return
+    parent = root / "tmp"
+    with target_errors(repository.target):
+        parent.mkdir(exist_ok=True)
+        made = tempfile.TemporaryDirectory(prefix="bsv-backup-", dir=parent, ignore_cleanup_errors=True)
+    with made as folder:
+        yield Path(folder)
 
 
 def _store_database(run: _Run, path: Path, indexes: tuple[str, ...], *, has_rows: bool) -> DatabaseCopy:
@@ -362,7 +372,11 @@ def _copy_mutable(run: _Run, path: Path) -> BackedUpFile | None:
 
 
 def _beside(files: StoreFiles) -> Iterator[Path]:
-    yield from sorted(files.path(NUMBERS_FOLDER).glob("*.json"))
+    numbers = files.path(NUMBERS_FOLDER)
+    # No symbolic links: their targets are outside the store, and may be readable for this account only.
+    if not (numbers.is_symlink() or numbers.parent.is_symlink()):
+        records = sorted(path for path, found in entries_below(numbers) if stat.S_ISREG(found.st_mode))
+        yield from (path for path in records if path.suffix == ".json")
     for found in sorted(found_files(files, "datasets"), key=lambda each: each.path):
         if found.is_regular and not found.path.endswith((_RESULT_ENDING, ".tmp")):
             yield files.path(found.path)

@@ -17,7 +17,8 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BackupError, BsvStoreError, InputError, NoSpaceError
 from bsv_store.file_systems import entries_below
 from bsv_store.text import shown
-from bsv_store.volumes.files import is_no_space, sync_folder
+from bsv_store.volumes.files import is_no_space
+from bsv_store.volumes.folders import make_folders, sync_folder
 
 TMP = "tmp"
 
@@ -120,7 +121,7 @@ class LocalTarget:
         temporary = self.root / TMP / _temporary(name)
         with target_errors(self):
             for folder in (temporary.parent, path.parent):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_folders(folder)
             try:
                 with temporary.open("xb") as file:
                     for block in blocks:

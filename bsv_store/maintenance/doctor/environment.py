@@ -16,7 +16,7 @@ from bsv_store.maintenance.doctor.finding import Finding
 _REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*>=\s*(?P<least>[0-9.]+)(?:\s*;\s*(?P<marker>.*))?"
 )
-_EXTRAS = ("postgres", "plot", "xarray", "dask", "matlab", "remote", "zarr")
+_EXTRAS = ("postgres", "plot", "xarray", "dask", "remote", "zarr")
 _LEAST_PYTHON = (3, 11)
 # Needed for RETURNING.
 _LEAST_SQLITE = (3, 35, 0)

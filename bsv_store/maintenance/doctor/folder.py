@@ -23,7 +23,7 @@ from bsv_store.maintenance.permissions import check_permissions
 from bsv_store.owner import current_user, process_owner
 from bsv_store.text import size_text
 from bsv_store.vocabulary import DoctorCheck
-from bsv_store.volumes.files import sync_folder
+from bsv_store.volumes.folders import sync_folder
 from bsv_store.volumes.groups import group_name, has_groups
 
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)

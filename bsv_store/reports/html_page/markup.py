@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from bsv_store.text import visible
+
 # Elements without content.
 _VOID = frozenset({"img", "input", "link", "meta", "source", "br"})
 
@@ -48,7 +50,7 @@ def _text(content: Content) -> str:
     if isinstance(content, Markup):
         return content
     if isinstance(content, str):
-        return escape(content)
+        return escape(visible(content))
     return "".join(_text(each) for each in content)
 
 
@@ -56,4 +58,4 @@ def _attribute(key: str, value: str | int | bool | None) -> str:
     if value is None or value is False:
         return ""
     name = key.rstrip("_").replace("_", "-")
-    return f" {name}" if value is True else f' {name}="{escape(str(value))}"'
+    return f" {name}" if value is True else f' {name}="{escape(visible(str(value)))}"'

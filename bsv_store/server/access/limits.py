@@ -47,7 +47,7 @@ class RateLimit:
     def __init__(self, per_second: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_second = per_second
         self.burst = max(1, math.ceil(per_second * _BURST_S))
-        self.policy = f'"requests";q={self.burst};w={max(1, math.ceil(self.burst / per_second))}'.encode()
+        self.policy = f'"requests";q={self.burst};w={math.ceil(self.burst / per_second)}'.encode()
         self._clock = clock
         # Content and time of the last request. A dict is in the order of insertion: oldest first.
         self._buckets: dict[str, tuple[float, float]] = {}

@@ -46,7 +46,7 @@ class AccessLog:
             if time.monotonic() >= self._next_look:
                 self._reopen_if_renamed()
             # One call, so that lines of several processes do not mix.
-            os.write(self._descriptor, f"{json.dumps(record, ensure_ascii=True)}\n".encode())
+            os.write(self._descriptor, f"{json.dumps(record)}\n".encode())
         except (OSError, InputError) as error:
             # The disk may be full, or the reader of standard output gone; requests are answered all the same.
             if time.monotonic() >= self._next_complaint:
@@ -62,7 +62,7 @@ class AccessLog:
         if self._path is None:
             return sys.stdout.fileno()
         try:
-            return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o640)
+            return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         except OSError as error:
             raise InputError(f"the access log {self._path} cannot be written: {error.strerror}") from error
 

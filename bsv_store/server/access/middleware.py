@@ -12,7 +12,7 @@ import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
-from bsv_store.errors import BsvStoreError
+from bsv_store.errors import BsvStoreError, InputError
 from bsv_store.server.access.authentication import authenticate, refusal
 from bsv_store.server.access.headers import DEFAULT_POLICY, SECURITY_HEADERS
 from bsv_store.server.access.limits import Quota, RateLimit
@@ -118,12 +118,17 @@ class AccessMiddleware:
             return framework_problem(
                 context, 421, hint="The administrator of the server permits names by --allow-host NAME."
             )
+        if scope["method"] not in _SAFE_METHODS and self._is_of_another_site(headers):
+            return framework_problem(context, 403, detail="a page of another site sent this request")
         if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_ADDRESS_BYTES:
             return framework_problem(context, 414)
+        if not _is_text(scope["query_string"]):
+            return problem_response(context, InputError("the query string of the address is not UTF-8"))
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
             return framework_problem(context, 431)
         length = headers.get("content-length")
-        if length is not None and (not length.isdecimal() or int(length) > context.options.max_body_bytes):
+        is_number = length is not None and length.isascii() and length.isdecimal() and len(length) <= _LENGTH_DIGITS
+        if length is not None and not (is_number and int(length) <= context.options.max_body_bytes):
             return framework_problem(context, 413, headers={"Connection": "close"})
         if context.metrics.in_flight > context.options.concurrency:
             return framework_problem(context, 503, headers={"Retry-After": "1"})
@@ -133,6 +138,18 @@ class AccessMiddleware:
             # Attempts count too.
             return self._over_limit(exchange) or refusal(context, scope, headers, path, error)
         return self._over_limit(exchange)
+
+    def _is_of_another_site(self, headers: Headers) -> bool:
+        """Whether a browser says so: by ``Sec-Fetch-Site``, or an old one by ``Origin``. Programs send neither."""
+        origin = headers.get("origin")
+        if origin in self._context.options.allow_origin:
+            return False
+        site = headers.get("sec-fetch-site")
+        if site is not None:
+            return site not in ("same-origin", "none")
+        if origin is None or origin == "null":
+            return False
+        return _host_name(origin.partition("://")[2]) != _host_name(headers.get("host", ""))
 
     def _over_limit(self, exchange: _Exchange) -> Response | None:
         if self._rate is None:
@@ -181,8 +198,18 @@ class AccessMiddleware:
             )
 
 
+def _is_text(query: bytes) -> bool:
+    try:
+        query.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+_LENGTH_DIGITS: Final = 19
 # The client closed the connection before it got an answer.
 _CLOSED: Final = 499
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE", "PATCH"})
 
 
@@ -260,7 +287,7 @@ class _Exchange:
 
 
 def _host_name(value: str) -> str:
-    """The name in a Host header, in lower case, without port, brackets and final dot."""
-    if value.startswith("["):
-        return value[1:].partition("]")[0].lower()
-    return value.partition(":")[0].rstrip(".").lower()
+    """The name in a Host header, in lower case, without port, brackets and final dot; empty if it is not valid."""
+    name, separator, rest = value[1:].partition("]") if value.startswith("[") else value.partition(":")
+    port = rest.removeprefix(":") if separator == "]" else rest
+    return name.rstrip(".").lower() if not port or (port.isascii() and port.isdecimal()) else ""

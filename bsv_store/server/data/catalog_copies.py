@@ -1,7 +1,7 @@
 """Copies of the catalog for mirrors: made once for each content, shared by the workers of a server.
 
-They are in the folder for temporary files. Names and atomic renames make them correct; a lock only avoids that several
-workers make the same copy.
+They are in temporary folders, which are removed when the server stops. Names and atomic renames make them correct; a
+lock only avoids that several workers make the same copy.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store._version import __version__
+from bsv_store.documents import json_value, read_document
 from bsv_store.errors import StoreError
 from bsv_store.remote.protocol import PROTOCOL
+from bsv_store.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
@@ -61,12 +63,13 @@ class CatalogCopies:
     Parameters
     ----------
     folder : pathlib.Path, optional
-        By default one in the folder for temporary files, the same for all processes of this user and store.
+        A folder that the workers of a server share, and that the server removes. By default a new one.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._given = folder
-        self._folder: Path | None = None
+        self._temporary: TemporaryFolder | None = None
+        self._folder = folder
+        self._in_folder = threading.Lock()
         self._found: tuple[str, Manifest] | None = None
         self._lock = threading.Lock()
 
@@ -81,27 +84,41 @@ class CatalogCopies:
             marker = store.catalog.change_marker()
             found = self._found
             if found is None or found[0] != marker or not self._has(found[1]):
-                found = (marker, self._made(store))
+                found = (marker, self._made_where_removed(store))
                 self._found = found
             return found[1]
 
-    def open(self, store: Store, sha256: str, *, compressed: bool) -> FileIO | None:
+    def open(self, sha256: str, *, compressed: bool) -> FileIO | None:
         """A copy open for reading, as it is or gzip-compressed; None if there is none with this hash."""
         try:
-            return FileIO(self._in(store) / _file_name(sha256, compressed=compressed))
+            return FileIO(self._existing_folder() / _file_name(sha256, compressed=compressed))
         except FileNotFoundError:
             return None
 
+    def close(self) -> None:
+        """Remove the copies, unless the folder was given."""
+        with self._in_folder:
+            if self._temporary is not None:
+                self._temporary.remove()
+                self._temporary = self._folder = None
+
     def _has(self, manifest: Manifest) -> bool:
-        assert self._folder is not None
+        folder = self._existing_folder()
         try:
-            found = (self._folder / _file_name(manifest.sha256, compressed=False)).stat().st_size
+            found = (folder / _file_name(manifest.sha256, compressed=False)).stat().st_size
         except FileNotFoundError:
             return False
-        return found == manifest.size_bytes and (self._folder / _file_name(manifest.sha256, compressed=True)).exists()
+        return found == manifest.size_bytes and (folder / _file_name(manifest.sha256, compressed=True)).exists()
+
+    def _made_where_removed(self, store: Store) -> Manifest:
+        try:
+            return self._made(store)
+        except (OSError, StoreError):
+            # The folder may have been removed meanwhile: by other programs, or by the successor of a killed server.
+            return self._made(store)
 
     def _made(self, store: Store) -> Manifest:
-        folder = self._in(store)
+        folder = self._existing_folder()
         with _one_process(folder / "lock"):
             known = self._read(folder / f"{store.catalog.content_digest()}.json")
             if known is not None:
@@ -112,11 +129,12 @@ class CatalogCopies:
 
     def _read(self, record: Path) -> Manifest | None:
         try:
-            manifest = Manifest(json.loads(record.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError):
+            manifest = Manifest(json_value(read_document(record)))
+            is_there = self._has(manifest)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             # It is missing, or was cut when the computer stopped.
             return None
-        if not self._has(manifest):
+        if not is_there:
             return None
         # It counts as new again.
         for path in (record, *(record.with_name(_file_name(manifest.sha256, compressed=each)) for each in (0, 1))):
@@ -124,7 +142,7 @@ class CatalogCopies:
         return manifest
 
     def _make(self, store: Store, folder: Path) -> Manifest:
-        with tempfile.TemporaryDirectory(dir=folder) as made:
+        with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as made:
             copy = Path(made) / "catalog.db"
             facts = store.catalog.export_copy(copy)
             compressed = Path(made) / "catalog.db.gz"
@@ -155,11 +173,14 @@ class CatalogCopies:
             record.replace(folder / f"{facts.content}.json")
         return manifest
 
-    def _in(self, store: Store) -> Path:
-        # Each time, because folders for temporary files are cleaned while the server runs.
-        self._folder = _shared_folder(store) if self._given is None else self._given
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return self._folder
+    def _existing_folder(self) -> Path:
+        with self._in_folder:
+            if self._folder is None:
+                self._temporary = TemporaryFolder()
+                self._folder = self._temporary.path
+            # Each time, because temporary folders are cleaned by other programs while the server runs.
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return self._folder
 
 
 def _write_through(path: Path) -> None:
@@ -170,23 +191,6 @@ def _write_through(path: Path) -> None:
 
 def _file_name(sha256: str, *, compressed: bool | int) -> str:
     return f"{sha256}.db.gz" if compressed else f"{sha256}.db"
-
-
-def _shared_folder(store: Store) -> Path:
-    """A folder of this user for copies of this store."""
-    origin = f"{store.path.resolve()} {store.config.database} {store.config.store_id}"
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    name = f"bsv-store-server-{user}-{hashlib.sha256(origin.encode()).hexdigest()[:16]}"
-    folder = Path(tempfile.gettempdir()) / name
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    # In a folder that others may write, such as /tmp, another user could have made it.
-    if hasattr(os, "getuid") and (folder.is_symlink() or found.st_uid != user or found.st_mode & 0o077):
-        raise StoreError(
-            f"the folder {folder} for copies of the catalog belongs to another user, or others have access to it",
-            hint="Remove it, or set TMPDIR to a folder of your own.",
-        )
-    return folder
 
 
 def _remove_old(folder: Path, *, kept: str) -> None:
@@ -208,8 +212,16 @@ def _remove_old(folder: Path, *, kept: str) -> None:
         for path in (folder / name, folder / f"{name}.gz"):
             path.unlink(missing_ok=True)
     for name in ages:
-        if name.endswith(".json") and ages[name] > _KEPT_S:
+        if name.endswith(".json") and _copy_of(folder / name) not in set(copies) - gone:
             (folder / name).unlink(missing_ok=True)
+
+
+def _copy_of(record: Path) -> str | None:
+    """The name of the copy that a manifest describes; None if it cannot be read."""
+    try:
+        return _file_name(Manifest(json_value(read_document(record))).sha256, compressed=False)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 @contextmanager

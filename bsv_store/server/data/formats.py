@@ -14,7 +14,9 @@ JSON = "application/json"
 CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
 TABLE_TYPES = (JSON, CSV, ARROW)
-FORMATS = {"json": JSON, "csv": CSV, "arrow": ARROW}
+# CSV without formulas, which is requested by its name only.
+SPREADSHEET = "text/csv; for=spreadsheet"
+FORMATS = {"json": JSON, "csv": CSV, "arrow": ARROW, "spreadsheet": SPREADSHEET}
 
 
 def has_arrow() -> bool:

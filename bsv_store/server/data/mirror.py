@@ -45,7 +45,7 @@ def _catalog_manifest(call: Call) -> Response:
 def _catalog_copy(call: Call) -> Response:
     sha256 = _checked_hash(call)
     is_compressed = accepts_gzip(call.request.headers.get("accept-encoding"))
-    file = call.shared.copies.open(call.store, sha256, compressed=is_compressed)
+    file = call.shared.copies.open(sha256, compressed=is_compressed)
     if file is None:
         raise HTTPException(404, detail="the server does not have this copy of the catalog (any more)")
     headers = {"Cache-Control": IMMUTABLE, "Vary": "Accept-Encoding"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.routing import Route
 
+from bsv_store.documents import json_value
 from bsv_store.errors import InputError
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
@@ -298,10 +298,7 @@ def _json_body(body: bytes) -> Any:
 
 
 def _json(name: str, text: str) -> Any:
-    def refuse(word: str) -> None:
-        raise ValueError(f"{word} is not JSON")
-
     try:
-        return json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
+        return json_value(text)
+    except ValueError as error:
         raise InputError(f"{name} is not valid JSON: {error}") from error

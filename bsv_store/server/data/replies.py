@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from bsv_store.server.context import context_of
 from bsv_store.server.data import tables
-from bsv_store.server.data.formats import CSV, JSON
+from bsv_store.server.data.formats import ARROW, CSV, JSON, SPREADSHEET
 from bsv_store.server.data.plain import json_bytes, plain
 
 if TYPE_CHECKING:
@@ -69,8 +69,10 @@ def table_reply(
     headers = {"Bsv-Store-Total": str(count)}
     if call.warnings:
         headers[WARNINGS_HEADER] = _header(call.warnings, paths)
-    write = tables.csv_bytes if chosen == CSV else tables.arrow_bytes
-    return Response(write(flat), media_type=chosen, headers=headers)
+    if chosen == ARROW:
+        return Response(tables.arrow_bytes(flat), media_type=ARROW, headers=headers)
+    body = tables.csv_bytes(flat, for_spreadsheet=chosen == SPREADSHEET)
+    return Response(body, media_type=CSV, headers=headers)
 
 
 def without_paths(value: Any, clean: Callable[[Any], Any]) -> Any:

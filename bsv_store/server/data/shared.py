@@ -17,6 +17,7 @@ from bsv_store.server.data.kept_answer import KeptAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+    from pathlib import Path
 
     import pandas as pd
     from starlette.requests import Request
@@ -45,6 +46,8 @@ class Shared:
     ----------
     metrics : ServerMetrics
         Counts the look-ups of answers.
+    folder : pathlib.Path, optional
+        A folder that the workers of the server share.
 
     Attributes
     ----------
@@ -54,8 +57,8 @@ class Shared:
     answers : Answers
     """
 
-    def __init__(self, metrics: ServerMetrics) -> None:
-        self.copies = CatalogCopies()
+    def __init__(self, metrics: ServerMetrics, folder: Path | None) -> None:
+        self.copies = CatalogCopies(None if folder is None else folder / "catalog")
         self.files = Latest(_files_by_hash)
         self._experiments = Latest(_all_experiments)
         self.answers = Answers(_ANSWER_BYTES, lambda is_known: metrics.count_cache("answers", hit=is_known))
@@ -127,7 +130,14 @@ class _KeptFrame:
 
 def shared_of(request: Request) -> Shared:
     """What the data routes of the application that serves a request share."""
-    return shared_by_application(request, "data", Shared, lambda: Shared(context_of(request).metrics))
+
+    def make() -> Shared:
+        context = context_of(request)
+        made = Shared(context.metrics, context.folder)
+        context.at_close(made.copies.close)
+        return made
+
+    return shared_by_application(request, "data", Shared, make)
 
 
 def _all_experiments(store: Store) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from bsv_store.server.data.plain import MAX_EXACT_INTEGER, plain, plain_float
+from bsv_store.text import spreadsheet_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,8 +98,13 @@ def _type_of(values: Sequence[Any]) -> ColumnType:
     return "any"
 
 
-def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """A flat frame as CSV with a header, UTF-8."""
+def csv_bytes(frame: pd.DataFrame, *, for_spreadsheet: bool = False) -> bytes:
+    """A flat frame as CSV with a header, UTF-8; without cells that a spreadsheet would take for formulas if asked."""
+    if for_spreadsheet:
+        frame = frame.set_axis([spreadsheet_cell(name) for name in frame.columns], axis="columns")
+        for place, kind in enumerate(frame.dtypes):
+            if kind.kind not in "iufb":
+                frame.isetitem(place, frame.iloc[:, place].map(spreadsheet_cell))
     text: str = frame.to_csv(index=False, lineterminator="\r\n")
     return text.encode("utf-8", "replace")
 

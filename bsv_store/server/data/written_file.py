@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from bsv_store._version import __version__
 from bsv_store.errors import InputError
 from bsv_store.server.data.conditions import REVALIDATED, is_current
 from bsv_store.server.data.file_reply import file_reply
+from bsv_store.temporary import TemporaryFolder
 from bsv_store.text import shown
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def written_file(
     }
     if is_current(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    with tempfile.TemporaryDirectory(prefix="bsv-store-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / f"export.{ending}"
+    with TemporaryFolder() as folder:
+        path = folder / f"export.{ending}"
         write(path)
         # It stays readable until it is closed, although the folder is removed.
         file = FileIO(path)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.errors import InputError
 from bsv_store.server.images.sources import DEFAULT_KIND, DEFAULT_SPACING_UM, version_by, whole_number
+from bsv_store.temporary import TemporaryFolder
 from bsv_store.vocabulary import COMPARISON_MAPS
 from bsv_store.volumes.grid import Grid
 
@@ -27,8 +26,8 @@ def nifti(store: Store, query: Mapping[str, str]) -> bytes:
     """
     if "minus" in query:
         raise InputError("minus is not supported by this address", hint="Load the two groups, and subtract them.")
-    with tempfile.TemporaryDirectory(prefix="bsv-store-") as folder:
-        target = Path(folder) / "volume.nii.gz"
+    with TemporaryFolder() as folder:
+        target = folder / "volume.nii.gz"
         if "version" in query:
             version, _ = version_by(store, query)
             _check_size(version.grid)
@@ -53,8 +52,8 @@ def nifti(store: Store, query: Mapping[str, str]) -> bytes:
 def brain_nifti(store: Store, grid: Grid, known: Structures) -> bytes:
     """The compressed NIfTI file of the voxels of all structures."""
     roots = [row.id for row in known.rows if row.parent_structure_id is None]
-    with tempfile.TemporaryDirectory(prefix="bsv-store-") as folder:
-        target = Path(folder) / "brain.nii.gz"
+    with TemporaryFolder() as folder:
+        target = folder / "brain.nii.gz"
         store.atlas.export_mask(roots, target, spacing_um=grid.spacing_um)
         return target.read_bytes()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from bsv_store.text import spreadsheet_cell
 from bsv_store_cli.help import WordChoice
 from bsv_store_cli.output.messages import printable
 from bsv_store_cli.output.tables import Column, facts_text, table_text
@@ -27,17 +28,34 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def format_option(command: _Command, *, is_eager: bool = False) -> _Command:
-    """Add ``--format table|json|csv`` to a command, which gets it as ``output_format``."""
+    """Add ``--format table|json|csv|spreadsheet`` to a command, which gets it as ``output_format``.
+
+    'spreadsheet' arrives as 'csv', whose texts are then changed as they are printed.
+    """
     option = click.option(
         "--format",
         "output_format",
-        type=WordChoice(["table", "json", "csv"]),
+        type=WordChoice(["table", "json", "csv", "spreadsheet"]),
         default="table",
         show_default=True,
         is_eager=is_eager,
-        help="A table for reading; JSON or CSV for programs.",
+        callback=_known_format,
+        help="A table for reading; JSON or CSV for programs; CSV without formulas for spreadsheets.",
     )
     return option(command)
+
+
+_FOR_SPREADSHEET = "bsv_store_cli.for_spreadsheet"
+
+
+def _known_format(context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    context.meta[_FOR_SPREADSHEET] = value == "spreadsheet"
+    return "csv" if value == "spreadsheet" else value
+
+
+def _is_for_spreadsheet() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_FOR_SPREADSHEET))
 
 
 def frame_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -117,11 +135,20 @@ def plain(value: Any) -> Any:
 def _print_csv(rows: Rows, names: Sequence[str]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([[_field(row.get(name)) for name in names] for row in rows])
+    cell = spreadsheet_cell if _is_for_spreadsheet() else _unchanged
+    quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for values in (names, *([_field(row.get(name)) for name in names] for row in rows)):
+        cells = [cell(value) for value in values]
+        # Readers end a row at a carriage return, which Python quotes only where it ends the lines itself.
+        needs_quotes = any(isinstance(each, str) and "\r" in each for each in cells)
+        (quoting if needs_quotes else writer).writerow(cells)
     # Unprintable characters could control a terminal; programs get every character.
     shown = printable(text.getvalue(), keep="\n") if sys.stdout.isatty() else text.getvalue()
     emit(shown.removesuffix("\n"))
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 def _field(value: Any) -> Any:

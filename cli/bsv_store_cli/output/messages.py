@@ -6,18 +6,8 @@ import sys
 
 import click
 
+from bsv_store.text import printable as printable
 from bsv_store_cli.spelling import with_options
-
-
-def printable(text: str, *, keep: str = "") -> str:
-    """The text with control, bidirectional and other invisible characters as escapes, except those in ``keep``."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() or each in keep else _escaped(each) for each in text)
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def note(text: str) -> None:

@@ -12,6 +12,8 @@ import pytest
 from bsv_store import Selection, Store, open_store
 from bsv_store.errors import BackupError, BusyError, InputError
 from bsv_store.maintenance.backup import snapshot as snapshot_module
+from bsv_store.maintenance.backup.repository import create_repository
+from bsv_store.maintenance.backup.target import LocalTarget
 from bsv_store.store.restoring import list_backups, restore_store, verify_backup
 from tests.databases import sqlite_first
 from tests.datasets.world import ask
@@ -181,6 +183,24 @@ def test_a_killed_backup_leaves_no_snapshot_and_the_next_one_continues(
         report = store.admin.backup(target)
     # Its lock does not hold off others, and what it copied is not copied again.
     assert report.snapshot.new_files <= len(report.snapshot.files) + 1 - max(0, done - 1)
+    assert verify_backup(target, deep=True).findings == ()
+
+
+def test_a_first_backup_continues_where_another_one_was_killed_or_has_just_begun(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "backup"
+    (target / "tmp").mkdir(parents=True)
+    (target / "tmp" / "bsv-backup.json-0123456789ab.tmp").write_text("{")
+    listed = LocalTarget.sizes
+
+    def begun_meanwhile(self: LocalTarget, folder: str) -> dict[str, int]:
+        monkeypatch.undo()
+        create_repository(target, outside=filled.path)
+        return listed(self, folder)
+
+    monkeypatch.setattr(LocalTarget, "sizes", begun_meanwhile)
+    filled.admin.backup(target)
     assert verify_backup(target, deep=True).findings == ()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import io
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from sqlalchemy import text
 from bsv_store import Selection, Store, open_store
 from bsv_store.catalog.database import schema
 from bsv_store.errors import BackupError, NoSpaceError, NotAStoreError, SchemaTooNewError, StoreExistsError
+from bsv_store.maintenance.backup import database_copy
 from bsv_store.maintenance.backup import restore as restore_module
 from bsv_store.store.restoring import restore_store, verify_backup
 from tests.conftest import DatabaseKind
@@ -96,6 +99,18 @@ def test_a_killed_restore_is_not_a_store_and_is_completed(
     checks.assert_usable(new)
     with pytest.raises(StoreExistsError, match="which a restore never changes"):
         restore_store(target, new, database=url)
+
+
+@sqlite_first
+def test_a_restore_that_is_killed_before_its_first_file_is_complete_can_be_repeated(
+    filled_location: Path, target: str, tmp_path: Path
+) -> None:
+    checks.back_up(filled_location, target)
+    new = tmp_path / "new"
+    checks.killed(checks.restore, target, new, None, at="publish:written")
+    assert list((new / "tmp").iterdir())
+    restore_store(target, new)
+    checks.assert_intact(new)
 
 
 def test_nothing_existing_is_changed(filled: Store, target: str, tmp_path: Path, empty_database: NewDatabase) -> None:
@@ -289,3 +304,19 @@ def test_a_target_that_cannot_be_written_is_verified_and_restored(
     assert checks.contents(Path(target)) == before
     with pytest.raises(BackupError, match="Read-only"):
         filled.admin.backup(target)
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = database_copy._fast
+
+    def without_space(connection: Any, record: object) -> None:
+        plain(connection, record)
+        # SQLite takes the present size of the file instead.
+        connection.execute("PRAGMA max_page_count = 1")
+
+    path = tmp_path / "catalog.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE experiment (id INTEGER PRIMARY KEY, sex TEXT)")
+    monkeypatch.setattr(database_copy, "_fast", without_space)
+    with pytest.raises(NoSpaceError):
+        database_copy.create_indexes(path, ["CREATE INDEX by_sex ON experiment (sex)"])

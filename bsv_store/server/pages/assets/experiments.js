@@ -103,7 +103,7 @@ function succeeded(content, how, fromAddress) {
   at("copy-python").textContent = content.python;
   at("copy-command").textContent = content.command;
   at("copy-json").textContent = content.json;
-  at("csv").href = `${base}/v1/experiments?format=csv&limit=100000&selection=${encodeURIComponent(content.json)}`;
+  at("csv").href = `${base}/v1/experiments?format=spreadsheet&limit=100000&selection=${encodeURIComponent(content.json)}`;
 }
 
 function failed(words, hint, text = null) {
