@@ -1,90 +1,528 @@
-"""Jobs of users, and what of each must be in the store afterwards."""
+"""Jobs of users, and the facts about a store that they establish."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+import traceback
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bsv_store import Store
+from sqlalchemy import text
+
+from bsv_store import Store, create_store, open_store
+from bsv_store.errors import BsvStoreError, InputError, NotAStoreError, SchemaTooOldError, StoreExistsError
+from bsv_store.store.opening import upgrade_store
+from bsv_store.store.restoring import restore_store, verify_backup
+from bsv_store.store.schema_changes import downgrade_store
+from bsv_store_synthetic import wire, wire_volumes
+from tests.reliability.stores import ATLAS, IDS, QUERIES, fill_lists
+
+Facts = dict[str, object]
+"""What a user was told, and can look up again: names with comparable values."""
+
+
+class IncompleteError(BsvStoreError):
+    """A report says what could not be done, and why."""
+
+
+_VERSIONS = "SELECT d.name, count(*) FROM dataset_version v JOIN dataset d ON d.id = v.dataset_id GROUP BY d.name"
+_OLD = b"an older file of the same name"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job works.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        With the store in ``store``, exported files and backups.
+    url : str
+        Of the synthetic atlas.
+    templates : pathlib.Path
+        Initial states of jobs, to be copied.
+    database : str or None
+        URL of the store's database on Postgres; None on SQLite.
+    """
+
+    folder: Path
+    url: str
+    templates: Path
+    database: str | None = None
+
+    @property
+    def store(self) -> Path:
+        """The store's folder."""
+        return self.folder / "store"
+
+    def open(self) -> Store:
+        """The store."""
+        return open_store(self.store)
+
+    def begin(self, prepare: Callable[[Place], object]) -> None:
+        """Fill the folder, which must not exist, with what ``prepare`` makes."""
+        template = self.templates / prepare.__name__
+        if not template.exists():
+            template.mkdir(parents=True)
+            prepare(replace(self, folder=template))
+        shutil.copytree(template, self.folder, dirs_exist_ok=True)
+
+    def forget_store(self) -> None:
+        """Remove the store, as if it had never existed."""
+        shutil.rmtree(self.store)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of a user, whose result is acknowledged when it returns."""
+
+    name: str
+    run: Callable[[Place], object]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a user does, and what of it must be in the store afterwards.
+    """A sequence of commands of a user.
 
     Attributes
     ----------
-    prepare, run, result : callable
-        Called with the store and the address of the synthetic server; ``result`` returns comparable values.
+    name : str
+    prepare : callable
+        Makes the initial state in an empty folder.
+    steps : tuple of Step
+        Each may be repeated.
+    facts : callable
+        More facts than `facts_of` the store.
+    removes : tuple of str
+        Prefixes of the facts that the job may remove or change.
+    repeats : tuple of str
+        Prefixes of the facts that may be lost, since repeating the job does no harm.
+    is_damaged : bool
+        Whether the store is damaged before the job.
+    is_new : bool
+        Whether there is no store before the first step has returned.
+    is_old : bool
+        Whether the store has an old schema before.
     """
 
     name: str
-    prepare: Callable[[Store, str], object]
-    run: Callable[[Store, str], object]
-    result: Callable[[Store], object]
+    prepare: Callable[[Place], object]
+    steps: tuple[Step, ...]
+    facts: Callable[[Place], Facts] = lambda _place: {}
+    removes: tuple[str, ...] = ()
+    repeats: tuple[str, ...] = ()
+    is_damaged: bool = False
+    is_new: bool = False
+    is_old: bool = False
+
+    def run(self, place: Place) -> None:
+        """All steps."""
+        for step in self.steps:
+            step.run(place)
+
+    def check(self, place: Place, acknowledged: Sequence[str], before: Facts, after: Mapping[str, Facts]) -> None:
+        """Check a place after an accident during the job: nothing is lost, and the job can be run again.
+
+        Parameters
+        ----------
+        place : Place
+        acknowledged : sequence of str
+            Steps that had returned.
+        before : Facts
+            What users were told before the job.
+        after : mapping of str to Facts
+            What they are told by its steps.
+
+        Raises
+        ------
+        AssertionError, BsvStoreError
+        """
+        told = after[acknowledged[-1]] if acknowledged else before
+        later = [after[step.name] for step in self.steps[len(acknowledged) :]]
+        found = self.look(place, is_complete=not later)
+        missing = lost(told, found, later=later, removes=(*(self.removes if later else ()), *self.repeats))
+        assert not missing, f"lost: {missing}"
+        self.run(place)
+        expected, found = after[self.steps[-1].name], self.look(place, is_complete=True)
+        assert found == expected, f"run again: {sorted(found.items() ^ expected.items())}"
+
+    def told(self, place: Place) -> tuple[Facts, dict[str, Facts]]:
+        """The facts before the job, and after each of its steps, which are run without an accident."""
+        before = self.look(place)
+        after: dict[str, Facts] = {}
+        for step in self.steps:
+            step.run(place)
+            after[step.name] = self.read(place)
+        return before, after
+
+    def wrong_after(
+        self,
+        place: Place,
+        before: Facts,
+        after: Mapping[str, Facts],
+        accident: AbstractContextManager[Callable[[], bool]],
+    ) -> str | None:
+        """Run the job in an accident; returns what is wrong then, in words.
+
+        Parameters
+        ----------
+        place : Place
+        before, after
+            See `check`.
+        accident : context manager
+            The accident happens at most once while it is entered. Its value says whether it has happened.
+        """
+        acknowledged = []
+        said: Exception | None = None
+        with accident as has_happened:
+            try:
+                for step in self.steps:
+                    step.run(place)
+                    acknowledged.append(step.name)
+            except Exception as error:  # noqa: BLE001 (examined below)
+                said = error
+        if said is not None and not isinstance(said, BsvStoreError):
+            return "raised " + "".join(traceback.format_exception(said)[-8:])
+        if said is not None and not has_happened():
+            return f"raised {said!r}, although nothing had happened"
+        try:
+            self.check(place, acknowledged, before, after)
+        except (AssertionError, BsvStoreError) as error:
+            return f"{'succeeded' if said is None else repr(said)}, and then {error!r}"
+        return None
+
+    def read(self, place: Place) -> Facts:
+        """The facts now, without a verification."""
+        with place.open() as store:
+            return {**self.facts(place), **facts_of(store)}
+
+    def look(self, place: Place, *, is_complete: bool = False) -> Facts:
+        """The facts now. The store has no damage, and can be opened unless the job may leave none.
+
+        Parameters
+        ----------
+        place : Place
+        is_complete : bool
+            Whether the job has returned.
+        """
+        try:
+            store = place.open()
+        except (NotAStoreError, SchemaTooOldError) as error:
+            if is_complete or not (self.is_new if isinstance(error, NotAStoreError) else self.is_old):
+                raise
+            return {}
+        with store:
+            if is_complete or not self.is_damaged:
+                damage = store.admin.verify(deep=True, workers=1).damage
+                assert not damage, damage
+            return {**self.facts(place), **facts_of(store)}
 
 
-def _nothing(_store: Store, _url: str) -> None:
+def facts_of(store: Store) -> Facts:
+    """The facts of a store."""
+    facts: Facts = {}
+    with store.database.reading() as connection:
+        for name, query in {**QUERIES, "versions": _VERSIONS}.items():
+            for row in connection.execute(text(query)):
+                *key, value = row
+                facts[" ".join(map(str, (name, *key)))] = value
+    return facts
+
+
+# -- what is there before ----------------------------------------------------------------------------------------------
+
+
+def _nothing(_place: Place) -> None:
     return None
 
 
-def _ids(store: Store) -> tuple[int, ...]:
-    return store.select()[:2]
+def _empty(place: Place) -> None:
+    create_store(place.store, database=place.database).close()
 
 
-def _fetch(store: Store, url: str) -> None:
-    store.fetch(_ids(store), api_url=url)
+def _listed(place: Place) -> None:
+    with create_store(place.store, database=place.database) as store:
+        fill_lists(store, place.url)
+        store.sync_unionizes(api_url=place.url)
 
 
-def _aggregate(store: Store, _url: str) -> None:
-    store.aggregate(_ids(store), name="average")
+def _fetched(place: Place) -> None:
+    place.begin(_listed)
+    _fetch(place, 0)
+    _fetch(place, 1)
 
 
-def _stored(store: Store) -> object:
-    return [str(store.volumes.describe(each)["array_sha256"]) for each in _ids(store)]
+def _averaged(place: Place) -> None:
+    place.begin(_fetched)
+    _aggregate(place)
 
 
-def _average(store: Store) -> object:
-    return store.dataset("average@1").content_sha256, store.dataset("average@1").mean.tobytes()
+def _with_cache(place: Place) -> None:
+    place.begin(_empty)
+    cache = place.folder / "mouse"
+    first = cache / f"experiment_{IDS[0]}"
+    first.mkdir(parents=True)
+    (cache / "structures.json").write_text(json.dumps(wire.structure_rows(structure_sets=True)))
+    lines = [row for each in IDS for row in wire.connectivity_rows(ATLAS.experiment(each))]
+    (cache / "experiments.json").write_text(json.dumps(lines))
+    (first / "projection_density_100.nrrd").write_bytes(
+        wire_volumes.grid_nrrd(ATLAS, IDS[0], "projection_density", 100)
+    )
 
 
-def _delete(store: Store, _url: str) -> None:
-    if store.datasets.list():
-        store.datasets.delete("average@1", force=True)
+def _with_bundle(place: Place) -> None:
+    place.begin(_averaged)
+    with place.open() as store:
+        store.dataset("average@1").export(place.folder / "given.bsv.zip")
+    place.forget_store()
+    place.begin(_fetched)
 
 
-def _fetched_and_averaged(store: Store, url: str) -> None:
-    _fetch(store, url)
-    _aggregate(store, url)
+def _with_old_exports(place: Place) -> None:
+    place.begin(_averaged)
+    for name in _EXPORTED:
+        (place.folder / name).write_bytes(_OLD)
 
 
-def _export(store: Store, _url: str) -> None:
-    store.dataset("average@1").export(store.path.parent / "average.bsv.zip", overwrite=True)
+def _with_garbage(place: Place) -> None:
+    place.begin(_averaged)
+    with place.open() as store:
+        store.aggregate(IDS[:1], name="other")
+        store.datasets.delete("other@1", force=True)
+        volume = next((store.path / "volumes").rglob("*.h5"))
+        shutil.copy(volume, volume.with_name(f"9999999999.{'0' * 16}.h5"))
 
 
-def _bundle(store: Store) -> object:
-    return (store.path.parent / "average.bsv.zip").is_file() and _average(store)
+def _with_old_schema(place: Place) -> None:
+    place.begin(_averaged)
+    downgrade_store(place.store, revision="0012", make_backup=False)
 
 
-def _annotate(store: Store, url: str) -> None:
-    store.sync_annotation(download_url=url)
+def _backed_up(place: Place) -> None:
+    place.begin(_averaged)
+    _back_up(place)
+    place.forget_store()
+
+
+def _damaged(place: Place) -> None:
+    place.begin(_averaged)
+    first, *_ = sorted((place.store / "volumes").rglob("*.h5"))
+    first.unlink()
+    (result,) = (place.store / "datasets").rglob("*.nc")
+    data = bytearray(result.read_bytes())
+    data[len(data) // 2] ^= 1
+    result.write_bytes(data)
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def _create(place: Place) -> None:
+    try:
+        create_store(place.store, database=place.database).close()
+    except StoreExistsError:
+        place.open().close()
+
+
+def _sync(what: str) -> Callable[[Place], None]:
+    def run(place: Place) -> None:
+        with place.open() as store:
+            getattr(store, f"sync_{what}")(api_url=place.url)
+
+    return run
+
+
+def _fetch(place: Place, number: int) -> None:
+    with place.open() as store:
+        report = store.fetch(IDS[number : number + 1], api_url=place.url)
+    if report.reasons:
+        raise IncompleteError(f"not fetched: {report.reasons}")
+
+
+def _annotate(place: Place) -> None:
+    with place.open() as store:
+        store.sync_annotation(download_url=place.url)
+
+
+def _adopt(place: Place) -> None:
+    with place.open() as store:
+        report = store.adopt(place.folder / "mouse")
+    if report.refused:
+        raise IncompleteError(f"not adopted: {report.refused}")
+
+
+def _aggregate(place: Place) -> None:
+    with place.open() as store:
+        store.aggregate(IDS[:2], name="average", workers=1)
+
+
+def _import(place: Place) -> None:
+    with place.open() as store:
+        store.datasets.import_bundle(place.folder / "given.bsv.zip", workers=1)
+
+
+_EXPORTED = ("average.bsv.zip", "average.nrrd")
+
+
+def _export(name: str) -> Callable[[Place], None]:
+    def run(place: Place) -> None:
+        with place.open() as store:
+            store.dataset("average@1").export(place.folder / name, overwrite=True)
+
+    return run
+
+
+def _tag(place: Place) -> None:
+    with place.open() as store:
+        store.datasets.tag("average@1", "figure")
+
+
+def _exclude(place: Place) -> None:
+    with place.open() as store:
+        store.catalog.exclude(IDS[2:], "a bad injection", replace=True)
+
+
+def _delete(place: Place) -> None:
+    with place.open() as store:
+        if store.datasets.list():
+            store.datasets.delete("average@1", force=True)
+
+
+def _collect(place: Place) -> None:
+    with place.open() as store:
+        # The second time purges what the first one moved to the trash.
+        for _ in range(2):
+            store.admin.collect_garbage(apply=True, grace=timedelta(0), trash_days=0)
+
+
+def _upgrade(place: Place) -> None:
+    upgrade_store(place.store)
+
+
+def _back_up(place: Place) -> None:
+    with place.open() as store:
+        report = store.admin.backup(place.folder / "backup")
+    if report.snapshot.problems:
+        raise IncompleteError(f"not backed up: {report.snapshot.problems}")
+
+
+def _restore(place: Place) -> None:
+    try:
+        restore_store(place.folder / "backup", place.store, database=place.database)
+    except StoreExistsError:
+        # An earlier run has finished.
+        place.open().close()
+
+
+def _repair(place: Place) -> None:
+    with place.open() as store:
+        report = store.admin.repair(apply=True, api_url=place.url, workers=1)
+    if report.left:
+        raise IncompleteError(f"not repaired: {report.left}")
+
+
+# -- facts beside the store --------------------------------------------------------------------------------------------
+
+
+def _exports(place: Place) -> Facts:
+    """Each export is complete: the older file, or the new one."""
+    facts: Facts = {}
+    for name in _EXPORTED:
+        content = (place.folder / name).read_bytes()
+        if content == _OLD:
+            continue
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(place.folder / name) as archive:
+                assert archive.testzip() is None
+                members = tuple(
+                    (each.filename, each.CRC) for each in archive.infolist() if each.filename.endswith(".nc")
+                )
+            facts[f"export {name}"] = members
+        else:
+            facts[f"export {name}"] = hashlib.sha256(content).hexdigest()
+    return facts
+
+
+def _snapshots(place: Place) -> Facts:
+    """All snapshots can be restored."""
+    try:
+        check = verify_backup(place.folder / "backup", deep=True)
+    except InputError:
+        # There is no backup yet.
+        return {}
+    assert not check.findings, check.findings
+    # A repetition makes one more.
+    return {f"snapshot {number}": True for number in range(min(check.snapshots, 2))}
+
+
+def _deleted(place: Place) -> Facts:
+    """The version is there, or its file is in the trash with all that restores it."""
+    with place.open() as store:
+        versions, items = store.datasets.list(), store.admin.trash()
+        assert versions or any(each.what == "version/average@1" for each in items), items
+    return {} if versions else {"deleted": True}
+
+
+def _garbage(place: Place) -> Facts:
+    with place.open() as store:
+        return {} if store.admin.trash() else {"collected": True}
+
+
+def _schema(place: Place) -> Facts:
+    with place.open() as store, store.database.reading() as connection:
+        return {"revision": connection.execute(text("SELECT version_num FROM bsv_store_version")).scalar_one()}
 
 
 JOBS = (
-    Job("fetch", _nothing, _fetch, _stored),
-    Job("annotation", _nothing, _annotate, lambda store: store.atlas.annotation().tobytes()),
-    Job("aggregate", _fetch, _aggregate, _average),
-    Job("delete", _fetched_and_averaged, _delete, lambda store: store.datasets.list()),
-    Job("export", _fetched_and_averaged, _export, _bundle),
+    Job("create", _nothing, (Step("create", _create),), is_new=True),
+    Job("ingest", _empty, tuple(Step(each, _sync(each)) for each in ("structures", "experiments", "unionizes"))),
+    Job(
+        "fetch",
+        _listed,
+        (Step("first", lambda place: _fetch(place, 0)), Step("second", lambda place: _fetch(place, 1))),
+    ),
+    Job("annotation", _listed, (Step("annotation", _annotate),)),
+    Job("adopt", _with_cache, (Step("adopt", _adopt),)),
+    Job("aggregate", _fetched, (Step("aggregate", _aggregate),)),
+    Job("import", _with_bundle, (Step("import", _import),)),
+    Job("export", _with_old_exports, tuple(Step(each, _export(each)) for each in _EXPORTED), facts=_exports),
+    Job("edit", _averaged, (Step("tag", _tag), Step("exclude", _exclude))),
+    Job("delete", _averaged, (Step("delete", _delete),), facts=_deleted, removes=("version",)),
+    Job("gc", _with_garbage, (Step("collect", _collect),), facts=_garbage, repeats=("collected",)),
+    Job("migrate", _with_old_schema, (Step("upgrade", _upgrade),), facts=_schema, removes=("revision",), is_old=True),
+    Job("backup", _averaged, (Step("first", _back_up), Step("second", _back_up)), facts=_snapshots),
+    Job("restore", _backed_up, (Step("restore", _restore),), is_new=True),
+    Job("repair", _damaged, (Step("repair", _repair),), is_damaged=True),
 )
 
 
-def copied(template: Path, target: Path) -> Path:
-    """A copy of a store, which replaces what is at the target's folder."""
-    shutil.rmtree(target.parent, ignore_errors=True)
-    shutil.copytree(template, target)
-    return target
+def lost(told: Facts, found: Facts, *, later: Sequence[Facts] = (), removes: tuple[str, ...] = ()) -> list[str]:
+    """Descriptions of the facts that are no longer true.
+
+    Parameters
+    ----------
+    told, found : Facts
+        What users were told, and what they find.
+    later : sequence of Facts
+        What they would be told by the next steps, which may be done already.
+    removes : tuple of str
+        Prefixes of the facts that those may remove.
+    """
+    return [
+        f"{name}: {value!r} became {found.get(name)!r}"
+        for name, value in told.items()
+        if found.get(name) not in (value, *(each.get(name, value) for each in later))
+        and not (removes and name.startswith(removes) and name not in found)
+    ]
+
+
+def named(name: str) -> Job:
+    """A job, by its name."""
+    (job,) = (each for each in JOBS if each.name == name)
+    return job
