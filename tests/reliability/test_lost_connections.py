@@ -1,0 +1,131 @@
+"""Postgres is killed, or connections to it are cut, at any moment of a job: nothing is lost or done twice.
+
+The moments are drawn at random; in many trials the connection is lost while a transaction commits, before or after the
+server has committed it. The command succeeds or raises an error of the package. What it acknowledged is then in the
+store, there is no damage, and the command, run again, gives its result without a second version or a gap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import random
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bsv_store.errors import StoreUnreachableError
+from tests.conftest import require_postgres
+from tests.reliability.campaigns import campaign
+from tests.reliability.interrupted_postgres import (
+    KINDS,
+    Counts,
+    InterruptedPostgres,
+    Interruption,
+    Kind,
+    PostgresPlace,
+)
+from tests.reliability.jobs import JOBS, Facts, Job
+
+# A cursor whose connection was lost cannot be closed; psycopg warns when it is deleted.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _deleted_cursors() -> Iterator[None]:
+    """Delete such cursors within the test."""
+    yield
+    gc.collect()
+
+
+# Other kinds of jobs do not write to the database, or only on SQLite.
+_WRITING = tuple(job for job in JOBS if job.name != "export")
+# Half of them around a commit.
+_WEIGHTS = (3, 4, 2, 2, 1, 1, 1)
+# The defaults of Postgres.
+_DURABLE = {"synchronous_commit": "on", "full_page_writes": "on", "wal_level": "replica"}
+
+
+@pytest.fixture(scope="module")
+def postgres_place(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresPlace]:
+    """A place on a Postgres server of its own."""
+    require_postgres()
+    folder = tmp_path_factory.mktemp("interrupted")
+    postgres = InterruptedPostgres()
+    try:
+        url = postgres.url("interrupted")
+        yield PostgresPlace(folder / "place", server_url, folder / "templates", url, postgres, "interrupted")
+    finally:
+        postgres.close()
+
+
+def test_the_server_keeps_what_it_has_committed_when_it_is_killed(postgres_place: PostgresPlace) -> None:
+    assert postgres_place.postgres is not None
+    with postgres_place.postgres.server.connect() as connection:
+        found = {name: connection.execute(f"SHOW {name}").fetchone() for name in _DURABLE}
+    assert found == {name: (value,) for name, value in _DURABLE.items()}
+
+
+@pytest.mark.parametrize("job", _WRITING, ids=lambda job: job.name)
+def test_a_job_survives_a_lost_connection(job: Job, postgres_place: PostgresPlace) -> None:
+    before, after, counts = _counted(job, postgres_place)
+    with campaign("lost-connections", part=job.name, share=1 / len(_WRITING)) as trials:
+        draw = random.Random(f"{job.name} {trials.seed}")
+        for number in range(trials.size):
+            kind = draw.choices(KINDS, _WEIGHTS)[0]
+            plan = Interruption(kind, draw.randint(1, max(1, counts.of(kind))))
+            _begin(job, postgres_place)
+            wrong = job.wrong_after(postgres_place, before, after, _interrupting(postgres_place, plan))
+            assert wrong is None, f"{job.name}, seed {trials.seed}, trial {number}, {plan}: {wrong}"
+            trials.done()
+
+
+def test_a_commit_whose_answer_is_lost_is_looked_up(postgres_place: PostgresPlace) -> None:
+    (job,) = (each for each in _WRITING if each.name == "edit")
+    step = job.steps[0]
+    assert postgres_place.postgres is not None
+    _begin(job, postgres_place)
+    postgres_place.postgres.begin(None)
+    step.run(postgres_place)
+    commits = postgres_place.postgres.end().commits
+    found = set()
+    kinds: tuple[Kind, ...] = ("commit lost", "answer lost")
+    for kind in kinds:
+        for number in range(1, commits + 1):
+            _begin(job, postgres_place)
+            postgres_place.postgres.begin(Interruption(kind, number))
+            with contextlib.suppress(StoreUnreachableError):
+                step.run(postgres_place)
+            postgres_place.postgres.end()
+            found.add((kind, "tag average figure" in job.read(postgres_place)))
+            step.run(postgres_place)
+            assert "tag average figure" in job.read(postgres_place)
+    # Both outcomes of the commit of the tag were tried.
+    assert {("commit lost", False), ("answer lost", True)} <= found
+
+
+def _begin(job: Job, place: PostgresPlace) -> None:
+    shutil.rmtree(place.folder, ignore_errors=True)
+    place.begin(job.prepare)
+
+
+def _counted(job: Job, place: PostgresPlace) -> tuple[Facts, dict[str, Facts], Counts]:
+    assert place.postgres is not None
+    _begin(job, place)
+    before, after = job.told(place)
+    _begin(job, place)
+    place.postgres.begin(None)
+    job.run(place)
+    return before, after, place.postgres.end()
+
+
+@contextlib.contextmanager
+def _interrupting(place: PostgresPlace, plan: Interruption) -> Iterator[Callable[[], bool]]:
+    postgres = place.postgres
+    assert postgres is not None
+    postgres.begin(plan)
+    try:
+        yield lambda: postgres.is_done
+    finally:
+        postgres.end()
