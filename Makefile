@@ -4,26 +4,39 @@ PYTHON  ?= python3
 VENV    ?= .venv
 WORKERS ?= 2
 
-BIN  := $(VENV)/bin
+BIN := $(VENV)/bin
+# All virtual environments; those of test-integration are made by its tests.
+ENVIRONMENTS := $(VENV) $(addprefix $(VENV)-,lowest release audit mutation fuzz)
 # A stamp file for each set of installed packages.
-DEMO := $(VENV)/.installed-demo
-DEV  := $(VENV)/.installed-dev
-DOCS := $(VENV)/.installed-docs
-LOW  := $(VENV)-lowest/.installed
-PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+DEMO     := $(VENV)/.installed-demo
+DEV      := $(VENV)/.installed-dev
+DOCS     := $(VENV)/.installed-docs
+LOW      := $(VENV)-lowest/.installed
+MUTATION := $(VENV)-mutation/.installed
+FUZZ     := $(VENV)-fuzz/.installed
+# What users install, and the tools that examine it from another environment.
+USERS    := $(VENV)-release/.installed
+TOOLS    := $(VENV)-audit/.installed
+# Install into the environment of the stamp that is made.
+PIP = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
 
-ROUNDS ?= 1
-SEED   ?= 1
+ROUNDS  ?= 1
+SEED    ?= 1
+TARGET  ?=
+SECONDS ?= 60
 
 ORDINARY := not long and not integration
 
-# Create the environment again if its interpreter no longer works, for example after an upgrade of Python.
-_ := $(shell test -x $(BIN)/python || rm -f $(DEMO) $(DEV) $(DOCS); test -x $(VENV)-lowest/bin/python || rm -f $(LOW))
+# Create an environment again if its interpreter no longer works, for example after an upgrade of Python.
+_ := $(shell for each in $(ENVIRONMENTS); do test -x $$each/bin/python || rm -f $$each/.installed*; done)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo picture test test-long test-integration test-lowest reliability mutants check format docs man bench bench-full clean
+.PHONY: help demo picture docs man check format clean
+.PHONY: test test-long test-integration test-lowest bench bench-full
+.PHONY: reliability fuzz mutants mutation
+.PHONY: audit sbom release
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,11 +64,17 @@ test-integration: $(DEV) ## run other programs: AllenSDK, Brain Street View, the
 	@# Not in parallel: Brain Street View reads its experiment list from a fixed path.
 	$(BIN)/python -m pytest -m integration $(ARGS)
 
-reliability: $(DEV) ## run the campaigns of docs/reliability.md at length and write their figures: ROUNDS=0.1, SEED=2
+reliability: $(DEV) ## run the campaigns of docs/reliability.md at full size and write their figures: ROUNDS=0.1 SEED=2
 	$(BIN)/python -m tests.reliability --rounds $(ROUNDS) --seed $(SEED) --workers $(WORKERS) $(ARGS)
 
-mutants: $(DEV) ## break each promise on purpose, and see that a test notices
+fuzz: $(FUZZ) ## fuzz the readers with coverage, under atheris: TARGET="nrrd bundle" SECONDS=600 (for each)
+	$(VENV)-fuzz/bin/python -m tests.reliability.fuzzing $(TARGET) --seconds $(SECONDS) --seed $(SEED)
+
+mutants: $(DEV) ## break each promise on purpose, and check that a test notices
 	$(BIN)/python -m tests.reliability.mutants $(ARGS)
+
+mutation: $(MUTATION) ## change every line of the modules that compute values, and count the changes that no test notices
+	$(VENV)-mutation/bin/python -m tests.reliability.mutation $(ARGS)
 
 test-lowest: $(LOW) ## run the ordinary tests with the oldest dependencies that pyproject.toml allows
 	$(VENV)-lowest/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(ORDINARY)" $(ARGS)
@@ -81,15 +100,29 @@ bench: $(DEV) ## run the benchmarks on small inputs
 bench-full: $(DEV) ## run the benchmarks at the size of the atlas
 	$(BIN)/python -m benchmarks --full $(ARGS)
 
+audit: $(USERS) $(TOOLS) ## look up known vulnerabilities of all dependencies; needs the network
+	$(VENV)-audit/bin/python .ci/audit.py $(VENV)-release/bin/python
+
+sbom: $(USERS) $(TOOLS) ## write the list of all dependencies to build/bsv-store.cdx.json (CycloneDX)
+	@mkdir -p build
+	$(VENV)-audit/bin/python -m cyclonedx_py environment --pyproject pyproject.toml --mc-type library \
+	  --output-reproducible --output-file build/bsv-store.cdx.json $(VENV)-release/bin/python
+
+release: check audit sbom $(DEV) ## check, audit, and build the distributions in dist, with the list of dependencies
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	cp build/bsv-store.cdx.json dist
+
 clean: ## remove .venv, caches and builds
-	@for old in $(VENV) $(VENV)-lowest .venv-allensdk .venv-peers .venv-readers .venv-statistics .venv-schemathesis; do $(call discard,$$old); done
+	@for old in $(ENVIRONMENTS) $(addprefix .venv-,allensdk peers readers statistics schemathesis); do \
+	  $(call discard,$$old); done
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Remove only virtual environments, whatever VENV is set to.
 discard = if test -e "$(1)/pyvenv.cfg"; then rm -rf "$(1)"; fi
 
-$(BIN)/python $(VENV)-lowest/bin/python:
+$(addsuffix /bin/python,$(ENVIRONMENTS)):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "bsv-store needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing)." >&2; \
 	  echo "Name another one, for example: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
@@ -112,7 +145,22 @@ $(DOCS): pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(LOW): pyproject.toml | $(VENV)-lowest/bin/python
-	$(VENV)-lowest/bin/python .ci/lowest.py pyproject.toml >$(VENV)-lowest/constraints.txt
-	$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint $(VENV)-lowest/constraints.txt --editable '.[test]'
+	$(@D)/bin/python .ci/lowest.py pyproject.toml >$(@D)/constraints.txt
+	$(PIP) --constraint $(@D)/constraints.txt --editable '.[test]'
+	@touch $@
+
+$(USERS): pyproject.toml | $(VENV)-release/bin/python
+	$(PIP) --upgrade '.[postgres,plot,xarray,dask,stats,remote,server,arrow,zarr]'
+	@touch $@
+
+$(TOOLS): | $(VENV)-audit/bin/python
+	$(PIP) --upgrade 'pip-audit>=2.9' 'cyclonedx-bom>=7.0'
+	@touch $@
+
+$(MUTATION): pyproject.toml | $(VENV)-mutation/bin/python
+	$(PIP) --editable '.[test]' mutmut==3.8.1 coverage==7.17.5
+	@touch $@
+
+$(FUZZ): pyproject.toml | $(VENV)-fuzz/bin/python
+	$(PIP) 'atheris>=3.0' --editable '.[test]'
 	@touch $@

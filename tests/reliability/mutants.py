@@ -1,7 +1,7 @@
-"""Break each promise of the store on purpose, and see that the tests notice: ``python -m tests.reliability.mutants``.
+"""Break each promise of the store on purpose, and check that the tests notice: ``python -m tests.reliability.mutants``.
 
-Each mutant is a small change of the code, made in a copy of the checkout. The tests that guard the promise run there
-and must fail; without a change, they must pass. A mutant that no test notices is an error of the tests.
+Each mutant is a small change of the code in a copy of the checkout. The tests that guard the promise run there and must
+fail; without the change they must pass. A mutant that no test notices is a fault of the tests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Mutant:
     Attributes
     ----------
     promise : str
-        What the store no longer keeps.
+        The promise that the change breaks.
     path : str
         File, relative to the checkout.
     before, after : str
@@ -46,6 +46,11 @@ class Mutant:
 _FILES = ("tests/volumes/test_files.py",)
 _POWER = ("tests/reliability/test_power_loss.py", "-k", "aggregate")
 _CLAIMS = ("tests/acquisition/test_claims.py",)
+_KILLS = "tests/reliability/test_kills.py"
+_POWER_DELETE = ("tests/reliability/test_power_loss.py", "-k", "delete")
+_POWER_EXPORT = ("tests/reliability/test_power_loss.py", "-k", "export")
+_POWER_BACKUP = ("tests/reliability/test_power_loss.py", "-k", "backup")
+_SCHEDULES = ("tests/reliability/test_schedules.py", "-k", "sqlite")
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -70,7 +75,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _FILES,
     ),
     Mutant(
-        "a file that differs in a bit is not read",
+        "a file with a flipped bit is not read",
         "bsv_store/volumes/files.py",
         "len(data) == size_bytes, xxhash.xxh3_64_hexdigest(data) == xxh3)",
         "len(data) == size_bytes, True)",
@@ -79,7 +84,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the catalog cannot name files outside the store",
         "bsv_store/volumes/files.py",
-        'if relative.startswith("/") or ".." in relative.split("/"):',
+        "if not is_inside(relative):",
         'if relative.startswith("/"):',
         _FILES,
     ),
@@ -105,7 +110,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _CLAIMS,
     ),
     Mutant(
-        "claims of processes that have ended are free at once",
+        "claims of processes that have ended are taken over at once",
         "bsv_store/acquisition/work/claims.py",
         "return [owner for owner in connection.execute(query).scalars() if has_ended(_process(owner))]",
         "return [owner for owner in connection.execute(query).scalars() if False]",
@@ -168,7 +173,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/datasets/test_imported.py",),
     ),
     Mutant(
-        "version numbers are not given again after a restore",
+        "version numbers are not reused after a restore",
         "bsv_store/datasets/numbers.py",
         "if before is not None and before.number > last_number:",
         "if False:",
@@ -209,6 +214,258 @@ MUTANTS: tuple[Mutant, ...] = (
         "return True",
         ("tests/server/test_access.py",),
     ),
+    Mutant(
+        "the row of a deleted version is gone before its file is moved",
+        "bsv_store/datasets/delete.py",
+        '        checkpoint("delete:removed")\n',
+        '        files.move_to_trash(version.relative_path, item)\n        checkpoint("delete:removed")\n',
+        (_KILLS, "-k", "delete"),
+    ),
+    Mutant(
+        "what a killed process has published is not requested again",
+        "bsv_store/acquisition/tasks/orphans.py",
+        "            if file is not None and array_sha256 in (None, file.layout.array_sha256)",
+        "            if False and array_sha256 in (None, file.layout.array_sha256)",
+        (_KILLS, "-k", "checkpoint and fetch-sqlite"),
+    ),
+    Mutant(
+        "a migration is one transaction",
+        "alembic/env.py",
+        '    checkpoint("migrate:step")\n',
+        '    context.get_bind().connection.driver_connection.commit()\n    checkpoint("migrate:step")\n',
+        (_KILLS, "-k", "grade"),
+    ),
+    Mutant(
+        "a backup that was killed at its first write does not block its target",
+        "bsv_store/maintenance/backup/repository.py",
+        'not name.startswith(f"{TMP}/")',
+        'not name.startswith("./tmp/")',
+        (_KILLS, "-k", "backup"),
+    ),
+    Mutant(
+        "no damaged byte of a backup is restored",
+        "bsv_store/maintenance/backup/repository.py",
+        "    if size != size_bytes or digest.hexdigest() != sha256:\n",
+        "    if False:\n",
+        ("tests/reliability/test_flips.py", "-k", "backup"),
+    ),
+    Mutant(
+        "a run that failed leaves no claims",
+        "bsv_store/acquisition/work/sharing.py",
+        "            self._claims.release_all()\n",
+        "            pass\n",
+        ("tests/reliability/test_bad_replies.py", "-k", "annotation"),
+    ),
+    Mutant(
+        "a file in use is not collected as garbage",
+        "bsv_store/catalog/unused_files.py",
+        "            if path in used or _size_if_older",
+        "            if _size_if_older",
+        ("tests/maintenance/test_gc_beside.py",),
+    ),
+    Mutant(
+        "the name of a new folder is on the disk before the rows of its files",
+        "bsv_store/volumes/folders.py",
+        "                new.chmod(mode)\n            sync_folder(new.parent)\n",
+        "                new.chmod(mode)\n",
+        _POWER_BACKUP,
+    ),
+    Mutant(
+        "a commit on SQLite is on the disk when it returns",
+        "bsv_store/catalog/database/sqlite.py",
+        "PRAGMA synchronous = EXTRA",
+        "PRAGMA synchronous = FULL",
+        _POWER_DELETE,
+    ),
+    Mutant(
+        "an exported file is on the disk when the export returns",
+        "bsv_store/formats/output_file.py",
+        "            temporary.replace(target)\n            sync_folder(target.parent)\n",
+        "            temporary.replace(target)\n",
+        _POWER_EXPORT,
+    ),
+    Mutant(
+        "the objects of a backup are on the disk before its snapshot",
+        "bsv_store/maintenance/backup/target.py",
+        "                    os.fsync(file.fileno())\n",
+        "",
+        _POWER_BACKUP,
+    ),
+    Mutant(
+        "errors of Postgres after a lost connection are errors of the package",
+        "bsv_store/catalog/database/engine.py",
+        "        except PendingRollbackError as error:\n",
+        "        except ZeroDivisionError as error:\n",
+        ("tests/catalog/test_postgres_connections.py", "-k", "after_a_lost_connection"),
+    ),
+    Mutant(
+        "a store with an old schema is refused",
+        "bsv_store/catalog/database/schema.py",
+        "    if revision == HEAD:\n        return\n    if revision is None:",
+        "    if revision is not None and revision <= HEAD:\n        return\n    if revision is None:",
+        ("tests/reliability/test_refusals.py", "-k", "0018"),
+    ),
+    Mutant(
+        "a store in a later format is refused",
+        "bsv_store/config/store_file.py",
+        "    if type(version) is int and version > FORMAT_VERSION:",
+        "    if False:",
+        ("tests/reliability/test_refusals.py", "-k", "format"),
+    ),
+    Mutant(
+        "an upgrade keeps the meaning of saved selections",
+        "migrations/0006_experiment_id.py",
+        '"hemisphere": "injected_hemisphere"',
+        '"hemisphere": "hemisphere"',
+        ("tests/catalog/revisions", "-k", "sqlite and 0005"),
+    ),
+    Mutant(
+        "temporary folders of killed processes are removed",
+        "bsv_store/temporary.py",
+        'return state == "ended" or (',
+        "return (",
+        ("tests/test_temporary.py",),
+    ),
+    Mutant(
+        "a damaged copy of the catalog of a server is not used again",
+        "bsv_store/remote/database.py",
+        "            self.mirror.distrust_copies()\n            self.engine.dispose()\n",
+        "            self.mirror.distrust_copies()\n",
+        ("tests/remote/test_mirror.py", "-k", "damaged_while"),
+    ),
+    Mutant(
+        "a first backup that was killed does not block later ones",
+        "bsv_store/maintenance/backup/repository.py",
+        'if not name.startswith(f"{TMP}/")',
+        "if True",
+        ("tests/maintenance/backup/test_backup.py", "-k", "first_backup"),
+    ),
+    Mutant(
+        "files that are younger than the grace period are not collected",
+        "bsv_store/maintenance/gc.py",
+        "        self._before = now - grace\n",
+        "        self._before = now\n",
+        ("tests/maintenance/test_gc.py", "-k", "sqlite"),
+    ),
+    Mutant(
+        "experiments on the exclusion list are not selected",
+        "bsv_store/catalog/selection/resolve.py",
+        "            yield Experiment.id.not_in(excluded_ids())\n",
+        "            pass\n",
+        ("tests/datasets/test_exclusions.py", "-k", "sqlite"),
+    ),
+    Mutant(
+        "a version is restored from the trash with its tags",
+        "bsv_store/datasets/deleted_rows.py",
+        "    if new:\n",
+        "    if False:\n",
+        ("tests/maintenance/test_trash.py", "-k", "tags"),
+    ),
+    Mutant(
+        "volumes behind tagged, exported and cited versions are not evicted",
+        "bsv_store/maintenance/quota.py",
+        "elif row.array_sha256 in needed:",
+        "elif False:",
+        ("tests/maintenance/test_quota.py", "-k", "sqlite"),
+    ),
+    Mutant(
+        "claims of processes that have ended protect no files",
+        "bsv_store/acquisition/work/claims.py",
+        "    return {key for key, process in claims if process not in ended}",
+        "    return {key for key, process in claims}",
+        ("tests/acquisition/test_claims.py", "-k", "protect_no_files"),
+    ),
+    Mutant(
+        "an HDF5 file cannot make the library open another file",
+        "bsv_store/volumes/hdf5.py",
+        "        if problem is not None:\n            raise DamagedFileError(",
+        "        if False:\n            raise DamagedFileError(",
+        ("tests/security/test_hdf5.py", "-k", "external and as_volume"),
+    ),
+    Mutant(
+        "no file is unpickled",
+        "bsv_store/atlas/parcellation.py",
+        "return _checked_labels(read_npy(stream, what=what, max_bytes=grid.size * 8), grid, what=what)",
+        "return _checked_labels(np.load(stream, allow_pickle=True), grid, what=what)",
+        ("tests/security/test_no_pickle.py", "-k", "one_place"),
+    ),
+    Mutant(
+        "a snapshot runs no SQL other than the creation of indexes",
+        "bsv_store/maintenance/backup/database_copy.py",
+        "driver.set_authorizer(_authorize_index)",
+        "pass",
+        ("tests/security/test_paths.py", "-k", "ATTACH or TABLE"),
+    ),
+    Mutant(
+        "pruning a cache removes its own files only",
+        "bsv_store/remote/eviction.py",
+        "return _OBJECT.fullmatch(name) is not None",
+        "return True",
+        ("tests/security/test_paths.py", "-k", "pruning"),
+    ),
+    Mutant(
+        "a folder that is a link is not emptied",
+        "bsv_store/maintenance/trash.py",
+        " if folder.is_dir() and not folder.is_symlink() else ():",
+        " if folder.is_dir() else ():",
+        ("tests/security/test_paths.py", "-k", "linked_folders and trash"),
+    ),
+    Mutant(
+        "logs have no passwords and tokens",
+        "bsv_store/text.py",
+        "return _SECRETS.sub(",
+        "return text or _SECRETS.sub(",
+        ("tests/security/test_secrets.py", "-k", "logs"),
+    ),
+    Mutant(
+        "names cannot reverse a line of a page",
+        "bsv_store/reports/html_page/markup.py",
+        "return escape(visible(content))",
+        "return escape(content)",
+        ("tests/security/test_display.py", "-k", "harmless and HTML"),
+    ),
+    Mutant(
+        "CSV for spreadsheets has no formulas",
+        "bsv_store/text.py",
+        "isinstance(value, str) and value.startswith(_FORMULA_STARTS)",
+        "False",
+        ("tests/security/test_csv_formulas.py", "-k", "formula and not exported"),
+    ),
+    Mutant(
+        "pages of other sites cannot send queries",
+        "bsv_store/server/access/middleware.py",
+        "and self._is_of_another_site(headers):",
+        "and False:",
+        ("tests/security/test_server.py", "-k", "other_sites"),
+    ),
+    Mutant(
+        "documents that are nested too deeply are refused",
+        "bsv_store/documents.py",
+        "    if level:\n        raise _too_deep()\n",
+        "",
+        ("tests/test_documents.py",),
+    ),
+    Mutant(
+        "a member of a zip file is not decompressed beyond its limit",
+        "bsv_store/formats/zip_archive.py",
+        '        raise zipfile.BadZipFile(f"{info.filename} has {size} bytes instead of {info.file_size}")\n',
+        "        pass\n",
+        ("tests/formats/test_density_zip.py",),
+    ),
+    Mutant(
+        "HDF5 does not decompress a chunk to more than its size",
+        "bsv_store/volumes/hdf5_limits.py",
+        "    if len(found) != size:\n",
+        "    if False:\n",
+        ("tests/reliability/test_bombs.py", "-k", "deflate"),
+    ),
+    Mutant(
+        "a result that was collected before its row is published again",
+        "bsv_store/datasets/publish.py",
+        "    if not files.path(path).exists():\n",
+        "    if False:\n",
+        _SCHEDULES,
+    ),
 )
 
 
@@ -216,7 +473,7 @@ def run(mutants: tuple[Mutant, ...], *, show: bool = False) -> list[Mutant]:
     """Try mutants; returns those that no test noticed."""
     missed = []
     with tempfile.TemporaryDirectory(prefix="bsv-store-mutants-") as folder:
-        copy = _copy(Path(folder) / "checkout")
+        copy = copy_checkout(Path(folder) / "checkout")
         for tests in sorted({each.tests for each in mutants}):
             done = _pytest(copy, tests)
             if done.returncode != 0:
@@ -234,7 +491,7 @@ def run(mutants: tuple[Mutant, ...], *, show: bool = False) -> list[Mutant]:
     return missed
 
 
-def _copy(target: Path) -> Path:
+def copy_checkout(target: Path) -> Path:
     target.mkdir()
     for name in _COPIED:
         shutil.copytree(CHECKOUT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -270,7 +527,7 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Try all mutants, or those whose promise has a word in it; 1 if one was missed."""
+    """Try all mutants, or those with a given text in the promise or path; 1 if one was missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.reliability.mutants", description=__doc__)
     parser.add_argument("word", nargs="?", default="", help="only mutants whose promise or file has this text")
     parser.add_argument("--show", action="store_true", help="print the end of the output of pytest")
