@@ -9,15 +9,18 @@ from collections.abc import Iterable, Sequence
 # More than twice the length of Allen's longest structure name (104).
 MAX_NAME_LENGTH = 256
 MAX_ID = 2**63 - 1
+SHA256 = re.compile("[0-9a-f]{64}")
+"""A SHA-256 in hexadecimal; use its method ``fullmatch``."""
 
 _SHOWN = 60
 
 
 def shown(value: object) -> str:
     """A value for an error message: one short line without control characters."""
-    text = ascii_text(value, limit=_SHOWN)
     if isinstance(value, str) and value[: _SHOWN + 1].isprintable():
         text = repr(value[: _SHOWN + 1])
+    else:
+        text = ascii_text(value, limit=_SHOWN)
     if len(text) <= _SHOWN:
         return text
     length = f" ({len(value):,} characters)" if isinstance(value, str) else ""

@@ -7,13 +7,12 @@ The forms are JSON (from which fingerprints are computed; also in result files a
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from bsv_store.errors import FormatError
-from bsv_store.text import shown
+from bsv_store.text import SHA256, shown
 from bsv_store.vocabulary import DIVISOR_SOURCES, HEMISPHERES
 
 if TYPE_CHECKING:
@@ -181,7 +180,6 @@ MEMBER_COLUMNS: tuple[MemberColumn, ...] = tuple(
 
 _JSON_KEYS = {column.json for column in MEMBER_COLUMNS if column.json is not None and not column.is_optional}
 _OPTIONAL_KEYS = {column.json for column in MEMBER_COLUMNS if column.is_optional}
-_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def is_finite_number(value: object) -> bool:
@@ -205,7 +203,7 @@ def _is_valid(name: str, value: Any) -> bool:
         return isinstance(value, str) and 0 < len(value) <= _MAX_REASON and value.isprintable()
     if value is None:
         return name != "volume"
-    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+    return isinstance(value, str) and SHA256.fullmatch(value) is not None
 
 
 _MAX_REASON = 10_000

@@ -15,11 +15,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from bsv_store.errors import FormatError
-from bsv_store.text import ascii_text
+from bsv_store.text import MAX_ID, ascii_text
 
 MAX_TEXT = 255
 MAX_PROSE = 10_000
-MAX_ID = 2**63 - 1
 MAX_COLUMNS = 1_000
 """Maximum number of columns of a CSV file; a unionize table has 19."""
 DAMAGED_HINT = "The file is damaged, or its name is wrong. Get it again from its source."

@@ -10,7 +10,8 @@ from typing import Any
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, Ontology, StructureRecord
 from bsv_store.errors import FormatError
 from bsv_store.formats.envelope import read_rows
-from bsv_store.formats.fields import DAMAGED_HINT, MAX_ID, checked_id, checked_text, csv_rows, int_from_text, quoted
+from bsv_store.formats.fields import DAMAGED_HINT, checked_id, checked_text, csv_rows, int_from_text, quoted
+from bsv_store.text import MAX_ID
 
 GRAPH_ID = 1
 """The adult mouse. Acronyms are unique only within a graph, so other graphs are refused."""

@@ -55,7 +55,7 @@ from bsv_store.remote.locks import ThreadLock, locked
 from bsv_store.remote.protocol import CATALOG, PROTOCOL
 from bsv_store.remote.state import MirrorState, checked_now, read_state, write_state
 from bsv_store.remote.unionizes import complete_rows, existing_rows, forget_verified
-from bsv_store.text import MAX_ID, shown
+from bsv_store.text import MAX_ID, SHA256, shown
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.folders import sync_folder
 
@@ -66,7 +66,6 @@ _ATTEMPTS = 5
 # Copies that were not current for this time are removed: another process may still be about to open a newer one.
 _KEPT_S = 3600.0
 _LARGEST = 4 * 1024**3
-_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Mirror:
@@ -243,7 +242,7 @@ def _manifest(client: Client, value: Any) -> MirrorState:
     try:
         sha256, size = value["catalog"]["sha256"], value["catalog"]["size_bytes"]
         texts = {name: value[name] for name in ("store_id", "release", "schema_revision", "database")}
-        if not all(isinstance(text, str) for text in texts.values()) or not _SHA256.fullmatch(sha256):
+        if not all(isinstance(text, str) for text in texts.values()) or not SHA256.fullmatch(sha256):
             raise TypeError
         if type(size) is not int or not 0 < size <= MAX_ID:
             raise ValueError

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import assert_never
 
 from bsv_store.errors import InputError, NotACacheError
-from bsv_store.formats.fields import MAX_ID
+from bsv_store.text import MAX_ID
 from bsv_store.vocabulary import CACHE_LAYOUTS, SPACINGS_UM, VOLUME_KINDS, CacheLayout, VolumeKind
 
 _BSV_DENSITY = "density.raw"

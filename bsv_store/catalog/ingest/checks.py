@@ -13,9 +13,8 @@ from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.models import Structure
 from bsv_store.errors import InputError
-from bsv_store.text import listed, number_of, shown
+from bsv_store.text import MAX_ID, listed, number_of, shown
 
-MAX_ID = 2**63 - 1
 MAX_INT = 2**31 - 1
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 

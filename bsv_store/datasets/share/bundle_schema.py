@@ -7,7 +7,6 @@ file is created for them as for any average, and the two are compared. Sizes are
 from __future__ import annotations
 
 import io
-import re
 import stat
 import zipfile
 from collections.abc import Callable, Mapping
@@ -22,7 +21,7 @@ from bsv_store.datasets.provenance import Provenance
 from bsv_store.datasets.result.contents import read_inputs as recorded_text
 from bsv_store.datasets.result.file import ResultWriter
 from bsv_store.errors import FormatError, FrameError
-from bsv_store.text import listed, shown
+from bsv_store.text import SHA256, listed, shown
 from bsv_store.vocabulary import COMPARISON_MAPS, HEMISPHERE_RULES, STATISTICS
 from bsv_store.volumes.grid import FRAME
 from bsv_store.volumes.hdf5 import FILE_FORMAT
@@ -61,7 +60,6 @@ _TYPES: Mapping[str, type] = {
 }
 _HASHES = ("fingerprint", "content_sha256", "file_sha256", "catalog_sha256")
 _PROVENANCE = {each.name for each in fields(Provenance)}
-_SHA256 = re.compile("[0-9a-f]{64}")
 _MAX_TEXT = 1_000
 # The lower bound is before the first release; clocks of other machines may be some hours ahead.
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -128,7 +126,7 @@ def _is_plausible(key: str, value: Any) -> bool:
         # Number 0: it was computed outside of its store, which gave it no number.
         return (0 if key == "number" else 1) <= value < 2**63
     if key in _HASHES:
-        return _SHA256.fullmatch(value) is not None
+        return SHA256.fullmatch(value) is not None
     if isinstance(value, list):
         return len(value) <= _MAX_TEXT and all(isinstance(each, str) and _is_line(each) for each in value)
     if isinstance(value, dict):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,15 +11,13 @@ from typing import Any, Literal
 from bsv_store.documents import json_value, record_of
 from bsv_store.errors import BackupError
 from bsv_store.file_systems import is_inside
-from bsv_store.text import reason, shown
+from bsv_store.text import MAX_ID, SHA256, reason, shown
 
 FORMAT = 1
 # Says what is being restored, in the folder of an incomplete restore.
 RESTORE_MARKER = "restore.json"
 # Why the store did not have a file.
 ProblemKind = Literal["missing", "damaged"]
-
-_SHA256 = re.compile("[0-9a-f]{64}")
 
 # Enough of the id to show on a screen.
 SHORT = 8
@@ -227,10 +224,10 @@ def _snapshot(identifier: str, values: dict[str, Any]) -> Snapshot:
     counts = (*snapshot.last_numbers.values(), *database.rows.values())
     if not all(isinstance(each, str) for each in (*texts, snapshot.host, snapshot.user, *database.indexes)):
         raise ValueError("a text is not a string")
-    if not all(type(each) is int and 0 <= each < 2**63 for each in (*numbers, *sizes, *counts)):
+    if not all(type(each) is int and 0 <= each <= MAX_ID for each in (*numbers, *sizes, *counts)):
         raise ValueError("a number is not an integer of at least 0")
     if not all(
-        map(_SHA256.fullmatch, (database.sha256, *snapshot.objects(), *(sha256 for sha256, _ in database.parts)))
+        map(SHA256.fullmatch, (database.sha256, *snapshot.objects(), *(sha256 for sha256, _ in database.parts)))
     ):
         raise ValueError("a hash is not 64 hexadecimal digits")
     names = (*(each.path for each in (*snapshot.files, *snapshot.beside)), *snapshot.last_numbers)

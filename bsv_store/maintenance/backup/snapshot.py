@@ -51,7 +51,7 @@ from bsv_store.maintenance.backup.repository import (
     create_repository,
     snapshot_name,
 )
-from bsv_store.maintenance.backup.target import target_errors
+from bsv_store.maintenance.backup.target import TMP, target_errors
 from bsv_store.maintenance.folder_link import TOKEN_FILE
 from bsv_store.maintenance.inventory import expected_objects, found_files
 from bsv_store.maintenance.object_checks import file_sha256
@@ -232,7 +232,7 @@ def _large_folder(repository: Repository) -> Iterator[Path]:
         with TemporaryFolder() as temporary:
             yield temporary
         return
-    parent = root / "tmp"
+    parent = root / TMP
     with target_errors(repository.target):
         parent.mkdir(exist_ok=True)
         made = tempfile.TemporaryDirectory(prefix="bsv-backup-", dir=parent, ignore_cleanup_errors=True)

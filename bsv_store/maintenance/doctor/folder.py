@@ -23,6 +23,7 @@ from bsv_store.maintenance.permissions import check_permissions
 from bsv_store.owner import current_user, process_owner
 from bsv_store.text import size_text
 from bsv_store.vocabulary import DoctorCheck
+from bsv_store.volumes.files import is_no_space
 from bsv_store.volumes.folders import sync_folder
 from bsv_store.volumes.groups import group_name, has_groups
 
@@ -171,7 +172,7 @@ def _tried(check: DoctorCheck, trial: Path) -> Finding:
 
 
 def _remedy(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_no_space(error):
         return "Free disk space, or ask for a larger quota."
     return "Ask the administrator of the file server, or use another file system."
 

@@ -7,7 +7,6 @@ lock only avoids that several workers make the same copy.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bsv_store._version import __version__
-from bsv_store.documents import json_value, read_document
+from bsv_store.documents import json_value, read_document, seal_of
 from bsv_store.errors import StoreError
 from bsv_store.remote.protocol import PROTOCOL
 from bsv_store.temporary import TemporaryFolder
@@ -54,7 +53,7 @@ class Manifest:
     @property
     def etag(self) -> str:
         """Entity tag, with quotes."""
-        return f'"{hashlib.sha256(json.dumps(self.values, sort_keys=True).encode()).hexdigest()}"'
+        return f'"{seal_of(self.values)}"'
 
 
 class CatalogCopies:

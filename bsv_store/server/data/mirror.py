@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -23,11 +22,11 @@ from bsv_store.server.data.formats import JSON, TABLE_TYPES
 from bsv_store.server.data.operation import Operation, Parameter, routes_of
 from bsv_store.server.data.plain import json_bytes
 from bsv_store.server.data.replies import table_reply
+from bsv_store.text import SHA256
 
 if TYPE_CHECKING:
     from bsv_store.server.data.operation import Call
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SQL_KEYS = frozenset({"statement", "parameters", "limit"})
 _SQL_BYTES = 100_000_000
 
@@ -79,7 +78,7 @@ def _object(call: Call) -> Response:
 
 def _checked_hash(call: Call) -> str:
     sha256: str = call.values["sha256"]
-    if _SHA256.fullmatch(sha256) is None:
+    if SHA256.fullmatch(sha256) is None:
         raise HTTPException(404, detail="the address must end with 64 lower-case hexadecimal digits")
     return sha256
 
