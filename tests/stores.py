@@ -32,13 +32,13 @@ class Templates:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._made: dict[tuple[Callable[..., object], str], tuple[Path, str | None]] = {}
+        self._made: dict[tuple[object, ...], tuple[Path, str | None]] = {}
 
     def template(
         self, fill: Callable[..., object], database: str, request: pytest.FixtureRequest, *arguments: object
     ) -> tuple[Path, str | None]:
-        """The folder of a store that was filled by a function, and the name of its Postgres database."""
-        key = fill, database
+        """The folder of a store that was filled by a function with these arguments, and its Postgres database."""
+        key = fill, database, *arguments
         if key not in self._made:
             from bsv_store import create_store
 

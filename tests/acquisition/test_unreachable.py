@@ -19,6 +19,7 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Status
 from tests.cli.running import Runner
+from tests.servers import free_port
 
 from .stored import count, reports_of_failure
 
@@ -32,9 +33,7 @@ MANY = SyntheticAtlas(experiments=33)
 @pytest.fixture
 def nowhere() -> str:
     """The address of a port at which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.fixture

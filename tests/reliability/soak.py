@@ -34,10 +34,11 @@ from bsv_store_synthetic.faults import Rule
 from tests.postgres import PostgresServer
 from tests.reliability.soak_end import check_end
 from tests.reliability.soak_growth import Growth
-from tests.reliability.soak_processes import PROCESSES, STOP_S, SoakProcess, SoakServer, free_port
+from tests.reliability.soak_processes import PROCESSES, STOP_S, SoakProcess, SoakServer
 from tests.reliability.soak_report import Report
 from tests.reliability.soak_truth import ATLAS, write_truth
 from tests.reliability.soak_worker import Places
+from tests.servers import free_port
 
 DatabaseKind = Literal["sqlite", "postgres"]
 

@@ -45,11 +45,6 @@ def finished(children: list[Child]) -> list[str]:
     return [output for output, _ in said]
 
 
-def fill_all_lists(store: Store, url: str) -> None:
-    """Fill a template of this module; other modules fill theirs from another atlas."""
-    fill_lists(store, url)
-
-
 def test_many_processes_download_each_object_once(
     database: DatabaseKind,
     server: SyntheticServer,
@@ -59,7 +54,7 @@ def test_many_processes_download_each_object_once(
 ) -> None:
     processes = 16 if is_long() else 6
     with campaign("once", part=database, share=1 / 2) as trials:
-        template, name = templates.template(fill_all_lists, database, request, server.url)
+        template, name = templates.template(fill_lists, database, request, server.url)
         for first in range(0, trials.size, OBJECTS):
             ids = ATLAS.experiment_ids[: min(OBJECTS, trials.size - first)]
             with copied_store(template, tmp_path / f"{first}", request, database=name) as location:

@@ -22,6 +22,7 @@ import urllib3
 from bsv_store import open_store
 from tests.cli.test_serve import served
 from tests.docs.test_server import blocks, commands
+from tests.servers import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -54,11 +55,6 @@ def _program(name: str) -> str:
     pytest.skip(f"{name} is not installed")
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
 def _certificate(folder: Path) -> tuple[Path, Path]:
     certificate, key = folder / "lab.pem", folder / "lab.key"
     subprocess.run(
@@ -77,7 +73,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 def _nginx(folder: Path, backend: int) -> Iterator[tuple[int, Path]]:
     program = _program("nginx")
     certificate, key = _certificate(folder)
-    port = _free_port()
+    port = free_port()
     (site,) = blocks("nginx")
     for before, after in (
         ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;"),
@@ -102,7 +98,7 @@ def _nginx(folder: Path, backend: int) -> Iterator[tuple[int, Path]]:
 @contextmanager
 def _caddy(folder: Path, backend: int) -> Iterator[tuple[int, Path]]:
     program = _program("caddy")
-    port = _free_port()
+    port = free_port()
     (site,) = [text for text in blocks("text") if "reverse_proxy" in text]
     assert site.count("127.0.0.1:8080") == 1
     # Certificates of its own authority instead of those from the internet, and no other ports.

@@ -30,6 +30,7 @@ from bsv_store_synthetic.faults import (
     Substitute,
 )
 from tests.error_texts import every_text
+from tests.servers import free_port
 
 ATLAS = SyntheticAtlas(experiments=2)
 FIRST, SECOND = ATLAS.experiment_ids
@@ -382,12 +383,6 @@ def test_an_address_with_characters_that_cannot_be_sent_is_refused(url: Any) -> 
 
 
 # -- hosts that cannot be reached ---------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_host_that_never_responded_is_given_up_after_a_few_connections() -> None:
