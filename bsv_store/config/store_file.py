@@ -111,8 +111,8 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
     """
     file = path / name
     try:
-        text = read_document(file).decode("utf-8")
-        values = toml_values(text.encode())
+        text = read_document(file)
+        values = toml_values(text)
     except (FileNotFoundError, NotADirectoryError) as error:
         was_store = name == STORE_FILE and all((path / each).is_dir() for each in FOLDERS)
         raise NotAStoreError(
@@ -126,7 +126,7 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
     except ValueError as error:
         raise NotAStoreError(f"{file} is damaged: {error}", hint=_rewrite_hint(path)) from error
     if "checksum" in values:
-        _verify_checksum(text, values.pop("checksum"), file)
+        _verify_checksum(text.decode("utf-8"), values.pop("checksum"), file)
     return _checked(values, file)
 
 

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 from bsv_store import __version__
 from bsv_store.config import setting
 from bsv_store.errors import InputError
-from bsv_store.text import masked
-from bsv_store_cli.output.messages import printable
+from bsv_store.text import masked, printable
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import SettingName

@@ -17,11 +17,12 @@ import click
 from bsv_store import __version__
 from bsv_store.errors import BsvStoreError, BsvStoreWarning, InputError
 from bsv_store.program import name_program
+from bsv_store.text import printable
 from bsv_store.vocabulary import LOG_FORMATS, LOG_LEVELS, SettingName
 from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.logs import LOG, LOG_SETTINGS, CommandLog
 from bsv_store_cli.output.formats import discard_output
-from bsv_store_cli.output.messages import complain, in_options, note, printable
+from bsv_store_cli.output.messages import complain, in_options, note
 from bsv_store_cli.signals import Signals
 
 # Name of each command, which is also its module under bsv_store_cli.commands, and its line of help, by section of the

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bsv_store.text import printable
 from bsv_store_cli.output.formats import frame_rows, plain, print_facts, print_json, print_rows
-from bsv_store_cli.output.messages import note, printable
+from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, cell, count, day_time, fixed, number_of, table_text
 
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsv_store.text import spreadsheet_cell
+from bsv_store.text import printable, spreadsheet_cell
 from bsv_store_cli.help import WordChoice
-from bsv_store_cli.output.messages import printable
 from bsv_store_cli.output.tables import Column, facts_text, table_text
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from bsv_store.text import printable as printable
+from bsv_store.text import printable
 from bsv_store_cli.spelling import with_options
 
 

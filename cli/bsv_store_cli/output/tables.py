@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bsv_store.text import number_of as number_of
-from bsv_store_cli.output.messages import printable
+from bsv_store.text import printable
 
 _GAP = "  "
 
