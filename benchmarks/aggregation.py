@@ -71,6 +71,7 @@ class Measurement:
     experiments: int
     program: str
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
 
     @property
@@ -78,9 +79,14 @@ class Measurement:
         """Median of the runs, s."""
         return statistics.median(self.seconds)
 
+    @property
+    def median_cpu(self) -> float:
+        """Median of the CPU time of the runs, all threads together, s."""
+        return statistics.median(self.cpu_seconds)
+
     def to_dict(self) -> dict[str, Any]:
         """The measurement as plain values, for the JSON file."""
-        return {**asdict(self), "median_s": self.median}
+        return {**asdict(self), "median_s": self.median, "median_cpu_s": self.median_cpu}
 
 
 class Bench:
@@ -133,6 +139,7 @@ class Bench:
             _forget(files)
         done = _output([*command, str(runs), str(ids), json.dumps(task.options), str(result)])
         into.seconds += done["seconds"]
+        into.cpu_seconds += done["cpu_seconds"]
         into.peak_mb = max(into.peak_mb, done["peak_mb"])
 
     def _compare(self, task: Task) -> None:
@@ -191,14 +198,14 @@ def table(results: Iterator[Measurement] | list[Measurement]) -> str:
     loops = {r.experiments: r.median for r in results if r.program == "bsv-store loop"}
     loops |= {r.experiments: r.median for r in results if r.program == "bsv-store compiled"}
     lines = [
-        f"{'experiments':>11}  {'what':<28} {'program':<20} {'seconds':>8} {'ms/volume':>9} {'peak MB':>7}"
+        f"{'experiments':>11}  {'what':<28} {'program':<20} {'seconds':>8} {'CPU s':>8} {'ms/volume':>9} {'peak MB':>7}"
         f" {'vs BSV':>9} {'vs loop':>11}"
     ]
     for r in results:
         peer = peers.get((r.what, r.experiments)) if r.program != PEER else None
         loop = loops.get(r.experiments) if "cold" not in r.what and r.program in _COMPARABLE_WITH_LOOP else None
         lines.append(
-            f"{r.experiments:>11,}  {r.what:<28} {r.program:<20} {r.median:>8.3f}"
+            f"{r.experiments:>11,}  {r.what:<28} {r.program:<20} {r.median:>8.3f} {r.median_cpu:>8.3f}"
             f" {1e3 * r.median / r.experiments:>9.3f} {r.peak_mb:>7.0f} {f'{peer / r.median:.1f} x' if peer else '':>9}"
             f" {f'{r.median / loop:.2f} x' if loop else '':>11}"
         )

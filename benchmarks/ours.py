@@ -31,18 +31,19 @@ def main() -> None:
     }[call]
     # Lazy imports must not be part of the measurement.
     run(store, ids[:2], json.loads(options))()
-    seconds = []
+    seconds, cpu_seconds = [], []
     mean: NDArray[Any] = np.zeros(0)
     for _ in range(int(runs)):
         prepared = run(store, ids, json.loads(options))
         # The previous result must not count as memory of this call.
         mean = np.zeros(0)
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         with contextlib.redirect_stdout(io.StringIO()):
             mean = prepared()
         seconds.append(time.perf_counter() - start)
+        cpu_seconds.append(time.process_time() - cpu_start)
     np.save(result, mean)
-    print(json.dumps({"seconds": seconds, "peak_mb": peak_mb()}))
+    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mb": peak_mb()}))
 
 
 def peak_mb() -> float:

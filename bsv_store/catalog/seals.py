@@ -8,27 +8,20 @@ checked, so that a damaged row is never sealed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
     Connection,
-    Date,
-    Float,
-    Integer,
-    LargeBinary,
-    String,
-    Table,
     delete,
     insert,
     or_,
     select,
 )
 
+from bsv_store.catalog.canonical_rows import canonical_rows
 from bsv_store.catalog.database.bulk import delete_rows, table_of, upsert_rows
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import (
@@ -47,7 +40,6 @@ from bsv_store.catalog.database.models import (
     StructureSetMember,
     TransgenicLine,
 )
-from bsv_store.catalog.database.models.base import UtcDateTime
 from bsv_store.errors import DamagedCatalogError
 from bsv_store.text import listed, number_of
 
@@ -98,63 +90,6 @@ def _hash(values: object) -> str:
 
     # repr() of Python's numbers and strings is unambiguous and round-trips.
     return xxhash.xxh3_128_hexdigest(repr(values).encode("utf-8", "surrogatepass"))
-
-
-def _float(value: Any) -> float:
-    if isinstance(value, str | bytes):
-        raise TypeError(f"{value!r} is not a number")
-    # SQLite stores -0.0 as 0.
-    return float(value) + 0.0
-
-
-def _integer(value: Any) -> int:
-    if int(value) != value:
-        raise ValueError(f"{value!r} is not an integer")
-    return int(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
-    return value
-
-
-def _time(value: Any) -> str:
-    if not isinstance(value, datetime):
-        raise TypeError(f"{value!r} is not a time")
-    return value.astimezone(UTC).isoformat()
-
-
-def _date(value: Any) -> str:
-    if not isinstance(value, date):
-        raise TypeError(f"{value!r} is not a date")
-    return value.isoformat()
-
-
-_CONVERTERS: tuple[tuple[type[Any], Callable[[Any], Any]], ...] = (
-    (BigInteger, _integer),
-    (Boolean, bool),
-    (Integer, _integer),
-    (Float, _float),
-    (LargeBinary, bytes),
-    (String, _text),
-    (UtcDateTime, _time),
-    (Date, _date),
-)
-
-
-def _canonical(table: Table, columns: Sequence[str]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    """A function that converts values of these columns to their canonical form."""
-    converters = [
-        next(convert for kind, convert in _CONVERTERS if isinstance(table.c[name].type, kind)) for name in columns
-    ]
-
-    def convert(row: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(
-            None if value is None else converter(value) for converter, value in zip(converters, row, strict=True)
-        )
-
-    return convert
 
 
 # -- reading and writing seals ----------------------------------------------------------------------------------------
@@ -241,13 +176,14 @@ def seal_experiments(
         Row, names of lines and ids of injection structures, by experiment id.
     """
     order = [columns.index(name) for name in EXPERIMENT_COLUMNS]
-    canonical = _canonical(table_of(Experiment), EXPERIMENT_COLUMNS)
+    values = [[row[place] for place in order] for row, _, _ in experiments.values()]
+    rows = canonical_rows(table_of(Experiment), EXPERIMENT_COLUMNS, values)
     write(
         connection,
         "experiment",
         {
-            str(identifier): _hash((canonical([row[place] for place in order]), sorted(lines), sorted(structures)))
-            for identifier, (row, lines, structures) in experiments.items()
+            str(identifier): _hash((row, sorted(lines), sorted(structures)))
+            for row, (identifier, (_, lines, structures)) in zip(rows, experiments.items(), strict=True)
         },
         only_these=True,
     )
@@ -281,7 +217,6 @@ def check_lines(connection: Connection) -> None:
 def hashes_of_experiments(connection: Connection) -> Hashes:
     """The hashes of the stored experiments with their lines and injection structures."""
     table = table_of(Experiment)
-    canonical = _canonical(table, EXPERIMENT_COLUMNS)
     lines: dict[int, list[str]] = {}
     structures: dict[int, list[int]] = {}
     with damaged_values("experiment"):
@@ -296,10 +231,8 @@ def hashes_of_experiments(connection: Connection) -> Hashes:
         rows = connection.execute(select(*(table.c[name] for name in EXPERIMENT_COLUMNS))).all()
         place = EXPERIMENT_COLUMNS.index("id")
         found = {
-            str(row[place]): _hash(
-                (canonical(row), sorted(lines.pop(row[place], [])), sorted(structures.pop(row[place], [])))
-            )
-            for row in rows
+            str(row[place]): _hash((row, sorted(lines.pop(row[place], [])), sorted(structures.pop(row[place], []))))
+            for row in canonical_rows(table, EXPERIMENT_COLUMNS, rows)
         }
     # Dependent rows of experiments that are missing.
     return found | {f"{identifier} (without experiment)": "" for identifier in {*lines, *structures}}
@@ -308,10 +241,9 @@ def hashes_of_experiments(connection: Connection) -> Hashes:
 def hashes_of_lines(connection: Connection) -> Hashes:
     """The hashes of the stored transgenic lines."""
     table = table_of(TransgenicLine)
-    canonical = _canonical(table, _LINE_COLUMNS)
     with damaged_values("line"):
         rows = connection.execute(select(*(table.c[name] for name in _LINE_COLUMNS))).all()
-        return {str(row[0]): _hash(canonical(row)) for row in rows}
+        return {str(row[0]): _hash(row) for row in canonical_rows(table, _LINE_COLUMNS, rows)}
 
 
 # -- ontology ---------------------------------------------------------------------------------------------------------
@@ -338,16 +270,17 @@ def hashes_of_ontology(connection: Connection) -> dict[str, Hashes]:
     """The hashes of the stored structures, each with its ancestors, and of the sets with their members."""
     table = table_of(Structure)
     names = tuple(column.name for column in table.columns)
-    canonical = _canonical(table, names)
     ancestors: dict[int, list[tuple[int, int]]] = {}
     members: dict[int, list[int]] = {}
     with damaged_values("structure"):
         pairs = select(StructureAncestor.descendant_id, StructureAncestor.ancestor_id, StructureAncestor.distance)
         for child, ancestor, distance in connection.execute(pairs):
             ancestors.setdefault(child, []).append((distance, ancestor))
+        rows = connection.execute(select(*(table.c[name] for name in names))).all()
+        place = names.index("id")
         structures = {
-            str(row.id): _hash((canonical(row), sorted(ancestors.pop(row.id, []))))
-            for row in connection.execute(select(*(table.c[name] for name in names)))
+            str(row[place]): _hash((row, sorted(ancestors.pop(row[place], []))))
+            for row in canonical_rows(table, names, rows)
         }
     with damaged_values("structure_set"):
         pairs_of_sets = select(StructureSetMember.structure_set_id, StructureSetMember.structure_id)
@@ -365,23 +298,10 @@ def hashes_of_ontology(connection: Connection) -> dict[str, Hashes]:
 # -- volumes ----------------------------------------------------------------------------------------------------------
 
 
-def _volume_key(experiment_id: object, kind: object, spacing_um: object) -> str:
-    return f"{experiment_id}/{kind}/{spacing_um}"
-
-
 def seal_volumes(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
     """Seal rows of volumes from the values that were written."""
-    canonical = _canonical(table_of(StoredVolume), _VOLUME_COLUMNS)
-    write(
-        connection,
-        "volume",
-        {
-            _volume_key(row["experiment_id"], row["kind"], row["spacing_um"]): _hash(
-                canonical([row[name] for name in _VOLUME_COLUMNS])
-            )
-            for row in rows
-        },
-    )
+    values = [[row[name] for name in _VOLUME_COLUMNS] for row in rows]
+    write(connection, "volume", _hashes_of_volumes(canonical_rows(table_of(StoredVolume), _VOLUME_COLUMNS, values)))
 
 
 def check_volumes(connection: Connection, kinds: Collection[str] | None = None, spacing_um: int | None = None) -> None:
@@ -403,14 +323,18 @@ def hashes_of_volumes(
 ) -> Hashes:
     """The hashes of the stored rows of volumes, by default of all."""
     table = table_of(StoredVolume)
-    canonical = _canonical(table, _VOLUME_COLUMNS)
-    places = [_VOLUME_COLUMNS.index(name) for name in ("experiment_id", "kind", "spacing_um")]
     query = select(*(table.c[name] for name in _VOLUME_COLUMNS))
     if kinds is not None:
         query = query.where(table.c.kind.in_(kinds), table.c.spacing_um == spacing_um)
     with damaged_values("volume"):
         rows = connection.execute(query).all()
-        return {_volume_key(*(row[place] for place in places)): _hash(canonical(row)) for row in rows}
+        return _hashes_of_volumes(canonical_rows(table, _VOLUME_COLUMNS, rows))
+
+
+def _hashes_of_volumes(rows: Iterable[tuple[Any, ...]]) -> Hashes:
+    """The hashes of canonical rows of volumes."""
+    experiment, kind, spacing = (_VOLUME_COLUMNS.index(name) for name in ("experiment_id", "kind", "spacing_um"))
+    return {f"{row[experiment]}/{row[kind]}/{row[spacing]}": _hash(row) for row in rows}
 
 
 # -- rows with an id --------------------------------------------------------------------------------------------------
@@ -437,12 +361,13 @@ def hashes_of_rows(connection: Connection, model: type[Base], ids: Collection[in
     """The hashes of the stored rows of a table, by default all."""
     table = table_of(model)
     names = tuple(column.name for column in table.columns)
-    canonical = _canonical(table, names)
     query = select(*(table.c[name] for name in names))
     if ids is not None:
         query = query.where(id_in(connection, table.c.id, ids))
     with damaged_values(_SCOPES[model]):
-        return {str(row.id): _hash(canonical(row)) for row in connection.execute(query)}
+        rows = connection.execute(query).all()
+        place = names.index("id")
+        return {str(row[place]): _hash(row) for row in canonical_rows(table, names, rows)}
 
 
 def reseal_rows(connection: Connection, model: type[Base]) -> None:
