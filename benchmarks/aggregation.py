@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Task:
 
 
 TASKS = (
-    Task("normalized", _NORMALIZED, ("compat", "aggregate", "again", "loop")),
+    Task("normalized", _NORMALIZED, ("compat", "aggregate", "again", "loop", "compiled")),
     Task("not normalized", _PLAIN, ("compat", "aggregate")),
     Task("normalized, cold page cache", _NORMALIZED, ("compat",), sizes=(300,), cold=True),
     # Not compared: Brain Street View treats every injection as being on the right.
@@ -110,7 +111,8 @@ class Bench:
         note(f"{size:,} experiments, {task.what}")
         ids = self.folder / f"ids-{size}.json"
         ids.write_text(json.dumps(experiment_ids(size)))
-        found = {call: Measurement(task.what, size, f"bsv-store {call}") for call in task.ours}
+        calls = [call for call in task.ours if call != "compiled" or find_spec("numba") is not None]
+        found = {call: Measurement(task.what, size, f"bsv-store {call}") for call in calls}
         theirs = Measurement(task.what, size, PEER)
         # Brain Street View takes minutes for 1,000 experiments or more, so it is run only once there.
         rounds = 5 if size <= 300 else 3
@@ -180,10 +182,14 @@ def _peer_python(count: int) -> Path | None:
 
 
 def table(results: Iterator[Measurement] | list[Measurement]) -> str:
-    """The results as text, with the ratio to Brain Street View and to the bare loop at the same size."""
+    """The results as text, with the ratios to Brain Street View and to the loops at the same size.
+
+    The loop is compiled by Numba if that is installed, otherwise of NumPy.
+    """
     results = list(results)
     peers = {(r.what, r.experiments): r.median for r in results if r.program == PEER}
     loops = {r.experiments: r.median for r in results if r.program == "bsv-store loop"}
+    loops |= {r.experiments: r.median for r in results if r.program == "bsv-store compiled"}
     lines = [
         f"{'experiments':>11}  {'what':<28} {'program':<20} {'seconds':>8} {'ms/volume':>9} {'peak MB':>7}"
         f" {'vs BSV':>9} {'vs loop':>11}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def fill_lists(database: Database, experiments: int) -> None:
             acronym="root" if number == 0 else f"S{number}",
             name=f"structure {number}",
             # Each node has four children, which gives six levels, the depth of most structures of the atlas.
-            parent_structure_id=None if number == 0 else ids[(number - 1) // 4],
+            parent_structure_id=None if number == 0 else ids[_parent(number)],
             graph_order=number,
             color_hex_triplet="08858C",
             structure_set_ids=_sets(number),
@@ -53,13 +54,12 @@ def fill_lists(database: Database, experiments: int) -> None:
         for number, identifier in enumerate(ids)
     ]
     ingest_structures(database, Ontology(tuple(nodes)), source="made up")
-    primaries = ids[MEASURED - PRIMARIES : MEASURED]
     random = np.random.default_rng(1)
     records = [
         ExperimentRecord(
             id=FIRST_EXPERIMENT + number,
-            primary_structure_id=primaries[number % PRIMARIES],
-            primary_structure_acronym=f"S{ids.index(primaries[number % PRIMARIES])}",
+            primary_structure_id=ids[_primary(number)],
+            primary_structure_acronym=f"S{_primary(number)}",
             product_id=5,
             strain="C57BL/6J",
             sex="F" if number % 2 else "M",
@@ -67,11 +67,20 @@ def fill_lists(database: Database, experiments: int) -> None:
             injection_ap=int(random.integers(200, 1300)) * 10,
             injection_dv=int(random.integers(50, 780)) * 10,
             injection_ml=int(random.integers(50, 1100)) * 10,
-            injection_structure_ids=(primaries[number % PRIMARIES],),
+            injection_structure_ids=(ids[_primary(number)],),
         )
         for number in range(experiments)
     ]
     ingest_experiments(database, ExperimentList("api", tuple(records), len(records)), source="made up")
+
+
+def _parent(number: int) -> int:
+    return (number - 1) // 4
+
+
+def _primary(experiment: int) -> int:
+    """The number of the primary injection structure of an experiment by its number."""
+    return MEASURED - PRIMARIES + experiment % PRIMARIES
 
 
 def _sets(number: int) -> tuple[int, ...]:
@@ -90,25 +99,34 @@ def unionize_tables(experiments: int) -> Iterator[UnionizeTable]:
 
 
 def _table(numbers: NDArray[np.int64]) -> UnionizeTable:
-    ids = structure_ids()
-    keys = [(structure, hemisphere, False) for structure in ids[:MEASURED] for hemisphere in (1, 2, 3)]
-    # Includes the root, so that the injected hemisphere is derived too.
-    keys += [(structure, hemisphere, True) for structure in ids[:TOUCHED] for hemisphere in (1, 2, 3)]
-    key_columns = np.array(sorted(keys), dtype=np.int64)
-    count = len(numbers) * len(keys)
+    keys = [_keys(_primary(number)) for number in numbers.tolist()]
+    key_columns = np.concatenate(keys)
+    count = len(key_columns)
     random = np.random.default_rng(int(numbers[0]))
     columns: dict[str, NDArray[np.generic]] = {
         name: random.random(count) if code == "f8" else np.zeros(count, dtype=code) for _, name, code in UNIONIZE_FIELDS
     }
-    columns["experiment_id"] = np.repeat(FIRST_EXPERIMENT + numbers, len(keys)).astype(np.int64)
-    columns["structure_id"] = np.tile(key_columns[:, 0], len(numbers))
-    columns["hemisphere_id"] = np.tile(key_columns[:, 1], len(numbers))
-    columns["is_injection"] = np.tile(key_columns[:, 2].astype(bool), len(numbers))
+    columns["experiment_id"] = np.repeat(FIRST_EXPERIMENT + numbers, len(keys[0])).astype(np.int64)
+    columns["structure_id"] = key_columns[:, 0]
+    columns["hemisphere_id"] = key_columns[:, 1]
+    columns["is_injection"] = key_columns[:, 2].astype(bool)
     columns["id"] = np.arange(count, dtype=np.int64)
     # Most structures have no signal at all.
     columns["projection_volume"] = np.where(random.random(count) < 0.5, 0.0, random.exponential(0.01, count))
     columns["normalized_projection_volume"] = np.asarray(columns["projection_volume"]) / 0.1
     return UnionizeTable(columns, frozenset({"injection", "projection"}))
+
+
+@lru_cache(maxsize=PRIMARIES)
+def _keys(primary: int) -> NDArray[np.int64]:
+    """The structure, hemisphere and half of each row of an experiment, by its primary structure; sorted."""
+    ids = structure_ids()
+    # The root, so that the injected hemisphere is derived too, and the primary structure with those that contain it.
+    inside = {primary, _parent(primary), _parent(_parent(primary))}
+    inside |= set(range(TOUCHED - len(inside)))
+    keys = [(ids[number], hemisphere, False) for number in range(MEASURED) for hemisphere in (1, 2, 3)]
+    keys += [(ids[number], hemisphere, True) for number in inside for hemisphere in (1, 2, 3)]
+    return np.array(sorted(keys), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)

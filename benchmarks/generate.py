@@ -63,21 +63,24 @@ class Volumes:
 
 
 class WarpedVolumes:
-    """Copies of a real volume, each shifted, warped smoothly and possibly mirrored, with the spatial clustering of it.
+    """Copies of a real volume, each shifted and warped smoothly, with the spatial clustering of it.
 
     Parameters
     ----------
     file : pathlib.Path
         NRRD file of a projection density at 100 um, such as one of AllenSDK's cache.
+    mirror : bool
+        Mirror every second one. A store would refuse these, because the generated injections are on the right.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, mirror: bool = False) -> None:
+        self._mirror = mirror
         self._array = np.nan_to_num(read_nrrd(file, "projection_density", what=str(file), spacing_um=100).array)
 
     def volume(self, number: int) -> NDArray[np.float32]:
         """float32, shape (ap, dv, ml); determined by the number."""
         random = np.random.default_rng(number + 1)
-        source = self._array[..., ::-1] if number % 2 else self._array
+        source = self._array[..., ::-1] if self._mirror and number % 2 else self._array
         shift = random.uniform(-10, 10, 3)
         places = []
         for axis, size in enumerate(GRID.shape):

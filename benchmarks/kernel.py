@@ -32,7 +32,7 @@ def run(real: Path | None = None) -> dict[str, dict[str, float]]:
     """Milliseconds per volume, by input and loop."""
     sources: dict[str, VolumeSource] = {"scattered": ScatteredVolumes(), "blobs": Volumes()}
     if real is not None:
-        sources["real, warped"] = WarpedVolumes(real)
+        sources["real, warped"] = WarpedVolumes(real, mirror=True)
     return {
         what: _measured([_listed(source.volume(number)) for number in range(COUNT)]) for what, source in sources.items()
     }

@@ -32,7 +32,9 @@ MAX_DOCUMENT_BYTES: Final = 200_000_000
 """Maximum size of other documents, such as the recorded inputs of a version with all experiments, which has 2 MB."""
 
 _INTEGERS: Final = range(-(2**63), 2**64)
+# Both with a sign. Integers of fewer characters than the second are in the range.
 _MAX_DIGITS: Final = 20
+_FEW_DIGITS: Final = 19
 
 _RecordT = TypeVar("_RecordT")
 
@@ -166,6 +168,8 @@ def _refused_constant(name: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int:
+    if len(digits) < _FEW_DIGITS:
+        return int(digits)
     if len(digits) > _MAX_DIGITS or int(digits) not in _INTEGERS:
         raise ValueError(f"the integer {shown(digits)} has more than 64 bits")
     return int(digits)
@@ -184,10 +188,11 @@ def _check_depth(value: Any) -> None:
         below: list[Any] = []
         for each in level:
             parts = each.values() if isinstance(each, dict) else each
-            below.extend(part for part in parts if isinstance(part, dict | list))
+            below += [part for part in parts if part.__class__ is dict or part.__class__ is list]
+        if not below:
+            return
         level = below
-    if level:
-        raise _too_deep()
+    raise _too_deep()
 
 
 def _too_deep() -> ValueError:

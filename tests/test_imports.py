@@ -24,6 +24,7 @@ HEAVY = {
     "rich",
     "scipy",
     "sqlalchemy",
+    "sqlalchemy.dialects.postgresql",
     "sqlalchemy.orm",
     "stamina",
     "xarray",
@@ -108,7 +109,7 @@ def test_command_imports_what_it_needs(command: str, filled_location: Path, data
     if command == "sql":
         arguments.append("select 1")
     loaded = loaded_after(f"from bsv_store_cli.main import cli\ncli.main({arguments!r}, standalone_mode=False)")
-    driver = {"psycopg"} if database == "postgres" else set()
+    driver = {"psycopg", "sqlalchemy.dialects.postgresql"} if database == "postgres" else set()
     assert "sqlalchemy" in loaded
     assert loaded & HEAVY - {"sqlalchemy"} <= COMMANDS[command] | driver
 

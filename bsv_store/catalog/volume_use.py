@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Date, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from bsv_store.catalog.database.conflicts import insert_into
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import StoredVolume, VolumeUse
 from bsv_store.errors import BsvStoreError
@@ -51,10 +51,9 @@ def _record(database: Database, grids: dict[tuple[str, int], list[int]]) -> None
     if not ids:
         return
     with database.writing(patient=False) as connection:
-        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
         # Selected again: volumes may have been replaced.
         rows = select(StoredVolume.id, _today(connection)).where(id_in(connection, StoredVolume.id, ids))
-        new = insert(VolumeUse).from_select(["volume_id", "used_on"], rows.order_by(StoredVolume.id))
+        new = insert_into(connection, VolumeUse).from_select(["volume_id", "used_on"], rows.order_by(StoredVolume.id))
         connection.execute(
             new.on_conflict_do_update(index_elements=["volume_id"], set_={"used_on": new.excluded.used_on})
         )

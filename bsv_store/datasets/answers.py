@@ -12,10 +12,10 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bsv_store._version import __version__
 from bsv_store.averaging import inputs
+from bsv_store.catalog.database.conflicts import insert_into
 from bsv_store.catalog.database.models import (
     CatalogChange,
     CatalogChangeBase,
@@ -89,7 +89,6 @@ def record_answer(connection: Connection, identifier: int, state: int) -> None:
     version = select(VersionRow.id).where(VersionRow.id == identifier).with_for_update()
     if connection.scalar(version) is None:
         return
-    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    row = make(DatasetAnswer).values(version_id=identifier, change_count=state, release=__version__)
+    row = insert_into(connection, DatasetAnswer).values(version_id=identifier, change_count=state, release=__version__)
     columns = {"change_count": row.excluded.change_count, "release": row.excluded.release}
     connection.execute(row.on_conflict_do_update(index_elements=["version_id"], set_=columns))

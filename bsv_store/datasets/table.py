@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bsv_store.averaging.grouping.grouping import axes_of
 from bsv_store.averaging.members import MEMBER_COLUMNS, Member, ids_by_group
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.database.bulk import insert_rows, table_of
+from bsv_store.catalog.database.conflicts import insert_into
 from bsv_store.catalog.database.models import (
     Dataset,
     DatasetAnswer,
@@ -306,9 +306,9 @@ def lock_or_create_dataset(connection: Connection, name: str, created_by: str) -
         If a dataset has the same name except for case.
     """
     refuse_case_twin(connection, name)
-    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     values = {"name": name, "created_at": now(), "created_by": created_by, "last_number": 0}
-    connection.execute(make(Dataset).values(values).on_conflict_do_nothing(index_elements=["name"]))
+    new = insert_into(connection, Dataset).values(values)
+    connection.execute(new.on_conflict_do_nothing(index_elements=["name"]))
     query = select(Dataset.id, Dataset.last_number).where(Dataset.name == name).with_for_update()
     row = connection.execute(query).one()
     return row.id, row.last_number

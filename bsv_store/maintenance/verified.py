@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from bsv_store.catalog.database.conflicts import insert_into
 from bsv_store.catalog.database.models import Verification
 from bsv_store.catalog.database.models.base import UtcDateTime, now
 from bsv_store.errors import BusyError, ReadOnlyStoreError
@@ -162,8 +162,7 @@ def _record(connection: Connection, results: Sequence[Verified]) -> None:
         }
         for each in results
     }
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(Verification).values(verified_at=now())
+    statement = insert_into(connection, Verification).values(verified_at=now())
     changed = {name: statement.excluded[name] for name in ("content_hash", "outcome", "verified_at")}
     statement = statement.on_conflict_do_update(index_elements=["object_key", "depth"], set_=changed)
     connection.execute(statement, [rows[key] for key in sorted(rows)])

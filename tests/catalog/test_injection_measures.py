@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.selection.resolve import undecided
 from bsv_store.errors import MissingDataError, MissingUnionizesWarning, SelectionError
+from tests.catalog.undecided import unmeasured
 from tests.datasets.world import add_volume, fill, remove_volume
 
 pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
@@ -77,10 +77,9 @@ def test_the_overlap_counts_nested_structures_once(atlas_psu: Store, volumes: pd
 def test_experiments_without_tables_are_reported(atlas_psu: Store) -> None:
     selection = Selection(injected_in="VISp", min_injection_overlap=0.5)
     without = set(atlas_psu.select(Selection(injected_in="VISp", with_unionizes=False)))
-    with atlas_psu.database.reading() as connection:
-        assert set(undecided(connection, selection).unmeasured) == without
     with pytest.warns(MissingUnionizesWarning, match=f"{len(without)} more experiments may match"):
         atlas_psu.select(selection)
+    assert set(unmeasured(atlas_psu, selection)) == without
     with pytest.raises(MissingDataError, match="may match"):
         atlas_psu.experiments(Selection(injected_in="VISp", max_laterality_index=0.5), missing="error")
 

@@ -6,12 +6,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import Connection
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.tables.frames import injection_volumes, uncovered_among
 from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError, UnknownStructureError
-from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS, EXPERIMENTS, unionize_rows
+from tests.catalog.small_catalog import ALL_IDS, EXPERIMENTS, unionize_rows
 
 # What is left out is tested in test_without_unionizes.py.
 pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
@@ -92,19 +90,6 @@ def test_summary_as_plain_values(small_store: Store) -> None:
     assert plain["products"] == [[5, 1], [31, 1]]
 
 
-# -- injection volumes ------------------------------------------------------------------------------------------------
-
-
-def test_injection_volume_is_that_of_the_root_on_both_sides(reading: Connection) -> None:
-    assert injection_volumes(reading, ALL_IDS) == {101: 0.101, 102: 0.002 + 0.1, 103: 0.103 + 0.001, 105: 0.105}
-    assert injection_volumes(reading, [201]) == {}
-    assert injection_volumes(reading, []) == {}
-
-
-def test_injection_volumes_of_more_ids_than_a_database_takes_parameters(reading: Connection) -> None:
-    assert set(injection_volumes(reading, reversed(range(100_000)))) == {101, 102, 103, 105}
-
-
 # -- unionize rows ----------------------------------------------------------------------------------------------------
 
 
@@ -157,6 +142,8 @@ def test_experiments_without_records_are_an_error_unless_left_out(small_store: S
         small_store.catalog.unionizes([101, 201])
     with pytest.raises(MissingDataError, match=r"projection rows .*: 105"):
         small_store.catalog.unionizes([101, 105], is_injection=False)
+    with pytest.raises(MissingDataError, match=r"injection rows .*: 201"):
+        small_store.catalog.unionizes([101, 105, 201], is_injection=True)
     assert len(small_store.catalog.unionizes([105], is_injection=True)) == 2
     frame = small_store.catalog.unionizes(Selection(), missing="leave_out")
     assert set(frame["experiment_id"]) == {101, 102, 103, 105, 201}
@@ -182,11 +169,3 @@ def test_unionizes_of_what_is_not_there(small_store: Store) -> None:
 def test_target_search_lists_experiments_without_projection_rows(small_store: Store) -> None:
     found = small_store.search.targets("CP", selection=[101, 105, 201])
     assert found.attrs["without_unionizes"] == [105]
-
-
-def test_uncovered_by_part(reading: Connection) -> None:
-    assert uncovered_among(reading, [101, 105, 201], "injection") == (201,)
-    assert uncovered_among(reading, [101, 105, 201], "projection") == (105,)
-    assert uncovered_among(reading, CURRENT_IDS, "injection") == tuple(
-        id_ for id_ in CURRENT_IDS if id_ not in (101, 102, 103, 105)
-    )

@@ -10,10 +10,8 @@ import pandas as pd
 import pytest
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.selection.resolve import undecided
-from bsv_store.catalog.structures import ancestry
-from bsv_store.catalog.tables.frames import injection_volumes
 from bsv_store.errors import SelectionError, UnknownStructureError
+from tests.catalog.undecided import unmeasured
 
 # What is left out is tested in test_without_unionizes.py.
 pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
@@ -99,11 +97,14 @@ def test_near_names_in_the_real_ontology(atlas_2020: Store, text: str, first: st
 def test_real_ontology_up_and_down(atlas_2020: Store, data: Path) -> None:
     nodes = json.loads((data / "allensdk_cache" / "structures.json").read_bytes())
     acronyms = {node["id"]: node["acronym"] for node in nodes}
-    with atlas_2020.database.reading() as connection:
-        paths = ancestry(connection)
+    ancestors = atlas_2020.sql(
+        """SELECT d.acronym, a.acronym AS ancestor FROM structure_ancestor AS p
+        JOIN structure AS d ON d.id = p.descendant_id JOIN structure AS a ON a.id = p.ancestor_id
+        ORDER BY p.distance DESC""",
+    )
     isocortex = {row.id for row in atlas_2020.atlas.structure_tree(315)}
-    assert dict(paths) == {
-        node["acronym"]: tuple(acronyms[id_] for id_ in reversed(node["structure_id_path"])) for node in nodes
+    assert ancestors.groupby("acronym")["ancestor"].apply(list).to_dict() == {
+        node["acronym"]: [acronyms[id_] for id_ in node["structure_id_path"]] for node in nodes
     }
     assert isocortex == {node["id"] for node in nodes if 315 in node["structure_id_path"]}
 
@@ -156,8 +157,7 @@ def test_target_search_agrees_with_pandas(
 def test_some_experiments_project_and_some_do_not(atlas_psu: Store) -> None:
     strong = atlas_psu.select(Selection(projecting_to="CP", target_threshold=0.1))
     assert 0 < len(strong) < 40
-    with atlas_psu.database.reading() as connection:
-        assert len(undecided(connection, Selection(projecting_to="CP")).unmeasured) == 2995 - 40
+    assert len(unmeasured(atlas_psu, Selection(projecting_to="CP"))) == 2995 - 40
 
 
 def test_target_without_records_is_refused(atlas_psu: Store) -> None:
@@ -168,8 +168,7 @@ def test_target_without_records_is_refused(atlas_psu: Store) -> None:
 def test_targets_are_not_judged_before_there_are_records(atlas_2020: Store) -> None:
     # The lateral ventricle is outside the set, and measured.
     assert atlas_2020.select(Selection(projecting_to="VL")) == ()
-    with atlas_2020.database.reading() as connection:
-        assert len(undecided(connection, Selection(projecting_to="VL")).unmeasured) == 2992
+    assert len(unmeasured(atlas_2020, Selection(projecting_to="VL"))) == 2992
 
 
 def test_target_outside_the_set_may_be_measured(atlas_psu: Store) -> None:
@@ -182,8 +181,8 @@ def test_root_is_measured_though_no_member_of_the_set(atlas_psu: Store, psu: pd.
 
 def test_injection_volume_of_the_list_is_that_of_the_unionize_rows(atlas_psu: Store, psu: pd.DataFrame) -> None:
     ids = sorted(set(psu["experiment_id"]))
-    with atlas_psu.database.reading() as connection:
-        volumes = injection_volumes(connection, ids)
+    rows = atlas_psu.catalog.unionizes(ids, structures="root", is_injection=True, hemisphere="both")
+    volumes = rows.set_index("experiment_id")["projection_volume"].to_dict()
     frame = atlas_psu.experiments(ids).set_index("experiment_id")
     assert sorted(volumes) == ids
     sides = frame["injection_volume_left"] + frame["injection_volume_right"]

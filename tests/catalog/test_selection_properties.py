@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.selection.resolve import undecided
 from bsv_store.errors import EmptySelectionError, ExcludedExperimentError, InputError, SelectionError
 from tests.catalog.small_catalog import (
     ALL_IDS,
@@ -25,6 +24,7 @@ from tests.catalog.small_catalog import (
     STRUCTURES,
     unionize_rows,
 )
+from tests.catalog.undecided import unmeasured
 from tests.examples import examples
 
 # What is left out is tested in test_without_unionizes.py.
@@ -345,8 +345,7 @@ def _include_excluded(selection: Selection) -> Selection:
 def test_unmeasured_are_those_on_whom_the_answer_hangs(excluding_store: Store, selection: Selection) -> None:
     # Give one experiment without projections at a time all or none of them: does the model's answer move?
     selection = _include_excluded(selection)
-    with excluding_store.database.reading() as connection:
-        doubtful = set(undecided(connection, selection).unmeasured)
+    doubtful = set(unmeasured(excluding_store, selection))
     assert not doubtful & set(PROJECTIONS)
     if "projecting_to" not in selection.to_json():
         assert not doubtful

@@ -7,14 +7,13 @@ import operator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import event
 
 from bsv_store import Selection, Store
-from bsv_store.catalog.selection.resolve import compile_selection, resolve_nonempty, undecided
 from bsv_store.catalog.selection.selection import MAX_DEPTH, MAX_PARTS
 from bsv_store.errors import EmptySelectionError, SelectionError, UnknownExperimentError, UnknownStructureError
-from bsv_store.models import Experiment
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS
+from tests.catalog.undecided import unmeasured
 
 # What is left out is tested in test_without_unionizes.py.
 pytestmark = pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
@@ -185,16 +184,16 @@ def test_target_that_is_never_measured_is_refused(small_store: Store) -> None:
         ids(small_store, projecting_to="VISp1")
 
 
-def test_unmeasured_names_those_that_might_belong(reading: Connection) -> None:
+def test_experiments_that_might_belong_are_named(small_store: Store) -> None:
     to_cp = Selection(projecting_to="CP")
-    assert undecided(reading, Selection(injected_in="VIS")).unmeasured == ()
-    assert undecided(reading, Selection(injected_in="VIS", projecting_to="CP")).unmeasured == (1, 104, 202, 204)
-    assert undecided(reading, Selection(injected_in="VISp") - to_cp).unmeasured == (1, 204)
-    assert undecided(reading, Selection(injected_in="VISp") & to_cp).unmeasured == (1, 204)
-    assert undecided(reading, Selection(injected_in="VISp") | to_cp).unmeasured == tuple(
+    assert unmeasured(small_store, Selection(injected_in="VIS")) == ()
+    assert unmeasured(small_store, Selection(injected_in="VIS", projecting_to="CP")) == (1, 104, 202, 204)
+    assert unmeasured(small_store, Selection(injected_in="VISp") - to_cp) == (1, 204)
+    assert unmeasured(small_store, Selection(injected_in="VISp") & to_cp) == (1, 204)
+    assert unmeasured(small_store, Selection(injected_in="VISp") | to_cp) == tuple(
         id_ for id_ in CURRENT_IDS if id_ not in (1, 101, 102, 103, 201, 204)
     )
-    assert undecided(reading, Selection(ids=[101, 102]) & to_cp).unmeasured == ()
+    assert unmeasured(small_store, Selection(ids=[101, 102]) & to_cp) == ()
 
 
 # -- explicit ids -----------------------------------------------------------------------------------------------------
@@ -302,7 +301,7 @@ def test_hostile_text_is_a_value_and_nothing_else(small_store: Store, criterion:
     assert ids(small_store) == CURRENT_IDS
 
 
-def test_values_are_bound_and_never_in_the_text(reading: Connection) -> None:
+def test_values_are_bound_and_never_in_the_text(small_store: Store) -> None:
     selection = Selection(
         injected_in="CUL4, 5",
         line="Ai75(RCL-nt)",
@@ -315,18 +314,23 @@ def test_values_are_bound_and_never_in_the_text(reading: Connection) -> None:
         projecting_to="CP",
         target_threshold=0.987,
     )
-    text = str(compile_selection(reading, selection).compile(reading.engine))
+    statements: list[str] = []
+
+    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(small_store.database.engine, "before_cursor_execute", listen)
+    try:
+        small_store.select(selection)
+    finally:
+        event.remove(small_store.database.engine, "before_cursor_execute", listen)
+    text = "\n".join(statements)
+    assert "injection_ap" in text
     for value in ("CUL4", "Ai75", "C57BL", "'F'", "31", "206", "1234", "567", "891", "4321", "0.987", "1091", "672"):
         assert value not in text, value
 
 
-# -- one SELECT -------------------------------------------------------------------------------------------------------
-
-
-def test_compiles_to_one_select_that_serves_as_a_subquery(reading: Connection) -> None:
-    query = compile_selection(reading, Selection(injected_in="VIS") - Selection(line="any-cre"))
-    names = select(Experiment.specimen_name).where(Experiment.id.in_(query)).order_by(Experiment.id)
-    assert reading.scalars(names).all() == [f"mouse-{id_}" for id_ in (1, 101, 102, 103, 104)]
+# -- large selections -------------------------------------------------------------------------------------------------
 
 
 def test_largest_selection_that_is_allowed_runs(small_store: Store) -> None:
@@ -345,10 +349,6 @@ def test_largest_selection_that_is_allowed_runs(small_store: Store) -> None:
 
 
 # -- nothing matches --------------------------------------------------------------------------------------------------
-
-
-def test_nonempty_returns_what_resolve_returns(reading: Connection, small_store: Store) -> None:
-    assert resolve_nonempty(reading, Selection(injected_in="VIS")) == ids(small_store, injected_in="VIS")
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection
 
 from bsv_store import Store
-from bsv_store.catalog.structures import StructureRef, StructureRow, ancestry, descendant_ids, find_structures
+from bsv_store.catalog.structures import StructureRef, StructureRow
 from bsv_store.errors import InputError, UnknownStructureError
 from tests.catalog.small_catalog import NOT_MEASURED, STRUCTURES
 
@@ -36,12 +35,9 @@ def test_case_and_punctuation_matter(small_store: Store) -> None:
     assert find_structure(small_store, "CUL4, 5").id == 1091
 
 
-def test_keeps_the_order_and_repetition_asked_for(reading: Connection) -> None:
-    wanted: list[str | int] = ["VISp", 8, "cm", "VISp", 385]
-    assert [row.id for row in find_structures(reading, wanted)] == [385, 8, 753, 385, 385]
-    assert find_structures(reading, []) == ()
-    assert find_structures(reading, np.array([8, 385])) == find_structures(reading, [8, 385])
-    assert find_structures(reading, np.int64(385)) == find_structures(reading, 385)
+def test_ids_of_numpy_are_ids(small_store: Store) -> None:
+    assert [row.id for row in small_store.atlas.structures(np.array([8, 385]))] == [8, 385]
+    assert find_structure(small_store, np.int64(385)).acronym == "VISp"
 
 
 @pytest.mark.parametrize(
@@ -90,11 +86,6 @@ def test_a_list_in_one_string_is_distinguished_from_an_acronym_with_a_comma(smal
     assert "each on its own" not in (caught.value.hint or "")
 
 
-def test_all_unknown_ones_are_named(reading: Connection) -> None:
-    with pytest.raises(UnknownStructureError, match="structures 'nope', 424242"):
-        find_structures(reading, ["VISp", "nope", 424242, "nope"])
-
-
 def test_empty_catalog_says_what_to_do(empty_store: Store) -> None:
     with pytest.raises(UnknownStructureError, match="sync structures"):
         find_structure(empty_store, "VISp")
@@ -129,18 +120,16 @@ def test_subtree_is_the_ontology_not_the_prefix(small_store: Store) -> None:
     assert len(small_store.atlas.structure_tree("root")) == len(STRUCTURES)
 
 
-def test_ancestry_leads_from_each_structure_to_the_root(reading: Connection) -> None:
-    paths = ancestry(reading)
-    assert set(paths) == {acronym for _, acronym, _, _ in STRUCTURES}
-    assert paths["VISp1"] == ("VISp1", "VISp", "VIS", "Isocortex", "grey", "root")
-    assert paths["cm"] == ("cm", "root")
-    assert paths["root"] == ("root",)
-
-
-def test_descendants_include_the_structures_themselves(reading: Connection) -> None:
-    assert descendant_ids(reading, [669, 549]) == {669, 385, 593, 409, 533, 549, 599}
-    assert descendant_ids(reading, [424242]) == set()
-    assert descendant_ids(reading, []) == set()
+def test_the_path_leads_from_the_root_to_the_structure(small_store: Store) -> None:
+    paths = {
+        acronym: [row.acronym for row in small_store.atlas.structure_path(acronym)]
+        for acronym in ("VISp1", "cm", "root")
+    }
+    assert paths == {
+        "VISp1": ["root", "grey", "Isocortex", "VIS", "VISp", "VISp1"],
+        "cm": ["root", "cm"],
+        "root": ["root"],
+    }
 
 
 def test_structure_set_lists_its_members_in_graph_order(small_store: Store) -> None:

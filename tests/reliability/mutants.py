@@ -441,8 +441,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "documents that are nested too deeply are refused",
         "bsv_store/documents.py",
-        "    if level:\n        raise _too_deep()\n",
-        "",
+        "        level = below\n    raise _too_deep()\n",
+        "        level = below\n",
         ("tests/test_documents.py",),
     ),
     Mutant(

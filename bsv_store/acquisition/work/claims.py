@@ -17,9 +17,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, DateTime, and_, delete, func, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bsv_store.catalog.database.bulk import table_of
+from bsv_store.catalog.database.conflicts import insert_into
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Claim
 from bsv_store.owner import has_ended, owner_state, process_id, process_owner
@@ -54,13 +54,12 @@ class Claims:
         if not keys:
             return set()
         now, expires = _now(connection), _now(connection, after_s=self._lease_s)
-        insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
         # Sorted, so that two processes cannot deadlock.
         rows = [
             {"object_key": key, "owner": self.owner, "token": 1, "claimed_at": now, "expires_at": expires}
             for key in sorted(set(keys))
         ]
-        new = insert(_table).values(rows)
+        new = insert_into(connection, _table).values(rows)
         dead = _dead_owners(connection, keys)
         statement = new.on_conflict_do_update(
             index_elements=[_columns.object_key],

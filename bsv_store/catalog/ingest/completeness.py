@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from bsv_store.catalog.database.models import Structure
+from bsv_store.catalog.database.id_lists import id_in
+from bsv_store.catalog.database.models import Experiment, ExperimentInjectionStructure, Structure
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UnionizeTable
 from bsv_store.catalog.structures import measured_structures
 from bsv_store.errors import IncompleteTableError
@@ -58,14 +60,33 @@ def ontology_facts(connection: Connection) -> OntologyFacts:
     )
 
 
+def injected_structures(connection: Connection, experiment_ids: Collection[int]) -> dict[int, frozenset[int]]:
+    """The structures in which each experiment was injected according to the experiment list, by experiment id."""
+    primary = select(Experiment.id, Experiment.primary_structure_id).where(
+        id_in(connection, Experiment.id, experiment_ids)
+    )
+    every = select(ExperimentInjectionStructure.experiment_id, ExperimentInjectionStructure.structure_id).where(
+        id_in(connection, ExperimentInjectionStructure.experiment_id, experiment_ids)
+    )
+    found: dict[int, set[int]] = {}
+    for experiment_id, structure_id in [*connection.execute(primary), *connection.execute(every)]:
+        found.setdefault(experiment_id, set()).add(structure_id)
+    return {experiment_id: frozenset(structures) for experiment_id, structures in found.items()}
+
+
 def check_complete_tables(
-    table: UnionizeTable, facts: OntologyFacts, source: str, *, injected: Collection[int] = ()
+    table: UnionizeTable,
+    facts: OntologyFacts,
+    source: str,
+    *,
+    injected: Mapping[int, Collection[int]] = MappingProxyType({}),
 ) -> None:
     """Check that the halves in ``table.parts`` are complete for each experiment.
 
     Outside the injection site, each measured structure must have rows, unless it has none of its pixels there: it has
-    rows inside the injection site, or its siblings fill its parent. Inside the injection site, the root must have rows.
-    In a table of both halves, the ancestors of each structure must have rows too.
+    rows inside the injection site, or its siblings fill its parent. Inside the injection site, the root and the
+    measured structures in which the experiment was injected must have rows. In a table of both halves, the ancestors
+    of each structure must have rows too.
 
     Parameters
     ----------
@@ -73,8 +94,9 @@ def check_complete_tables(
     facts : OntologyFacts
     source : str
         Name of the table, for errors.
-    injected : collection of int
-        Experiments with a known injection volume, which must have rows inside the injection site.
+    injected : mapping of int to collection of int
+        Of experiments with a known injection volume, which must have rows inside the injection site: the structures
+        in which they were injected.
 
     Raises
     ------
@@ -82,7 +104,7 @@ def check_complete_tables(
         If rows are missing; the message lists and counts the structures.
     """
     for experiment_id, rows in _by_experiment(table):
-        missing = _missing(rows, table.parts, facts, needs_injection=experiment_id in injected)
+        missing = _missing(rows, table.parts, facts, injected=injected.get(experiment_id))
         for where, structures in missing.items():
             if structures:
                 raise _error(source, experiment_id, where, structures, facts)
@@ -119,7 +141,7 @@ def _by_experiment(table: UnionizeTable) -> Iterator[tuple[int, _Rows]]:
 
 
 def _missing(
-    rows: _Rows, parts: Collection[str], facts: OntologyFacts, *, needs_injection: bool
+    rows: _Rows, parts: Collection[str], facts: OntologyFacts, *, injected: Collection[int] | None
 ) -> dict[str, list[int]]:
     """The structures whose rows are missing, by half."""
     inside = rows.structures(is_injection=True)
@@ -131,8 +153,10 @@ def _missing(
         absent = required - outside - above - (inside - {ROOT_STRUCTURE_ID})
         missing["outside"] = _ordered(above | _unexplained(absent, rows, facts) if absent else above, facts)
     if "injection" in parts:
-        required = {ROOT_STRUCTURE_ID} if inside or needs_injection else set()
-        # Brain Street View's summaries have rows inside the injection site only; only those of the root are used.
+        required = {ROOT_STRUCTURE_ID} if inside or injected is not None else set()
+        # The other structures of an ontology without sets may be ones that Allen does not measure.
+        required |= set(injected or ()) & (facts.measured or frozenset())
+        # Summaries of Brain Street View, which have rows inside the injection site only, may not have all ancestors.
         above = _ancestors(inside, facts) if "projection" in parts else set()
         missing["inside"] = _ordered((required | above) - inside, facts)
     return missing

@@ -26,7 +26,7 @@ from bsv_store.catalog.database.models import (
     UnionizeRevision,
 )
 from bsv_store.catalog.ingest.checks import MAX_INT, check_structures, sha256_of
-from bsv_store.catalog.ingest.completeness import check_complete_tables, ontology_facts
+from bsv_store.catalog.ingest.completeness import check_complete_tables, injected_structures, ontology_facts
 from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, record_snapshot
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
@@ -121,7 +121,7 @@ def ingest_unionizes(
         _check_experiments(connection, experiment_ids, source)
         check_structures(connection, structure_ids, source)
         listed_volumes = list_injection_volumes(connection, experiment_ids)
-        injected = {key for key, volume in listed_volumes.items() if volume > 0}
+        injected = injected_structures(connection, {key for key, volume in listed_volumes.items() if volume > 0})
         check_complete_tables(table, ontology_facts(connection), source, injected=injected)
         stored = _coverage(connection, experiment_ids)
         measured = _root_volumes(table)

@@ -82,11 +82,11 @@ def real_lists(data: Path) -> dict[str, ExperimentList]:
     }
 
 
-def _fill_real_atlas(store: Store, ontology: Ontology) -> None:
-    ingest_structures(store.database, ontology, source="structures.json")
+def _fill_real_atlas(store: Store, data: Path) -> None:
+    store.ingest_structures(data / "allensdk_cache" / "structures.json")
 
 
-real_store = store_with(_fill_real_atlas, "real_ontology")
+real_store = store_with(_fill_real_atlas, "data")
 
 
 @pytest.fixture

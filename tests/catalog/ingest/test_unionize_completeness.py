@@ -134,6 +134,23 @@ def test_missing_rows_inside_the_injection_are_named(atlas: Store, saved: Any) -
         atlas.ingest_unionizes(without_root)
 
 
+def test_a_summary_without_an_injection_structure_is_refused(atlas: Store, original: Path, tmp_path: Path) -> None:
+    # It would say that no part of the injection lies there.
+    frame = pd.read_csv(original, index_col=0)
+    inside = frame[frame["is_injection"]].rename(columns={"experiment_id": "section_data_set_id"})
+    inside["experimentID"] = EXPERIMENT
+    summary = tmp_path / "injectionSummary_all.json"
+    inside[inside["structure_id"] == 997].to_json(summary, orient="records")
+    with pytest.raises(IncompleteTableError, match="inside the injection site are missing for 1 structure: VISp\n"):
+        atlas.ingest_unionizes(summary)
+    assert is_empty(atlas)
+
+    inside.to_json(summary, orient="records", double_precision=15)
+    assert atlas.ingest_unionizes(summary).added == 1
+    selection = Selection(injected_in="VISp", min_injection_overlap=0.5)
+    assert atlas.select(selection) == (EXPERIMENT,)
+
+
 def test_a_structure_wholly_inside_the_injection_is_not_missing(atlas: Store, saved: Any) -> None:
     # VISp1 is touched by the injection; move its rows outside into those inside.
     (layer,) = ids_of(atlas, "VISp1")
