@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 from bsv_store.server.data.plain import MAX_EXACT_INTEGER, plain, plain_float
 from bsv_store.text import spreadsheet_cell
@@ -13,7 +14,9 @@ from bsv_store.text import spreadsheet_cell
 if TYPE_CHECKING:
     import pandas as pd
 
-ColumnType = Literal["integer", "number", "boolean", "string", "date", "datetime", "bytes", "list", "any"]
+ColumnType = Literal[
+    "integer", "number", "boolean", "string", "date", "datetime", "time", "duration", "uuid", "bytes", "list", "any"
+]
 
 
 def flat(frame: pd.DataFrame) -> pd.DataFrame:
@@ -91,6 +94,12 @@ def _type_of(values: Sequence[Any]) -> ColumnType:
         return "datetime"
     if kinds == {date}:
         return "date"
+    if kinds == {time}:
+        return "time"
+    if all(issubclass(kind, timedelta) for kind in kinds):
+        return "duration"
+    if kinds == {UUID}:
+        return "uuid"
     if kinds <= {bytes, memoryview}:
         return "bytes"
     if kinds <= {list, tuple}:
