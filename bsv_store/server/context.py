@@ -79,6 +79,10 @@ class Context:
         """
         self._watched.check()
 
+    def stop_queries(self) -> None:
+        """End the queries of clients that are running."""
+        self._watched.latest().database.queries.stop()
+
     def close(self) -> None:
         """Close what the context opened."""
         self._closing.close()
