@@ -105,7 +105,7 @@ class Images:
     async def whole(self, term: Term) -> Block:
         """A large volume that is cached as a whole."""
         return await self.blocks.get(
-            (term.identity, "whole"), lambda: read_whole(term.read, term.grid, term.dtype.itemsize)
+            (term.identity, "whole"), lambda: read_whole(term.read, term.grid, term.dtype.itemsize, term.read_stored)
         )
 
     async def plane(self, shown: Shown, orientation: PlaneRow, index: int) -> Callable[[], NDArray[Any]]:
