@@ -65,6 +65,24 @@ def _rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in answer["rows"]]
 
 
+def test_rows_that_are_json_already_give_the_answer_of_the_table(served: tuple[Store, str]) -> None:
+    _, url = served
+    addresses = [
+        {},
+        {"selection": VISUAL_TEXT},
+        {"selection": Selection(injected_in="VISp", min_injection_volume=1e6).to_json()},
+        {"selection": ",".join(map(str, IDS[:2]))},
+        {"offset": 1, "limit": 2},
+        {"offset": 1_000},
+    ]
+    for parameters in addresses:
+        prepared = _get(f"{url}/v1/experiments", **parameters)
+        # Sorted rows are made from the table.
+        made = _get(f"{url}/v1/experiments", sort="experiment_id", **parameters)
+        assert prepared.content == made.content, parameters
+    assert _get(f"{url}/v1/experiments", selection="1,2").json()["total"] == 2
+
+
 # -- tables --------------------------------------------------------------------------------------------------------
 
 
@@ -205,7 +223,7 @@ def test_the_server_takes_the_rows_of_a_selection_from_one_table(
     served: tuple[Store, str], selection: Selection | None
 ) -> None:
     writer, _ = served
-    found = shared.Shared(ServerMetrics(), None).experiments(writer, selection)
+    found = shared.Shared(ServerMetrics(), None, lambda cell: cell).experiments(writer, selection)
     pd.testing.assert_frame_equal(found, writer.experiments(selection))
 
 
@@ -213,7 +231,7 @@ def test_experiments_of_a_catalog_that_changes_are_those_of_one_state(
     served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer, _ = served
-    of_server = shared.Shared(ServerMetrics(), None)
+    of_server = shared.Shared(ServerMetrics(), None, lambda cell: cell)
     assert IDS[0] in set(of_server.experiments(writer)["experiment_id"])
     real = type(writer).select
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -14,12 +14,15 @@ from bsv_store.server.context import context_of, shared_by_application
 from bsv_store.server.data.answers import Answers, Latest
 from bsv_store.server.data.catalog_copies import CatalogCopies
 from bsv_store.server.data.kept_answer import KeptAnswer
+from bsv_store.server.data.prepared_rows import PreparedRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
     from starlette.requests import Request
 
     from bsv_store.catalog.selection.selection import SelectionLike
@@ -48,6 +51,8 @@ class Shared:
         Counts the look-ups of answers.
     folder : pathlib.Path, optional
         A folder that the workers of the server share.
+    clean : callable
+        Removes paths of the machine from a cell.
 
     Attributes
     ----------
@@ -57,10 +62,11 @@ class Shared:
     answers : Answers
     """
 
-    def __init__(self, metrics: ServerMetrics, folder: Path | None) -> None:
+    def __init__(self, metrics: ServerMetrics, folder: Path | None, clean: Callable[[object], object]) -> None:
         self.copies = CatalogCopies(None if folder is None else folder / "catalog")
         self.files = Latest(_files_by_hash)
         self._experiments = Latest(_all_experiments)
+        self._rows = Latest(lambda store: PreparedRows(self._experiments.get(store), clean))
         self.answers = Answers(_ANSWER_BYTES, lambda is_known: metrics.count_cache("answers", hit=is_known))
         self._long = anyio.CapacityLimiter(LONG_AT_A_TIME)
 
@@ -87,6 +93,16 @@ class Shared:
             # The ids may belong to another state of the catalog than the table.
             return store.experiments(selection, missing=missing)
         return frame.take(frame["experiment_id"].searchsorted(ids)).reset_index(drop=True)
+
+    def experiment_rows(
+        self, store: Store, selection: SelectionLike | None, *, missing: MissingPolicy = "leave_out"
+    ) -> tuple[PreparedRows, NDArray[np.integer[Any]]] | None:
+        """The rows of all experiments as JSON, and the numbers of those selected; None if the catalog just changed."""
+        before = store.catalog.change_marker()
+        frame, rows = self._experiments.get(store), self._rows.get(store)
+        ids = store.select(selection, missing=missing)
+        numbers = frame["experiment_id"].to_numpy().searchsorted(ids)
+        return (rows, numbers) if store.catalog.change_marker() == before else None
 
     def kept(self, store: Store, question: Hashable, make: Callable[[], KeptAnswer]) -> KeptAnswer:
         """The answer that was made before for the present content of the catalog, or a new one."""
@@ -133,7 +149,7 @@ def shared_of(request: Request) -> Shared:
 
     def make() -> Shared:
         context = context_of(request)
-        made = Shared(context.metrics, context.folder)
+        made = Shared(context.metrics, context.folder, context.paths.in_cell)
         context.at_close(made.copies.close)
         return made
 

@@ -65,8 +65,13 @@ def _column(series: pd.Series[Any]) -> tuple[ColumnType, list[Any]]:
         return "number", [plain_float(each) for each in series.astype("float64").tolist()]
     if types.is_datetime64_any_dtype(dtype):
         return "datetime", [None if pd.isna(each) else each.isoformat() for each in series]
-    values = [_without_missing(each) for each in series.tolist()]
-    return _type_of(values), [plain(each) for each in values]
+    values = values_of(series)
+    return type_of(values), [plain(each) for each in values]
+
+
+def values_of(series: pd.Series[Any]) -> list[Any]:
+    """The values of a column of objects; None for missing ones."""
+    return [_without_missing(each) for each in series.tolist()]
 
 
 def _with_none(series: pd.Series[Any]) -> list[Any]:
@@ -80,7 +85,8 @@ def _without_missing(value: Any) -> Any:
     return None if value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value) else value
 
 
-def _type_of(values: Sequence[Any]) -> ColumnType:
+def type_of(values: Sequence[Any]) -> ColumnType:
+    """The type of a column of objects with these values."""
     kinds = {type(value) for value in values if value is not None}
     if not kinds or kinds == {str}:
         return "string"
