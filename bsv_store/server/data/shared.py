@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -9,8 +10,8 @@ import anyio
 import anyio.to_thread
 
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.errors import BusyError
-from bsv_store.server.context import context_of, shared_by_application
+from bsv_store.errors import BsvStoreError, BusyError
+from bsv_store.server.context import context_of_application, shared_by_application
 from bsv_store.server.data.answers import Answers, Latest
 from bsv_store.server.data.catalog_copies import CatalogCopies
 from bsv_store.server.data.kept_answer import KeptAnswer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+    from starlette.applications import Starlette
     from starlette.requests import Request
 
     from bsv_store.catalog.selection.selection import SelectionLike
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from bsv_store.volumes.stored_object import StoredObject
 
 T = TypeVar("T")
+
+LOG = logging.getLogger("bsv_store.server")
 
 _ANSWER_BYTES = 64_000_000
 _OVERHEAD_BYTES = 1_000
@@ -146,14 +150,28 @@ class _KeptFrame:
 
 def shared_of(request: Request) -> Shared:
     """What the data routes of the application that serves a request share."""
+    return shared_of_application(request.app)
+
+
+def shared_of_application(app: Starlette) -> Shared:
+    """What the data routes of an application share."""
 
     def make() -> Shared:
-        context = context_of(request)
+        context = context_of_application(app)
         made = Shared(context.metrics, context.folder, context.paths.in_cell)
         context.at_close(made.copies.close)
         return made
 
-    return shared_by_application(request, "data", Shared, make)
+    return shared_by_application(app, "data", Shared, make)
+
+
+def prepare_answers(app: Starlette) -> None:
+    """Make what the first searches would wait for. Errors are those of the first search too."""
+    try:
+        store = context_of_application(app).latest_store()
+        shared_of_application(app).experiment_rows(store, Selection())
+    except BsvStoreError as error:
+        LOG.debug("answers were not prepared: %s", error.message)
 
 
 def _all_experiments(store: Store) -> pd.DataFrame:

@@ -171,7 +171,7 @@ class Images:
 
 def images_of(request: Request) -> Images:
     """The images of the application that serves a request."""
-    return shared_by_application(request, "images", Images, lambda: Images(context_of(request)))
+    return shared_by_application(request.app, "images", Images, lambda: Images(context_of(request)))
 
 
 def checked_query(request: Request, *names: str, several: tuple[str, ...] = ()) -> Mapping[str, str]:
