@@ -21,7 +21,8 @@ from bsv_store.datasets.comparison_summary import ComparisonSummary, comparison_
 from bsv_store.datasets.groups import empty_ranges
 from bsv_store.datasets.listing import has_version
 from bsv_store.datasets.provenance import Provenance, provenance_of
-from bsv_store.datasets.result.file import checked_stream, open_result
+from bsv_store.datasets.result.file import array_dtype, checked_stream, open_result, planes_per_chunk
+from bsv_store.datasets.result.slabs import NO_GROUP, LargeResult, array_keys, has_slab_hashes
 from bsv_store.datasets.result.verified import read_part, unchanged
 from bsv_store.datasets.share.citation import Citation, citation_of
 from bsv_store.datasets.share.export import export_groups, export_version
@@ -233,7 +234,8 @@ class DatasetVersion:
     ) -> NDArray[Any]:
         """A statistic of each group and voxel, or a map of a comparison, which has no groups.
 
-        The first read in a process checks the whole file. After that, as long as the file does not change, only the
+        At 25 and 10 um, only the slabs of AP planes that contain the requested part are read. Of smaller results, the
+        first read in a process checks the whole file; after that, as long as the file does not change, only the
         requested part is read.
 
         Parameters
@@ -270,14 +272,45 @@ class DatasetVersion:
             first = slice(None) if group is None else group
             where = (slice(None),) * 3 if box is None else box_slices(self.grid, box)
             size_bytes, ref = self.size_bytes, self.ref
-            with (
-                self._unless_deleted(),
-                unchanged(self.path, size_bytes=size_bytes, file_sha256=self.file_sha256, what=ref) as hashed,
-            ):
-                key = (first, *where) if has_groups else where
-                values = read_part(self.path, statistic, key, hashed=hashed, size_bytes=size_bytes, what=ref)
+            part = self._read_slabs(statistic, group, where) if has_slab_hashes(self.grid) else None
+            if part is not None:
+                values = part
+            else:
+                with (
+                    self._unless_deleted(),
+                    unchanged(self.path, size_bytes=size_bytes, file_sha256=self.file_sha256, what=ref) as hashed,
+                ):
+                    key = (first, *where) if has_groups else where
+                    values = read_part(self.path, statistic, key, hashed=hashed, size_bytes=size_bytes, what=ref)
         values.setflags(write=False)
         return values
+
+    def _read_slabs(
+        self, name: Statistic | ComparisonMap, group: int | None, where: tuple[slice, slice, slice]
+    ) -> NDArray[Any] | None:
+        """A part of a large result, without the rest; None if the file must be verified as a whole."""
+        recipe, numbers = self.recipe, range(len(self.groups))
+        large = LargeResult(
+            files=self.files,
+            path=self.relative_path,
+            size_bytes=self.size_bytes,
+            content_sha256=self.content_sha256,
+            keys=tuple(array_keys(recipe.statistics, len(numbers), recipe.maps)),
+            grid=self.grid,
+            planes=planes_per_chunk(self.grid, np.dtype(recipe.dtype).itemsize),
+            what=self.ref,
+        )
+        ends = [each.indices(size)[:2] for each, size in zip(where, self.grid.shape, strict=True)]
+        along, down, right = (slice(*each) for each in ends)
+        dtype = array_dtype(name, recipe.dtype)
+        if name not in STATISTICS:
+            return large.read(name, NO_GROUP, (along, down, right), dtype)
+        wanted = numbers if group is None else [group]
+        parts = [large.read(name, number, (along, down, right), dtype) for number in wanted]
+        found = [each for each in parts if each is not None]
+        if len(found) < len(parts):
+            return None
+        return found[0] if group is not None else np.stack(found)
 
     def values_in(
         self, mask: NDArray[np.bool_], name: Statistic | ComparisonMap = "mean", *, group: int | None = None

@@ -77,7 +77,7 @@ def write_labels(file: h5py.File, labels: Sequence[str]) -> None:
     groups.make_scale("group")
     encoded = [label.encode() for label in labels]
     width = max(1, *map(len, encoded))
-    length = _write_dimension(file, "label_length", width)
+    length = write_dimension(file, "label_length", width)
     padded = np.array(encoded, f"S{width}")
     characters = file.create_dataset("group_label", data=padded.view("S1").reshape(len(labels), width))
     characters.dims[0].attach_scale(groups)
@@ -150,7 +150,7 @@ def write_inputs(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     dataset = _write_text(
         file, "inputs", [inputs.to_json()], "recipe and inputs as canonical JSON; its SHA-256 is the fingerprint"
     )
-    dataset.dims[0].attach_scale(_write_dimension(file, "document", 1))
+    dataset.dims[0].attach_scale(write_dimension(file, "document", 1))
 
 
 def read_inputs(file: h5py.File) -> str:
@@ -159,7 +159,7 @@ def read_inputs(file: h5py.File) -> str:
     return str(found if isinstance(found, str) else found[0])
 
 
-def _write_dimension(file: h5py.File, name: str, size: int) -> h5py.Dataset:
+def write_dimension(file: h5py.File, name: str, size: int) -> h5py.Dataset:
     """Write a dimension without coordinate values, in the form that the netCDF library uses."""
     dimension = file.create_dataset(name, data=np.zeros(size, ">f4"))
     dimension.make_scale(f"This is a netCDF dimension but not a netCDF variable.{size:10}")

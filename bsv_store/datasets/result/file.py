@@ -12,6 +12,8 @@ and 10 um in a temporary file. Layout::
                                                               member_injected_hemisphere, member_array_sha256,
                                                               member_left_out_reason (member)
     inputs (document)              canonical JSON of recipe and inputs; its SHA-256 is the fingerprint
+    slab_sha256 (hashed_array,     at 25 and 10 um: SHA-256 of each slab of AP planes of each array
+                 slab, hash_byte)
 
 The variables of groups are CF auxiliary coordinates of the statistics. Those of members, and the inputs, are listed in
 the attribute ``coordinates`` of the file. Text is stored as variable-length strings. GNU Octave cannot read these, so
@@ -44,6 +46,16 @@ from bsv_store.datasets.result.contents import (
     write_inputs,
     write_members,
 )
+from bsv_store.datasets.result.slabs import (
+    NO_GROUP,
+    ArrayHash,
+    ArrayKey,
+    array_keys,
+    content_of,
+    create_table,
+    fill_table,
+    has_slab_hashes,
+)
 from bsv_store.errors import DamagedFileError, StoreError
 from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS, ComparisonMap, Statistic
 from bsv_store.volumes.files import hashes_of, store_errors
@@ -61,8 +73,6 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
 
 _DIMENSIONS = ("group", "ap", "dv", "ml")
-# In the place of the number of the group, in the content hash of a map.
-_NO_GROUP = "all"
 # A compromise between reading small boxes and the number of chunks.
 _CHUNK_BYTES = 1_250_000
 _UINT32 = np.dtype("<u4")
@@ -111,7 +121,8 @@ class ResultWriter:
 
     ``content_sha256`` is the SHA-256 of one line ``<statistic> <group> <SHA-256 of the array>`` for each statistic, in
     the order of the recipe, and group, then one line ``<map> all <SHA-256 of the array>`` for each map of a comparison;
-    the arrays little-endian, C order.
+    the arrays little-endian, C order. At 25 and 10 um, that of an array is the SHA-256 of those of its slabs, one after
+    the other, which the file has too; see `bsv_store.datasets.result.slabs`.
     """
 
     def __init__(
@@ -126,16 +137,16 @@ class ResultWriter:
         self._guard = guard
         recipe = inputs.recipe
         self._grid = Grid(recipe.spacing_um)
-        self._hashes: dict[tuple[str, int | str], Any] = {
-            (name, group): hashlib.sha256() for name in recipe.statistics for group in range(len(inputs.groups))
-        }
-        self._hashes |= {(name, _NO_GROUP): hashlib.sha256() for name in recipe.maps}
         self._float_type = np.dtype(recipe.dtype).newbyteorder("<")
+        keys = array_keys(recipe.statistics, len(inputs.groups), recipe.maps)
+        self._hashes = {key: ArrayHash(self._grid, self.planes_per_chunk) for key in keys}
         write_description(file, inputs)
         write_axes(file, self._grid, [group.label for group in inputs.groups])
         self._coordinates = write_groups(file, inputs)
         write_members(file, inputs)
         write_inputs(file, inputs)
+        if has_slab_hashes(self._grid):
+            create_table(file, len(keys), self._grid.shape[0] // self.planes_per_chunk)
         for name in recipe.statistics:
             self._create(name, len(inputs.groups), recipe)
         for each in recipe.maps:
@@ -162,7 +173,7 @@ class ResultWriter:
                 dataset = self._file[name]
                 block = np.ascontiguousarray(values[place], dtype=dataset.dtype)
                 dataset[first_group + place, first_plane : first_plane + len(block)] = block
-                self._hashes[name, first_group + place].update(block.data)
+                self._hashes[name, first_group + place].update(block)
 
     def write_map(self, name: ComparisonMap, values: NDArray[np.floating[Any]]) -> None:
         """Write a map of the comparison; array of shape (ap, dv, ml), NaN = not tested.
@@ -177,7 +188,7 @@ class ResultWriter:
         dataset = self._file[name]
         block = np.ascontiguousarray(values, dtype=dataset.dtype)
         dataset[:] = block
-        self._hashes[name, _NO_GROUP].update(block.data)
+        self._hashes[name, NO_GROUP].update(block)
 
     def describe_map(self, name: ComparisonMap, facts: Mapping[str, float]) -> None:
         """Add attributes to a map: facts about the test, which are not part of the content hash."""
@@ -192,13 +203,15 @@ class ResultWriter:
         OSError
             If a write failed.
         """
+        if has_slab_hashes(self._grid):
+            fill_table(self._file, list(self._hashes.values()))
         self._file.close()
         content, size_bytes, file_sha256 = self._seal()
-        return EncodedResult(content, size_bytes, file_sha256, _hash_of_hashes(self._hashes))
+        return EncodedResult(content, size_bytes, file_sha256, content_of(self._hashes))
 
     def _create(self, name: Statistic, groups: int, recipe: Recipe) -> None:
         row = STATISTICS[name]
-        dtype = _UINT32 if row.is_count else self._float_type
+        dtype = array_dtype(name, recipe.dtype)
         dataset = self._file.create_dataset(
             name,
             shape=(groups, *self._grid.shape),
@@ -295,22 +308,17 @@ def _sealed_memory(memory: io.BytesIO) -> tuple[memoryview, int, str]:
 
 def content_hash(file: h5py.File, statistics: Sequence[str], maps: Sequence[str]) -> str:
     """The content hash of the arrays of an open result file; see `ResultWriter`."""
-    hashes: dict[tuple[str, int | str], Any] = {}
-    for name in statistics:
-        dataset = file[name]
-        for group in range(dataset.shape[0]):
-            hashes[name, group] = hashlib.sha256()
-            for slab in range(0, dataset.shape[1], dataset.chunks[1]):
-                block = np.ascontiguousarray(dataset[group, slab : slab + dataset.chunks[1]])
-                hashes[name, group].update(block.data)
-    for each in maps:
-        hashes[each, _NO_GROUP] = hashlib.sha256(np.ascontiguousarray(file[each][:]).data)
-    return _hash_of_hashes(hashes)
-
-
-def _hash_of_hashes(hashes: Mapping[tuple[str, int | str], Any]) -> str:
-    lines = "".join(f"{name} {group} {each.hexdigest()}\n" for (name, group), each in hashes.items())
-    return hashlib.sha256(lines.encode()).hexdigest()
+    first = file[statistics[0]]
+    grid = Grid(int(file.attrs["spacing_um"]))
+    planes = first.chunks[1]
+    hashes: dict[ArrayKey, ArrayHash] = {}
+    for name, group in array_keys(statistics, first.shape[0], maps):
+        values = file[name]
+        prefix = () if group == NO_GROUP else (group,)
+        hashes[name, group] = ArrayHash(grid, planes)
+        for slab in range(0, values.shape[len(prefix)], planes):
+            hashes[name, group].update(np.ascontiguousarray(values[(*prefix, slice(slab, slab + planes))]))
+    return content_of(hashes)
 
 
 def result_path(name: str, fingerprint: str, file_sha256: str) -> str:
@@ -319,6 +327,13 @@ def result_path(name: str, fingerprint: str, file_sha256: str) -> str:
     It contains both hashes, since other software may write the same inputs as other bytes.
     """
     return f"datasets/{name}/{fingerprint[:16]}.{file_sha256[:16]}.nc"
+
+
+def array_dtype(name: Statistic | ComparisonMap, dtype: str) -> np.dtype[Any]:
+    """The type of an array of a result file, from that of the recipe."""
+    if name in COMPARISON_MAPS:
+        return _MAP_TYPE
+    return _UINT32 if STATISTICS[name].is_count else np.dtype(dtype).newbyteorder("<")
 
 
 def planes_per_chunk(grid: Grid, itemsize: int) -> int:

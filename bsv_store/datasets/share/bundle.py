@@ -24,6 +24,7 @@ from bsv_store.datasets.new_version import NewVersion
 from bsv_store.datasets.provenance import Provenance
 from bsv_store.datasets.refs import check_name, check_tag
 from bsv_store.datasets.result.file import EncodedResult, checked_stream, content_hash
+from bsv_store.datasets.result.slabs import TABLE, array_keys, verified_table
 from bsv_store.datasets.share.bundle_schema import (
     CATALOG,
     EXPORT_HINT,
@@ -273,5 +274,8 @@ def _verified(path: Path, manifest: Mapping[str, Any], file: h5py.File) -> tuple
     content_sha256 = content_hash(file, inputs.recipe.statistics, inputs.recipe.maps)
     if content_sha256 != manifest["content_sha256"]:
         raise FormatError(f"the arrays in {path} do not match their hash", hint=EXPORT_HINT)
+    keys = array_keys(inputs.recipe.statistics, len(inputs.groups), inputs.recipe.maps)
+    if TABLE in file and verified_table(file, keys, file[TABLE].shape[1], content_sha256) is None:
+        raise FormatError(f"the array {TABLE} in {path} does not match the arrays", hint=EXPORT_HINT)
     check_values(file, inputs, path)
     return inputs, content_sha256
