@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy import text
 
 from bsv_store import Store, file_systems, open_store
-from bsv_store.catalog.database import driver_errors, journal_mode, private_copy, sqlite, sqlite_errors
+from bsv_store.catalog.database import driver_errors, journal_mode, private_copy, sqlite, sqlite_copy, sqlite_errors
 from bsv_store.catalog.database.journal_mode import set_journal_mode
 from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.tables import sql
@@ -238,7 +238,7 @@ def test_a_slow_query_that_cannot_be_copied_is_stopped(
     if reason == "space":
         monkeypatch.setattr(private_copy, "_SPARE_BYTES", 1 << 60)
     else:
-        monkeypatch.setattr(private_copy, "_PAGES", 1)
+        monkeypatch.setattr(sqlite_copy, "_PAGES", 1)
         monkeypatch.setattr(private_copy.time, "monotonic", iter(range(0, 10**6, 100)).__next__)
     with pytest.raises(QueryError, match=f"other jobs cannot write.*{'no space' if reason == 'space' else 'longer'}"):
         filled.sql(SLOW, timeout_s=60.0)

@@ -33,7 +33,7 @@ from bsv_store.catalog.database.reader import is_superuser, usable_reader_role
 from bsv_store.catalog.database.sqlite import READ_LIMIT_S
 from bsv_store.catalog.tables.functions import ALLOWED, FUNCTIONS_HINT, check_functions
 from bsv_store.catalog.tables.table import Table, typed_table
-from bsv_store.errors import BsvStoreError, NoSpaceError, QueryError
+from bsv_store.errors import BsvStoreError, BusyError, NoSpaceError, QueryError
 from bsv_store.text import MAX_ID, shown, size_text
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _run_on_copy(path: Path, query: _Query, time_limit_s: float) -> _Result:
     try:
         with snapshot_copy(path, time_limit_s=READ_LIMIT_S, wait_s=BUSY_TIMEOUT_S) as copy:
             return _run_on_file(ReadableFile(copy, blocks_writers=False), query, time_limit_s)
-    except (CopyTooSlowError, NoSpaceError, OSError, sqlite3.Error) as error:
+    except (BusyError, CopyTooSlowError, NoSpaceError, OSError, sqlite3.Error) as error:
         reason = f"copying it takes longer than {READ_LIMIT_S:g} s" if isinstance(error, CopyTooSlowError) else error
         raise QueryError(
             f"the query took longer than {READ_LIMIT_S:g} s and was stopped, because other jobs cannot write while it "
