@@ -115,7 +115,8 @@ def damaged_tables(connection: Connection, experiment_ids: Collection[int]) -> d
 def _damaged_tables(connection: Connection, ids: list[int]) -> dict[int, list[UnionizePart]]:
     seal = select(UnionizeSeal.experiment_id, UnionizeSeal.part, UnionizeSeal.hashes)
     sealed: dict[_Half, bytes] = {
-        (row[0], row[1]): row[2] for row in connection.execute(seal.where(UnionizeSeal.experiment_id.in_(ids)))
+        (row[0], row[1]): row[2]
+        for row in connection.execute(seal.where(id_in(connection, UnionizeSeal.experiment_id, ids)))
     }
     coverage = select(
         *(UnionizeCoverage.experiment_id, UnionizeCoverage.part),
@@ -123,7 +124,7 @@ def _damaged_tables(connection: Connection, ids: list[int]) -> dict[int, list[Un
     )
     recorded: dict[_Half, tuple[int, str | None]] = {
         (row[0], row[1]): (row[2], row[3])
-        for row in connection.execute(coverage.where(UnionizeCoverage.experiment_id.in_(ids)))
+        for row in connection.execute(coverage.where(id_in(connection, UnionizeCoverage.experiment_id, ids)))
     }
     rows = _rows_of(connection, ids)
     damaged: dict[int, list[UnionizePart]] = {}

@@ -84,19 +84,15 @@ def _packages() -> None:
 
 
 @contextmanager
-def running(command: list[object], environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        list(map(str, command)),
-        env={**os.environ, **(environment or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+def running(command: list[object], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server, whose output goes to a file."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
 
 @contextmanager
@@ -109,7 +105,7 @@ def s3(folder: Path) -> Iterator[Target]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "HOME": str(folder),
     }
-    with running([TARGETS.python, "-m", "moto.server", "-H", "127.0.0.1", "-p", port]):
+    with running([TARGETS.python, "-m", "moto.server", "-H", "127.0.0.1", "-p", port], folder / "log"):
         deadline = time.monotonic() + _STARTED_WITHIN_S
         while True:
             made = subprocess.run(
@@ -130,9 +126,13 @@ def sftp(folder: Path) -> Iterator[Target]:
     port = free_port()
     (folder / ".ssh").mkdir(mode=0o700)
     (folder / "root").mkdir()
-    with running([TARGETS.python, "-c", _SFTP, port, folder, folder / "root"]) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    log = folder / "log"
+    with running([TARGETS.python, "-c", _SFTP, port, folder, folder / "root"], log) as process:
+        deadline = time.monotonic() + _STARTED_WITHIN_S
+        while log.read_text() != "ready\n":
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
         key = (folder / ".ssh" / "host.pub").read_text().strip()
         (folder / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}\n")
         yield Target(f"sftp://tester@127.0.0.1:{port}/backups", {"HOME": str(folder)})
@@ -158,7 +158,7 @@ def test_backups_to_a_server_are_incremental_verified_pruned_and_restored(
         for number in range(2):
             done = target.run("--store", filled, "backup", "create", target.url)
             assert done.returncode == 0, done.stderr
-            assert f"{0 if number else 4} new" in done.stderr
+            assert f"{0 if number else 5} new" in done.stderr
         checked = target.run("backup", "verify", target.url, "--deep")
         assert (checked.returncode, checked.stdout) == (0, ""), checked.stderr
         pruned = target.run("backup", "prune", target.url, "--keep-last", "1", "--apply")

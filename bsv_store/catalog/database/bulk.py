@@ -24,9 +24,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
-    literal_column,
     quoted_name,
-    select,
 )
 from sqlalchemy.exc import DBAPIError
 
@@ -126,12 +124,11 @@ def read_arrays(
     ValueError
         If a column has a value that is not of its type, which is possible on SQLite.
     """
-    query = select(table).order_by(*table.primary_key.columns)
-    if keys is not None:
-        # Literals, because COPY accepts no parameters.
-        first = next(iter(table.primary_key.columns))
-        query = query.where(first.in_([literal_column(str(int(key))) for key in keys]))
-    statement = str(query.compile(dialect=connection.dialect))
+    order = [_quoted(connection, column.name) for column in table.primary_key.columns]
+    # Literals, because COPY accepts no parameters.
+    where = "" if keys is None else f" WHERE {order[0]} IN ({', '.join(str(int(key)) for key in keys)})"
+    names = ", ".join(_quoted(connection, name) for name in table.columns.keys())  # noqa: SIM118 (columns, not names)
+    statement = f"SELECT {names} FROM {_quoted(connection, table.name)}{where} ORDER BY {', '.join(order)}"
     driver = connection.connection.driver_connection
     assert driver is not None
     try:
