@@ -36,6 +36,7 @@ from bsv_store.errors import (
     WaitingWarning,
 )
 from bsv_store.progress import NoProgress
+from bsv_store.store.restoring import restore_store
 from tests.cli.running import Runner
 from tests.processes import Child
 
@@ -476,6 +477,16 @@ def test_wal_is_refused_on_a_file_system_that_is_not_local(
 def test_an_unknown_journal_is_refused(filled: Store) -> None:
     with pytest.raises(InputError, match="journal"):
         set_journal_mode(filled.database, "memory")  # type: ignore[arg-type]
+
+
+def test_a_restored_catalog_has_a_rollback_journal(filled: Store, safe_wal: None, tmp_path: Path) -> None:
+    set_journal_mode(filled.database, "wal")
+    filled.admin.backup(tmp_path / "backups")
+    restore_store(tmp_path / "backups", tmp_path / "restored")
+    with open_store(tmp_path / "restored") as restored:
+        assert restored.admin.journal_mode() == "rollback"
+        assert restored.admin.verify(deep=True).is_intact
+    assert filled.admin.journal_mode() == "wal"
 
 
 def die_with_wal(folder: Path) -> None:

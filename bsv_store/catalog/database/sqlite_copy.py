@@ -34,7 +34,7 @@ def copy_sqlite(
     is_temporary: bool = False,
     on_block: Callable[[], None] = _no_action,
 ) -> None:
-    """Copy a catalog with SQLite's own means.
+    """Copy a catalog with SQLite's own means. The copy has a rollback journal, whatever the mode of the source.
 
     Parameters
     ----------
@@ -67,13 +67,17 @@ def copy_sqlite(
         if is_temporary:
             copy.execute("PRAGMA synchronous = OFF")
             copy.execute("PRAGMA journal_mode = OFF")
+        is_complete = False
         if lets_others_write:
             with contextlib.suppress(_RestartedError):
                 _copy_pages(original, copy, on_block, max_restarts=_MAX_RESTARTS)
-                return
-        original.begin("DEFERRED", wait_s=wait_s)
-        _copy_pages(original, copy, on_block, max_restarts=None)
-        original.execute("COMMIT")
+                is_complete = True
+        if not is_complete:
+            original.begin("DEFERRED", wait_s=wait_s)
+            _copy_pages(original, copy, on_block, max_restarts=None)
+            original.execute("COMMIT")
+        # The mode is in the file, which may get to a file system or a version of SQLite on which WAL is not safe.
+        copy.execute("PRAGMA journal_mode = DELETE")
 
 
 def _copy_pages(
