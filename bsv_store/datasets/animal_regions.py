@@ -16,6 +16,7 @@ from bsv_store.averaging.hemisphere import is_mirrored
 from bsv_store.averaging.stack import StackedVolume
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.volume_use import record_use
 from bsv_store.datasets.original_inputs import content_of_file, original_inputs
 from bsv_store.progress import NO_PROGRESS
 from bsv_store.vocabulary import HEMISPHERE_RULES, MeasuredHemisphere
@@ -84,6 +85,7 @@ def animal_means(
     with database.reading() as connection:
         inputs = original_inputs(connection, version, content)
         sides = _injected_sides(connection, inputs)
+    record_use(database, inputs.files())
     annotation_file = stored_annotation(database, inputs.recipe.spacing_um)
     with opened_annotation(files, annotation_file) as annotation:
         voxels = StructureVoxels(annotation, structures)

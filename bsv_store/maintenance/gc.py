@@ -155,7 +155,7 @@ def collect_garbage(
     return GarbageReport(apply, tuple(garbage), plan.young, plan.claimed, grace, days, plan.many_orphans)
 
 
-_MANY_HINT = "If the database was restored from an older backup, adopt them: bsv-store repair --apply."
+_MANY_HINT = "If the database was restored from an older backup, adopt them: bsv-store repair --apply --adopt-results."
 
 
 class _Plan:

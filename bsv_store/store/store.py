@@ -850,7 +850,7 @@ class Store:
         spacing_um: int = 100,
         refresh: bool = False,
         verify: bool = False,
-        workers: int = 4,
+        workers: int | None = None,
         limit: int | None = None,
         offline: bool = False,
         api_url: str | None = None,
@@ -875,8 +875,9 @@ class Store:
             Also download volumes that the store has.
         verify : bool
             Read and hash the stored files, and fetch those that have changed again.
-        workers : int
-            Number of simultaneous downloads. At most 16, shared by all runs on the store.
+        workers : int, optional
+            Number of simultaneous downloads, by default the setting ``fetch_workers`` (4); at most the setting
+            ``max_connections`` (16), which all runs on the store share.
         limit : int, optional
             Maximum number of missing volumes to download; the next call continues.
         offline : bool
@@ -924,7 +925,8 @@ class Store:
                 progress=progress,
             )
             ids, damaged = plan.experiment_ids, plan.damaged
-        with client_unless(offline, api_url, store=self.path, connections=checked_workers(workers)) as client:
+        connections = checked_workers(workers, self.path)
+        with client_unless(offline, api_url, store=self.path, connections=connections) as client:
             report = fetch_volumes(
                 self.database,
                 self.files,
@@ -948,7 +950,7 @@ class Store:
         spacing_um: int = 100,
         refresh: bool = False,
         verify: bool = False,
-        workers: int = 4,
+        workers: int | None = None,
         limit: int | None = None,
         progress: Progress | None = None,
     ) -> Plan:
@@ -981,7 +983,7 @@ class Store:
         exclude_injection: bool = False,
         weight_by_data_mask: bool = False,
         missing: MissingPolicy = "leave_out",
-        workers: int = 4,
+        workers: int | None = None,
         offline: bool = False,
         api_url: str | None = None,
         progress: Progress | None = None,

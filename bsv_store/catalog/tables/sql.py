@@ -233,7 +233,7 @@ def _run_on_copy(path: Path, query: _Query, time_limit_s: float, running: Runnin
     try:
         with snapshot_copy(path, time_limit_s=READ_LIMIT_S, wait_s=BUSY_TIMEOUT_S) as copy:
             return _run_on_file(ReadableFile(copy, blocks_writers=False), query, time_limit_s, running)
-    except (CopyTooSlowError, NoSpaceError, OSError, sqlite3.Error) as error:
+    except (BusyError, CopyTooSlowError, NoSpaceError, OSError, sqlite3.Error) as error:
         reason = f"copying it takes longer than {READ_LIMIT_S:g} s" if isinstance(error, CopyTooSlowError) else error
         raise QueryError(
             f"the query took longer than {READ_LIMIT_S:g} s and was stopped, because other jobs cannot write while it "
