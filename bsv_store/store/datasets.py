@@ -392,6 +392,8 @@ class Datasets:
         label_names: Mapping[int, str] | Path | str | None = None,
         groups: int | Sequence[int] | None = None,
         hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] | None = None,
+        over_animals: bool = False,
+        progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Mean of each group of a version over subdivisions of structures.
 
@@ -400,7 +402,7 @@ class Datasets:
         ref : str or DatasetVersion
         structures, bins, labels, label_names
             As for `Atlas.subregions`.
-        groups, hemisphere
+        groups, hemisphere, over_animals, progress
             As for `regions`.
 
         Returns
@@ -408,6 +410,7 @@ class Datasets:
         pandas.DataFrame
             Columns group, group_label, label (number), subregion (name), for bins the bounds such as ap_lower and
             ap_upper (um), hemisphere, voxels (with a value) and mean; by group, label and hemisphere.
+            ``over_animals`` adds the columns of `regions`.
 
         Raises
         ------
@@ -426,6 +429,8 @@ class Datasets:
             label_names=label_names,
             groups=groups,
             hemisphere=hemisphere,
+            over_animals=over_animals,
+            progress=progress,
         )
 
     # -- comparison and verification --------------------------------------------------------------------------------

@@ -7,11 +7,18 @@ and 10 um in a temporary file. Layout::
                                                               group_label (group, label_length)
     ap (ap)  dv (dv)  ml (ml)      voxel centers, um
     mean (group, ap, dv, ml)       and the other statistics of the recipe
-    difference (ap, dv, ml)        and the other maps of a comparison, if the recipe has one
+    difference (ap, dv, ml)        and the other maps of a comparison by voxel, if the recipe has one
     member (member)                experiment ids             member_group (-1 = left out), member_divisor,
                                                               member_injected_hemisphere, member_array_sha256,
                                                               member_left_out_reason (member)
     inputs (document)              canonical JSON of recipe and inputs; its SHA-256 is the fingerprint
+
+A comparison by structure has no ap, dv, ml and mean. Instead it has::
+
+    feature (feature)              a structure in a hemisphere     structure_id, structure, structure_name, hemisphere
+                                                                   (feature)
+    signal (member, feature)       the values of each member, NaN = left out
+    difference (feature)           and the other results of the test
 
 The variables of groups are CF auxiliary coordinates of the statistics. Those of members, and the inputs, are listed in
 the attribute ``coordinates`` of the file. Text is stored as variable-length strings. GNU Octave cannot read these, so
@@ -35,11 +42,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.averaging.inputs import Inputs
 from bsv_store.averaging.units import cf_unit, describe_unit
+from bsv_store.datasets.result.columns import COLUMNS, SIGNAL, create_columns
 from bsv_store.datasets.result.contents import (
     describe_variable,
     write_axes,
     write_description,
+    write_features,
     write_groups,
     write_inputs,
     write_members,
@@ -55,7 +65,6 @@ if TYPE_CHECKING:
 
     import h5py
 
-    from bsv_store.averaging.inputs import Inputs
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.averaging.recorded import RecordedInputs
     from bsv_store.volumes.files import StoreFiles
@@ -110,8 +119,8 @@ class ResultWriter:
     """A writer of a result file. Statistics are written group by group, in slabs of AP planes in ascending order.
 
     ``content_sha256`` is the SHA-256 of one line ``<statistic> <group> <SHA-256 of the array>`` for each statistic, in
-    the order of the recipe, and group, then one line ``<map> all <SHA-256 of the array>`` for each map of a comparison;
-    the arrays little-endian, C order.
+    the order of the recipe, and group, then one line ``<name> all <SHA-256 of the array>`` for each array without
+    groups (`arrays_without_groups`); the arrays little-endian, C order.
     """
 
     def __init__(
@@ -125,14 +134,17 @@ class ResultWriter:
         self._seal = seal
         self._guard = guard
         recipe = inputs.recipe
-        self._grid = Grid(recipe.spacing_um)
         self._hashes: dict[tuple[str, int | str], Any] = {
             (name, group): hashlib.sha256() for name in recipe.statistics for group in range(len(inputs.groups))
         }
-        self._hashes |= {(name, _NO_GROUP): hashlib.sha256() for name in recipe.maps}
+        self._hashes |= {(name, _NO_GROUP): hashlib.sha256() for name in arrays_without_groups(recipe)}
         self._float_type = np.dtype(recipe.dtype).newbyteorder("<")
         write_description(file, inputs)
-        write_axes(file, self._grid, [group.label for group in inputs.groups])
+        if recipe.has_voxels:
+            self._grid = Grid(recipe.spacing_um)
+            write_axes(file, self._grid, [group.label for group in inputs.groups])
+        else:
+            write_features(file, inputs.recorded() if isinstance(inputs, Inputs) else inputs)
         self._coordinates = write_groups(file, inputs)
         write_members(file, inputs)
         write_inputs(file, inputs)
@@ -140,6 +152,8 @@ class ResultWriter:
             self._create(name, len(inputs.groups), recipe)
         for each in recipe.maps:
             self._create_map(each, recipe)
+        if not recipe.has_voxels:
+            create_columns(file, recipe)
 
     @property
     def planes_per_chunk(self) -> int:
@@ -164,8 +178,10 @@ class ResultWriter:
                 dataset[first_group + place, first_plane : first_plane + len(block)] = block
                 self._hashes[name, first_group + place].update(block.data)
 
-    def write_map(self, name: ComparisonMap, values: NDArray[np.floating[Any]]) -> None:
-        """Write a map of the comparison; array of shape (ap, dv, ml), NaN = not tested.
+    def write_array(self, name: str, values: NDArray[np.floating[Any]]) -> None:
+        """Write an array without groups: a map of shape (ap, dv, ml), or a column of shape (features,).
+
+        NaN = not tested.
 
         Raises
         ------
@@ -179,8 +195,21 @@ class ResultWriter:
         dataset[:] = block
         self._hashes[name, _NO_GROUP].update(block.data)
 
-    def describe_map(self, name: ComparisonMap, facts: Mapping[str, float]) -> None:
-        """Add attributes to a map: facts about the test, which are not part of the content hash."""
+    def write_signal(self, values: NDArray[np.float64]) -> None:
+        """Write the values of the members of a comparison by structure, shape (members, features).
+
+        Raises
+        ------
+        OSError
+            If an earlier write failed.
+        """
+        # Members come first in the file; those that were left out have no values.
+        everybody = np.full(self._file[SIGNAL].shape, np.nan)
+        everybody[: len(values)] = values
+        self.write_array(SIGNAL, everybody)
+
+    def describe_array(self, name: str, facts: Mapping[str, float]) -> None:
+        """Add attributes to an array without groups: facts about the test, which are not part of the content hash."""
         for key, value in facts.items():
             self._file[name].attrs[key] = np.int64(value) if isinstance(value, int) else np.float64(value)
 
@@ -293,8 +322,8 @@ def _sealed_memory(memory: io.BytesIO) -> tuple[memoryview, int, str]:
     return image, len(image), hashlib.sha256(image).hexdigest()
 
 
-def content_hash(file: h5py.File, statistics: Sequence[str], maps: Sequence[str]) -> str:
-    """The content hash of the arrays of an open result file; see `ResultWriter`."""
+def content_hash(file: h5py.File, statistics: Sequence[str], arrays: Sequence[str]) -> str:
+    """The content hash of an open result file, of its statistics and its arrays without groups; see `ResultWriter`."""
     hashes: dict[tuple[str, int | str], Any] = {}
     for name in statistics:
         dataset = file[name]
@@ -303,9 +332,14 @@ def content_hash(file: h5py.File, statistics: Sequence[str], maps: Sequence[str]
             for slab in range(0, dataset.shape[1], dataset.chunks[1]):
                 block = np.ascontiguousarray(dataset[group, slab : slab + dataset.chunks[1]])
                 hashes[name, group].update(block.data)
-    for each in maps:
+    for each in arrays:
         hashes[each, _NO_GROUP] = hashlib.sha256(np.ascontiguousarray(file[each][:]).data)
     return _hash_of_hashes(hashes)
+
+
+def arrays_without_groups(recipe: Recipe) -> tuple[str, ...]:
+    """The names of the arrays without groups: maps of a comparison by voxel, or columns of one by structure."""
+    return recipe.maps if recipe.has_voxels else (SIGNAL, *COLUMNS)
 
 
 def _hash_of_hashes(hashes: Mapping[tuple[str, int | str], Any]) -> str:
