@@ -34,9 +34,11 @@ class Difference:
     acronym, name, color : str
     hemisphere : str
         '' if all are in the same one.
-    difference, lower, upper : float
-        With the ends of the interval, which may be NaN.
-    effect_size, p, p_corrected : float
+    value, lower, upper : float
+        What is drawn, with the ends of its interval; NaN = not known.
+    number : str
+        The first column beside it.
+    p, p_corrected : float
         NaN = not tested.
     """
 
@@ -44,10 +46,10 @@ class Difference:
     name: str
     color: str
     hemisphere: str
-    difference: float
+    value: float
     lower: float
     upper: float
-    effect_size: float
+    number: str
     p: float
     p_corrected: float
 
@@ -57,7 +59,7 @@ def draw_differences(
     *,
     quantity: str,
     higher: tuple[str, str],
-    effect: str,
+    head: str,
     alpha: float,
     title: str,
     notes: Sequence[str],
@@ -72,22 +74,22 @@ def draw_differences(
     ----------
     higher : tuple of str
         Labels of the two groups: a difference above 0 means that the first is higher.
-    effect : str
-        Name of the effect size.
+    head : str
+        Heading of the first column beside the points.
     """
     labels = [_label(row, width_mm) for row in rows]
-    heads = (effect, *_HEADS)
-    columns = [[_number(row.effect_size, ".2f"), _p(row.p), _p(row.p_corrected)] for row in rows]
+    heads = (head, *_HEADS)
+    columns = [[row.number, _p(row.p), _p(row.p_corrected)] for row in rows]
     widths = [
-        max(text_mm(text, SMALL_SIZE) for text in (head, *(each[at] for each in columns))) + 2.0
-        for at, head in enumerate(heads)
+        max(text_mm(text, SMALL_SIZE) for text in (name, *(each[at] for each in columns))) + 2.0
+        for at, name in enumerate(heads)
     ]
     left = MARGIN_MM + _SWATCH + 1.2 + max(text_mm(label, SMALL_SIZE) for label in labels) + 1.0
     width = width_mm - left - MARGIN_MM - sum(widths)
-    head = line_mm(SMALL_SIZE) + 1.0
+    top = line_mm(SMALL_SIZE) + 1.0
     height = _ROW_MM * len(rows)
     page = new_page(
-        body_mm=head + height + _AXIS_MM,
+        body_mm=top + height + _AXIS_MM,
         width_mm=width_mm,
         theme=theme,
         title=title,
@@ -95,9 +97,9 @@ def draw_differences(
         fingerprint=fingerprint,
         footer=footer,
     )
-    axes = page.axes(left, head, width, height)
+    axes = page.axes(left, top, width, height)
     _draw_points(axes, rows, alpha, page)
-    axes.set_xlabel(f"difference of {quantity}", fontsize=SMALL_SIZE, labelpad=1.5, color=page.colors.ink)
+    axes.set_xlabel(quantity, fontsize=SMALL_SIZE, labelpad=1.5, color=page.colors.ink)
     _draw_sides(page, axes, left, width, higher)
     _draw_labels(axes, rows, labels, width, page)
     x = left + width + 1.0
@@ -122,12 +124,13 @@ def _draw_points(axes: Axes, rows: Sequence[Difference], alpha: float, page: Pag
         # NaN is not small.
         is_significant = row.p_corrected <= alpha
         axes.scatter(
-            [row.difference], [number], s=16, marker="o", zorder=3, linewidths=0.9, edgecolors=colors.ink,
+            [row.value], [number], s=16, marker="o", zorder=3, linewidths=0.9, edgecolors=colors.ink,
             c=colors.ink if is_significant else colors.background,
         )  # fmt: skip
-    ends = np.array([[row.difference, row.lower, row.upper] for row in rows]).ravel()
+    ends = np.array([[row.value, row.lower, row.upper] for row in rows]).ravel()
     largest = float(np.max(np.abs(ends[np.isfinite(ends)]), initial=0.0)) or 1.0
-    lowest, highest = min(0.0, float(np.nanmin(ends))), max(0.0, float(np.nanmax(ends)))
+    known = np.append(ends[np.isfinite(ends)], 0.0)
+    lowest, highest = float(known.min()), float(known.max())
     axes.set_xlim(lowest - 0.06 * largest, highest + 0.06 * largest)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks([])
@@ -173,10 +176,6 @@ def _draw_labels(axes: Axes, rows: Sequence[Difference], labels: Sequence[str], 
             [-(0.4 + _SWATCH / 2) / width], [number], s=22, marker="s", c=row.color, edgecolors=page.colors.muted,
             linewidths=0.3, zorder=5, **style,
         )  # fmt: skip
-
-
-def _number(value: float, form: str) -> str:
-    return format(value, form) if math.isfinite(value) else "–"
 
 
 def _p(value: float) -> str:

@@ -112,7 +112,10 @@ class Datasets:
         return found or find_version(self._database, self._files, ref)
 
     def lineage(self, ref: str | DatasetVersion) -> Lineage:
-        """The volumes, unionize tables and lists that a version was computed from, and its tags. No file is opened."""
+        """The volumes, unionize tables and lists that a version was computed from, and its tags.
+
+        No volume is opened; the result file of a comparison by structure is.
+        """
         from bsv_store.datasets.history.lineage import lineage_of
 
         return lineage_of(self._database, self.get(ref))

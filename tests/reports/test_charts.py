@@ -267,7 +267,7 @@ def test_cells_are_those_of_the_matrix_in_its_order(store: Store) -> None:
 def test_differences_are_drawn_with_intervals_and_p(store: Store) -> None:
     sides: Any = {"hemisphere": ["ipsilateral", "contralateral"], "permutations": 20, "bootstrap": 20}
     frame = store.compare_structures((101, 201), (102, 103), name="compared", labels=["one", "other"], **sides)
-    figure = structure_differences(store, "compared", alpha=0.4)
+    figure = structure_differences(store, "compared", alpha=0.4, standardized=False)
     axes = figure.axes[0]
     points = [each for each in axes.collections if each.get_offsets().shape == (1, 2) and each.get_sizes()[0] == 16]
     assert [float(each.get_offsets()[0][0]) for each in points] == pytest.approx(list(frame["difference"]))
@@ -281,6 +281,9 @@ def test_differences_are_drawn_with_intervals_and_p(store: Store) -> None:
     assert any(text.endswith("(ipsi)") for text in texts)
     assert "compared@1: one (n = 2) − other (n = 2)" in said(figure)
     assert "one higher →" in said(figure)
+    sizes = structure_differences(store, "compared").axes[0].collections
+    drawn = [float(each.get_offsets()[0][0]) for each in sizes if each.get_sizes()[0] == 16]
+    assert drawn == pytest.approx(list(frame["effect_size"]), nan_ok=True)
     narrow = structure_differences(
         store, "compared", limit=1, sort_by="difference", width_mm=85, footer=False, title=""
     )

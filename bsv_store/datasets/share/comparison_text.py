@@ -38,20 +38,21 @@ def structure_methods(version: VersionSource) -> str:
     first, second = (f"{group.label} (n = {group.n})" for group in version.groups)
     with version.open() as file:
         facts, structures = dict(file["t"].attrs), len(set(file["structure_id"][:].tolist()))
-    sides = joined([MEASURED_HEMISPHERES[side].words for side in comparison.hemisphere], "and")
+    words = [MEASURED_HEMISPHERES[side].words for side in comparison.hemisphere]
+    sides = joined([each if each.startswith("both") else f"the {each}" for each in words], "and")
     effect = EFFECT_SIZES[comparison.effect_size].words
     computed = int(facts["permutations"])
     draws = f"all {computed:,} distinct permutations" if facts["exact"] else f"{computed:,} random permutations"
     return (
         f"{comparison.measure.replace('_', ' ').capitalize()} outside the injection site was taken from the unionize "
-        f"tables of the atlas for {number_of(structures, 'structure')}, {sides}. {first} was compared with {second}, "
-        f"with animals as replicates, by a two-sided {TWO_SAMPLE_STATISTICS[comparison.test].methods}"
+        f"tables of the atlas for {number_of(structures, 'structure')}, in {sides}. {first} was compared with "
+        f"{second}, with animals as replicates, by a two-sided {TWO_SAMPLE_STATISTICS[comparison.test].methods}"
         f"{_covariates(comparison)} ({number_of(int(facts['tests']), 'test')}). p values are from {draws} (seed "
         f"{comparison.seed}) and were corrected for the family-wise error by the maximum statistic (Westfall and Young "
         "1993; Nichols and Holmes 2002); p values under normality were corrected for the false discovery rate "
-        f"(Benjamini and Hochberg 1995). The effect size is {effect}; intervals of the difference are bias-corrected "
-        f"and accelerated bootstrap intervals of {comparison.confidence:.10g} ({comparison.bootstrap:,} draws; Efron "
-        "1987)."
+        f"(Benjamini and Hochberg 1995). The effect size is the {effect}; intervals of the difference are "
+        f"bias-corrected and accelerated {100 * comparison.confidence:.6g} % bootstrap intervals "
+        f"({comparison.bootstrap:,} draws; Efron 1987)."
     )
 
 

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     "--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Maximum number of structures."
 )
 @click.option("--alpha", type=float, default=0.05, show_default=True, metavar="P", help="Corrected p of filled points.")
+@click.option(
+    "--standardized/--in-units",
+    default=True,
+    show_default=True,
+    help="Draw effect sizes, or differences in the unit of the measure.",
+)
 @figure_options
 def differences(
     ref: str,
@@ -39,6 +45,7 @@ def differences(
     sort_by: ComparisonOrder,
     limit: int,
     alpha: float,
+    standardized: bool,
     title: str | None,
     width_mm: float,
     theme: Theme,
@@ -64,6 +71,7 @@ def differences(
             sort_by=sort_by,
             limit=limit,
             alpha=alpha,
+            standardized=standardized,
             title=title,
             width_mm=width_mm,
             theme=theme,
