@@ -47,7 +47,7 @@ class AnimalMeans:
     voxels : ndarray of int64, shape (animals, structures, hemispheres)
         With a value.
     facts : dict of str to str
-        About the annotation.
+        About the annotation; empty for an image of labels.
     """
 
     experiment_ids: NDArray[np.int64]
@@ -64,6 +64,7 @@ def animal_means(
     structures: Mapping[int, Sequence[int]],
     hemispheres: Sequence[MeasuredHemisphere],
     *,
+    labels: NDArray[np.uint32] | None = None,
     progress: Progress | None = None,
 ) -> AnimalMeans:
     """The mean of each member of a version over structures, after normalization, hemisphere rule and masks.
@@ -73,6 +74,9 @@ def animal_means(
     structures : mapping of int to sequence of int
         The requested structures, each with the ids of itself and all descendants.
     hemispheres : sequence of MeasuredHemisphere
+    labels : ndarray of uint32, shape (ap, dv, ml), optional
+        An image with the ids of ``structures``; by default the store's annotation.
+    progress : Progress, optional
 
     Raises
     ------
@@ -86,9 +90,14 @@ def animal_means(
         inputs = original_inputs(connection, version, content)
         sides = _injected_sides(connection, inputs)
     record_use(database, inputs.files())
-    annotation_file = stored_annotation(database, inputs.recipe.spacing_um)
-    with opened_annotation(files, annotation_file) as annotation:
-        voxels = StructureVoxels(annotation, structures)
+    facts: dict[str, str] = {}
+    if labels is not None:
+        voxels = StructureVoxels(labels, structures)
+    else:
+        annotation_file = stored_annotation(database, inputs.recipe.spacing_um)
+        facts = annotation_facts(annotation_file)
+        with opened_annotation(files, annotation_file) as annotation:
+            voxels = StructureVoxels(annotation, structures)
     shape = (len(inputs.members), len(structures), len(hemispheres))
     mean, counts = np.full(shape, np.nan), np.zeros(shape, np.int64)
     for number, (member, totals) in enumerate(_totals(files, inputs, voxels, progress or NO_PROGRESS)):
@@ -104,7 +113,7 @@ def animal_means(
         np.array([member.group for member in inputs.members], np.int64),
         mean,
         counts,
-        annotation_facts(annotation_file),
+        facts,
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store.averaging.stack import StackedVolume, VolumeStack
 from bsv_store.catalog.volume_use import record_use
+from bsv_store.datasets.arrays import require_voxels
 from bsv_store.datasets.original_inputs import content_of_file, original_inputs
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def volume_stack(
     database: Database, files: StoreFiles, version: DatasetVersion, *, processed: bool = False
 ) -> VolumeStack:
     """The volumes of a version's members as a lazy array; see `Datasets.stack`."""
+    require_voxels(version)
     content = content_of_file(version)
     with database.reading() as connection:
         inputs = original_inputs(connection, version, content)

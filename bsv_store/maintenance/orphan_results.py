@@ -18,7 +18,8 @@ from bsv_store.datasets.aggregate import new_version
 from bsv_store.datasets.compute import compute, temporary_result
 from bsv_store.datasets.original_inputs import inputs_with_files
 from bsv_store.datasets.publish import VanishedError, publish
-from bsv_store.datasets.result.file import content_hash
+from bsv_store.datasets.result.file import arrays_without_groups, content_hash, slab_planes
+from bsv_store.datasets.result.slabs import TABLE
 from bsv_store.datasets.share.bundle_schema import check_structure, read_inputs
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError, NotReproducibleError
 from bsv_store.maintenance.trash import read_trash
@@ -94,7 +95,7 @@ def record_result(database: Database, files: StoreFiles, relative: str, *, progr
         record_use(database, inputs.files())
         with temporary_result(files, inputs.recipe) as path:
             result = compute(files, inputs, progress, path=path)
-            if result.content_sha256 != content_sha256:
+            if not result.has_content(inputs.recipe, content_sha256):
                 raise NotReproducibleError("computed again from the same inputs, the result differs from the file")
             try:
                 return publish(database, files, new_version(inputs, current_user()), result, name=name)
@@ -109,7 +110,9 @@ def _content(path: Path) -> tuple[RecordedInputs, str, str]:
         with path.open("rb") as stream, opened_hdf5(stream, what="the file") as file:
             text, inputs = read_inputs(file, path)
             check_structure(file, inputs, path)
-            content_sha256 = content_hash(file, inputs.recipe.statistics, inputs.recipe.maps)
+            recipe = inputs.recipe
+            planes = slab_planes(recipe) if TABLE in file else None
+            content_sha256 = content_hash(file, recipe.statistics, arrays_without_groups(recipe), slab_planes=planes)
             return inputs, fingerprint_of(text), content_sha256
     except HDF5_ERRORS as error:
         raise DamagedFileError(f"the file cannot be decoded: {error}") from error

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from bsv_store.html import text_card
 from bsv_store.maintenance.catalog_checks import LAST_NUMBER, VOLUME_USE
 from bsv_store.maintenance.findings import Finding
 from bsv_store.maintenance.object_checks import ref_of_key
@@ -113,6 +114,9 @@ class RepairReport:
         done = sum(step.outcome == "done" for step in self.steps)
         failed = sum(step.outcome == "failed" for step in self.steps)
         return f"{number_of(done, 'repair')} done, {failed:,} failed, {number_of(len(self.left), 'problem')} left."
+
+    def _repr_html_(self) -> str:
+        return text_card("Repair", str(self))
 
     def __str__(self) -> str:
         left = [f"left: {each}: {self.why_left(each)}" for each in self.left]

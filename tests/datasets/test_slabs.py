@@ -147,3 +147,30 @@ def test_a_bundle_keeps_the_table_and_one_of_other_arrays_is_refused(
 
     with pytest.raises(FormatError, match=r"slab_sha256 in .* does not match the arrays"):
         filled.datasets.import_bundle(changed(path, forged(edit)), name="wrong")
+
+
+def test_a_version_from_before_slabs_were_hashed_is_read_verified_rebuilt_and_passed_on(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    old = ask(filled, VISUAL, by_field("line"), statistics=("mean", "n"))
+    expected = old.mean.copy()
+    monkeypatch.setattr(slabs, "_LARGEST_SPACING_UM", 100)
+    monkeypatch.setattr(slabs, "_tables", {})
+    version = filled.dataset(old.ref)
+    assert np.array_equal(version.statistic("mean", box=BOX), expected[:, 10:14, :30, 20:114], equal_nan=True)
+    assert filled.admin.verify(decode=True).findings == []
+    assert filled.datasets.rebuild(version.ref).identical
+    bundle = version.export(tmp_path / "old.bsv")
+
+    # A restored file has the table, and the row the content hash of its slabs.
+    version.path.unlink()
+    assert filled.datasets.rebuild(version.ref).was_restored
+    restored = filled.dataset(old.ref)
+    assert restored.content_sha256 != old.content_sha256
+    assert np.array_equal(restored.statistic("mean", box=BOX), expected[:, 10:14, :30, 20:114], equal_nan=True)
+    assert filled.admin.verify(decode=True).findings == []
+
+    filled.datasets.delete(old.ref, force=True)
+    imported = filled.datasets.import_bundle(bundle)
+    assert np.array_equal(imported.mean, expected, equal_nan=True)
+    assert filled.admin.verify(decode=True).findings == []

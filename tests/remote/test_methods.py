@@ -274,6 +274,21 @@ def test_a_method_that_would_change_the_store_or_needs_its_folder_is_refused(
     assert caught.value.hint
 
 
+@pytest.mark.filterwarnings("ignore:with . and . experiments")
+def test_a_comparison_by_structure_is_read_from_there_and_stored_here(both: tuple[DatabaseKind, Store, Store]) -> None:
+    _, own, remote = both
+    same(own.dataset("by-structure").comparison_table(), remote.dataset("by-structure").comparison_table())
+    ids, few = own.select(), {"permutations": 20, "bootstrap": 20}
+    expected = own.compare_structures(ids[:3], ids[3:], **few)
+    for _ in range(2):
+        found = remote.compare_structures(ids[:3], ids[3:], name="mine", **few)
+        pd.testing.assert_frame_equal(found, expected)
+        assert found.attrs["dataset"].startswith("mine@local-")
+    version = remote.dataset(found.attrs["dataset"])
+    pd.testing.assert_frame_equal(version.comparison_table(), expected)
+    assert {each.state for each in remote.datasets.lineage(version).members} == {"in the store"}
+
+
 def test_every_public_method_has_a_row() -> None:
     from bsv_store.store.admin import Admin
     from bsv_store.store.atlas import Atlas

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "slab_sha256"
 NO_GROUP: Final = "all"
-"""In the place of the number of the group, for a map."""
+"""In the place of the number of the group, for an array without groups."""
 
 # Smaller results are verified as a whole.
 _LARGEST_SPACING_UM = 25
@@ -53,13 +53,12 @@ class ArrayHash:
 
     Parameters
     ----------
-    grid : Grid
-    planes : int
-        Number of AP planes in a slab; it divides the grid.
+    slab_planes : int or None
+        Number of AP planes in a slab, if the array is hashed by slabs; it divides the grid.
     """
 
-    def __init__(self, grid: Grid, planes: int) -> None:
-        self._planes = planes if has_slab_hashes(grid) else None
+    def __init__(self, slab_planes: int | None) -> None:
+        self._planes = slab_planes
         self._hash = hashlib.sha256()
         self._filled = 0
         self.slabs: list[bytes] = []
@@ -92,9 +91,10 @@ def content_of(hashes: Mapping[ArrayKey, _Hash]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def array_keys(statistics: Sequence[str], groups: int, maps: Sequence[str]) -> list[ArrayKey]:
+def array_keys(statistics: Sequence[str], groups: int, arrays: Sequence[str]) -> list[ArrayKey]:
     """The arrays of a result in the order of their hashes."""
-    return [*((name, group) for name in statistics for group in range(groups)), *((name, NO_GROUP) for name in maps)]
+    by_group = ((name, group) for name in statistics for group in range(groups))
+    return [*by_group, *((name, NO_GROUP) for name in arrays)]
 
 
 def create_table(file: h5py.File, arrays: int, slabs: int) -> None:
