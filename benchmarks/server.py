@@ -1,4 +1,4 @@
-"""The server under 50 simultaneous clients: ``python -m benchmarks.server [--full]``.
+"""The server under 50 simultaneous clients: ``python -m benchmarks.server [--full] [--experiments N]``.
 
 The server runs with two workers, as ``bsv-store serve`` starts it, over a store of the synthetic atlas. Clients, in a
 process of their own, keep their connections and send the next request when the last one is answered, so that the server
@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,16 +37,16 @@ _PATH = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli"), str(CHECKOUT / "s
 Results = dict[str, dict[str, float]]
 
 
-def run(*, full: bool = False) -> Results:
+def run(*, full: bool = False, experiments: int | None = None) -> Results:
     """Times and rates by what is requested; of memory, the growth of all workers."""
     with tempfile.TemporaryDirectory(prefix="bsv-benchmark-") as folder:
         store = Path(folder) / "store"
-        prepare(store, FULL if full else SMALL)
+        prepare(store, experiments or (FULL if full else SMALL))
         return measure(store, requests=20_000 if full else 2_000)
 
 
 def prepare(folder: Path, experiments: int) -> None:
-    """Fill a store from the synthetic atlas: all tables, some volumes, one of them at 25 um, and one average."""
+    """Fill a store from the synthetic atlas: all tables, some volumes, two of them at 25 um, and two averages."""
     with SyntheticServer(SyntheticAtlas(experiments=experiments)) as server, create_store(folder) as store:
         store.sync_structures(api_url=server.url)
         store.sync_experiments(api_url=server.url)
@@ -54,26 +54,29 @@ def prepare(folder: Path, experiments: int) -> None:
         store.sync_annotation(download_url=server.url)
         ids = store.select()[:_VOLUMES]
         store.fetch(ids, api_url=server.url)
-        store.fetch(ids[:1], spacing_um=25, api_url=server.url)
+        store.fetch(ids[:2], spacing_um=25, api_url=server.url)
         store.aggregate(ids, name="groups", group_by=by_coordinate("AP", bins=2))
+        store.aggregate(ids[:2], name="fine", spacing_um=25)
 
 
 def measure(folder: Path, *, requests: int) -> Results:
     """All figures, from one server."""
     with open_store(folder, read_only=True) as store:
         ids = store.select(Selection(with_volume="projection_density"))
-        (large,) = store.select(Selection(with_volume="projection_density", with_volume_spacing_um=25))
+        large, other = store.select(Selection(with_volume="projection_density", with_volume_spacing_um=25))
         acronyms = sorted(set(store.experiments()["primary_structure"]))
         files = [store.volumes.describe(each) for each in ids]
     objects = [f"/v1/objects/{each['file_sha256']}" for each in files]
     results: Results = {}
     with _server(folder) as (url, process):
+        results["first slice at 25 um, 1 client"] = _first_slices(url, other)
         wide = _searches(acronyms, 400)
         results["search, each question once"] = load(url, wide, requests=len(wide)).figures()
         questions = {
             "search": _searches(acronyms, 20),
             "slice of a version, 100 um": _slices_of_version(),
-            "slice of a volume, 25 um": _slices_of_volume(large),
+            "slice of a volume, 25 um": _slices_of_volume({"experiment": large, "spacing_um": 25}),
+            "slice of a version, 25 um": _slices_of_volume({"version": "fine@1", "group": 0}),
         }
         for name, targets in questions.items():
             # The first pass fills the caches of both workers, or most of them.
@@ -111,8 +114,19 @@ def _slices_of_version() -> list[str]:
     ]
 
 
-def _slices_of_volume(experiment_id: int) -> list[str]:
-    source = {"experiment": experiment_id, "spacing_um": 25}
+def _first_slices(url: str, experiment_id: int) -> dict[str, float]:
+    """Times of the first requests for planes of a volume and a version that the server has not read before, ms."""
+    found = {}
+    sources = {"volume": {"experiment": experiment_id, "spacing_um": 25}, "version": {"version": "fine@1", "group": 0}}
+    for what, source in sources.items():
+        for plane in ("coronal", "sagittal"):
+            query = urlencode({**source, "plane": plane, "index": 200})
+            one = load(url, [f"/v1/images/slice?{query}"], clients=1, requests=1)
+            found[f"{what}_{plane}_ms"] = one.figures()["max_ms"]
+    return found
+
+
+def _slices_of_volume(source: Mapping[str, object]) -> list[str]:
     planes = {"coronal": range(120, 400, 7), "sagittal": range(80, 360, 7), "horizontal": range(40, 280, 7)}
     return [
         f"/v1/images/slice?{urlencode({**source, 'plane': plane, 'index': index})}"
@@ -205,13 +219,14 @@ def table(results: Results) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=__doc__)
     parser.add_argument("--full", action="store_true", help=f"{FULL} experiments instead of {SMALL}")
+    parser.add_argument("--experiments", type=int, metavar="N", help="number of experiments")
     parser.add_argument("--static", metavar="FOLDER", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.static:
         _serve_static(arguments.static)
         return
     note(f"{CLIENTS} clients, {WORKERS} workers, {os.cpu_count()} cores")
-    print(table(run(full=arguments.full)))
+    print(table(run(full=arguments.full, experiments=arguments.experiments)))
 
 
 if __name__ == "__main__":

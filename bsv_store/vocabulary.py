@@ -1093,6 +1093,7 @@ Action = Literal[
     "repaired",
     "collected",
     "evicted",
+    "backed_up",
     "restored",
     "untrashed",
     "moved",
@@ -1130,6 +1131,7 @@ ACTIONS: Mapping[str, WordRow[Action]] = _rows(
         WordRow("repaired", "repaired the store"),
         WordRow("collected", "moved unused files to the trash, or purged the trash"),
         WordRow("evicted", "removed volumes to stay within a quota"),
+        WordRow("backed_up", "took a snapshot of the store"),
         WordRow("restored", "restored the store from a backup"),
         WordRow("untrashed", "restored objects from the trash"),
         WordRow("moved", "moved the catalog to another database"),
@@ -1206,6 +1208,8 @@ SettingName = Literal[
     "directory_mode",
     "trash_days",
     "sql_timeout",
+    "max_connections",
+    "fetch_workers",
     "cache",
     "cache_max_bytes",
 ]
@@ -1222,6 +1226,7 @@ SettingType = Literal[
     "days",
     "seconds",
     "size",
+    "connections",
 ]
 SettingPlace = Literal["argument", "environment", "store.toml", "user file", "system file", "default"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -1366,6 +1371,25 @@ SETTINGS: Mapping[str, SettingRow] = _rows(
             "--timeout",
             None,
             in_store=True,
+        ),
+        SettingRow(
+            "max_connections",
+            "connections",
+            "the connections to one host that all runs on a store share",
+            16,
+            None,
+            None,
+            in_store=True,
+        ),
+        SettingRow(
+            "fetch_workers",
+            "connections",
+            "the number of simultaneous downloads of a run",
+            4,
+            "--workers",
+            None,
+            in_store=True,
+            in_files=True,
         ),
         SettingRow(
             "cache", "path", "the folder of the cache of remote stores", None, None, "BSV_STORE_CACHE", in_files=True

@@ -32,24 +32,27 @@ class Templates:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._made: dict[tuple[object, ...], tuple[Path, str | None]] = {}
+        # Found by equality, since some arguments cannot be hashed.
+        self._made: list[tuple[tuple[object, ...], tuple[Path, str | None]]] = []
 
     def template(
         self, fill: Callable[..., object], database: str, request: pytest.FixtureRequest, *arguments: object
     ) -> tuple[Path, str | None]:
         """The folder of a store that was filled by a function with these arguments, and its Postgres database."""
         key = fill, database, *arguments
-        if key not in self._made:
-            from bsv_store import create_store
+        for made, template in self._made:
+            if made == key:
+                return template
+        from bsv_store import create_store
 
-            number = len(self._made)
-            name = None if database == "sqlite" else f"test_filled_{number}"
-            folder = self._folder / str(number)
-            url = None if name is None else request.getfixturevalue("postgres").create_database(name)
-            with create_store(folder, database=url) as store:
-                fill(store, *arguments)
-            self._made[key] = folder, name
-        return self._made[key]
+        number = len(self._made)
+        name = None if database == "sqlite" else f"test_filled_{number}"
+        folder = self._folder / str(number)
+        url = None if name is None else request.getfixturevalue("postgres").create_database(name)
+        with create_store(folder, database=url) as store:
+            fill(store, *arguments)
+        self._made.append((key, (folder, name)))
+        return folder, name
 
 
 def store_with(fill: Callable[..., object], *fixtures: str) -> Any:

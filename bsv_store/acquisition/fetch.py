@@ -97,7 +97,7 @@ def fetch_volumes(
     kind: VolumeKind = "projection_density",
     spacing_um: int = 100,
     refresh: bool = False,
-    workers: int = 4,
+    workers: int | None = None,
     damaged: Iterable[VolumeFile] = (),
     stop_at_failure: bool = False,
     progress: Progress | None = None,
@@ -120,10 +120,10 @@ def fetch_volumes(
     spacing_um : int
     refresh : bool
         Also download volumes that the store has, and replace those that differ or are damaged.
-    workers : int
-        Number of simultaneous downloads. At most as many as the client opens connections, and fewer if other runs on
-        the store use them. At 25 and 10 um each needs some 100 MB of memory, and disk space under the store's ``tmp/``
-        for the download and four bytes per voxel.
+    workers : int, optional
+        Number of simultaneous downloads, by default the setting ``fetch_workers``. At most as many as the client opens
+        connections, and fewer if other runs on the store use them. At 25 and 10 um each needs some 100 MB of memory,
+        and disk space under the store's ``tmp/`` for the download and four bytes per voxel.
     damaged : iterable of VolumeFile
         Recorded volumes whose file is known to be damaged, from `damaged_volumes`; they are fetched again.
     stop_at_failure : bool
@@ -141,7 +141,7 @@ def fetch_volumes(
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
         If the store fails. Volumes stored before that remain.
     """
-    workers = checked_workers(workers)
+    workers = checked_workers(workers, files.root)
     ids = list(dict.fromkeys(experiment_ids))
     Grid(spacing_um)
     check_known(database, ids)

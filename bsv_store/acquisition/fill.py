@@ -26,7 +26,7 @@ def plan_fill(
     volumes: Iterable[tuple[VolumeKind, int]] = (),
     refresh: bool = False,
     verify: bool = False,
-    workers: int = 4,
+    workers: int | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> FillPlan:
@@ -44,8 +44,8 @@ def plan_fill(
         Also download what the store has.
     verify : bool
         Also download volumes whose stored file has changed; all stored files are read and hashed.
-    workers : int
-        Number of simultaneous downloads.
+    workers : int, optional
+        Number of simultaneous downloads, by default the setting ``fetch_workers``.
     limit : int, optional
         Maximum number of missing experiments of each part; the others are left for a later run.
     progress : Progress, optional

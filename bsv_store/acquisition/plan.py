@@ -258,7 +258,7 @@ def plan_volumes(
     spacing_um: int = 100,
     refresh: bool = False,
     verify: bool = False,
-    workers: int = 4,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Plan `bsv_store.acquisition.fetch.fetch_volumes`. Nothing is written, and no connection is opened.
@@ -268,8 +268,9 @@ def plan_volumes(
     verify : bool
         Read and hash the stored files; those that have changed count as missing. Otherwise only missing files and those
         of another size do.
-    workers : int
-        Number of simultaneous downloads: at 25 and 10 um each needs disk space for temporary files.
+    workers : int, optional
+        Number of simultaneous downloads, by default the setting ``fetch_workers``: at 25 and 10 um each needs disk
+        space for temporary files.
     progress : Progress, optional
         Of the hashing.
 
@@ -280,7 +281,7 @@ def plan_volumes(
     InputError
         If the spacing is not valid, or ``verify`` is combined with ``refresh``.
     """
-    workers = checked_workers(workers)
+    workers = checked_workers(workers, files.root)
     if boolean("verify", verify):
         without("verify", "refresh, which downloads everything again", refresh)
     ids = list(dict.fromkeys(experiment_ids))

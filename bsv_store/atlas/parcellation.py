@@ -17,6 +17,7 @@ from bsv_store.errors import FrameError, InputError
 from bsv_store.formats.annotation import read_annotation_nrrd
 from bsv_store.formats.input_file import open_input, shown_path
 from bsv_store.formats.label_files import read_labels
+from bsv_store.formats.nifti_reader import read_nifti_labels
 from bsv_store.formats.npy import read_npy
 from bsv_store.text import shown
 from bsv_store.vocabulary import AXES
@@ -204,7 +205,12 @@ def _label_image(labels: object, grid: Grid) -> NDArray[np.uint32]:
     if name.endswith(".npy"):
         with open_input(file, what=what) as stream:
             return _checked_labels(read_npy(stream, what=what, max_bytes=grid.size * 8), grid, what=what)
-    raise InputError(f"{file.name!r} does not have the ending of a label image", hint="Valid endings are .nrrd, .npy.")
+    if name.endswith((".nii", ".nii.gz")):
+        return _checked_labels(read_nifti_labels(file, grid, what=what), grid, what=what)
+    raise InputError(
+        f"{file.name!r} does not have the ending of a label image",
+        hint="Valid endings are .nrrd, .nii, .nii.gz, .npy.",
+    )
 
 
 def _checked_labels(labels: NDArray[Any], grid: Grid, *, what: str) -> NDArray[np.uint32]:

@@ -16,6 +16,7 @@ from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.missing import available_volumes, nothing_left
 from bsv_store.catalog.normalization import known_divisors
 from bsv_store.catalog.structures import StructureRef, find_structures, subtree
+from bsv_store.catalog.volume_use import record_use
 from bsv_store.catalog.without_unionizes import report_unknown_sides, selected_ids
 from bsv_store.check import choice, several
 from bsv_store.errors import InputError
@@ -140,6 +141,7 @@ def signal_in(
         query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, ids))
         injected: dict[int, str | None] = dict(connection.execute(query).all())
     keys, voxels, facts = regions()
+    record_use(database, found.values())
     table = _Table(keys, sides)
     for identifier, volume in _volumes(files, found, voxels.planes, shown_progress(progress)):
         sums, counts = voxels.sums(volume)

@@ -18,6 +18,7 @@ from bsv_store.averaging.comparison.design import (
     check_groups,
     known_covariates,
 )
+from bsv_store.averaging.comparison.structure_values import StructureValues, compared_structures, read_values
 from bsv_store.averaging.grouping.assignment import Assignment, Group, LeftOut, assign
 from bsv_store.averaging.grouping.facts import ExperimentFacts, experiment_facts
 from bsv_store.averaging.grouping.grouping import CrossedGrouping, Grouping, RegionGrouping
@@ -34,17 +35,23 @@ from bsv_store.catalog.normalization import Divisor, divisors
 from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.selection.resolve import resolve_with_exclusions
 from bsv_store.catalog.structures import ancestry as read_ancestry
+from bsv_store.catalog.tables.frames import uncovered_among
 from bsv_store.catalog.verify import check_inputs
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import RecipeError
 from bsv_store.text import listed_ids
-from bsv_store.vocabulary import COVARIATES, HEMISPHERE_RULES, NORMALIZATIONS
+from bsv_store.vocabulary import COVARIATES, HEMISPHERE_RULES, MEASURED_HEMISPHERES, NORMALIZATIONS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from sqlalchemy import Connection
 
     from bsv_store.vocabulary import Covariate, DivisorSource, Hemisphere, VolumeKind
     from bsv_store.volumes.library import VolumeFile
+
+WITHOUT_TABLE = "the unionize table is not in the store"
+WITHOUT_SIDE = "the injected hemisphere is not known"
+"""Reasons why experiments are left out of a comparison by structure."""
 
 ALGORITHM_VERSION = 2
 """Part of every fingerprint. Increased when the same inputs would give other numbers."""
@@ -109,11 +116,13 @@ class Inputs:
     ----------
     groups : tuple of Group
     members : tuple of MemberInput
-        Ascending by experiment id, the order in which they are added.
+        Ascending by experiment id, the order in which they are added; empty for a comparison by structure.
     left_out : tuple of LeftOut
         Ascending by experiment id.
     covariates : mapping of covariate to tuple of float
         Of the recipe's comparison; values in the order of the members.
+    table : StructureValues or None
+        The members and values of a comparison by structure.
     """
 
     recipe: Recipe
@@ -121,6 +130,7 @@ class Inputs:
     members: tuple[MemberInput, ...]
     left_out: tuple[LeftOut, ...]
     covariates: CovariateValues = field(default_factory=dict)
+    table: StructureValues | None = None
 
     def files(self) -> list[VolumeFile]:
         """The files that are read for all members."""
@@ -128,12 +138,20 @@ class Inputs:
 
     def experiments(self) -> tuple[Member, ...]:
         """All selected experiments, ascending by id: the members and those left out."""
-        placed = (each.member for each in self.members)
+        placed = (each.member for each in self.members) if self.table is None else self.table.members
         return in_order([*placed, *(Member(left.experiment_id, reason=left.reason) for left in self.left_out)])
 
     def recorded(self) -> RecordedInputs:
         """The recorded form of these inputs, without the files."""
-        return RecordedInputs(self.recipe, self.groups, self.experiments(), ALGORITHM_VERSION, self.covariates)
+        structures = () if self.table is None else self.table.structures
+        return RecordedInputs(
+            self.recipe, self.groups, self.experiments(), ALGORITHM_VERSION, self.covariates, structures
+        )
+
+    def in_first_group(self) -> NDArray[np.bool_]:
+        """Whether each member is in the first group, shape (members,)."""
+        members = self.members if self.table is None else self.table.members
+        return np.array([member.group == 0 for member in members])
 
     def to_json(self) -> str:
         """Canonical JSON of `RecordedInputs.to_dict`, whose hash is the fingerprint."""
@@ -209,14 +227,16 @@ def gather_inputs(
         if not missing:
             break
         reasons.update(missing)
-    members = [required.member(each, group) for each, group in sorted(placed.items())]
+    table = required.table(placed)
+    members = [] if table is not None else [required.member(each, group) for each, group in sorted(placed.items())]
     left_out = [*assignment.left_out, *(LeftOut(each, reason) for each, reason in reasons.items())]
     left_out.sort(key=lambda left: left.experiment_id)
     covariates = required.covariates(sorted(placed))
+    inputs = Inputs(recipe, assignment.groups, tuple(members), tuple(left_out), covariates, table)
     if recipe.comparison is not None:
         check_groups(assignment.groups)
-        check_design(np.array([member.group == 0 for member in members]), covariates)
-    return Inputs(recipe, assignment.groups, tuple(members), tuple(left_out), covariates)
+        check_design(inputs.in_first_group(), covariates)
+    return inputs
 
 
 def _first_reason(assignment: Assignment) -> str:
@@ -237,6 +257,10 @@ class _RequiredData:
         names = () if recipe.comparison is None else recipe.comparison.covariates
         self._covariates: dict[Covariate, dict[int, float]] = {name: {} for name in names}
         self._known: set[int] = set()
+        self._comparison = recipe.structure_comparison
+        self._needs_measured_side = self._comparison is not None and any(
+            MEASURED_HEMISPHERES[side].is_relative for side in self._comparison.hemisphere
+        )
 
     def missing(self, experiments: Sequence[ExperimentFacts]) -> dict[int, str]:
         """The reason for each experiment that is left out.
@@ -252,6 +276,7 @@ class _RequiredData:
         # Only the first reason of an experiment is recorded.
         for found in (
             self._without_volume(ids),
+            self._without_table(ids),
             self._without_divisor(ids),
             self._without_side(ids),
             self._bilateral(experiments),
@@ -275,6 +300,13 @@ class _RequiredData:
             divisor_source=divisor.source,
         )
 
+    def table(self, group_of: Mapping[int, int]) -> StructureValues | None:
+        """The values of experiments whose data are complete; None unless the recipe compares by structure."""
+        if self._comparison is None:
+            return None
+        structures = compared_structures(self._connection, self._comparison, sorted(group_of))
+        return read_values(self._connection, self._comparison, structures, group_of)
+
     def covariates(self, experiment_ids: Sequence[int]) -> CovariateValues:
         """The covariates of experiments whose data are complete, in their order."""
         return {name: tuple(known[each] for each in experiment_ids) for name, known in self._covariates.items()}
@@ -290,7 +322,7 @@ class _RequiredData:
             self._divisors = {**(self._divisors or {}), **found_divisors}
         for name, values in known_covariates(self._connection, tuple(self._covariates), new).items():
             self._covariates[name].update(values)
-        if self._rule.needs_side:
+        if self._rule.needs_side or self._needs_measured_side:
             self._sides.update({each.experiment_id: each.injected_hemisphere for each in new})
 
     def _without_volume(self, ids: Sequence[int]) -> dict[int, str]:
@@ -302,6 +334,19 @@ class _RequiredData:
             )
             reasons = {**left, **reasons}
         return reasons
+
+    def _without_table(self, ids: Sequence[int]) -> dict[int, str]:
+        if self._comparison is None:
+            return {}
+        missing = self.recipe.missing
+        absent = uncovered_among(self._connection, ids, "projection")
+        sync = f"Sync the unionize tables: {sync_command(self.recipe.selection, absent)}" if absent else ""
+        reasons = leave_out(absent, WITHOUT_TABLE, missing=missing, hint=sync)
+        if not self._needs_measured_side:
+            return reasons
+        sideless = [each for each in ids if self._sides[each] is None and each not in reasons]
+        hint = "Choose the hemisphere both, left or right (--hemisphere) to include them."
+        return {**leave_out(sideless, WITHOUT_SIDE, missing=missing, hint=hint), **reasons}
 
     def _without_divisor(self, ids: Sequence[int]) -> dict[int, str]:
         found = self._divisors
@@ -327,7 +372,7 @@ class _RequiredData:
         hint = "Use the hemisphere rule 'none' (--hemisphere-rule none)."
         if found_by_sync:
             hint = f"Sync the unionize tables: {sync_command(self.recipe.selection, found_by_sync)}"
-        return leave_out(absent, "the injected hemisphere is not known", missing=self.recipe.missing, hint=hint)
+        return leave_out(absent, WITHOUT_SIDE, missing=self.recipe.missing, hint=hint)
 
     def _without_covariate(self, ids: Sequence[int]) -> dict[int, str]:
         reasons = dict[int, str]()

@@ -1,4 +1,4 @@
-"""Recipes: everything that defines an average except the state of the store."""
+"""Recipes: everything that defines an average or a comparison except the state of the store."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bsv_store.averaging.comparison.comparison import Comparison
+from bsv_store.averaging.comparison.structure_comparison import BY, StructureComparison
 from bsv_store.averaging.grouping.grouping import Grouping, NoGrouping, grouping_from_json, selections_of
 from bsv_store.averaging.kernel.statistics import checked_statistics
 from bsv_store.catalog.selection.selection import Selection
@@ -44,6 +45,8 @@ _LISTS: Mapping[str, Mapping[str, Any]] = {
     "missing": MISSING_POLICIES,
     "dtype": RESULT_DTYPES,
 }
+# The parts of a recipe without voxels.
+_WITHOUT_VOXELS = ("selection", "grouping", "missing", "comparison")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class Recipe:
     selection : Selection
     kind : VolumeKind
     spacing_um : {10, 25, 50, 100}
+        0 for a comparison by structure, which has no voxels.
     grouping : Grouping
     normalize : Normalization
     hemisphere_rule : HemisphereRule
@@ -67,14 +71,15 @@ class Recipe:
     weight_by_data_mask : bool
         Weight every voxel by the fraction of it that has data.
     statistics : tuple of Statistic
-        The mean is always among them.
+        The mean is always among them; empty for a comparison by structure.
     missing : MissingPolicy
         What to do about experiments that do not have a volume, a divisor or an injected hemisphere that the recipe
         needs.
     dtype : ResultDtype
         Of the result. Sums are float64 in any case.
-    comparison : Comparison or None
-        How the two groups of the grouping are compared by voxel; None = they are not.
+    comparison : Comparison, StructureComparison or None
+        How the two groups of the grouping are compared, by voxel or by structure; None = they are not. A comparison by
+        structure reads no volumes, so that only ``selection``, ``grouping`` and ``missing`` can be combined with it.
 
     Raises
     ------
@@ -94,7 +99,7 @@ class Recipe:
     statistics: tuple[Statistic, ...] = ("mean",)
     missing: MissingPolicy = "error"
     dtype: ResultDtype = "float32"
-    comparison: Comparison | None = None
+    comparison: Comparison | StructureComparison | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.selection, Selection):
@@ -107,15 +112,19 @@ class Recipe:
                 f"grouping must be a Grouping, got {shown(self.grouping)}",
                 hint="Use by_coordinate, by_region, by_field, by_selection or crossed.",
             )
-        Grid(self.spacing_um)
+        if self.has_voxels:
+            Grid(self.spacing_um)
         checked = {
             name: choice(name, getattr(self, name), rows, error=RecipeError).name for name, rows in _LISTS.items()
         }
-        checked["statistics"] = checked_statistics(self.statistics)
+        checked["statistics"] = checked_statistics(self.statistics) if self.has_voxels else ()
         for name in ("exclude_injection", "weight_by_data_mask"):
             if not isinstance(getattr(self, name), bool):
                 raise RecipeError(f"{name} must be True or False, got {shown(getattr(self, name))}")
         self._check_comparison()
+        if not self.has_voxels:
+            self._check_without_voxels()
+            checked["spacing_um"] = 0
         for name, value in checked.items():
             # The object is frozen; this is the only place that sets a value.
             object.__setattr__(self, name, value)
@@ -123,7 +132,7 @@ class Recipe:
     def _check_comparison(self) -> None:
         if self.comparison is None:
             return
-        if not isinstance(self.comparison, Comparison):
+        if not isinstance(self.comparison, Comparison | StructureComparison):
             raise RecipeError(
                 f"comparison must be a Comparison or None, got {shown(self.comparison)}",
                 hint="For example Comparison(permutations=10_000, seed=0).",
@@ -136,6 +145,33 @@ class Recipe:
         if self.weight_by_data_mask:
             raise RecipeError("a comparison cannot be weighted by the data mask", hint="Leave out weight_by_data_mask.")
 
+    def _check_without_voxels(self) -> None:
+        """Check that parts about volumes have the default values."""
+        for part in fields(self):
+            value = getattr(self, part.name)
+            # A recipe has no spacing and no statistics then, so that they are not given by `dataclasses.replace`.
+            is_default = value == part.default or (part.name, value) in (("spacing_um", 0), ("statistics", ()))
+            if part.name not in _WITHOUT_VOXELS and not is_default:
+                raise RecipeError(
+                    f"{part.name} cannot be combined with a comparison by structure, got {shown(value)}",
+                    hint="It reads unionize tables instead of volumes.",
+                )
+
+    @property
+    def has_voxels(self) -> bool:
+        """Whether volumes are read and the result has voxels; False for a comparison by structure."""
+        return not isinstance(self.comparison, StructureComparison)
+
+    @property
+    def structure_comparison(self) -> StructureComparison | None:
+        """The comparison by structure; None if there is none."""
+        return self.comparison if isinstance(self.comparison, StructureComparison) else None
+
+    @property
+    def voxel_comparison(self) -> Comparison | None:
+        """The comparison by voxel; None if there is none."""
+        return self.comparison if isinstance(self.comparison, Comparison) else None
+
     @property
     def selections(self) -> tuple[Selection, ...]:
         """All selections: of the experiments, and of the groups if the grouping is by selections."""
@@ -143,12 +179,14 @@ class Recipe:
 
     @property
     def maps(self) -> tuple[ComparisonMap, ...]:
-        """The maps of the comparison; none without a comparison."""
-        return () if self.comparison is None else self.comparison.maps
+        """The maps of the comparison by voxel; none without one."""
+        return () if self.voxel_comparison is None else self.voxel_comparison.maps
 
     @property
     def kinds(self) -> tuple[VolumeKind, ...]:
-        """The kinds of volumes that are read for each experiment, masks included."""
+        """The kinds of volumes that are read for each experiment, masks included; none without voxels."""
+        if not self.has_voxels:
+            return ()
         masks: list[VolumeKind] = []
         if self.exclude_injection:
             masks.append("injection_fraction")
@@ -166,6 +204,8 @@ class Recipe:
         del values["comparison"]
         if self.comparison is not None:
             values["comparison"] = self.comparison.to_dict()
+        if not self.has_voxels:
+            values = {name: value for name, value in values.items() if name in _WITHOUT_VOXELS}
         values["recipe_version"] = RECIPE_VERSION
         return values
 
@@ -202,10 +242,16 @@ class Recipe:
             if "statistics" in values:
                 values["statistics"] = tuple(values["statistics"])
             if values.get("comparison") is not None:
-                values["comparison"] = Comparison.from_dict(values["comparison"])
+                values["comparison"] = _comparison_from_dict(values["comparison"])
             return cls(**values)
         except (TypeError, AttributeError) as error:
             raise RecipeError(f"a part of the recipe has the wrong type: {error}") from error
+
+
+def _comparison_from_dict(value: Any) -> Comparison | StructureComparison:
+    if isinstance(value, Mapping) and value.get("by") == BY:
+        return StructureComparison.from_dict(value)
+    return Comparison.from_dict(value)
 
 
 def canonical_json(value: Any) -> str:

@@ -9,6 +9,11 @@ from itertools import pairwise
 from typing import Any
 
 from bsv_store.averaging.comparison.design import CovariateValues, check_groups, recorded_covariates
+from bsv_store.averaging.comparison.structure_values import (
+    ComparedStructure,
+    structures_from_json,
+    structures_to_json,
+)
 from bsv_store.averaging.grouping.assignment import CoordinateRange, Group
 from bsv_store.averaging.grouping.grouping import axes_of
 from bsv_store.averaging.members import Member, ids_by_group, is_finite_number, members_from_json, members_to_json
@@ -32,6 +37,8 @@ class RecordedInputs:
     algorithm_version : int
     covariates : mapping of covariate to tuple of float
         Of the recipe's comparison; values in the order of the members that are in a group.
+    structures : tuple of ComparedStructure
+        Those that were compared; empty unless the recipe compares by structure.
     """
 
     recipe: Recipe
@@ -39,6 +46,7 @@ class RecordedInputs:
     members: tuple[Member, ...]
     algorithm_version: int
     covariates: CovariateValues = field(default_factory=dict)
+    structures: tuple[ComparedStructure, ...] = ()
 
     def experiments(self) -> tuple[Member, ...]:
         """All selected experiments, ascending by id: the members and those left out."""
@@ -54,6 +62,7 @@ class RecordedInputs:
             "groups": groups,
             **members_to_json(self.members),
             **({"covariates": covariates} if covariates else {}),
+            **({"structures": structures_to_json(self.structures)} if self.structures else {}),
         }
 
     def to_json(self) -> str:
@@ -79,7 +88,7 @@ class RecordedInputs:
             value = json_value(text)
         except ValueError as error:
             raise FormatError(f"the inputs are not valid JSON: {error}") from error
-        if not isinstance(value, dict) or set(value) - {"covariates"} != _PARTS:
+        if not isinstance(value, dict) or set(value) - _OPTIONAL_PARTS != _PARTS:
             raise FormatError(f"the inputs must have exactly the keys {', '.join(sorted(_PARTS))}")
         version = value["algorithm_version"]
         if type(version) is not int or not 1 <= version <= _MAX_VERSION:
@@ -90,7 +99,8 @@ class RecordedInputs:
         members = members_from_json(value)
         placed = sum(member.group is not None for member in members)
         covariates = recorded_covariates(value.get("covariates"), recipe.comparison, placed)
-        found = cls(recipe, recorded_groups(value["groups"], members), members, version, covariates)
+        structures = structures_from_json(value.get("structures"), recipe.structure_comparison)
+        found = cls(recipe, recorded_groups(value["groups"], members), members, version, covariates, structures)
         _check_recorded(found)
         # The same values in another form, such as another order of keys, would have another fingerprint.
         if found.to_json() != text:
@@ -99,6 +109,7 @@ class RecordedInputs:
 
 
 _PARTS = {"algorithm_version", "recipe", "groups", "members", "left_out"}
+_OPTIONAL_PARTS = {"covariates", "structures"}
 _MAX_VERSION = 1_000_000
 
 

@@ -12,6 +12,7 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.missing import available_volumes, leave_out, nothing_left
 from bsv_store.catalog.normalization import known_divisors
+from bsv_store.catalog.volume_use import record_use
 from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice
 from bsv_store.errors import InputError
@@ -87,5 +88,6 @@ def experiment_stack(
     members = sorted(set(found) - set(left_out))
     if not members:
         raise nothing_left(selection, left_out, kinds=(wanted,), spacing_um=spacing_um)
+    record_use(database, [found[each] for each in members])
     volumes = [StackedVolume(found[each], rule, injected[each], known.values.get(each)) for each in members]
     return VolumeStack(files, volumes, spacing_um=spacing_um, dtype=volumes[0].dtype, left_out=left_out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, assert_never
 
-from bsv_store.catalog.selection.commands import fetch_command
+from bsv_store.catalog.selection.commands import fetch_command, sync_command
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import MissingDataError
 from bsv_store.text import listed_ids, number_of
@@ -94,8 +94,16 @@ def _absent(kind: VolumeKind, spacing_um: int) -> str:
 def nothing_left(
     selection: Selection, reasons: Mapping[int, str], *, kinds: Sequence[VolumeKind], spacing_um: int
 ) -> MissingDataError:
-    """The error if all selected experiments are left out; the hint fetches the first kind that one of them lacks."""
+    """The error if all selected experiments are left out.
+
+    The hint fetches the first kind that one of them does not have; the unionize tables if no kind is read.
+    """
     first = min(reasons)
+    if not kinds:
+        return MissingDataError(
+            f"all {number_of(len(reasons), 'selected experiment')} are left out; {first}: {reasons[first]}",
+            hint=f"Sync the unionize tables: {sync_command(selection, list(reasons))}",
+        )
     kind = next((each for each in kinds if _absent(each, spacing_um) in reasons.values()), kinds[0])
     command = fetch_command(selection, list(reasons), kind=kind, spacing_um=spacing_um)
     return MissingDataError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import numpy as np
 from sqlalchemy import Connection, Select, select
 
 from bsv_store.catalog.coverage import covered
-from bsv_store.catalog.database.bulk import table_of, upsert_rows
+from bsv_store.catalog.database.bulk import read_arrays, table_of, upsert_rows
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Unionize, UnionizeCoverage, UnionizeSeal
 from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS
@@ -114,7 +115,8 @@ def damaged_tables(connection: Connection, experiment_ids: Collection[int]) -> d
 def _damaged_tables(connection: Connection, ids: list[int]) -> dict[int, list[UnionizePart]]:
     seal = select(UnionizeSeal.experiment_id, UnionizeSeal.part, UnionizeSeal.hashes)
     sealed: dict[_Half, bytes] = {
-        (row[0], row[1]): row[2] for row in connection.execute(seal.where(UnionizeSeal.experiment_id.in_(ids)))
+        (row[0], row[1]): row[2]
+        for row in connection.execute(seal.where(id_in(connection, UnionizeSeal.experiment_id, ids)))
     }
     coverage = select(
         *(UnionizeCoverage.experiment_id, UnionizeCoverage.part),
@@ -122,19 +124,17 @@ def _damaged_tables(connection: Connection, ids: list[int]) -> dict[int, list[Un
     )
     recorded: dict[_Half, tuple[int, str | None]] = {
         (row[0], row[1]): (row[2], row[3])
-        for row in connection.execute(coverage.where(UnionizeCoverage.experiment_id.in_(ids)))
+        for row in connection.execute(coverage.where(id_in(connection, UnionizeCoverage.experiment_id, ids)))
     }
     rows = _rows_of(connection, ids)
-    edges = np.searchsorted(rows["experiment_id"], [(each, each + 1) for each in ids])
     damaged: dict[int, list[UnionizePart]] = {}
-    for experiment_id, (first, last) in zip(ids, edges.tolist(), strict=True):
-        own = rows[first:last]
-        for part, row in UNIONIZE_PARTS.items():
-            half, key = own[own["is_injection"] == row.is_injection], (experiment_id, part)
-            if key not in sealed and key not in recorded and not len(half):
+    for part, row in UNIONIZE_PARTS.items():
+        found = _half_seals(rows[rows["is_injection"] == row.is_injection], ids)
+        for experiment_id, half in found.items():
+            key = experiment_id, part
+            if key not in sealed and key not in recorded and not half.row_count:
                 continue
-            content = len(half), hashlib.sha256(half.tobytes()).hexdigest()
-            if sealed.get(key) != _hashes(half) or recorded.get(key) != content:
+            if sealed.get(key) != half.hashes or recorded.get(key) != (half.row_count, half.content_sha256):
                 damaged.setdefault(experiment_id, []).append(row.name)
     return damaged
 
@@ -167,14 +167,38 @@ def half_seals(columns: Mapping[str, NDArray[Any]], experiment_ids: Collection[i
         Those without rows have empty halves.
     """
     rows = _sorted(_packed(columns))
-    found: dict[_Half, HalfSeal] = {}
-    for experiment_id in sorted(experiment_ids):
-        first, last = np.searchsorted(rows["experiment_id"], [experiment_id, experiment_id + 1])
-        own = rows[first:last]
-        for part, row in UNIONIZE_PARTS.items():
-            half = own[own["is_injection"] == row.is_injection]
-            content = hashlib.sha256(half.tobytes()).hexdigest()
-            found[experiment_id, part] = HalfSeal(len(half), content, _hashes(half))
+    return {
+        (experiment_id, part): seal
+        for part, row in UNIONIZE_PARTS.items()
+        for experiment_id, seal in _half_seals(rows[rows["is_injection"] == row.is_injection], experiment_ids).items()
+    }
+
+
+def _half_seals(rows: NDArray[Any], experiment_ids: Collection[int]) -> dict[int, HalfSeal]:
+    """The seals of one half of the tables of experiments.
+
+    Parameters
+    ----------
+    rows : structured ndarray, shape (n_rows,)
+        Sorted by experiment, structure and hemisphere; of this half only.
+    """
+    ids = sorted(experiment_ids)
+    starts, digests = _digests(rows)
+    hashes = np.empty(len(starts), _HASHES)
+    hashes["structure_id"] = rows["structure_id"][starts]
+    hashes["hash"] = digests
+    content, sealed = memoryview(rows.tobytes()), memoryview(hashes.tobytes())
+    bounds = np.array([(each, each + 1) for each in ids], "<i8").reshape(-1, 2)
+    edges = np.searchsorted(rows["experiment_id"], bounds)
+    places = np.searchsorted(starts, edges)
+    found = {}
+    for experiment_id, (first, last), (low, high) in zip(ids, edges.tolist(), places.tolist(), strict=True):
+        own = content[first * rows.itemsize : last * rows.itemsize]
+        found[experiment_id] = HalfSeal(
+            last - first,
+            hashlib.sha256(own).hexdigest(),
+            sealed[low * hashes.itemsize : high * hashes.itemsize].tobytes(),
+        )
     return found
 
 
@@ -195,9 +219,9 @@ def reseal_unionizes(connection: Connection) -> None:
 
 def _rows_of(connection: Connection, experiment_ids: Collection[int]) -> NDArray[Any]:
     """The rows of experiments, by experiment, structure, hemisphere and half."""
-    table = table_of(Unionize)
-    query = select(*(table.c[name] for name in UNIONIZE_COLUMNS))
-    return _sorted(_array(connection.execute(query.where(table.c.experiment_id.in_(experiment_ids))).all(), _ROWS))
+    with closing(read_arrays(connection, table_of(Unionize), keys=experiment_ids)) as blocks:
+        packed = [_packed(block) for block in blocks]
+    return _sorted(np.concatenate(packed)) if packed else np.empty(0, _ROWS)
 
 
 def _sorted(rows: NDArray[Any]) -> NDArray[Any]:

@@ -62,7 +62,7 @@ def check_inputs(
     Parameters
     ----------
     kinds : collection of VolumeKind
-        Kinds of volumes that are read.
+        Kinds of volumes that are read; empty if none is.
     spacing_um : int
     leaves : collection of Criteria
         The parts of the selections, which may depend on unionize rows and on what the store has.
@@ -80,7 +80,8 @@ def check_inputs(
     seals.check_lines(connection)
     seals.check_ontology(connection)
     seals.check_rows(connection, Exclusion)
-    seals.check_volumes(connection, kinds, spacing_um)
+    if kinds:
+        seals.check_volumes(connection, kinds, spacing_um)
     for volumes in sorted(volumes_read(leaves)):
         seals.check_volumes(connection, [volumes.kind], volumes.spacing_um)
     structures = unionizes_read(connection, leaves)

@@ -20,6 +20,7 @@ from bsv_store.averaging.grouping.grouping import CoordinateGrouping
 from bsv_store.averaging.inputs import Inputs, gather_inputs
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.structures import find_structures
+from bsv_store.catalog.volume_use import record_use
 from bsv_store.compat import bsv_rules as bsv
 from bsv_store.compat.averaging import Individuals, group_means
 from bsv_store.compat.experiments import read_experiments, read_injections
@@ -224,6 +225,7 @@ class _Call:
         while True:
             found = self._read(self._unusable, with_injections=metadata is not None)
             individuals = Individuals(request.recipe, request.experiment_ids) if load_all else None
+            record_use(self._store.database, found.inputs.files())
             try:
                 means = group_means(self._store.files, found.inputs, individuals)
                 break

@@ -53,6 +53,8 @@ class StoreConfig:
         Days that files stay in the trash.
     sql_timeout : float or None
         Timeout of queries of users, in seconds.
+    max_connections, fetch_workers : int or None
+        Connections to one host that all runs share, and those that one run opens.
     """
 
     store_id: str
@@ -65,6 +67,8 @@ class StoreConfig:
     download_url: str | None = None
     trash_days: int | None = None
     sql_timeout: float | None = None
+    max_connections: int | None = None
+    fetch_workers: int | None = None
 
     def stored_value(self, name: SettingName) -> Value | None:
         """The value of a setting as in the file; None if it is not set there."""

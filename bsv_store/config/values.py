@@ -20,6 +20,7 @@ _MAX_DAYS = 36_500
 # The largest timeout of Postgres, 24 days.
 _MAX_SECONDS = 2_000_000.0
 _MAX_BYTES = 10**15
+_MAX_CONNECTIONS = 64
 
 
 def checked_value(row: SettingRow, value: object, *, origin: str) -> Value:
@@ -64,7 +65,7 @@ def _row_name(value: Any, rows: Any) -> str:
 
 def parsed(row: SettingRow, text: str) -> Value | str:
     """The value for a text, as in a variable or on the command line; text that is not a number stays text."""
-    if row.type == "days" and re.fullmatch(r"[+-]?\d{1,9}", text.strip(), re.ASCII):
+    if row.type in ("days", "connections") and re.fullmatch(r"[+-]?\d{1,9}", text.strip(), re.ASCII):
         return int(text.strip())
     if row.type == "seconds":
         try:
@@ -111,6 +112,9 @@ def expected(row: SettingRow, value: Any) -> str | None:
         return None if is_number else f"a positive number of seconds, at most {_MAX_SECONDS:,.0f}"
     if kind == "size":
         return None if _is_size(value) else "a number of bytes, or a number with a unit such as '20GB'"
+    if kind == "connections":
+        is_count = type(value) is int and 1 <= value <= _MAX_CONNECTIONS
+        return None if is_count else f"a whole number from 1 to {_MAX_CONNECTIONS}"
     if kind == "hosts":
         hosts = value.split(",") if isinstance(value, str) else [""]
         are_names = all(re.fullmatch(r"[A-Za-z0-9.:-]+", host.strip()) for host in hosts)

@@ -98,9 +98,7 @@ def aggregate(
             with target.computing(inputs, progress) as path:
                 result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
                 checkpoint("aggregate:computed")
-                return target.publish(
-                    _new_version(inputs, created_by or current_user()), result, name=name, state=state
-                )
+                return target.publish(new_version(inputs, created_by or current_user()), result, name=name, state=state)
         except DamagedInputsError as error:
             if _still_current(database, inputs, error):
                 if replace_damaged is None or not error.damaged.keys().isdisjoint(replaced):
@@ -139,7 +137,8 @@ def _still_current(database: Database, inputs: Inputs, error: DamagedInputsError
     return all(before[identifier] == after.get(identifier) for identifier in error.damaged)
 
 
-def _new_version(inputs: Inputs, created_by: str) -> NewVersion:
+def new_version(inputs: Inputs, created_by: str) -> NewVersion:
+    """The version of a result that was computed here from these inputs."""
     return NewVersion(
         recipe=inputs.recipe,
         fingerprint=inputs.fingerprint(),

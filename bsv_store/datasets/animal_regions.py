@@ -16,6 +16,7 @@ from bsv_store.averaging.hemisphere import is_mirrored
 from bsv_store.averaging.stack import StackedVolume
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.volume_use import record_use
 from bsv_store.datasets.original_inputs import content_of_file, original_inputs
 from bsv_store.progress import NO_PROGRESS
 from bsv_store.vocabulary import HEMISPHERE_RULES, MeasuredHemisphere
@@ -46,7 +47,7 @@ class AnimalMeans:
     voxels : ndarray of int64, shape (animals, structures, hemispheres)
         With a value.
     facts : dict of str to str
-        About the annotation.
+        About the annotation; empty for an image of labels.
     """
 
     experiment_ids: NDArray[np.int64]
@@ -63,6 +64,7 @@ def animal_means(
     structures: Mapping[int, Sequence[int]],
     hemispheres: Sequence[MeasuredHemisphere],
     *,
+    labels: NDArray[np.uint32] | None = None,
     progress: Progress | None = None,
 ) -> AnimalMeans:
     """The mean of each member of a version over structures, after normalization, hemisphere rule and masks.
@@ -72,6 +74,9 @@ def animal_means(
     structures : mapping of int to sequence of int
         The requested structures, each with the ids of itself and all descendants.
     hemispheres : sequence of MeasuredHemisphere
+    labels : ndarray of uint32, shape (ap, dv, ml), optional
+        An image with the ids of ``structures``; by default the store's annotation.
+    progress : Progress, optional
 
     Raises
     ------
@@ -84,9 +89,15 @@ def animal_means(
     with database.reading() as connection:
         inputs = original_inputs(connection, version, content)
         sides = _injected_sides(connection, inputs)
-    annotation_file = stored_annotation(database, inputs.recipe.spacing_um)
-    with opened_annotation(files, annotation_file) as annotation:
-        voxels = StructureVoxels(annotation, structures)
+    record_use(database, inputs.files())
+    facts: dict[str, str] = {}
+    if labels is not None:
+        voxels = StructureVoxels(labels, structures)
+    else:
+        annotation_file = stored_annotation(database, inputs.recipe.spacing_um)
+        facts = annotation_facts(annotation_file)
+        with opened_annotation(files, annotation_file) as annotation:
+            voxels = StructureVoxels(annotation, structures)
     shape = (len(inputs.members), len(structures), len(hemispheres))
     mean, counts = np.full(shape, np.nan), np.zeros(shape, np.int64)
     for number, (member, totals) in enumerate(_totals(files, inputs, voxels, progress or NO_PROGRESS)):
@@ -102,7 +113,7 @@ def animal_means(
         np.array([member.group for member in inputs.members], np.int64),
         mean,
         counts,
-        annotation_facts(annotation_file),
+        facts,
     )
 
 

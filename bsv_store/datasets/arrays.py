@@ -12,7 +12,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bsv_store.averaging.recipe import Recipe
+    from bsv_store.datasets.share.source import VersionSource
     from bsv_store.vocabulary import ComparisonMap, ComparisonMapRow, Statistic, StatisticRow
+
+
+def require_voxels(version: VersionSource) -> None:
+    """Refuse a comparison by structure, which has no voxels.
+
+    Raises
+    ------
+    InputError
+    """
+    if not version.recipe.has_voxels:
+        raise without_voxels(version.ref)
+
+
+def without_voxels(ref: str) -> InputError:
+    """The error for a request for voxels of a comparison by structure."""
+    return InputError(
+        f"{ref} is a comparison by structure and has no voxels",
+        hint=f"Show its table: bsv-store dataset show {ref}; or draw it: bsv-store plot differences {ref} FILE.png.",
+    )
 
 
 def checked_array(name: str, recipe: Recipe, *, what: str) -> Statistic | ComparisonMap:
@@ -32,6 +52,8 @@ def checked_array(name: str, recipe: Recipe, *, what: str) -> Statistic | Compar
     InputError
         If the version does not have the array; the hint lists those that it has.
     """
+    if not recipe.has_voxels:
+        raise without_voxels(what)
     rows: Mapping[str, StatisticRow | ComparisonMapRow] = {**STATISTICS, **COMPARISON_MAPS}
     found = choice("name", name, rows).name
     present = (*recipe.statistics, *recipe.maps)

@@ -1,4 +1,4 @@
-"""Comparisons of two selections, or of two groups of a version, by voxel: the recipe of the version that holds them."""
+"""Comparisons of two selections, or of two groups of a version: the recipe of the version that holds them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,36 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bsv_store.averaging.comparison.comparison import checked_covariates, checked_test
 from bsv_store.averaging.comparison.design import warn_if_small
+from bsv_store.averaging.comparison.structure_comparison import StructureComparison, checked_hemispheres
 from bsv_store.averaging.grouping.grouping import SelectionGrouping, by_selection
+from bsv_store.averaging.recipe import Recipe
+from bsv_store.catalog.search.signal import find_targets
 from bsv_store.catalog.selection.selection import Selection, as_selection
-from bsv_store.check import several
+from bsv_store.catalog.structures import find_structure
+from bsv_store.check import choice, several
+from bsv_store.datasets.arrays import require_voxels
 from bsv_store.datasets.groups import GroupInfo, group_number
 from bsv_store.errors import EmptySelectionError, RecipeError
 from bsv_store.text import shown
+from bsv_store.vocabulary import MISSING_POLICIES
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from bsv_store.averaging.comparison.comparison import Comparison
-    from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.selection.selection import SelectionLike
+    from bsv_store.catalog.structures import StructureRef
     from bsv_store.datasets.share.source import VersionSource
-    from bsv_store.vocabulary import MissingPolicy
+    from bsv_store.vocabulary import (
+        Covariate,
+        EffectSize,
+        Measure,
+        MeasuredHemisphere,
+        MissingPolicy,
+        TwoSampleStatistic,
+    )
 
 _LABELS = ("a", "b")
 
@@ -77,6 +93,56 @@ def union_of(sides: SelectionGrouping) -> Selection:
     return first | second
 
 
+def structure_recipe(
+    connection: Connection,
+    sides: SelectionGrouping,
+    *,
+    targets: StructureRef | Sequence[StructureRef] | None,
+    structure_set: int | None,
+    within: StructureRef | None,
+    include_sources: bool,
+    include_fiber_tracts: bool,
+    measure: Measure,
+    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere],
+    test: TwoSampleStatistic | None,
+    effect_size: EffectSize,
+    covariates: Covariate | Sequence[Covariate],
+    permutations: int,
+    bootstrap: int,
+    confidence: float,
+    seed: int,
+    missing: MissingPolicy,
+) -> Recipe:
+    """The recipe of a comparison by structure; structures are recorded by their ids.
+
+    Raises
+    ------
+    UnknownStructureError
+        If the ontology does not have a structure.
+    RecipeError, InputError
+        If an argument is not valid.
+    """
+    names = checked_covariates(covariates)
+    comparison = StructureComparison(
+        targets=None if targets is None else tuple(row.id for row in find_targets(connection, targets, structure_set)),
+        structure_set=structure_set,
+        within=None if within is None else find_structure(connection, within).id,
+        include_sources=include_sources,
+        include_fiber_tracts=include_fiber_tracts,
+        measure=measure,
+        hemisphere=checked_hemispheres(hemisphere),
+        test=checked_test(test, names),
+        effect_size=effect_size,
+        covariates=names,
+        permutations=permutations,
+        bootstrap=bootstrap,
+        confidence=confidence,
+        seed=seed,
+    )
+    policy = choice("missing", missing, MISSING_POLICIES).name
+    return Recipe(selection=union_of(sides), grouping=sides, missing=policy, comparison=comparison)
+
+
 def comparison_of_groups(
     version: VersionSource, a: int | str, b: int | str, comparison: Comparison, *, missing: MissingPolicy
 ) -> Recipe:
@@ -90,6 +156,7 @@ def comparison_of_groups(
         If the version has a rule that comparisons do not have.
     """
     first, second = (version.groups[group_number(version.groups, group, what=version.ref)] for group in (a, b))
+    require_voxels(version)
     if first == second:
         raise _same_group(first)
     # The members of the version may be on the exclusion list.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bsv_store.datasets.arrays import require_voxels
 from bsv_store.errors import InputError
 from bsv_store.statistics.features import checked_share
 
@@ -49,7 +50,8 @@ class ComparisonSummary:
 
 def comparison_summary(version: VersionSource, alpha: float = 0.05) -> ComparisonSummary:
     """See `DatasetVersion.comparison_summary`."""
-    if version.recipe.comparison is None:
+    require_voxels(version)
+    if version.recipe.voxel_comparison is None:
         raise InputError(f"{version.ref} is not a comparison", hint="Compare two groups: bsv-store compare --by voxel.")
     level = checked_share("alpha", alpha)
     with version.open() as file:

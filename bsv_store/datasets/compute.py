@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bsv_store.averaging import passes
 from bsv_store.datasets.result.file import EncodedResult, result_writer
 from bsv_store.datasets.workers import checked_workers, in_order, pool
@@ -19,6 +21,7 @@ from bsv_store.volumes.grid import Grid
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bsv_store.averaging.comparison.structure_values import StructureValues
     from bsv_store.averaging.inputs import Inputs
     from bsv_store.averaging.passes import Averages, Pass
     from bsv_store.averaging.recipe import Recipe
@@ -51,7 +54,7 @@ def temporary_result(files: StoreFiles, recipe: Recipe, *, in_store: bool = True
     in_store : bool
         In the store's ``tmp/``, from where it can be published; otherwise in the system's temporary folder.
     """
-    if not Grid(recipe.spacing_um).is_large:
+    if not recipe.has_voxels or not Grid(recipe.spacing_um).is_large:
         yield None
     elif in_store:
         with files.temporary() as path:
@@ -93,6 +96,8 @@ def compute(
     """
     progress = shown_progress(progress)
     at_once = checked_workers(workers, executor)
+    if inputs.table is not None:
+        return _compare_structures(inputs, inputs.table, progress)
     with result_writer(inputs, path) as writer:
         work = passes.cut(inputs, writer.planes_per_chunk, workers=at_once)
         progress.start(sum(len(each.members) for each in work), "averaging volumes")
@@ -103,7 +108,7 @@ def compute(
                 writer.write(averages.arrays, first_group=each.groups.start, first_plane=each.planes[0])
         finally:
             progress.finish()
-        if inputs.recipe.comparison is not None:
+        if inputs.recipe.voxel_comparison is not None:
             _compare(files, inputs, writer, progress, workers)
         return writer.finish()
 
@@ -118,8 +123,27 @@ def _compare(files: StoreFiles, inputs: Inputs, writer: ResultWriter, progress: 
         raise damaged_inputs(tested)
     compared = compare_groups(inputs, tested, progress, workers=workers)
     for name, values in compared.maps.items():
-        writer.write_map(name, values)
-    writer.describe_map("t", compared.facts)
+        writer.write_array(name, values)
+    writer.describe_array("t", compared.facts)
+
+
+def _compare_structures(inputs: Inputs, table: StructureValues, progress: Progress) -> EncodedResult:
+    """The result file of a comparison by structure, which is small."""
+    from bsv_store.averaging.comparison.design import covariate_matrix
+    from bsv_store.averaging.comparison.structure_values import TEST_ARRAYS, compare_values
+
+    comparison = inputs.recipe.structure_comparison
+    assert comparison is not None
+    found = compare_values(
+        comparison, table.values, inputs.in_first_group(), covariate_matrix(inputs.covariates), progress
+    )
+    with result_writer(inputs) as writer:
+        writer.write_signal(table.values)
+        for name in TEST_ARRAYS:
+            writer.write_array(name, getattr(found, name))
+        facts = {"permutations": found.permutations, "exact": int(found.exact)}
+        writer.describe_array("t", {**facts, "tests": int(np.count_nonzero(~np.isnan(found.t)))})
+        return writer.finish()
 
 
 def _averages(

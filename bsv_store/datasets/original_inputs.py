@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.averaging.comparison.structure_values import ComparedStructure, recorded_values, structures_from_json
 from bsv_store.averaging.grouping.assignment import Group, LeftOut
 from bsv_store.averaging.inputs import Inputs, MemberInput, check_recipe_inputs, gather_inputs
 from bsv_store.averaging.members import Member, members_from_json, members_to_json
@@ -90,7 +91,14 @@ def _from_content(connection: Connection, recipe: Recipe, content: Mapping[str, 
         )
     covariates = {name: tuple(content["covariates"][name]) for name in names}
     groups = recorded_groups(content["groups"], experiments)
-    return inputs_with_files(connection, recipe, groups, experiments, covariates)
+    if recipe.structure_comparison is not None and "structures" not in content:
+        raise MissingDataError(
+            "the structures or the unionize tables that the version was computed with have changed, and only its "
+            "result file, which is missing or damaged, names the structures",
+            hint="Compute the comparison again.",
+        )
+    structures = structures_from_json(content.get("structures"), recipe.structure_comparison)
+    return inputs_with_files(connection, recipe, groups, experiments, covariates, structures)
 
 
 def inputs_with_files(
@@ -99,17 +107,22 @@ def inputs_with_files(
     groups: tuple[Group, ...],
     experiments: Sequence[Member],
     covariates: CovariateValues,
+    structures: Sequence[ComparedStructure] = (),
 ) -> Inputs:
-    """Recorded inputs with the files of their members.
+    """Recorded inputs with the files of their members, or with the values of a comparison by structure.
 
     Raises
     ------
     MissingDataError
-        If a recorded file is missing from the store.
+        If a recorded file or value is missing from the store.
     """
     members = [member for member in experiments if member.group is not None]
     left_out = tuple(LeftOut(each.experiment_id, each.reason or "") for each in experiments if each.group is None)
-    return Inputs(recipe, groups, _with_files(connection, recipe, members), left_out, covariates)
+    if recipe.structure_comparison is None:
+        return Inputs(recipe, groups, _with_files(connection, recipe, members), left_out, covariates)
+    check_recipe_inputs(connection, recipe)
+    table = recorded_values(connection, recipe.structure_comparison, structures, members)
+    return Inputs(recipe, groups, (), left_out, covariates, table)
 
 
 def _with_files(connection: Connection, recipe: Recipe, members: Sequence[Member]) -> tuple[MemberInput, ...]:

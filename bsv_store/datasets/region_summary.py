@@ -14,6 +14,7 @@ from bsv_store.catalog.search.signal import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, structure_set, subtree
 from bsv_store.check import boolean, choice, several, whole_number
 from bsv_store.datasets.animal_regions import animal_means, statistics_of
+from bsv_store.datasets.arrays import require_voxels
 from bsv_store.datasets.region_means import region_means
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import HEMISPHERE_RULES, MEASURED_HEMISPHERES, MeasuredHemisphere
@@ -45,6 +46,7 @@ def region_summary(
     """Mean of each group over structures; see `Datasets.regions`."""
     import pandas as pd
 
+    require_voxels(version)
     numbers = chosen_groups(version, groups)
     sides = chosen_hemispheres(version, hemisphere, over_animals=boolean("over_animals", over_animals))
     if limit is not None:
@@ -91,6 +93,7 @@ def animal_region_table(
     """Mean of each animal over structures; see `Datasets.animal_regions`."""
     import pandas as pd
 
+    require_voxels(version)
     numbers = chosen_groups(version, groups)
     sides = chosen_hemispheres(version, hemisphere, over_animals=True)
     with database.reading() as connection:

@@ -407,7 +407,13 @@ def replace_file(connection: Connection, version: DatasetVersion, result: Encode
     """Record another result file of a version; False if the version is gone or has another file meanwhile."""
     lock_dataset(connection, version.name)
     same = VersionRow.fingerprint == version.fingerprint, VersionRow.path == version.relative_path
-    values = {"path": path, "size_bytes": result.size_bytes, "file_sha256": result.file_sha256}
+    values = {
+        "path": path,
+        "size_bytes": result.size_bytes,
+        "file_sha256": result.file_sha256,
+        # Of the same arrays; another hash if the version was recorded before slabs were hashed.
+        "content_sha256": result.content_sha256,
+    }
     return connection.execute(update(VersionRow).where(*same).values(values)).rowcount == 1
 
 

@@ -14,22 +14,30 @@ from numpy.typing import NDArray
 from bsv_store.averaging.grouping.grouping import axes_of
 from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.averaging.members import members_frame
-from bsv_store.averaging.units import describe_unit, rule_texts, unit_text
+from bsv_store.averaging.units import quantity_of, rule_texts, unit_text
 from bsv_store.catalog.selection.words import selection_words
-from bsv_store.datasets.arrays import checked_array
+from bsv_store.datasets.arrays import checked_array, require_voxels
 from bsv_store.datasets.comparison_summary import ComparisonSummary, comparison_summary
 from bsv_store.datasets.groups import empty_ranges
 from bsv_store.datasets.listing import has_version
 from bsv_store.datasets.provenance import Provenance, provenance_of
-from bsv_store.datasets.result.file import checked_stream, open_result
+from bsv_store.datasets.result.file import (
+    array_dtype,
+    arrays_without_groups,
+    checked_stream,
+    open_result,
+    planes_per_chunk,
+)
+from bsv_store.datasets.result.slabs import NO_GROUP, LargeResult, array_keys, has_slab_hashes
 from bsv_store.datasets.result.verified import read_part, unchanged
 from bsv_store.datasets.share.citation import Citation, citation_of
 from bsv_store.datasets.share.export import export_groups, export_version
 from bsv_store.datasets.shared_uses import record_shared_use
 from bsv_store.datasets.slices import box_slices, mask_slices
+from bsv_store.datasets.structure_table import structure_table
 from bsv_store.errors import DamagedFileError, InputError, UnknownDatasetError
 from bsv_store.html import card, table
-from bsv_store.vocabulary import STATISTICS
+from bsv_store.vocabulary import MEASURES, STATISTICS
 from bsv_store.volumes.grid import AXES, Grid
 from bsv_store.volumes.hdf5 import opened_hdf5
 
@@ -51,7 +59,16 @@ if TYPE_CHECKING:
     from bsv_store.datasets.origin import Origin, Twin
     from bsv_store.datasets.slices import Box
     from bsv_store.figures.brain import Outlines
-    from bsv_store.vocabulary import Axis, ColorScale, ComparisonMap, MeasuredHemisphere, Plane, Statistic, Theme
+    from bsv_store.vocabulary import (
+        Axis,
+        ColorScale,
+        ComparisonMap,
+        ComparisonOrder,
+        MeasuredHemisphere,
+        Plane,
+        Statistic,
+        Theme,
+    )
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -132,18 +149,28 @@ class DatasetVersion:
 
     @property
     def grid(self) -> Grid:
-        """The voxel grid of the result."""
+        """The voxel grid of the result.
+
+        Raises
+        ------
+        InputError
+            If the version is a comparison by structure, which has no voxels.
+        """
+        require_voxels(self)
         return Grid(self.recipe.spacing_um)
 
     @property
     def unit(self) -> str:
-        """Unit of the mean in words, such as 'fraction of voxel per mm³ injected'."""
+        """Unit of the mean in words, such as 'fraction of voxel per mm³ injected'; '' if it has none."""
+        comparison = self.recipe.structure_comparison
+        if comparison is not None:
+            return MEASURES[comparison.measure].unit
         return unit_text(self.recipe.kind, self.recipe.normalize)
 
     @property
     def quantity(self) -> str:
         """Quantity and unit of the mean, such as 'projection density (fraction of voxel)'."""
-        return describe_unit(self.recipe.kind, self.recipe.normalize)
+        return quantity_of(self.recipe)
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -233,7 +260,8 @@ class DatasetVersion:
     ) -> NDArray[Any]:
         """A statistic of each group and voxel, or a map of a comparison, which has no groups.
 
-        The first read in a process checks the whole file. After that, as long as the file does not change, only the
+        At 25 and 10 um, only the slabs of AP planes that contain the requested part are read. Of smaller results, the
+        first read in a process checks the whole file; after that, as long as the file does not change, only the
         requested part is read.
 
         Parameters
@@ -270,14 +298,45 @@ class DatasetVersion:
             first = slice(None) if group is None else group
             where = (slice(None),) * 3 if box is None else box_slices(self.grid, box)
             size_bytes, ref = self.size_bytes, self.ref
-            with (
-                self._unless_deleted(),
-                unchanged(self.path, size_bytes=size_bytes, file_sha256=self.file_sha256, what=ref) as hashed,
-            ):
-                key = (first, *where) if has_groups else where
-                values = read_part(self.path, statistic, key, hashed=hashed, size_bytes=size_bytes, what=ref)
+            part = self._read_slabs(statistic, group, where) if has_slab_hashes(self.grid) else None
+            if part is not None:
+                values = part
+            else:
+                with (
+                    self._unless_deleted(),
+                    unchanged(self.path, size_bytes=size_bytes, file_sha256=self.file_sha256, what=ref) as hashed,
+                ):
+                    key = (first, *where) if has_groups else where
+                    values = read_part(self.path, statistic, key, hashed=hashed, size_bytes=size_bytes, what=ref)
         values.setflags(write=False)
         return values
+
+    def _read_slabs(
+        self, name: Statistic | ComparisonMap, group: int | None, where: tuple[slice, slice, slice]
+    ) -> NDArray[Any] | None:
+        """A part of a large result, without the rest; None if the file must be verified as a whole."""
+        recipe, numbers = self.recipe, range(len(self.groups))
+        large = LargeResult(
+            files=self.files,
+            path=self.relative_path,
+            size_bytes=self.size_bytes,
+            content_sha256=self.content_sha256,
+            keys=tuple(array_keys(recipe.statistics, len(numbers), arrays_without_groups(recipe))),
+            grid=self.grid,
+            planes=planes_per_chunk(self.grid, np.dtype(recipe.dtype).itemsize),
+            what=self.ref,
+        )
+        ends = [each.indices(size)[:2] for each, size in zip(where, self.grid.shape, strict=True)]
+        along, down, right = (slice(*each) for each in ends)
+        dtype = array_dtype(name, recipe.dtype)
+        if name not in STATISTICS:
+            return large.read(name, NO_GROUP, (along, down, right), dtype)
+        wanted = numbers if group is None else [group]
+        parts = [large.read(name, number, (along, down, right), dtype) for number in wanted]
+        found = [each for each in parts if each is not None]
+        if len(found) < len(parts):
+            return None
+        return found[0] if group is not None else np.stack(found)
 
     def values_in(
         self, mask: NDArray[np.bool_], name: Statistic | ComparisonMap = "mean", *, group: int | None = None
@@ -314,7 +373,7 @@ class DatasetVersion:
         return values
 
     def comparison_summary(self, alpha: float = 0.05) -> ComparisonSummary:
-        """The outcome of a comparison: numbers of tested and significant voxels, permutations, critical values of t.
+        """The outcome of a comparison by voxel: numbers of tested and significant voxels, permutations, critical t.
 
         Parameters
         ----------
@@ -324,11 +383,35 @@ class DatasetVersion:
         Raises
         ------
         InputError
-            If the version is not a comparison, or alpha is not between 0 and 1.
+            If the version is not a comparison by voxel, or alpha is not between 0 and 1.
         DamagedFileError
             If the result file is missing or differs from what was published.
         """
         return comparison_summary(self, alpha)
+
+    def comparison_table(self, *, sort_by: ComparisonOrder = "p", limit: int | None = None) -> pd.DataFrame:
+        """The table of a comparison by structure.
+
+        Parameters
+        ----------
+        sort_by : {'p', 'effect_size', 'difference'}
+            What the rows are sorted by: p by permutation, or the absolute effect size or difference.
+        limit : int, optional
+            Maximum number of rows to return.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As from `Store.compare_structures`; ``frame.attrs["dataset"]`` names the version.
+
+        Raises
+        ------
+        InputError
+            If the version is not a comparison by structure, or an argument is not valid.
+        DamagedFileError
+            If the result file is missing or differs from what was published.
+        """
+        return structure_table(self, sort_by=sort_by, limit=limit)
 
     @contextmanager
     def open(self) -> Iterator[h5py.File]:
@@ -354,7 +437,9 @@ class DatasetVersion:
         -------
         xarray.Dataset
             The content of the result file: dimensions group, ap, dv, ml (um) and member; a variable for each
-            statistic, and for each map of a comparison; the facts about groups and members as coordinates, such as
+            statistic, and for each map of a comparison. A comparison by structure has the dimensions group, member and
+            feature (a structure in a hemisphere), and a variable for each result of the test and for the signal. The
+            facts about groups and members are coordinates, such as
             ``group_n`` (number of experiments) and ``member_divisor``; recipe and provenance as attributes. The
             attribute ``dataset`` names the version, ``empty_groups`` the groups without experiments.
 
@@ -377,7 +462,8 @@ class DatasetVersion:
         # Files of earlier versions have a scalar, and do not state which variables are coordinates.
         if dataset["inputs"].ndim == 0:
             dataset["inputs"] = dataset["inputs"].expand_dims("document")
-        coordinates = [name for name in dataset.data_vars if name not in (*self.recipe.statistics, *self.recipe.maps)]
+        arrays = (*self.recipe.statistics, *arrays_without_groups(self.recipe))
+        coordinates = [name for name in dataset.data_vars if name not in arrays]
         return dataset.set_coords(coordinates).assign_attrs(
             dataset=self.ref, empty_groups=[group.label for group in self.empty_groups]
         )
@@ -394,6 +480,8 @@ class DatasetVersion:
 
         Raises
         ------
+        InputError
+            If the version is a comparison by structure; see `comparison_table`.
         DamagedFileError
             If the result file is missing or differs from what was published.
         """
@@ -677,7 +765,7 @@ class DatasetVersion:
             ("Selection", selection_words(self.recipe.selection)),
             ("Grouping", grouping_words(self.recipe.grouping)),
             ("Experiments", f"{len(self.experiments) - len(self.left_out):,}, {len(self.left_out):,} left out"),
-            ("Grid", f"{self.recipe.spacing_um} um, {' × '.join(map(str, self.grid.shape))} voxels"),
+            ("Grid", self._grid_words()),
             ("Statistics", ", ".join(self.recipe.statistics)),
             ("Tags", ", ".join(self.tags)),
             ("Computed", f"{self.created_at:%Y-%m-%d %H:%M} UTC by {self.created_by}"),
@@ -686,6 +774,11 @@ class DatasetVersion:
         rows = [[group.number, group.label, group.n] for group in self.groups]
         doubt = [] if self.origin.can_answer else [str(self.origin)]
         return card(self.ref, table(["group", "label", "n"], rows), kind="dataset version", facts=facts, notes=doubt)
+
+    def _grid_words(self) -> str:
+        if not self.recipe.has_voxels:
+            return ""
+        return f"{self.recipe.spacing_um} um, {' × '.join(map(str, self.grid.shape))} voxels"
 
     def __repr__(self) -> str:
         groups, members = len(self.groups), len(self.experiments) - len(self.left_out)

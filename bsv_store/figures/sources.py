@@ -14,6 +14,7 @@ from sqlalchemy import select
 from bsv_store.averaging.hemisphere import half_names
 from bsv_store.catalog.tables.views import view
 from bsv_store.catalog.volume_lookup import stored_volume
+from bsv_store.catalog.volume_use import record_use
 from bsv_store.check import choice, several, without
 from bsv_store.errors import InputError
 from bsv_store.text import shown
@@ -335,6 +336,7 @@ def source_of_volumes(
         raise InputError(f"{len(ids)} experiments cannot be drawn in one figure", hint=f"Choose 1 to {MAX_ROWS}.")
     grid = Grid(spacing_um)
     found = [stored_volume(database, each, kind=row.name, spacing_um=spacing_um) for each in ids]
+    record_use(database, found)
     prefetch(files, found)
     names = _experiment_names(database, ids)
     memory = _Memory(grid)

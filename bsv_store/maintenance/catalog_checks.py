@@ -327,6 +327,9 @@ def _inputs(connection: Connection) -> Iterator[Finding]:
             remedy = replace_version(f"{version.name}@{version.number}")
             yield Finding(key, version.path, "inconsistent_rows", problem, remedy)
             continue
+        if not recipe.has_voxels:
+            # The values of a comparison by structure are compared by `dataset stale`.
+            continue
         used = averaged.get(identifier, [])
         here = {each: stored.get((each, recipe.kind, recipe.spacing_um)) for each, _ in used}
         # The volumes of an imported version may never have been in this store.

@@ -61,6 +61,7 @@ from bsv_store.errors import InputError, NoSpaceError, StoreError
 from bsv_store.maintenance.backup.database_copy import new_sqlite_catalog
 from bsv_store.maintenance.logical_copy import RowEdit, copied_tables, copy_rows
 from bsv_store.temporary import TemporaryFolder
+from bsv_store.volumes.files import is_no_space
 from bsv_store.volumes.folders import sync_folder
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def export_core(database: Database, target: Path) -> CatalogCopy:
             sync_folder(target.parent)
     except (OSError, sqlite3.Error) as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == 28:
+        if code == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and is_no_space(error)):
             raise NoSpaceError(f"no disk space left in {target.parent} for a copy of the catalog") from error
         raise StoreError(f"a copy of the catalog cannot be written to {target}: {error}") from error
     return CatalogCopy(sha256, size, *found)

@@ -24,6 +24,7 @@ from bsv_store.catalog.unused_files import forget_unmoved, trash_recorded, trash
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.answers import remove_old_changes
 from bsv_store.errors import BsvStoreError, StoreError
+from bsv_store.html import text_card
 from bsv_store.maintenance.inventory import FoundFile, expected_objects, found_files
 from bsv_store.maintenance.trash import TRASH_DAYS, current_time, read_trash, trash_items
 from bsv_store.owner import has_ended, is_running
@@ -109,6 +110,9 @@ class GarbageReport:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {number_of(len(self.garbage), 'item')}, is_applied={self.is_applied}>"
 
+    def _repr_html_(self) -> str:
+        return text_card("Garbage", str(self))
+
     def __str__(self) -> str:
         counts: Counter[GarbageKind] = Counter()
         sizes: Counter[GarbageKind] = Counter()
@@ -155,7 +159,7 @@ def collect_garbage(
     return GarbageReport(apply, tuple(garbage), plan.young, plan.claimed, grace, days, plan.many_orphans)
 
 
-_MANY_HINT = "If the database was restored from an older backup, adopt them: bsv-store repair --apply."
+_MANY_HINT = "If the database was restored from an older backup, adopt them: bsv-store repair --apply --adopt-results."
 
 
 class _Plan:

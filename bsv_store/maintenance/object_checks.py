@@ -19,7 +19,7 @@ from bsv_store.catalog.annotations import find_annotation
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.refs import parse_ref
 from bsv_store.datasets.result.contents import read_inputs
-from bsv_store.datasets.result.file import content_hash
+from bsv_store.datasets.result.file import has_content
 from bsv_store.datasets.table import find_version
 from bsv_store.documents import json_value
 from bsv_store.errors import BsvStoreError, DamagedFileError, UnknownDatasetError
@@ -309,8 +309,7 @@ def _problems_of_version(stored: StoredObject, version: DatasetVersion, *, decod
             problem = "the inputs in the file do not have the recorded fingerprint"
             return [_finding(stored, "wrong_fingerprint", problem, RESTORE)]
         found += [_finding(stored, "inconsistent_rows", problem, RESTORE) for problem in _contradictions(version, text)]
-        recipe = version.recipe
-        if decode and content_hash(file, recipe.statistics, recipe.maps) != version.content_sha256:
+        if decode and not has_content(file, version.recipe, version.content_sha256):
             found.append(_finding(stored, "damaged_content", "the decoded arrays are not the ones that were stored"))
     return found
 

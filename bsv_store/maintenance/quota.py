@@ -28,6 +28,7 @@ from bsv_store.catalog.volume_use import today
 from bsv_store.catalog.volumes import remove_volumes, volume_key
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.shared_uses import shared_uses
+from bsv_store.html import text_card
 from bsv_store.maintenance.inventory import found_files
 from bsv_store.maintenance.repair_plan import is_address
 from bsv_store.text import number_of, size_text
@@ -101,6 +102,9 @@ class QuotaReport:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {number_of(len(self.evicted), 'volume')}, is_applied={self.is_applied}>"
+
+    def _repr_html_(self) -> str:
+        return text_card("Quota", str(self))
 
     def __str__(self) -> str:
         lines = [f"The store has {size_text(self.used_bytes)}; the quota is {size_text(self.max_bytes)}."]

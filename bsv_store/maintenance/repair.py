@@ -20,16 +20,15 @@ from bsv_store.acquisition.tasks.orphans import OrphanVolumes
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.annotations import all_annotations, annotation_key
 from bsv_store.catalog.database.models import StoredAnnotation, StoredVolume, VolumeUse
-from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.unused_files import trash_unused
-from bsv_store.catalog.volumes import find_volumes, record_volumes, remove_volumes, volume_key
+from bsv_store.catalog.volumes import find_volumes, remove_volumes
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.delete import delete_version
 from bsv_store.datasets.history.rebuild import rebuild_version
 from bsv_store.datasets.publish import require_writable
 from bsv_store.datasets.table import raise_last_number
 from bsv_store.errors import BsvStoreError
-from bsv_store.maintenance.catalog_checks import VOLUME_USE, damaged_volume_rows
+from bsv_store.maintenance.catalog_checks import VOLUME_USE
 from bsv_store.maintenance.inventory import expected_objects, found_files
 from bsv_store.maintenance.object_checks import (
     file_sha256,
@@ -39,14 +38,16 @@ from bsv_store.maintenance.object_checks import (
     spacing_of_key,
     volume_of_key,
 )
+from bsv_store.maintenance.orphan_results import record_result
+from bsv_store.maintenance.orphan_volumes import record_orphan, remove_misplaced_rows
 from bsv_store.maintenance.repair_plan import (
     BYTES_LOST,
     CONTENT_WRONG,
     RepairReport,
     RepairStep,
+    is_result,
     plan_steps,
 )
-from bsv_store.maintenance.unlisted import named_file
 from bsv_store.maintenance.verify import checked_workers, database_time, verify_since
 from bsv_store.plausibility.judge import Plausibility
 from bsv_store.progress import shown_progress
@@ -72,6 +73,7 @@ def repair_store(
     *,
     apply: bool = False,
     drop_missing: bool = False,
+    adopt_results: bool = False,
     depth: VerifyDepth = "deep",
     since: timedelta | None = None,
     offline: bool = False,
@@ -81,6 +83,7 @@ def repair_store(
 ) -> RepairReport:
     """See `Admin.repair`."""
     apply, drop_missing = check.boolean("apply", apply), check.boolean("drop_missing", drop_missing)
+    adopt_results = check.boolean("adopt_results", adopt_results)
     workers = checked_workers(workers)
     progress = shown_progress(progress)
     if apply:
@@ -93,7 +96,13 @@ def repair_store(
         annotations = {annotation_key(each.grid.spacing_um): each for each in all_annotations(connection)}
     lost = [expected[each.object] for each in before.findings if each.kind in BYTES_LOST and each.object in expected]
     copies = find_copies(files, lost, skip={each.path for each in expected.values()} - {each.path for each in lost})
-    steps = plan_steps(before.findings, copies=copies, annotations=annotations, drop_missing=drop_missing)
+    steps = plan_steps(
+        before.findings,
+        copies=copies,
+        annotations=annotations,
+        drop_missing=drop_missing,
+        adopt_results=adopt_results,
+    )
     if not apply or not steps:
         return RepairReport(tuple(steps), before, before if apply else None)
     run = _Repair(database, files, expected, copies, steps, progress, workers)
@@ -160,6 +169,8 @@ class _Repair:
             self._record_volumes()
             self._fetch_volumes()
         self._each("rebuild", self._rebuild)
+        # After the volumes that they need.
+        self._each("record", self._record_result)
         self._each("correct", self._correct)
         if drop_missing:
             self._drop_missing()
@@ -256,11 +267,13 @@ class _Repair:
         """Record intact files of volumes whose row is missing or damaged."""
         by_grid: dict[tuple[str, int], list[str]] = {}
         for _, step in self._planned("record"):
+            if is_result(step.object):
+                continue
             _, kind, spacing_um = volume_of_key(step.object)
             by_grid.setdefault((kind, spacing_um), []).append(step.object)
         if not by_grid:
             return
-        self._remove_misplaced_rows()
+        remove_misplaced_rows(self.database)
         for (kind, spacing_um), keys in by_grid.items():
             judge = Plausibility(self.database, self.files, others="none")
             orphans = OrphanVolumes(self.files, kind, spacing_um, judge)  # type: ignore[arg-type]
@@ -277,36 +290,11 @@ class _Repair:
 
     def _recorded(self, orphans: OrphanVolumes, judge: Plausibility, key: str) -> str | None:
         """Record the intact file of a volume; returns the reason why not, if so."""
-        experiment_id, kind, spacing_um = volume_of_key(key)
-        folder = self.files.path(f"volumes/{kind}/{spacing_um}um")
-        if len(list(folder.glob(f"{experiment_id}.*.h5"))) > 1:
-            return "there are several files of the volume, and the catalog does not tell which one is current"
         try:
-            judge.learn([experiment_id])
-            file = orphans.recover(experiment_id)
-            if file is None:
-                return "there is no file that is intact and plausible"
-            with self.database.writing() as connection:
-                lock_experiments(connection, [experiment_id])
-                replaced = record_volumes(connection, [file])
-                checkpoint("repair:recorded")
-            trash_unused(self.database, self.files, replaced, "replaced")
+            record_orphan(self.database, self.files, orphans, judge, key)
         except (BsvStoreError, ValueError) as error:
             return _reason(error)
         return None
-
-    def _remove_misplaced_rows(self) -> None:
-        """Remove damaged rows whose path is that of another volume: they would be in the way of its row."""
-        with self.database.writing() as connection:
-            damaged = set(damaged_volume_rows(connection))
-            columns = (StoredVolume.id, StoredVolume.path, StoredVolume.experiment_id, StoredVolume.kind)
-            for identifier, path, experiment_id, kind, spacing_um in connection.execute(
-                select(*columns, StoredVolume.spacing_um)
-            ).all():
-                key = volume_key(experiment_id, kind=kind, spacing_um=spacing_um)
-                named = named_file(path)
-                if key in damaged and named is not None and named.key != key:
-                    connection.execute(delete(StoredVolume).where(StoredVolume.id == identifier))
 
     def _fetch_volumes(self) -> None:
         """Download volumes, together by kind and spacing."""
@@ -402,6 +390,11 @@ class _Repair:
                 f"{report.software_then}; now: {report.software_now}"
             )
         return "the same fingerprint and content"
+
+    def _record_result(self, step: RepairStep) -> str | None:
+        version = record_result(self.database, self.files, step.path or "", progress=self.progress)
+        checkpoint("repair:recorded")
+        return f"{version.ref}, the same content"
 
     def _correct(self, step: RepairStep) -> str | None:
         with self.database.writing() as connection:

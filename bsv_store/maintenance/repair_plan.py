@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from bsv_store.html import text_card
 from bsv_store.maintenance.catalog_checks import LAST_NUMBER, VOLUME_USE
 from bsv_store.maintenance.findings import Finding
 from bsv_store.maintenance.object_checks import ref_of_key
@@ -114,6 +115,9 @@ class RepairReport:
         failed = sum(step.outcome == "failed" for step in self.steps)
         return f"{number_of(done, 'repair')} done, {failed:,} failed, {number_of(len(self.left), 'problem')} left."
 
+    def _repr_html_(self) -> str:
+        return text_card("Repair", str(self))
+
     def __str__(self) -> str:
         left = [f"left: {each}: {self.why_left(each)}" for each in self.left]
         return "\n".join([self.summary(), *map(str, self.steps), *left])
@@ -125,6 +129,7 @@ def plan_steps(
     copies: Mapping[str, str],
     annotations: Mapping[str, AnnotationFile],
     drop_missing: bool,
+    adopt_results: bool = False,
 ) -> list[RepairStep]:
     """One step for each finding that means damage, or that `repair` can do something about.
 
@@ -137,6 +142,8 @@ def plan_steps(
         The annotations in the catalog, by key.
     drop_missing : bool
         Whether rows without a file are removed if all else fails.
+    adopt_results : bool
+        Whether results without a version are recorded.
     """
     steps = []
     found = list(findings)
@@ -145,6 +152,8 @@ def plan_steps(
     for each in found:
         if each.object in doubtful and each.kind in ROW_WRONG | BYTES_LOST | CONTENT_WRONG | {"orphan"}:
             action, how = _of_row(each)
+        elif adopt_results and each.kind == "orphan" and is_result(each.object):
+            action, how = "record", "compute it again from the inputs in the file, and record it if it is the same"
         else:
             action, how = _action(each, copies, annotations)
         if action == "none" and not each.is_damage:
@@ -153,6 +162,11 @@ def plan_steps(
             how = f"{how}; if that fails, remove the row"
         steps.append(RepairStep(each.object, each.path, each.kind, each.problem, action, how))
     return steps
+
+
+def is_result(key: str) -> bool:
+    """Whether a finding is about a result without a version."""
+    return key.startswith("result/")
 
 
 def _action(

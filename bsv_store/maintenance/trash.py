@@ -17,6 +17,7 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.deleted_rows import restore_rows
 from bsv_store.datasets.numbers import reserving
 from bsv_store.errors import DamagedFileError, InputError, ReadOnlyStoreError
+from bsv_store.html import card, text_card
 from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.owner import current_user
 from bsv_store.text import listed, number_of, shown, size_text
@@ -67,6 +68,16 @@ class TrashItem:
     days_left: float
     file: str | None
 
+    def _repr_html_(self) -> str:
+        facts = [
+            ("Item", self.item),
+            ("Size", size_text(self.size_bytes)),
+            ("Trashed", f"{self.trashed_at:%Y-%m-%d %H:%M} UTC by {self.trashed_by or 'an unknown user'}"),
+            ("Reason", self.reason),
+            ("Days left", f"{max(0.0, self.days_left):.0f}"),
+        ]
+        return card(self.what, kind="in the trash", facts=facts)
+
 
 @dataclass(frozen=True, slots=True)
 class Untrashed:
@@ -83,6 +94,9 @@ class Untrashed:
     item: str
     what: str
     remark: str
+
+    def _repr_html_(self) -> str:
+        return text_card("Restored", str(self))
 
     def __str__(self) -> str:
         return f"{self.what}: {self.remark}"

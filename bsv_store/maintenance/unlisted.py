@@ -18,6 +18,7 @@ from bsv_store.catalog.volumes import volume_key
 from bsv_store.datasets.numbers import NUMBERS_FOLDER, given_numbers
 from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding
 from bsv_store.maintenance.object_checks import file_sha256, missing_permissions, permissions_text
+from bsv_store.maintenance.orphan_results import result_key
 from bsv_store.vocabulary import SPACINGS_UM, VOLUME_KINDS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _HASH = "[0-9a-f]{16}"
 _VOLUME = re.compile(rf"volumes/(?P<kind>\w+)/(?P<um>\d+)um/(?P<id>\d{{1,18}})\.(?P<hash>{_HASH})\.h5")
 _ANNOTATION = re.compile(rf"volumes/annotation/(?P<um>\d+)um/annotation\.(?P<hash>{_HASH})\.h5")
-_RESULT = re.compile(rf"datasets/(?P<name>[^/]+)/{_HASH}\.(?P<hash>{_HASH})\.nc")
+_RESULT = re.compile(rf"datasets/(?P<name>[^/]+)/(?P<fingerprint>{_HASH})\.(?P<hash>{_HASH})\.nc")
 
 # A running process writes to its temporary files.
 _ABANDONED_AFTER = timedelta(hours=1)
@@ -44,7 +45,7 @@ class Unlisted:
     ----------
     path : str
     key : str
-        Of the object that it would be: that of the volume or annotation, or for a result ``dataset/NAME``.
+        Of the object that it would be: that of the volume or annotation, or for a result ``result/NAME/FINGERPRINT``.
     hash : str
         The first 16 digits of the SHA-256 of its bytes, according to its name.
     """
@@ -52,6 +53,11 @@ class Unlisted:
     path: str
     key: str
     hash: str
+
+    @property
+    def is_result(self) -> bool:
+        """Whether it is the result file of a dataset."""
+        return self.key.startswith("result/")
 
 
 def named_file(path: str) -> Unlisted | None:
@@ -65,7 +71,7 @@ def named_file(path: str) -> Unlisted | None:
     if (found := _ANNOTATION.fullmatch(path)) is not None:
         return Unlisted(path, annotation_key(int(found["um"])), found["hash"]) if _is_spacing(found["um"]) else None
     if (found := _RESULT.fullmatch(path)) is not None:
-        return Unlisted(path, f"dataset/{found['name']}", found["hash"])
+        return Unlisted(path, result_key(found["name"], found["fingerprint"]), found["hash"])
     return None
 
 
@@ -94,7 +100,7 @@ def unlisted_findings(
     found : iterable of FoundFile
         The files in ``volumes/``, ``datasets/`` and ``tmp/`` that the catalog does not list.
     listed_keys : collection of str
-        The keys of all objects in the catalog.
+        The keys of all objects in the catalog, and of the results that versions have.
     claimed : collection of str
         The keys of live claims.
     experiment_ids : collection of int
@@ -138,9 +144,9 @@ def _orphan(
     elif named.key in listed_keys:
         problem = f"an earlier file of {named.key}, or one that an aborted run stored"
         yield Finding(named.path, named.path, "orphan", problem, _COLLECT)
-    elif named.key.startswith("dataset/"):
-        problem = "a result without a version; computing the same average again uses it"
-        yield Finding(named.path, named.path, "orphan", problem, _COLLECT)
+    elif named.is_result:
+        problem = "a result without a version, of a run that was aborted or from before the catalog was restored"
+        yield Finding(named.key, named.path, "orphan", problem, f"{REPAIR} --adopt-results, else {_COLLECT}")
     else:
         problem = f"the catalog does not list the file {named.path}, which an aborted run may have stored"
         yield Finding(named.key, named.path, "orphan", problem, REPAIR)

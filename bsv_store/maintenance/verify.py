@@ -31,6 +31,7 @@ from bsv_store.maintenance.catalog_checks import (
 from bsv_store.maintenance.findings import RESTORE, Finding
 from bsv_store.maintenance.inventory import expected_objects, found_files
 from bsv_store.maintenance.object_checks import ObjectCheck, ObjectChecker, finding_of, quick_finding, volume_of_key
+from bsv_store.maintenance.orphan_results import recorded_results
 from bsv_store.maintenance.unlisted import folder_findings, known_ids, number_findings, unlisted_findings
 from bsv_store.maintenance.verified import INTACT, History, Recorder, Verified
 from bsv_store.maintenance.verify_report import VerifyReport
@@ -176,6 +177,7 @@ class _Run:
             tables = self._tables(connection)
             self.blocks = block_hash_contents(connection)
             claimed, ids = live_keys(connection), known_ids(connection)
+            results = recorded_results(connection)
         listed = {each.key for each in expected}
         self.owners = {each.file_sha256: each.key for each in expected}
         self._check_catalog()
@@ -183,7 +185,7 @@ class _Run:
             paths = {each.path for each in expected}
             unlisted = [file for path, file in found.items() if path not in paths]
             self.findings += unlisted_findings(
-                self.files, unlisted, listed_keys=listed, claimed=claimed, experiment_ids=ids, read=read
+                self.files, unlisted, listed_keys=listed | results, claimed=claimed, experiment_ids=ids, read=read
             )
         self.findings += number_findings(self.database, self.files)
         self.findings += folder_findings(self.files, found.values())

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,19 +18,17 @@ from bsv_store import check
 from bsv_store.errors import InputError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.core import complete_copies, is_undamaged, opened_core
-from bsv_store.remote.eviction import CachedObject, is_object_name, listed_objects, remove_object
-from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes, make_private
-from bsv_store.remote.locks import locked_if_free
-from bsv_store.remote.partial import MARKS_ENDING, remove_partial
-from bsv_store.remote.results import RESULTS, listed_results, remove_result
+from bsv_store.remote.eviction import CachedObject, listed_objects, remove_object
+from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes
+from bsv_store.remote.leftovers import remove_leftovers
+from bsv_store.remote.results import listed_results, remove_result
 from bsv_store.remote.state import read_state
 from bsv_store.text import number_of, size_text
 from bsv_store.volumes.files import store_errors
 
 if TYPE_CHECKING:
     from bsv_store.progress import Progress
-    from bsv_store.remote.core import complete_copies, is_undamaged, opened_core
-from bsv_store.remote.results import LocalResult
+    from bsv_store.remote.results import LocalResult
 
 _BLOCK: Final = 1 << 20
 _OTHER_BYTES: Final = "its bytes do not have the hash that it was stored with"
@@ -142,6 +140,8 @@ class CachePruning:
     files : tuple of CachedFile
     servers : tuple of CachedServer
         Whose catalogs and averages are removed.
+    averages : tuple of LocalResult
+        Averages of other servers that are removed.
     kept_bytes : int
         Size of the files that stay.
     """
@@ -149,16 +149,18 @@ class CachePruning:
     is_applied: bool
     files: tuple[CachedFile, ...]
     servers: tuple[CachedServer, ...]
+    averages: tuple[LocalResult, ...]
     kept_bytes: int
 
     @property
     def size_bytes(self) -> int:
-        """Size of everything that is removed."""
+        """Size of everything that is removed; of an average also if its file stays, because it has another name."""
         catalogs = sum(each.catalog_bytes + _results_bytes(each.results) for each in self.servers)
-        return catalogs + sum(each.size_bytes for each in self.files)
+        return catalogs + _results_bytes(self.averages) + sum(each.size_bytes for each in self.files)
 
     def __str__(self) -> str:
         what = number_of(len(self.files), "file")
+        what += f", {number_of(len(self.averages), 'average')}" if self.averages else ""
         if self.servers:
             averages = sum(len(each.results) for each in self.servers)
             what += f" and the catalogs of {number_of(len(self.servers), 'server')}"
@@ -240,6 +242,7 @@ def prune_cache(
     max_bytes: int | None = None,
     unused_for: timedelta | None = None,
     server: str | None = None,
+    averages: Sequence[str] = (),
     apply: bool = False,
     folder: Path | str | None = None,
 ) -> CachePruning:
@@ -254,6 +257,8 @@ def prune_cache(
     server : str, optional
         Address of a server: remove the copy of its catalog, the averages that were computed here, and the files that
         no other catalog in the cache names.
+    averages : sequence of str
+        References of averages that were computed here, such as ``visual@local-0123456789ab``: remove them.
     apply : bool
         Remove; otherwise only plan.
     folder : path, optional
@@ -262,26 +267,34 @@ def prune_cache(
     Raises
     ------
     InputError
-        If no rule is given, a value is not valid, or the cache has nothing of the server.
+        If no rule is given, a value is not valid, or the cache has nothing of the server, or not such an average.
     StoreError
         If something cannot be removed.
     """
-    if max_bytes is None and unused_for is None and server is None:
+    such_as = "visual@local-0123456789ab"
+    given = check.several("averages", averages, such_as=f'["{such_as}"]')
+    refs = [check.text("averages", each, such_as=such_as) for each in given]
+    if max_bytes is None and unused_for is None and server is None and not refs:
         raise InputError("no rule says what to remove", hint="For example: bsv-store cache prune --max-bytes 5GB")
     limit = None if max_bytes is None else check.whole_number("max_bytes", max_bytes, least=0)
     age = None if unused_for is None else check.duration("unused_for", unused_for)
     contents = list_cache(folder)
     servers = () if server is None else _servers_at(contents, server)
+    results = _averages_named(contents, refs)
     removed = _chosen(contents, limit, age, {each.url for each in servers})
     if apply:
         removed = [each for each in removed if remove_object(contents.folder, _object(each))]
         for each in servers:
             with store_errors(each.folder):
                 shutil.rmtree(each.folder)
-        _remove_leftovers(contents.folder)
+        for folder_of, result in results:
+            with store_errors(folder_of):
+                remove_result(folder_of, result)
+        remove_leftovers(contents.folder)
     gone = {each.path for each in removed}
     kept = sum(each.size_bytes for each in contents.files if each.path not in gone)
-    return CachePruning(apply, tuple(removed), servers, kept)
+    named = tuple(result for folder_of, result in results if folder_of not in {each.folder for each in servers})
+    return CachePruning(apply, tuple(removed), servers, named, kept)
 
 
 def verify_cache(
@@ -310,7 +323,7 @@ def verify_cache(
             result.ref,
             result.file_sha256,
             result.size_bytes,
-            partial(remove_result, server.folder, result),
+            partial(remove_result, server.folder, result, other_names=True),
         )
         for server in contents.servers
         for result in server.results
@@ -406,6 +419,16 @@ def _servers_at(contents: CacheContents, address: str) -> tuple[CachedServer, ..
     return found
 
 
+def _averages_named(contents: CacheContents, refs: Collection[str]) -> list[tuple[Path, LocalResult]]:
+    """The averages with these references, each with the folder of its server."""
+    found = [(each.folder, result) for each in contents.servers for result in each.results if result.ref in refs]
+    if missing := sorted(set(refs) - {result.ref for _, result in found}):
+        raise InputError(
+            f"the cache has no average {missing[0]!r}", hint="List those that it has: bsv-store cache list."
+        )
+    return found
+
+
 def _server(folder: Path, url: str, files: list[CachedObject]) -> CachedServer:
     results = tuple(listed_results(folder))
     own = [each for each in folder.iterdir() if each.is_file()]
@@ -453,30 +476,3 @@ def _object(file: CachedFile) -> CachedObject:
 def _results_bytes(results: Collection[LocalResult]) -> int:
     # Several names may share a file.
     return sum({each.path: each.size_bytes for each in results}.values())
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left: times of use, marks of blocks, locks, results without a record, catalogs."""
-    known = {each.sha256 for each in listed_objects(folder)}
-    for path in (folder / "uses").glob("*/*"):
-        if path.name not in known and is_object_name(path.name):
-            # Another process may be removing it too.
-            path.unlink(missing_ok=True)
-    for path in (folder / "partial").glob(f"*/*{MARKS_ENDING}"):
-        file = path.with_name(path.name.removesuffix(MARKS_ENDING))
-        if not is_object_name(file.name):
-            continue
-        with locked_if_free(make_private(folder / "locks") / file.name) as is_free:
-            if is_free and not file.exists():
-                remove_partial(file)
-    for path in (folder / "locks").glob("*"):
-        if is_object_name(path.name):
-            # Releasing a lock removes its file.
-            with locked_if_free(path):
-                pass
-    yesterday = (datetime.now(UTC) - timedelta(days=1)).timestamp()
-    for server in (folder / SERVERS).glob("*/"):
-        recorded = {server / each.path for each in listed_results(server)}
-        for path in (*(server / RESULTS).glob("*.nc"), *server.glob("*.tmp*")):
-            if path not in recorded and path.stat().st_mtime < yesterday:
-                path.unlink(missing_ok=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -27,7 +28,7 @@ from bsv_store.sources.allen.transfer import Request, Transfer, ignore_bytes
 
 T = TypeVar("T")
 
-_POLICY: Final = RetryPolicy(connect_timeout_s=5.0, read_timeout_s=60.0, deadline_s=120.0, attempts=4, backoff_s=0.25)
+_POLICY: Final = RetryPolicy(connect_timeout_s=5.0, read_timeout_s=65.0, deadline_s=130.0, attempts=4, backoff_s=0.25)
 # A transfer may take longer by a factor of one for each of these.
 _BYTES_FOR_DEADLINE = 64 * 1024 * 1024
 _JSON_LIMIT = 16 * 1024 * 1024
@@ -173,6 +174,20 @@ class Client:
         request.on_bytes = on_bytes
         request.deadline_factor = 1.0 + limit_bytes / _BYTES_FOR_DEADLINE
         return self._get(request, read)
+
+    @contextmanager
+    def patient(self, seconds: float) -> Iterator[Client]:
+        """A client for requests whose answer may begin only after this time."""
+        needed = seconds + self._policy.connect_timeout_s
+        if needed <= self._policy.read_timeout_s:
+            yield self
+            return
+        policy = replace(self._policy, read_timeout_s=needed, deadline_s=self._policy.deadline_s + needed)
+        client = Client(self.url, self._token, policy=policy)
+        try:
+            yield client
+        finally:
+            client.close()
 
     def close(self) -> None:
         """Close all connections."""

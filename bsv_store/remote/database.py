@@ -97,7 +97,13 @@ class MirrorDatabase(Database):
         self._refuse_reader()
 
     def answer_elsewhere(
-        self, statement: str, parameters: Mapping[str, Any], *, row_limit: int | None, max_bytes: int
+        self,
+        statement: str,
+        parameters: Mapping[str, Any],
+        *,
+        row_limit: int | None,
+        time_limit_s: float,
+        max_bytes: int,
     ) -> Table | None:
         """See `Database.answer_elsewhere`. None if the server cannot be reached and its database is SQLite too."""
         self.mirror.revalidate_if_due()
@@ -109,6 +115,7 @@ class MirrorDatabase(Database):
                     parameters,
                     store_id=self.mirror.state.store_id,
                     row_limit=row_limit,
+                    time_limit_s=time_limit_s,
                     max_bytes=max_bytes,
                 )
             except StoreUnreachableError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from bsv_store.remote.locks import ThreadLock
 from bsv_store.remote.objects import ObjectCache, ObjectClient, RemoteFile, ignore_bytes
 from bsv_store.remote.partial import BLOCK_BYTES, PartialFile, SeekableFile
 from bsv_store.remote.protocol import OBJECTS
-from bsv_store.volumes.file_identity import FileIdentity, file_identity
+from bsv_store.volumes.file_identity import FileIdentity, file_identity, is_settled
 from bsv_store.volumes.files import FileHashes, Published, StoreFiles, hashes_of
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class CachedFiles(StoreFiles):
 
     def discard_damaged(self, relative: str) -> bool:
         """See `StoreFiles.discard_damaged`."""
+        if not relative.startswith(_FOLDERS):
+            return False
         return self.cache.discard_damaged(self.catalog.find(relative))
 
     def read(self, relative: str, *, size_bytes: int, xxh3: str) -> bytes:
@@ -193,6 +196,8 @@ class CachedFiles(StoreFiles):
     def opened(self, relative: str, *, size_bytes: int, xxh3: str | None = None) -> Iterator[BinaryIO]:
         """See `StoreFiles.opened`. Without a hash, only the blocks that are read are downloaded.
 
+        A path that no file of a store can have is one in the folder of the server.
+
         Raises
         ------
         StoreUnreachableError
@@ -200,6 +205,10 @@ class CachedFiles(StoreFiles):
         DamagedFileError
             See `StoreFiles.opened`.
         """
+        if not relative.startswith(_FOLDERS):
+            with StoreFiles.opened(self, relative, size_bytes=size_bytes, xxh3=xxh3) as own:
+                yield own
+            return
         file = self.catalog.find(relative)
         if xxh3 is None and size_bytes == file.size_bytes > _WHOLE_BYTES and not self.cache.has(file):
             with self._sparse(file) as reader:
@@ -433,12 +442,13 @@ class _BlockFile(SeekableFile):
 def _is_verified(path: Path, file: RemoteFile) -> bool:
     """Whether the file at a path of the cache has its hash. Hashed once per process, as long as it does not change."""
     with path.open("rb") as opened:
-        identity = file_identity(os.fstat(opened.fileno()))
+        identity, looked_ns = file_identity(os.fstat(opened.fileno())), time.time_ns()
         if _verified.get(identity) == file.sha256:
             return True
         if hashes_of(opened).sha256 != file.sha256:
             return False
     if len(_verified) >= _MAX_VERIFIED:
         _verified.clear()
-    _verified[identity] = file.sha256
+    if is_settled(identity, looked_ns):
+        _verified[identity] = file.sha256
     return True

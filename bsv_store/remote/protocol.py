@@ -64,17 +64,19 @@ NPY_TYPE: Final = "application/x-npy"
 SQL: Final = "/v1/sql"
 """POST: one query.
 
-The body is JSON with the keys ``statement``, and optionally ``parameters`` (an object) and ``limit``. The answer is a
-table, see `TABLE_TYPE`; ``truncated`` is true if a row limit, of the request or of the server, left rows out, and
-``store_id`` is that of the manifest.
+The body is JSON with the keys ``statement``, and optionally ``parameters`` (an object), ``limit``, ``timeout_s`` and
+``max_bytes`` (the size of the rows in memory), as for `bsv_store.Store.sql`; the server has limits of its own, and the
+smaller ones count. The answer is a table, see `TABLE_TYPE`; ``truncated`` is true if a row limit, of the request or of
+the server, left rows out, and ``store_id`` is that of the manifest.
 """
 
 TABLE_TYPE: Final = "application/json"
 """A table as JSON: ``columns``, a list of objects with ``name`` and ``type``, and ``rows``, a list of lists.
 
-Types: ``integer``, ``number`` (floating point), ``boolean``, ``string``, ``date``, ``datetime``, ``bytes``, ``list``
-and ``any`` (values of several types, each as it is). Missing values and NaN are null. Values that JSON does not have
-are strings: integers beyond 2**53, ``Infinity`` and ``-Infinity``; dates and times are ISO 8601, bytes base64.
+Types: ``integer``, ``number`` (floating point), ``boolean``, ``string``, ``date``, ``datetime``, ``time``,
+``duration`` (microseconds), ``uuid``, ``bytes``, ``list`` and ``any`` (values of several types, each as it is). Missing
+values and NaN are null. Values that JSON does not have are strings: integers beyond 2**53, ``Infinity`` and
+``-Infinity``; dates and times are ISO 8601, bytes base64.
 ``total`` is the number of rows before ``offset`` and ``limit``; ``warnings`` is a list of objects with ``code``,
 ``message`` and ``hint``.
 """
@@ -85,10 +87,12 @@ _MAX_DETAIL: Final = 2_000
 
 def problem_of(error: BsvStoreError, *, status: int) -> dict[str, Any]:
     """An error as a problem document."""
-    name = type(error).__name__
+    # Of a private class, the public one that it refines, which clients know.
+    kind = next(each for each in type(error).__mro__ if getattr(errors, each.__name__, None) is each)
+    name = kind.__name__
     return {
         "type": f"urn:bsv-store:problem:{name}",
-        "title": (type(error).__doc__ or name).strip().splitlines()[0],
+        "title": (kind.__doc__ or name).strip().splitlines()[0],
         "status": status,
         "detail": error.message,
         "code": name,

@@ -115,12 +115,22 @@ def listed_results(server: Path, *, fingerprint: str = "") -> list[LocalResult]:
     return sorted((each for each in found if each is not None), key=lambda each: (each.created_at, each.ref))
 
 
-def remove_result(server: Path, result: LocalResult) -> None:
-    """Remove a local average from the folder of a server, with those of other names that have the same file."""
-    for each in listed_results(server, fingerprint=result.fingerprint):
-        if each.path == result.path:
-            (server / _record_path(each)).unlink(missing_ok=True)
-    (server / result.path).unlink(missing_ok=True)
+def remove_result(server: Path, result: LocalResult, *, other_names: bool = False) -> None:
+    """Remove a local average from the folder of a server, and its file unless another name has it too.
+
+    Parameters
+    ----------
+    server : pathlib.Path
+    result : LocalResult
+    other_names : bool
+        Remove the same average under other names too.
+    """
+    same = [each for each in listed_results(server, fingerprint=result.fingerprint) if each.path == result.path]
+    removed = same if other_names else [each for each in same if each.name == result.name]
+    for each in removed:
+        (server / _record_path(each)).unlink(missing_ok=True)
+    if len(removed) == len(same):
+        (server / result.path).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

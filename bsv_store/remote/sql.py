@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from bsv_store.catalog.tables.table import Table, typed_table
 from bsv_store.errors import QueryError, StoreMismatchError
@@ -16,12 +18,16 @@ from bsv_store.text import reason, shown
 if TYPE_CHECKING:
     from bsv_store.remote.client import Client
 
+_LEAST_BYTES: Final = 1_000_000
 # How values are read that JSON does not have, by type of the column.
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "integer": int,
     "number": float,
     "date": date.fromisoformat,
     "datetime": datetime.fromisoformat,
+    "time": time.fromisoformat,
+    "duration": lambda value: timedelta(microseconds=int(value)),
+    "uuid": UUID,
     "bytes": base64.b64decode,
 }
 
@@ -33,9 +39,10 @@ def query_server(
     *,
     store_id: str,
     row_limit: int | None,
+    time_limit_s: float,
     max_bytes: int,
 ) -> Table:
-    """The rows of a query that the server answers.
+    """The rows of a query that the server answers, within these limits and its own.
 
     Raises
     ------
@@ -46,10 +53,18 @@ def query_server(
     StoreUnreachableError
         If the server cannot be reached.
     """
-    body: dict[str, Any] = {"statement": statement, "parameters": dict(parameters)}
+    body: dict[str, Any] = {
+        "statement": statement,
+        "parameters": dict(parameters),
+        "timeout_s": time_limit_s,
+        "max_bytes": max_bytes,
+    }
     if row_limit is not None:
         body["limit"] = row_limit
-    value = client.json(SQL, "the query", body=body, limit_bytes=max_bytes).value
+    # The server measures the rows in memory. Their JSON is at most six times as long: escapes of control characters.
+    limit_bytes = _LEAST_BYTES + 6 * max_bytes
+    with client.patient(time_limit_s) as patient:
+        value = patient.json(SQL, "the query", body=body, limit_bytes=limit_bytes).value
     try:
         names = [column["name"] for column in value["columns"]]
         readers = [_READERS.get(column["type"]) for column in value["columns"]]
@@ -57,6 +72,11 @@ def query_server(
             [cell if cell is None or read is None else read(cell) for read, cell in zip(readers, row, strict=True)]
             for row in value["rows"]
         ]
+        for place, column in enumerate(value["columns"]):
+            # Only NaN of the database is a number without a value; missing values of all rows have no type.
+            if column["type"] == "number" and all(row[place] is None for row in rows):
+                for row in rows:
+                    row[place] = math.nan
         is_truncated, answered_by = bool(value.get("truncated")), value["store_id"]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ServerRefusalError(f"{client.url} did not answer the query with a table", hint=reason(error)) from error

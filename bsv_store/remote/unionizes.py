@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -36,7 +37,7 @@ from bsv_store.remote.folder import FILE_MODE
 from bsv_store.remote.locks import locked
 from bsv_store.remote.protocol import UNIONIZES
 from bsv_store.text import number_of
-from bsv_store.volumes.file_identity import FileIdentity, file_identity
+from bsv_store.volumes.file_identity import FileIdentity, file_identity, is_settled
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.folders import sync_folder
 
@@ -78,11 +79,12 @@ def existing_rows(folder: Path, content: str) -> Path | None:
     for file in folder.glob(f"{ROWS_PREFIX}{content[:16]}-*.db"):
         # Another process may remove it, if it has rows of a newer catalog.
         with store_errors(file), suppress(FileNotFoundError):
-            identity = file_identity(file.stat())
+            identity, looked_ns = file_identity(file.stat()), time.time_ns()
             if _verified.get(file) == identity:
                 return file
             if is_undamaged(file):
-                _verified[file] = identity
+                if is_settled(identity, looked_ns):
+                    _verified[file] = identity
                 return file
             file.unlink(missing_ok=True)
     return None
@@ -120,7 +122,6 @@ def complete_rows(client: Client, folder: Path, core: Path) -> Path:
         checkpoint("mirror:rows-complete")
         part.replace(complete)
         sync_folder(folder)
-        _verified[complete] = file_identity(complete.stat())
     _remove_others(folder, complete)
     return complete
 

@@ -5,6 +5,7 @@ Requires the extra ``plot`` (Matplotlib).
 
 from __future__ import annotations
 
+from bsv_store.reports.differences import structure_differences
 from bsv_store.reports.html_page.document import page
 from bsv_store.reports.injections import injection_map
 from bsv_store.reports.matrix import matrix_map
@@ -24,5 +25,6 @@ __all__ = [
     "region_values",
     "save",
     "slices",
+    "structure_differences",
     "view_3d",
 ]

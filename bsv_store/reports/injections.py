@@ -13,6 +13,7 @@ from bsv_store.averaging.grouping.assignment import assign
 from bsv_store.averaging.grouping.facts import experiment_facts
 from bsv_store.averaging.grouping.grouping import Grouping, as_grouping, axes_of
 from bsv_store.catalog.selection.criteria import WILD_TYPE
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import ancestry
 from bsv_store.check import boolean, choice, whole_number
 from bsv_store.datasets.version import DatasetVersion
@@ -69,7 +70,7 @@ def injection_map(
         By default the members of the version, or all experiments that are neither withdrawn nor on the exclusion list.
     color : {'group', 'structure', 'line'}, optional
         What the color means. By default the group if ``groups`` is given, otherwise the structure. More structures
-        than the legend has lines are shown by major division.
+        than the legend has lines are shown by major division, unless all are in one.
     groups : DatasetVersion, Grouping, str or sequence of str, optional
         A dataset version, or a grouping as for `Store.aggregate`, such as 'AP', 'line' or ``by_coordinate("AP", 6)``.
     legend_limit : int
@@ -103,7 +104,9 @@ def injection_map(
     if chosen == "group" and groups is None:
         raise InputError("color='group' needs groups", hint="For example groups='AP', or a dataset version.")
     if selection is None and version is not None:
-        selection = [member for group in version.groups for member in group.experiment_ids]
+        # Members may be on the exclusion list now.
+        members = [member for group in version.groups for member in group.experiment_ids]
+        selection = Selection(ids=members, include_excluded=True)
     frame = store.experiments(selection)
     if frame.empty:
         raise EmptySelectionError("no experiment matches the selection", hint="Use a wider selection.")
@@ -207,12 +210,13 @@ def _by_structure(
     acronyms = placed["primary_structure"].to_numpy(object)
     rows = rows_of(store, sorted(set(acronyms)))
     parts = divisions(store) if len(rows) > limit else ()
-    if not parts:
+    ids = placed["primary_structure_id"].to_numpy(np.int64)
+    # All in one division would have one color.
+    if not any(0 < np.isin(ids, sorted(part.ids)).sum() < len(ids) for part in parts):
         ordered = sorted(rows.values(), key=lambda row: (row.graph_order, row.id))
         return [
             (row.acronym, np.flatnonzero(acronyms == row.acronym), color_of(row)) for row in ordered
         ], "Primary structure"  # fmt: skip
-    ids = placed["primary_structure_id"].to_numpy(np.int64)
     inside = {part.row.acronym: np.isin(ids, sorted(part.ids)) for part in parts}
     found: list[tuple[str, NDArray[np.intp], str | None]] = [
         (part.row.name, np.flatnonzero(inside[part.row.acronym]), part.color)

@@ -79,7 +79,7 @@ def _body(asked: messages.Request, status: int, headers: Mapping[str, str], piec
 
 def _spool(request: Request) -> Spool:
     """The computed files that all requests to an application share."""
-    return shared_by_application(request, "spool", Spool, Spool)
+    return shared_by_application(request.app, "spool", Spool, Spool)
 
 
 ROUTES: list[BaseRoute] = [

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from bsv_store.server.access.log import AccessLog
 from bsv_store.server.access.middleware import AccessMiddleware
 from bsv_store.server.context import Context
-from bsv_store.server.data.shared import LONG_AT_A_TIME
+from bsv_store.server.data.shared import LONG_AT_A_TIME, prepare_answers
 from bsv_store.server.metrics import ServerMetrics
 from bsv_store.server.options import ServerOptions
 from bsv_store.server.problems import HANDLERS
@@ -70,8 +71,9 @@ def application(store: Store, *, options: ServerOptions | None = None, folder: P
         routes.extend(import_module(f"bsv_store.server.{name}").ROUTES)
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        await run_in_threadpool(prepare_answers, app)
         yield
         context.metrics.save()
         context.close()

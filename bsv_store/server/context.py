@@ -15,6 +15,7 @@ from bsv_store.server.private import PrivatePaths
 from bsv_store.server.watched_store import WatchedStore
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
     from starlette.requests import Request
 
     from bsv_store.store.store import Store
@@ -79,6 +80,14 @@ class Context:
         """
         self._watched.check()
 
+    def latest_store(self) -> Store:
+        """The store that was opened last, without a check whether it can be used."""
+        return self._watched.latest()
+
+    def stop_queries(self) -> None:
+        """End the queries of clients that are running."""
+        self.latest_store().database.queries.stop()
+
     def close(self) -> None:
         """Close what the context opened."""
         self._closing.close()
@@ -91,12 +100,12 @@ class Context:
 _shared_lock = threading.Lock()
 
 
-def shared_by_application(request: Request, name: str, kind: type[T], make: Callable[[], T]) -> T:
+def shared_by_application(app: Starlette, name: str, kind: type[T], make: Callable[[], T]) -> T:
     """What the requests to an application share under a name, made at the first one. Safe in threads.
 
     Parameters
     ----------
-    request : Request
+    app : Starlette
     name : str
         Attribute of the application's state.
     kind : type
@@ -104,7 +113,7 @@ def shared_by_application(request: Request, name: str, kind: type[T], make: Call
     make : callable
         Makes the value.
     """
-    state = request.app.state
+    state = app.state
     with _shared_lock:
         if not hasattr(state, name):
             setattr(state, name, make())
@@ -115,6 +124,11 @@ def shared_by_application(request: Request, name: str, kind: type[T], make: Call
 
 def context_of(request: Request) -> Context:
     """The context of the application that serves a request."""
-    found = request.app.state.context
+    return context_of_application(request.app)
+
+
+def context_of_application(app: Starlette) -> Context:
+    """The context of an application."""
+    found = app.state.context
     assert isinstance(found, Context)
     return found

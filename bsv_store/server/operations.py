@@ -59,7 +59,7 @@ class _StoreText:
 
 def _metrics(request: Request) -> Response:
     context = context_of(request)
-    store_text = shared_by_application(request, "store_text", _StoreText, _StoreText)
+    store_text = shared_by_application(request.app, "store_text", _StoreText, _StoreText)
     text = context.metrics.exposition() + store_text.of(context)
     return Response(text, headers=_NO_STORE, media_type="text/plain; version=0.0.4")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import multiprocessing
@@ -24,8 +25,10 @@ from types import FrameType
 import uvicorn
 
 from bsv_store.errors import BsvStoreError, InputError, StoreError
+from bsv_store.server import worker_logs
 from bsv_store.server.application import application
 from bsv_store.server.connection import ClientConnection
+from bsv_store.server.context import Context
 from bsv_store.server.metrics import forget_requests
 from bsv_store.server.options import ServerOptions
 from bsv_store.store.opening import open_store
@@ -148,16 +151,49 @@ def _url(options: ServerOptions, listening: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """A server that ends normally after a signal, and says when it accepts requests."""
+    """A server that ends normally after a signal, and says when it accepts requests.
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+    Parameters
+    ----------
+    config : uvicorn.Config
+    on_start : callable
+        Called when it accepts requests.
+    stop_queries : callable
+        Ends the queries that are running. Called when the time for requests in progress is over.
+    shutdown_s : float
+        This time.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_start: Callable[[], None],
+        *,
+        stop_queries: Callable[[], None],
+        shutdown_s: float,
+    ) -> None:
         super().__init__(config)
         self._on_start = on_start
+        self._stop_queries = stop_queries
+        self._shutdown_s = shutdown_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and not self.should_exit:
             self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        def stop() -> None:
+            # A thread, because it asks Postgres over the network.
+            threading.Thread(target=self._stop_queries, name="bsv-store-stop", daemon=True).start()
+
+        timer = asyncio.get_running_loop().call_later(self._shutdown_s, stop)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timer.cancel()
+            # Those that waited for others to end.
+            stop()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -179,10 +215,14 @@ def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None
             signal.signal(number, former)
 
 
-def server_config(store: Store, options: ServerOptions, *, shared: Path | None = None) -> uvicorn.Config:
-    """The configuration of uvicorn for the application over a store."""
-    return uvicorn.Config(
-        application(store, options=options, folder=shared),
+def server_of(
+    store: Store, options: ServerOptions, on_start: Callable[[], None], *, shared: Path | None = None
+) -> uvicorn.Server:
+    """The server of one process over a store, which is not running yet."""
+    app = application(store, options=options, folder=shared)
+    context: Context = app.state.context
+    config = uvicorn.Config(
+        app,
         http=ClientConnection,
         ws="none",
         log_config=None,
@@ -195,6 +235,7 @@ def server_config(store: Store, options: ServerOptions, *, shared: Path | None =
         ssl_certfile=options.tls_certificate,
         ssl_keyfile=options.tls_key,
     )
+    return _Server(config, on_start, stop_queries=context.stop_queries, shutdown_s=options.shutdown_s)
 
 
 def _serve_here(
@@ -205,7 +246,7 @@ def _serve_here(
     *,
     shared: Path | None = None,
 ) -> None:
-    _Server(server_config(store, options, shared=shared), on_start).run(sockets=[listening])
+    server_of(store, options, on_start, shared=shared).run(sockets=[listening])
 
 
 # -- several workers --------------------------------------------------------------------------------------------------
@@ -244,7 +285,8 @@ class _Supervisor:
 
     def _started(self, shared: Path) -> _Worker:
         reading, writing = self._context.Pipe(duplex=False)
-        arguments = (self._folder, self._options, self._listening, shared, writing)
+        level = worker_logs.LIBRARY.getEffectiveLevel()
+        arguments = (self._folder, self._options, self._listening, shared, writing, level)
         process = self._context.Process(target=_work, args=arguments, name="bsv-store serve")
         process.start()
         writing.close()
@@ -254,27 +296,29 @@ class _Supervisor:
         """Whether all workers accept requests; False if the server is to stop."""
         deadline = time.monotonic() + _START_S
         for worker in self._workers:
-            while not worker.ready.poll(0):
+            while True:
+                is_alive = worker.process.is_alive()
+                worker.receive()
+                if worker.failure is not None:
+                    raise worker.failure
+                if worker.is_ready:
+                    break
+                if not is_alive:
+                    raise StoreError(f"a worker of the server ended while it started, with {worker.process.exitcode}")
                 left = deadline - time.monotonic()
-                multiprocessing.connection.wait([worker.ready, worker.process.sentinel, waking], max(0.0, left))
-                if self._stopping:
-                    return False
                 if left <= 0:
                     raise StoreError(f"the workers of the server did not start within {_START_S:.0f} s")
-                if not worker.process.is_alive() and not worker.ready.poll(0):
-                    raise StoreError(f"a worker of the server ended while it started, with {worker.process.exitcode}")
-            try:
-                failure = worker.ready.recv()
-            except EOFError as error:
-                raise StoreError("a worker of the server ended while it started; see its messages") from error
-            if failure is not None:
-                raise failure
+                multiprocessing.connection.wait([*worker.pipes, worker.process.sentinel, waking], left)
+                if self._stopping:
+                    return False
         return True
 
     def _replace_until_stopped(self, waking: socket.socket, shared: Path) -> None:
         while not self._stopping:
-            multiprocessing.connection.wait([waking, *(worker.process.sentinel for worker in self._workers)])
+            pipes = [pipe for worker in self._workers for pipe in worker.pipes]
+            multiprocessing.connection.wait([waking, *pipes, *(worker.process.sentinel for worker in self._workers)])
             for position, worker in enumerate(self._workers):
+                worker.receive()
                 if worker.process.is_alive():
                     continue
                 LOG.error("a worker ended with %s and is replaced", worker.process.exitcode)
@@ -291,7 +335,7 @@ class _Supervisor:
                 worker.process.terminate()
         deadline = time.monotonic() + self._options.shutdown_s + 5
         for worker in self._workers:
-            worker.process.join(max(0.0, deadline - time.monotonic()))
+            worker.join(deadline)
             if worker.process.is_alive():
                 LOG.error("a worker did not stop in time and is killed")
                 worker.process.kill()
@@ -300,28 +344,67 @@ class _Supervisor:
 
 
 class _Worker:
-    """A worker process, and the pipe by which it says that it accepts requests."""
+    """A worker process, and the pipe by which it says that it accepts requests, and sends what it logs."""
 
-    def __init__(self, process: BaseProcess, ready: Connection, started_at: float) -> None:
+    def __init__(self, process: BaseProcess, pipe: Connection, started_at: float) -> None:
         self.process = process
-        self.ready = ready
         self.started_at = started_at
+        self.is_ready = False
+        self.failure: BsvStoreError | None = None
+        self._pipe: Connection | None = pipe
+
+    @property
+    def pipes(self) -> list[Connection]:
+        """What can be waited for: the pipe, until the worker has closed it."""
+        return [] if self._pipe is None else [self._pipe]
+
+    def receive(self) -> None:
+        """Take what the worker has sent until now."""
+        try:
+            while self._pipe is not None and self._pipe.poll(0):
+                message = self._pipe.recv()
+                if isinstance(message, logging.LogRecord):
+                    worker_logs.handle(message)
+                elif message is None:
+                    self.is_ready = True
+                else:
+                    self.failure = message
+        except (EOFError, OSError):
+            # It ended; a message may have been cut.
+            self._close_pipe()
+
+    def join(self, deadline: float) -> None:
+        """Wait for the end of the worker until a time, and take what it sends meanwhile."""
+        while self.process.is_alive() and (left := deadline - time.monotonic()) > 0:
+            multiprocessing.connection.wait([*self.pipes, self.process.sentinel], left)
+            self.receive()
+        self.process.join(0)
+        self.receive()
 
     def close(self) -> None:
-        self.ready.close()
+        self._close_pipe()
         if not self.process.is_alive():
             self.process.close()
 
+    def _close_pipe(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
 
-def _work(folder: Path, options: ServerOptions, listening: socket.socket, shared: Path, ready: Connection) -> None:
+
+def _work(
+    folder: Path, options: ServerOptions, listening: socket.socket, shared: Path, pipe: Connection, level: int
+) -> None:
     """Serve in a worker process."""
     _end_with_parent()
+    sender = worker_logs.Sender(pipe)
+    worker_logs.send_records(sender, level)
     try:
-        with _log_on_standard_error(), open_store(folder, read_only=True) as store:
-            _serve_here(store, options, listening, lambda: ready.send(None), shared=shared)
+        with open_store(folder, read_only=True) as store:
+            _serve_here(store, options, listening, lambda: sender.send(None), shared=shared)
     except BsvStoreError as error:
         # Of the start; the supervisor raises it.
-        ready.send(error)
+        sender.send(error)
 
 
 def _end_with_parent() -> None:

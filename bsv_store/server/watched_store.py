@@ -75,6 +75,10 @@ class WatchedStore:
         if (failure := self._failure or busy) is not None:
             raise failure()
 
+    def latest(self) -> Store:
+        """The store that was opened last, whether it can be used or not."""
+        return self._store
+
     def close(self) -> None:
         """Close the store if it was opened again here; otherwise it belongs to the caller."""
         with self._lock:

@@ -338,6 +338,7 @@ class Admin:
         *,
         apply: bool = False,
         drop_missing: bool = False,
+        adopt_results: bool = False,
         decode: bool = False,
         since: timedelta | None = None,
         offline: bool = False,
@@ -360,6 +361,9 @@ class Admin:
             Carry out the plan. False returns it, and changes nothing.
         drop_missing : bool
             Remove the rows of objects whose bytes cannot be restored. A version that has a tag is not removed.
+        adopt_results : bool
+            Record result files without a row as versions, such as those that are newer than a restored database: each
+            is computed again from the inputs in the file, and recorded if it is the same.
         decode : bool
             Verify with ``decode=True``, and download implausible volumes again.
         since : datetime.timedelta, optional
@@ -367,7 +371,7 @@ class Admin:
         offline : bool
             Download nothing.
         api_url : str, optional
-            By default the variable ``BSV_STORE_API_URL``, else Allen's address.
+            By default the setting ``api_url``.
         workers : int, optional
             Number of threads that verify; by default one for each processor, at most four.
         progress : Progress, optional
@@ -393,6 +397,7 @@ class Admin:
             self._files,
             apply=apply,
             drop_missing=drop_missing,
+            adopt_results=adopt_results,
             depth="decode" if check.boolean("decode", decode) else "deep",
             since=since,
             offline=check.boolean("offline", offline),

@@ -649,7 +649,8 @@ class Atlas:
             voxel belongs to the bin of its center. ML is the distance from the midline, so that both hemispheres have
             the same bins. Bins of several axes are crossed.
         labels : ndarray of int, shape (ap, dv, ml), or path, optional
-            A parcellation instead of bins; 0 = in no subregion. A path names an ``.nrrd`` or ``.npy`` file.
+            A parcellation instead of bins; 0 = in no subregion. A path names an ``.nrrd``, ``.nii``, ``.nii.gz`` or
+            ``.npy`` file; the axes of a NIfTI file may have any order and direction.
         label_names : mapping of int to str, or path, optional
             The names of the labels, or a label description of ITK-SNAP or 3D Slicer, see `export_labels`.
         kind, spacing_um, hemisphere, normalize, missing, progress

@@ -112,7 +112,10 @@ class Datasets:
         return found or find_version(self._database, self._files, ref)
 
     def lineage(self, ref: str | DatasetVersion) -> Lineage:
-        """The volumes, unionize tables and lists that a version was computed from, and its tags. No file is opened."""
+        """The volumes, unionize tables and lists that a version was computed from, and its tags.
+
+        No volume is opened; the result file of a comparison by structure is.
+        """
         from bsv_store.datasets.history.lineage import lineage_of
 
         return lineage_of(self._database, self.get(ref))
@@ -392,6 +395,8 @@ class Datasets:
         label_names: Mapping[int, str] | Path | str | None = None,
         groups: int | Sequence[int] | None = None,
         hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] | None = None,
+        over_animals: bool = False,
+        progress: Progress | None = None,
     ) -> pd.DataFrame:
         """Mean of each group of a version over subdivisions of structures.
 
@@ -400,7 +405,7 @@ class Datasets:
         ref : str or DatasetVersion
         structures, bins, labels, label_names
             As for `Atlas.subregions`.
-        groups, hemisphere
+        groups, hemisphere, over_animals, progress
             As for `regions`.
 
         Returns
@@ -408,6 +413,7 @@ class Datasets:
         pandas.DataFrame
             Columns group, group_label, label (number), subregion (name), for bins the bounds such as ap_lower and
             ap_upper (um), hemisphere, voxels (with a value) and mean; by group, label and hemisphere.
+            ``over_animals`` adds the columns of `regions`.
 
         Raises
         ------
@@ -426,6 +432,8 @@ class Datasets:
             label_names=label_names,
             groups=groups,
             hemisphere=hemisphere,
+            over_animals=over_animals,
+            progress=progress,
         )
 
     # -- comparison and verification --------------------------------------------------------------------------------

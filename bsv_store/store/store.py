@@ -16,7 +16,7 @@ from bsv_store.errors import BsvStoreError, ReadOnlyStoreError, StoreMismatchErr
 from bsv_store.html import card, text_card
 from bsv_store.store.connection import check_store, connect
 from bsv_store.text import masked
-from bsv_store.vocabulary import MISSING_POLICIES, VOLUME_KINDS
+from bsv_store.vocabulary import COMPARISON_ORDERS, MISSING_POLICIES, VOLUME_KINDS
 
 if TYPE_CHECKING:
     from datetime import date
@@ -850,7 +850,7 @@ class Store:
         spacing_um: int = 100,
         refresh: bool = False,
         verify: bool = False,
-        workers: int = 4,
+        workers: int | None = None,
         limit: int | None = None,
         offline: bool = False,
         api_url: str | None = None,
@@ -875,8 +875,9 @@ class Store:
             Also download volumes that the store has.
         verify : bool
             Read and hash the stored files, and fetch those that have changed again.
-        workers : int
-            Number of simultaneous downloads. At most 16, shared by all runs on the store.
+        workers : int, optional
+            Number of simultaneous downloads, by default the setting ``fetch_workers`` (4); at most the setting
+            ``max_connections`` (16), which all runs on the store share.
         limit : int, optional
             Maximum number of missing volumes to download; the next call continues.
         offline : bool
@@ -924,7 +925,8 @@ class Store:
                 progress=progress,
             )
             ids, damaged = plan.experiment_ids, plan.damaged
-        with client_unless(offline, api_url, store=self.path, connections=checked_workers(workers)) as client:
+        connections = checked_workers(workers, self.path)
+        with client_unless(offline, api_url, store=self.path, connections=connections) as client:
             report = fetch_volumes(
                 self.database,
                 self.files,
@@ -948,7 +950,7 @@ class Store:
         spacing_um: int = 100,
         refresh: bool = False,
         verify: bool = False,
-        workers: int = 4,
+        workers: int | None = None,
         limit: int | None = None,
         progress: Progress | None = None,
     ) -> Plan:
@@ -981,7 +983,7 @@ class Store:
         exclude_injection: bool = False,
         weight_by_data_mask: bool = False,
         missing: MissingPolicy = "leave_out",
-        workers: int = 4,
+        workers: int | None = None,
         offline: bool = False,
         api_url: str | None = None,
         progress: Progress | None = None,
@@ -1300,6 +1302,7 @@ class Store:
         a: SelectionLike | GroupInfo,
         b: SelectionLike | GroupInfo,
         *,
+        name: str | None = None,
         labels: Sequence[str] | None = None,
         targets: StructureRef | Sequence[StructureRef] | None = None,
         structure_set: int | None = None,
@@ -1329,6 +1332,10 @@ class Store:
         a, b : Selection, experiment ids, or GroupInfo
             The two groups; the difference is a minus b. A group of a version (``version.groups[0]``) stands for its
             members.
+        name : str, optional
+            Store the comparison as a version of this dataset, which can be looked up, cited, rebuilt and shared like
+            any other (`DatasetVersion.comparison_table`). If the dataset has a version with the same recipe and inputs,
+            its table is returned without computing anything.
         labels : sequence of two str, optional
             Labels of the groups; by default 'a' and 'b', or those of the groups of a version.
         targets, structure_set, within, include_sources, include_fiber_tracts, measure
@@ -1365,7 +1372,8 @@ class Store:
             ``permutations`` (computed ones), ``exact`` (whether these are all distinct ones), ``without_signal``
             (structures that were not tested), ``without_unionizes``, ``without_hemisphere`` and ``without_covariate``
             (ids of experiments that were left out), ``recipe`` (canonical JSON) and ``fingerprint`` (SHA-256 of recipe,
-            members, covariates and values: equal for equal results).
+            members, covariates and values: equal for equal results). With ``name``, the last two are those of the
+            version, which ``dataset`` names.
 
         Raises
         ------
@@ -1389,9 +1397,45 @@ class Store:
             If the groups are too small for any difference to have a p of 0.05.
         """
         from bsv_store.averaging.comparison.structures import compare_structures
-        from bsv_store.datasets.comparison import two_sides
+        from bsv_store.catalog.search.found import check_limit
+        from bsv_store.datasets.comparison import structure_recipe, two_sides, warn_if_few
 
         sides = two_sides(a, b, labels)
+        if name is not None:
+            # Before the comparison, which may take a minute.
+            check_limit(limit)
+            order = check.choice("sort_by", sort_by, COMPARISON_ORDERS).name
+            with self.database.reading() as connection:
+                recipe = structure_recipe(
+                    connection,
+                    sides,
+                    targets=targets,
+                    structure_set=structure_set,
+                    within=within,
+                    include_sources=include_sources,
+                    include_fiber_tracts=include_fiber_tracts,
+                    measure=measure,
+                    hemisphere=hemisphere,
+                    test=test,
+                    effect_size=effect_size,
+                    covariates=covariates,
+                    permutations=permutations,
+                    bootstrap=bootstrap,
+                    confidence=confidence,
+                    seed=seed,
+                    missing=missing,
+                )
+            version = self._computed(
+                recipe,
+                name=name,
+                fetch_damaged=False,
+                api_url=None,
+                progress=progress,
+                executor=None,
+                workers=None,
+            )
+            warn_if_few(version)
+            return version.comparison_table(sort_by=order, limit=limit)
         with self.database.reading() as connection:
             return compare_structures(
                 connection,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+# A second change within one tick of the file system's clock does not change the times. The coarsest tick is 2 s.
+_SETTLED_NS = 2_000_000_000
+
 FileIdentity = tuple[int, int, int, int, int]
 """See `file_identity`."""
 
@@ -11,3 +14,15 @@ FileIdentity = tuple[int, int, int, int, int]
 def file_identity(facts: os.stat_result) -> FileIdentity:
     """What changes when a file is replaced or written to: device, inode, size and times."""
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def is_settled(identity: FileIdentity, looked_ns: int) -> bool:
+    """Whether the last change of a file was so long before a time that a further one would change its identity.
+
+    Parameters
+    ----------
+    identity : FileIdentity
+    looked_ns : int
+        When the identity was taken, before the file was read: ``time.time_ns()``.
+    """
+    return looked_ns - max(identity[3:]) > _SETTLED_NS

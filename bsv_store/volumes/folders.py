@@ -37,4 +37,5 @@ def make_folders(folder: Path, mode: int | None = None) -> None:
             new.mkdir()
             if mode is not None:
                 new.chmod(mode)
-            sync_folder(new.parent)
+        # Also if the other process has not done so yet.
+        sync_folder(new.parent)

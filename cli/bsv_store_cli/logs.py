@@ -102,8 +102,8 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record, without passwords."""
         text = record.getMessage()
-        if record.exc_info:
-            text = f"{text}\n{self.formatException(record.exc_info)}"
+        if traceback := _traceback(self, record):
+            text = f"{text}\n{traceback}"
         where = f"{socket.gethostname()}/{record.process}"
         return printable(masked(f"{_time(record)} {record.levelname} {where} {record.name}: {text}"))
 
@@ -127,9 +127,14 @@ class _JsonFormatter(logging.Formatter):
         for name, value in vars(record).items():
             if name not in _STANDARD:
                 fields[name] = _plain(value)
-        if record.exc_info:
-            fields["traceback"] = masked(self.formatException(record.exc_info))
+        if traceback := _traceback(self, record):
+            fields["traceback"] = masked(traceback)
         return json.dumps(fields)
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str | None:
+    # A record of another process has it as text.
+    return formatter.formatException(record.exc_info) if record.exc_info else record.exc_text
 
 
 def _plain(value: object) -> object:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 
 from bsv_store.acquisition.work.claims import Claims
-from bsv_store.acquisition.work.connections import MAX_CONNECTIONS, claim_connections
+from bsv_store.acquisition.work.connections import claim_connections
 from bsv_store.catalog.database.models import Claim
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
@@ -15,11 +15,15 @@ from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 if TYPE_CHECKING:
     from bsv_store import Store
 
+MAX_CONNECTIONS = 16
+"""The default of the setting."""
+
 
 def shares(store: Store, *wanted: int, host: str = "allen") -> tuple[list[int], list[Claims]]:
     claims = [Claims(store.database) for _ in wanted]
     return [
-        claim_connections(store.database, run, host, wanted=number) for run, number in zip(claims, wanted, strict=True)
+        claim_connections(store.database, run, host, wanted=number, limit=MAX_CONNECTIONS)
+        for run, number in zip(claims, wanted, strict=True)
     ], claims
 
 
@@ -67,3 +71,17 @@ def test_a_fetch_downloads_as_many_at_a_time_as_it_may(
     """Also though it has more threads than connections."""
     catalog.fetch(atlas.experiment_ids, workers=2, api_url=server.url)
     assert server.requests.peak <= 2
+
+
+def test_the_settings_limit_the_downloads_of_one_run_and_of_all(
+    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    catalog.admin.configure("fetch_workers", 1)
+    half = len(atlas.experiment_ids) // 2
+    catalog.fetch(atlas.experiment_ids[:half], api_url=server.url)
+    assert server.requests.peak == 1
+    catalog.admin.configure("max_connections", 2)
+    assert AllenClient(store=catalog.path).max_connections == 2
+    # More than all runs together may open.
+    catalog.fetch(atlas.experiment_ids[half:], workers=8, api_url=server.url)
+    assert server.requests.peak == 2

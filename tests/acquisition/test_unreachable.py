@@ -66,6 +66,7 @@ class Failing(Task[int]):
     action = "fetched"
     host = "nowhere"
     connections = 1
+    max_connections = 1
 
     def __init__(self, error: UpstreamError) -> None:
         self.error = error

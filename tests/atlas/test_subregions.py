@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import nrrd
 import numpy as np
 import pytest
@@ -72,7 +74,13 @@ def test_labels_of_the_user_divide_the_grid_or_a_structure(annotated: Store, tmp
     nrrd.write(str(tmp_path / "parts.nrrd"), labels.astype(np.uint16), {"endian": "little"})
     np.save(tmp_path / "parts.npy", labels)
     write_color_table([Label(7, "the front", (1, 2, 3)), Label(300, "back", (1, 2, 3))], tmp_path / "parts.ctbl")
-    for name in ("parts.nrrd", "parts.npy"):
+    affine = np.array([[0, 0, 0.1, 0.05], [-0.1, 0, 0, -0.05], [0, -0.1, 0, -0.05], [0, 0, 0, 1]])
+    nibabel.Nifti1Image(labels, affine).to_filename(tmp_path / "parts.nii")
+    # As a program that stores right to left first, then posterior to anterior.
+    closest = nibabel.as_closest_canonical(nibabel.Nifti1Image(labels.astype(np.uint16), affine))
+    assert closest.shape == (SHAPE[2], SHAPE[0], SHAPE[1])
+    closest.to_filename(tmp_path / "parts.nii.gz")
+    for name in ("parts.nrrd", "parts.npy", "parts.nii", "parts.nii.gz"):
         read = annotated.atlas.subregions(1, "VISp", labels=tmp_path / name, label_names=tmp_path / "parts.ctbl")
         assert read.subregion.to_list() == ["the front", "back"]
         np.testing.assert_array_equal(read["mean"], inside["mean"])
@@ -114,7 +122,7 @@ def test_groups_of_a_version(annotated: Store) -> None:
         ({"labels": np.zeros(SHAPE, float)}, InputError, "integer dtype"),
         ({"labels": np.full(SHAPE, -1)}, InputError, "must be integers from 0"),
         ({"labels": np.zeros((3, 3, 3), int)}, FrameError, "has the shape"),
-        ({"labels": "parts.tif"}, InputError, r"Valid endings are \.nrrd, \.npy"),
+        ({"labels": "parts.tif"}, InputError, r"Valid endings are \.nrrd, \.nii, \.nii\.gz, \.npy"),
         ({"labels": "none.npy"}, InputError, "cannot be read"),
     ],
     ids=str,
@@ -124,6 +132,82 @@ def test_what_is_not_valid_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         annotated.atlas.subregions(1, **{"structures": "VISp", **arguments})
+
+
+def _moved(header: bytearray, image: NDArray[Any]) -> None:
+    struct.pack_into("<f", header, 280 + 12, 0.06)
+
+
+def _tilted(header: bytearray, image: NDArray[Any]) -> None:
+    struct.pack_into("<f", header, 280, 0.02)
+
+
+def _floating(header: bytearray, image: NDArray[Any]) -> None:
+    struct.pack_into("<h", header, 70, 16)
+
+
+def _scaled(header: bytearray, image: NDArray[Any]) -> None:
+    struct.pack_into("<f", header, 112, 2.0)
+
+
+def _without_position(header: bytearray, image: NDArray[Any]) -> None:
+    struct.pack_into("<2h", header, 252, 0, 0)
+
+
+def _shifted(header: bytearray, image: NDArray[Any]) -> None:
+    struct.pack_into("<f", header, 108, 1e9)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (_moved, FrameError, "the first voxel of .* is at 50, 50, 60 um"),
+        (_tilted, FrameError, "are not parallel to those of the volumes with a spacing of 100 um"),
+        (_floating, FormatError, "must be integers, got the NIfTI data type 16"),
+        (_scaled, FormatError, "are scaled by 2 and 0"),
+        (_without_position, FormatError, "has no position in space"),
+        (_shifted, FormatError, "which is not in the file"),
+    ],
+)
+def test_nifti_labels_on_another_grid_are_refused(
+    annotated: Store, tmp_path: Path, change: Any, error: type[Exception], message: str
+) -> None:
+    labels = np.ones(SHAPE, np.uint8)
+    affine = np.array([[0, 0, 0.1, 0.05], [-0.1, 0, 0, -0.05], [0, -0.1, 0, -0.05], [0, 0, 0, 1]])
+    path = tmp_path / "parts.nii"
+    nibabel.Nifti1Image(labels, affine).to_filename(path)
+    content = bytearray(path.read_bytes())
+    change(content, labels)
+    path.write_bytes(content)
+    with pytest.raises(error, match=message):
+        annotated.atlas.subregions(1, labels=path)
+
+
+def test_a_position_may_be_a_quaternion_and_a_truncated_file_is_refused(annotated: Store, tmp_path: Path) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[70:85] = 7
+    affine = np.array([[0, 0, 0.1, 0.05], [-0.1, 0, 0, -0.05], [0, -0.1, 0, -0.05], [0, 0, 0, 1]])
+    image = nibabel.Nifti1Image(labels, affine)
+    image.set_sform(None, 0)
+    image.set_qform(affine, 1)
+    path = tmp_path / "parts.nii"
+    image.to_filename(path)
+    found = annotated.atlas.subregions(1, labels=path)
+    np.testing.assert_array_equal(found["mean"], annotated.atlas.subregions(1, labels=labels)["mean"])
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(FormatError, match="it is truncated"):
+        annotated.atlas.subregions(1, labels=path)
+
+
+def test_statistics_over_the_animals_of_a_group(annotated: Store) -> None:
+    version = ask(annotated, grouping=by_coordinate("AP", edges=[7500, 10_000]))
+    frame = annotated.datasets.subregions(version, "VISp", bins={"AP": 2}, hemisphere="both", over_animals=True)
+    assert frame.columns.to_list()[-6:] == ["hemisphere", "voxels", "n", "mean", "sd", "sem"]
+    ids = version.groups[0].experiment_ids
+    for row in frame.itertuples():
+        own = [voxels(each)[75 + 5 * row.label : 80 + 5 * row.label, 10:40, 40:74].mean(dtype=float) for each in ids]
+        assert (row.n, row.mean, row.sd) == (len(ids), pytest.approx(np.mean(own)), pytest.approx(np.std(own, ddof=1)))
+    assert frame.attrs["annotation_sha256"]
 
 
 def test_a_damaged_label_image_is_refused(annotated: Store, tmp_path: Path) -> None:

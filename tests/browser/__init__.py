@@ -44,6 +44,23 @@ def opened_address(address: str, *, width: int = 1440, height: int = 900) -> Ite
         yield opened
 
 
+_SHOWN = """() => {
+  const found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
+  for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+    if (node.nodeType === Node.TEXT_NODE) found.push(node.data);
+    else for (const name of ["title", "aria-label", "placeholder"]) found.push(node.getAttribute(name) ?? "");
+  }
+  return found;
+}"""
+
+
+def shown_texts(page: Any) -> list[str]:
+    """All texts of a page, and those that appear over an element or are read aloud."""
+    found: list[str] = page.evaluate(_SHOWN)
+    return found
+
+
 @contextmanager
 def opened_browser() -> Iterator[Any]:
     """A browser without a page."""

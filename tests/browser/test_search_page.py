@@ -12,9 +12,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from bsv_store import Selection, Store
-from tests.browser import OpenPage, opened_address
+from tests.browser import OpenPage, opened_address, shown_texts
 from tests.server.pages_store import EXCLUDED, HARMFUL, pages_store
 from tests.server.serving import serving
+
+# Shows what follows from right to left.
+HIDDEN = "\u202e"
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +206,38 @@ def test_an_error_of_the_library_is_shown_with_its_hint_and_can_be_corrected(sea
     # The browser logs that the server refused.
     assert [each for each in search.messages if "404" in each] == search.messages
     search.messages.clear()
+
+
+def _with_hidden(value: Any) -> Any:
+    """The same with a hidden character in every text, as in names that others have chosen."""
+    if isinstance(value, str):
+        return value + HIDDEN
+    if isinstance(value, list):
+        return [_with_hidden(each) for each in value]
+    return {key: _with_hidden(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
+def test_characters_that_change_the_direction_are_shown_as_escapes(page: Any) -> None:
+    def reply(route: Any) -> None:
+        content = route.fetch().json()
+        named = ("rows", "words", "excluded", "warnings", "address", "python", "command", "structures")
+        route.fulfill(json=content | {name: _with_hidden(content[name]) for name in named if name in content})
+
+    page.route(re.compile(r"experiments\.json|structures/find"), reply)
+    page.reload()
+    page.locator("#table tbody tr").first.wait_for()
+    page.locator("summary", has_text="Columns").click()
+    page.get_by_label("Specimen").check()
+    page.locator("#messages summary").click()
+    page.locator("#table tbody tr").first.hover()
+    page.locator("#field-injected_in").fill("VISp")
+    page.locator("#list-injected_in [role=option]").first.wait_for()
+    texts = shown_texts(page)
+    assert sum("\\u202e" in each for each in texts) > 100
+    assert not [each for each in texts if HIDDEN in each]
+    # A value that is chosen is the one that the server has.
+    assert page.locator("#list-injected_in [role=option]").first.get_attribute("data-value").endswith(HIDDEN)
+    page.unroute_all()
 
 
 def test_names_and_reasons_of_others_are_shown_as_text(page: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 
 from bsv_store import Store, open_store
 from bsv_store_cli.main import cli
-from tests.browser import opened_browser
+from tests.browser import opened_browser, shown_texts
 from tests.server.image_store import make_store
 from tests.server.serving import serving
 
@@ -199,6 +200,59 @@ def test_three_dimensions_are_loaded_when_asked_for(viewer: Viewer) -> None:
     viewer.page.click("#solid-hide")
     assert viewer.page.locator("#solid-view").is_hidden()
     assert "view=solid" not in viewer.address()
+
+
+def test_a_difference_in_three_dimensions_is_that_of_the_groups(viewer: Viewer) -> None:
+    viewer.page.set_viewport_size({"width": 700, "height": 500})
+    viewer.open(f"version=lines@1&group=0&minus=1&at={AT}")
+    # Loaded before the view loads it, to see what it is given.
+    viewer.page.add_script_tag(url=viewer.page.get_attribute("#viewer", "data-niivue"))
+    viewer.page.evaluate(
+        """() => {
+          const add = window.niivue.Niivue.prototype.addVolume;
+          window.niivue.Niivue.prototype.addVolume = function (volume) {
+            window.added = volume;
+            return add.call(this, volume);
+          };
+        }"""
+    )
+    viewer.page.click("#solid-show")
+    viewer.page.wait_for_selector("#viewer[data-solid='g0-1']", timeout=_WAIT_MS)
+    found = viewer.page.evaluate("Array.from(window.added.img.filter((each) => each !== 0 && !Number.isNaN(each)))")
+    mean = viewer.store.dataset("lines").mean
+    expected = mean[0] - mean[1]
+    # The file has the axes in another order.
+    assert np.array_equal(np.sort(np.float32(found)), np.sort(expected[(expected != 0) & ~np.isnan(expected)]))
+    low, high = viewer.page.evaluate("[window.added.cal_minNeg, window.added.cal_max]")
+    assert low < 0 < high
+    # The groups can be chosen too, and the address has the choice.
+    viewer.page.select_option("#solid-set", "g0")
+    viewer.page.wait_for_selector("#viewer[data-solid='g0']", timeout=_WAIT_MS)
+    assert "solid=g0" in viewer.address()
+    found = viewer.page.evaluate("Array.from(window.added.img.filter((each) => each !== 0 && !Number.isNaN(each)))")
+    assert np.array_equal(np.sort(np.float32(found)), np.sort(mean[0][(mean[0] != 0) & ~np.isnan(mean[0])]))
+
+
+def test_names_with_characters_that_change_the_direction_are_shown_with_escapes(viewer: Viewer) -> None:
+    hidden = "\u202e"
+
+    def reply(route: Any) -> None:
+        content = route.fetch().json()
+        if isinstance(content, list):
+            content = [[row[0], row[1] + hidden, row[2] + hidden, *row[3:]] for row in content]
+        else:
+            content["groups"] = [{**each, "label": each["label"] + hidden} for each in content["groups"]]
+            content["quantity"] += hidden
+        route.fulfill(json=content)
+
+    viewer.page.route(re.compile("images/(info|structures)"), reply)
+    viewer.open(f"version=lines@1&group=0,1&minus=1&at={AT}")
+    viewer.value("g0")
+    viewer.page.locator("canvas[data-plane=coronal]").first.hover()
+    viewer.page.click("#open-download")
+    texts = shown_texts(viewer.page)
+    assert sum("\\u202e" in each for each in texts) > 5
+    assert not [each for each in texts if hidden in each]
 
 
 def test_the_planes_of_one_image_fill_the_width_without_scrolling(viewer: Viewer) -> None:

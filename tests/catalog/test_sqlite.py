@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy import text
 
 from bsv_store import Store, file_systems, open_store
-from bsv_store.catalog.database import driver_errors, journal_mode, private_copy, sqlite, sqlite_errors
+from bsv_store.catalog.database import driver_errors, journal_mode, private_copy, sqlite, sqlite_copy, sqlite_errors
 from bsv_store.catalog.database.journal_mode import set_journal_mode
 from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.tables import sql
@@ -36,6 +36,7 @@ from bsv_store.errors import (
     WaitingWarning,
 )
 from bsv_store.progress import NoProgress
+from bsv_store.store.restoring import restore_store
 from tests.cli.running import Runner
 from tests.processes import Child
 
@@ -238,7 +239,7 @@ def test_a_slow_query_that_cannot_be_copied_is_stopped(
     if reason == "space":
         monkeypatch.setattr(private_copy, "_SPARE_BYTES", 1 << 60)
     else:
-        monkeypatch.setattr(private_copy, "_PAGES", 1)
+        monkeypatch.setattr(sqlite_copy, "_PAGES", 1)
         monkeypatch.setattr(private_copy.time, "monotonic", iter(range(0, 10**6, 100)).__next__)
     with pytest.raises(QueryError, match=f"other jobs cannot write.*{'no space' if reason == 'space' else 'longer'}"):
         filled.sql(SLOW, timeout_s=60.0)
@@ -476,6 +477,16 @@ def test_wal_is_refused_on_a_file_system_that_is_not_local(
 def test_an_unknown_journal_is_refused(filled: Store) -> None:
     with pytest.raises(InputError, match="journal"):
         set_journal_mode(filled.database, "memory")  # type: ignore[arg-type]
+
+
+def test_a_restored_catalog_has_a_rollback_journal(filled: Store, safe_wal: None, tmp_path: Path) -> None:
+    set_journal_mode(filled.database, "wal")
+    filled.admin.backup(tmp_path / "backups")
+    restore_store(tmp_path / "backups", tmp_path / "restored")
+    with open_store(tmp_path / "restored") as restored:
+        assert restored.admin.journal_mode() == "rollback"
+        assert restored.admin.verify(deep=True).is_intact
+    assert filled.admin.journal_mode() == "wal"
 
 
 def die_with_wal(folder: Path) -> None:

@@ -101,7 +101,6 @@ def test_groups_of_a_version_are_compared(run: Runner, own_filled: Path) -> None
         ((A, "--line nosuch-Cre"), "nosuch-Cre"),
         ((A, "--lines wild-type"), "No such option '--lines'"),
         ((A, "'--line"), "no selection is saved"),
-        ((A, B, "--name", "x"), "--name needs --by voxel"),
         ((A, B, "--by", "voxel"), "--by voxel needs --name"),
         ((A, B, "--by", "voxel", "--name", "x", "--measure", "volume"), "--measure needs --by structure"),
         (("visual", "--groups", "0", "1", "--by", "voxel", "--name", "x", "--dtype", "float64"), "--dtype needs"),
@@ -117,3 +116,26 @@ def test_what_cannot_be_compared_is_refused(
     assert done.code in (1, 2)
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+def test_structures_are_compared_as_a_version(run: Runner, own_filled: Path, tmp_path: Path) -> None:
+    arguments = ("compare", A, B, *FEW, "--name", "lines", "--labels", "wt", "cre")
+    first = run(*arguments, store=own_filled).succeeded()
+    assert "Dataset: lines@1." in first.err
+    assert run(*arguments, store=own_filled).succeeded().out == first.out
+    shown = run("dataset", "show", "lines", store=own_filled).succeeded()
+    for text in ("by structure", "wt minus cre; welch, 50 permutations; seed 0", "p max-t"):
+        assert text in shown.out
+    assert "20 shown (all: dataset export)" in shown.err
+    target = tmp_path / "lines.csv"
+    run("dataset", "export", "lines", str(target), store=own_filled).succeeded()
+    rows = run(*arguments, "--limit", "1000", "--format", "json", store=own_filled).succeeded().json
+    assert len(target.read_text().splitlines()) == len(rows) + 1
+    for command in (("export", "lines", str(tmp_path / "lines.nii.gz")), ("regions", "lines")):
+        run("dataset", *command, store=own_filled).refused(2, "is a comparison by structure and has no voxels")
+    assert "unionize tables" in run("dataset", "cite", "lines", store=own_filled).succeeded().out
+    figure = tmp_path / "lines.png"
+    run("plot", "differences", "lines", figure, "--sort", "effect-size", store=own_filled).succeeded()
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert "lines@1" in run("dataset", "list", store=own_filled).succeeded().out
+    assert "current" in run("dataset", "stale", "lines", store=own_filled).succeeded().out

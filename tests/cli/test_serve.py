@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -160,6 +161,25 @@ def test_workers_share_the_port_and_are_replaced(store: Store, tmp_path: Path) -
         assert "a worker ended with -9 and is replaced" in err
         assert not [pid for pid in (*workers, *replaced) if _is_alive(pid)]
     assert len(log.read_text(encoding="utf-8").splitlines()) >= 18
+
+
+def test_the_log_has_the_records_of_all_workers(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, access = tmp_path / "log.jsonl", tmp_path / "access"
+    access.mkdir()
+    monkeypatch.setenv("BSV_STORE_LOG_FILE", str(log))
+    monkeypatch.setenv("BSV_STORE_LOG_FORMAT", "json")
+    with served(folder, "--workers", 2, "--access-log", access / "access.jsonl") as server:
+        workers = until(lambda: _children(server.process.pid))
+        shutil.rmtree(access)
+
+        def complaining() -> bool:
+            assert _answers(server.url)
+            records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+            found = [each for each in records if "access log cannot be written" in each["message"]]
+            return {each["process"] for each in found} == set(workers)
+
+        until(complaining)
+        assert server.stop() == (0, "", "")
 
 
 def test_workers_end_with_a_supervisor_that_is_killed(folder: Path) -> None:

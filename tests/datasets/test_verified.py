@@ -17,6 +17,7 @@ from bsv_store.datasets import version as version_module
 from bsv_store.datasets.result import file as result_file
 from bsv_store.datasets.result import verified
 from bsv_store.errors import DamagedFileError, StoreError
+from bsv_store.volumes import file_identity
 from tests.datasets.world import add_volume, ask
 from tests.volumes.damage import Damage, chunks_of, damaged
 
@@ -49,7 +50,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are trusted by their times at once."""
-    monkeypatch.setattr(verified, "_SETTLED_NS", 0)
+    monkeypatch.setattr(file_identity, "_SETTLED_NS", 0)
 
 
 def test_the_whole_is_checked_once(version: DatasetVersion, hashed: list[Path]) -> None:
@@ -77,7 +78,7 @@ def test_only_the_array_that_is_read_is_opened(
 def test_a_file_of_this_moment_is_not_trusted_by_its_times(
     version: DatasetVersion, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verified, "_SETTLED_NS", 10**18)
+    monkeypatch.setattr(file_identity, "_SETTLED_NS", 10**18)
     for _ in range(2):
         version.statistic("mean", box=ANTERIOR)
     assert len(hashed) == 2
@@ -88,7 +89,7 @@ def test_a_file_that_settles_only_while_it_is_hashed_is_not_trusted(
 ) -> None:
     """A change after its beginning was hashed can leave the times as they were."""
     written_ns = version.path.stat().st_ctime_ns
-    monkeypatch.setattr(verified, "_SETTLED_NS", 2 * 10**9)
+    monkeypatch.setattr(file_identity, "_SETTLED_NS", 2 * 10**9)
     # First hashed from one second after it was written until three seconds after it.
     clock = SimpleNamespace(time_ns=lambda: written_ns + (3 if hashed else 1) * 10**9)
     monkeypatch.setattr(verified, "time", clock)

@@ -90,6 +90,12 @@ READERS = Environment(
 
 STATISTICS = Environment("nilearn and statsmodels", ".venv-statistics", ("nilearn==0.14.1", "statsmodels==0.15.0"))
 
+TARGETS = Environment(
+    "The servers of backup targets",
+    ".venv-targets",
+    ("asyncssh==2.24.1", "moto[server,s3]==5.2.5", "paramiko==5.1.0", "s3fs==2026.9.0"),
+)
+
 SCHEMATHESIS = Environment("schemathesis", ".venv-schemathesis", ("schemathesis==4.32.5",))
 
 
@@ -101,7 +107,7 @@ def bsv_catalog() -> Path:
 
 
 def main() -> None:
-    for environment in (ALLENSDK, BRAIN_STREET_VIEW, READERS, STATISTICS, SCHEMATHESIS):
+    for environment in (ALLENSDK, BRAIN_STREET_VIEW, READERS, STATISTICS, TARGETS, SCHEMATHESIS):
         reason = environment.make()
         sys.stderr.write(f"{reason or f'{environment.client} is in {environment.folder}'}\n")
 

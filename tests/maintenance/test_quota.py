@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from pathlib import Path
 from threading import Thread
@@ -14,7 +14,9 @@ from sqlalchemy import text
 from bsv_store import Selection, Store, open_store
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.catalog import volume_use
+from bsv_store.compat import fetch_connectivity_data
 from bsv_store.errors import BusyError, InputError, MissingDataError, ReadOnlyStoreError
+from bsv_store.figures.sources import source_of_volumes
 from tests.cli.running import Runner
 from tests.counting import counted
 from tests.datasets.test_region_summary import blocks
@@ -228,6 +230,40 @@ def test_averages_and_reads_record_the_day(filled: Store) -> None:
     filled.volume(3)
     assert set(uses(filled)) == {1, 2, 3}
     assert len(set(uses(filled).values())) == 1
+
+
+def _read_by_brain_street_view(store: Store) -> None:
+    fetch_connectivity_data(
+        [1, 2],
+        str(store.path.parent),
+        file_name="",
+        normalization_method="none",
+        subtract_other_hemisphere=False,
+        store=store,
+        offline=True,
+    )
+
+
+_READS: dict[str, Callable[[Store], object]] = {
+    "signal": lambda store: store.atlas.signal([1, 2], "VISp"),
+    "point": lambda store: store.search.point((6600, 4000, 5700), selection=[1, 2]),
+    "stack": lambda store: store.volumes.stack([1, 2]),
+    "stack of a version": lambda store: store.datasets.stack("test"),
+    "animals of a version": lambda store: store.datasets.regions("test", structures="VISp", over_animals=True),
+    "figure": lambda store: source_of_volumes(store.database, store.files, [1, 2]),
+    "Brain Street View": _read_by_brain_street_view,
+}
+
+
+@pytest.mark.parametrize("name", _READS)
+def test_every_way_to_read_volumes_records_the_day(filled: Store, name: str) -> None:
+    add_annotation(filled, blocks())
+    ask(filled, Selection(ids=[1, 2]))
+    with filled.database.writing() as connection:
+        connection.execute(text("DELETE FROM volume_use"))
+    volume_use._recorded.clear()
+    _READS[name](filled)
+    assert set(uses(filled)) == {1, 2}
 
 
 @pytest.mark.parametrize("is_new_process", [False, True])

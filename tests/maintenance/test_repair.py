@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -11,15 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
 from bsv_store import open_store
 from bsv_store.acquisition.annotation import derive_annotations
+from bsv_store.datasets.refs import parse_ref
+from bsv_store.datasets.table import delete_version_rows, version_id
 from bsv_store.errors import DamagedFileError, ReadOnlyStoreError
+from bsv_store.maintenance import orphan_results
 from bsv_store.vocabulary import REPAIR_ACTIONS
 from tests.databases import sqlite_first
 from tests.datasets.world import VISP, add_annotation, add_volume
 
-from .test_verify import change, flip, objects, path_of, replace_by_link, restrict, truncate, volume_keys
+from .conftest import VISP as VISUAL
+from .test_verify import change, flip, objects, objects_path, path_of, replace_by_link, restrict, truncate, volume_keys
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -351,3 +357,71 @@ def test_every_action_is_used() -> None:
     assert set(REPAIR_ACTIONS) == {
         *("set_permissions", "restore_copy", "record", "fetch", "derive", "rebuild", "correct", "drop", "none")
     }
+
+
+# -- results without a version ----------------------------------------------------------------------------------------
+
+
+def forget(store: Store, ref: str) -> str:
+    """Delete the rows of a version, as in a database that is restored from an older copy. Returns the file's path."""
+    path = objects_path(store, path_of(store, f"version/{ref}"))
+    wanted = parse_ref(ref)
+    with store.database.writing() as connection:
+        delete_version_rows(connection, version_id(connection, wanted))
+        last = {"name": wanted.name, "last": int(ref.rpartition("@")[2]) - 1}
+        connection.execute(text("UPDATE dataset SET last_number = :last WHERE name = :name"), last)
+    return path
+
+
+def test_a_result_that_is_newer_than_the_database_is_recorded_again_with_its_number(whole: Store) -> None:
+    version = whole.aggregate(list(whole.select(VISUAL))[:3], name="two")
+    assert version.ref == "two@2"
+    path = forget(whole, "two@2")
+    key = f"result/two/{version.fingerprint[:16]}"
+    # Nothing is computed unless it is asked for.
+    assert key not in outcomes(whole.admin.repair(apply=True, offline=True))
+    report = whole.admin.repair(apply=True, offline=True, adopt_results=True)
+    assert outcomes(report) == {key: ("record", "done")}
+    again = whole.dataset("two@2")
+    assert (again.relative_path, again.content_sha256) == (path, version.content_sha256)
+    assert again.members.equals(version.members)
+    assert whole.admin.verify(deep=True).findings == ()
+    activity = whole.admin.activity()
+    assert activity[activity["subject"] == "two@2"]["action"].tolist() == ["computed", "computed"]
+
+
+@sqlite_first
+def test_a_result_that_cannot_be_computed_again_or_differs_is_not_recorded(
+    whole: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = whole.dataset("two@1")
+    key = f"result/two/{version.fingerprint[:16]}"
+    forget(whole, "two@1")
+    with monkeypatch.context() as patch:
+        patch.setattr(orphan_results, "content_hash", lambda *_: "0" * 64)
+        report = whole.admin.repair(apply=True, offline=True, adopt_results=True)
+    assert outcomes(report) == {key: ("record", "failed")}
+    assert "differs from the file" in str(report.steps[0].result)
+    member = version.members.experiment_id.iloc[0]
+    path_of(whole, f"volume/projection_density/100/{member}").unlink()
+    report = whole.admin.repair(apply=True, offline=True, drop_missing=True, adopt_results=True)
+    assert outcomes(report)[key] == ("record", "failed")
+    assert not [each for each in whole.datasets.list() if each.name == "two" and each.versions]
+
+
+@sqlite_first
+def test_a_deleted_version_and_a_second_file_of_a_result_are_not_recorded(whole: Store) -> None:
+    version = whole.dataset("two@1")
+    content = version.path.read_bytes()
+    other = version.path.with_name(f"{version.fingerprint[:16]}.{hashlib.sha256(content + b'x').hexdigest()[:16]}.nc")
+    other.write_bytes(content + b"x")
+    other.chmod(0o664)
+    assert whole.admin.repair(adopt_results=True).steps == ()
+    other.unlink()
+    whole.datasets.delete("two@1")
+    # A process that was killed before it moved the file.
+    version.path.write_bytes(content)
+    version.path.chmod(0o664)
+    report = whole.admin.repair(apply=True, offline=True, adopt_results=True)
+    (step,) = report.steps
+    assert (step.outcome, "was deleted" in str(step.result)) == ("failed", True)

@@ -266,8 +266,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the name of a new folder is on the disk before the rows of its files",
         "bsv_store/volumes/folders.py",
-        "                new.chmod(mode)\n            sync_folder(new.parent)\n",
-        "                new.chmod(mode)\n",
+        "        sync_folder(new.parent)\n",
+        "",
         _POWER_BACKUP,
     ),
     Mutant(

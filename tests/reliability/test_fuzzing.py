@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -31,8 +32,11 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared() -> dict[str, Prepared]:
-    return {}
+def prepared() -> Iterator[dict[str, Prepared]]:
+    targets: dict[str, Prepared] = {}
+    yield targets
+    for each in targets.values():
+        each.close()
 
 
 def _prepared(name: str, prepared: dict[str, Prepared], scratch: Path) -> tuple[Prepared, Path]:

@@ -24,6 +24,7 @@ def make(folder: Path, database: str | None) -> Path:
         ids = store.select()
         store.aggregate(ids, name="all", group_by=by_coordinate("AP", bins=2), statistics=("mean", "sd"))
         store.compare_voxels(ids[:4], ids[4:], name="compared", permutations=20)
+        store.compare_structures(ids[:4], ids[4:], name="by-structure", permutations=20, bootstrap=20)
         store.catalog.save_selection("few", ids[:3])
         store.catalog.exclude([ids[-1]], "for a test")
     return folder

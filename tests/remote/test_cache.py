@@ -111,6 +111,24 @@ def test_an_average_survives_prunes_by_size_and_age(used: Laptop) -> None:
     assert not used.store.aggregate([1, 2, 3], name="three").was_computed
 
 
+def test_one_average_is_removed_alone_and_its_file_with_its_last_name(used: Laptop) -> None:
+    first = used.store.aggregate([1, 2, 3], name="three")
+    second = used.store.aggregate([1, 2, 3], name="again")
+    other = used.store.aggregate([1, 2], name="two")
+    plan = prune_cache(averages=[first.ref])
+    assert [each.ref for each in plan.averages] == [first.ref]
+    assert "1 average" in str(plan)
+    assert len(list_cache().servers[0].results) == 3
+    for version, remaining, file_stays in ((first, {second.ref, other.ref}, True), (second, {other.ref}, False)):
+        assert not prune_cache(averages=[version.ref], apply=True).files
+        assert {each.ref for each in list_cache().servers[0].results} == remaining
+        assert first.path.exists() == file_stays
+    assert other.path.exists()
+    with pytest.raises(InputError, match="the cache has no average"):
+        prune_cache(averages=[first.ref], apply=True)
+    assert len(files_of(used.cache.folder)) == 3
+
+
 def test_prune_removes_what_killed_processes_left(used: Laptop) -> None:
     folder, known = used.cache.folder, "ab" * 32
     left = [

@@ -16,6 +16,7 @@ import pytest
 from bsv_store import Selection, Store, open_store
 from bsv_store.errors import ReadOnlyStoreError
 from bsv_store.reports import injection_map, matrix_map
+from bsv_store.store.schema_changes import grant_access
 from tests.conftest import DatabaseKind
 from tests.remote.filled import make
 from tests.server.serving import serving
@@ -34,6 +35,8 @@ SAME: Mapping[str, Asked] = {
     "compare_structures": lambda s: s.compare_structures(s.select()[:3], s.select()[3:]),
     "catalog.unionizes": lambda s: s.catalog.unionizes(Selection()),
     "catalog.matrix": lambda s: s.catalog.matrix(Selection()),
+    # One statement that both databases understand.
+    "catalog.matrix_sql": lambda s: s.sql(s.catalog.matrix_sql(Selection(), statistic="median")),
     "catalog.rank_structures": lambda s: s.catalog.rank_structures(Selection()),
     "catalog.verify": lambda s: s.catalog.verify().damage,
     "catalog.diff": lambda s: s.catalog.diff(2, 2),
@@ -159,8 +162,6 @@ ELSEWHERE = {
     # About the copy of the catalog itself.
     "catalog.change_marker",
     "catalog.content_digest",
-    # In the dialect of the copy or of the server.
-    "catalog.matrix_sql",
     "admin.settings",
 }
 NAMESPACES = ("catalog", "search", "atlas", "volumes", "datasets", "admin")
@@ -199,6 +200,9 @@ def both(
     kind: DatabaseKind = request.param
     url = None if kind == "sqlite" else request.getfixturevalue("postgres").create_database("remote_methods")
     folder = _made(tmp_path_factory, url)
+    if url is not None:
+        # The account of the tests is a superuser; queries run as the reader role.
+        grant_access(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BSV_STORE_CACHE", str(tmp_path_factory.mktemp("cache")))
         with open_store(folder, read_only=True) as own, serving(own) as address, open_store(address) as remote:
@@ -228,10 +232,36 @@ def same(first: object, second: object) -> None:
 
 @pytest.mark.parametrize("name", SAME)
 def test_a_method_gives_what_it_gives_in_the_folder(both: tuple[DatabaseKind, Store, Store], name: str) -> None:
-    kind, own, remote = both
-    if kind == "postgres" and name == "sql":
-        pytest.skip("the account of the tests is a superuser, which the server refuses")
+    _, own, remote = both
     same(SAME[name](own), SAME[name](remote))
+
+
+def test_queries_on_postgres_have_its_types(both: tuple[DatabaseKind, Store, Store]) -> None:
+    kind, own, remote = both
+    if kind == "sqlite":
+        pytest.skip("SQLite does not have these types")
+    for expression in (
+        "DATE '2026-01-02'",
+        "TIMESTAMP '2026-01-02 03:04:05.678901'",
+        "TIMESTAMPTZ '2026-01-02 03:04:05+02'",
+        "TIME '03:04:05'",
+        "INTERVAL '1 day 2 hours'",
+        "1.5::numeric",
+        "12345678901234567890::numeric",
+        "'NaN'::float8",
+        "'-Infinity'::float8",
+        "NULL::float8",
+        "TRUE",
+        "'\\x0102'::bytea",
+        "ARRAY[1, 2]",
+        "ARRAY['a', NULL]",
+        "'{\"a\": 1}'::jsonb",
+        "'0b5cad00-0000-4000-8000-000000000001'::uuid",
+    ):
+        query = f"SELECT {expression} AS found UNION ALL SELECT {expression}"
+        here, there = own.sql(query), remote.sql(query)
+        same(here, there)
+        assert [type(each) for each in here["found"]] == [type(each) for each in there["found"]], expression
 
 
 @pytest.mark.parametrize("name", REFUSALS)
@@ -242,6 +272,21 @@ def test_a_method_that_would_change_the_store_or_needs_its_folder_is_refused(
     with pytest.raises(REFUSED, match="is a store on a server") as caught:
         REFUSALS[name](remote)
     assert caught.value.hint
+
+
+@pytest.mark.filterwarnings("ignore:with . and . experiments")
+def test_a_comparison_by_structure_is_read_from_there_and_stored_here(both: tuple[DatabaseKind, Store, Store]) -> None:
+    _, own, remote = both
+    same(own.dataset("by-structure").comparison_table(), remote.dataset("by-structure").comparison_table())
+    ids, few = own.select(), {"permutations": 20, "bootstrap": 20}
+    expected = own.compare_structures(ids[:3], ids[3:], **few)
+    for _ in range(2):
+        found = remote.compare_structures(ids[:3], ids[3:], name="mine", **few)
+        pd.testing.assert_frame_equal(found, expected)
+        assert found.attrs["dataset"].startswith("mine@local-")
+    version = remote.dataset(found.attrs["dataset"])
+    pd.testing.assert_frame_equal(version.comparison_table(), expected)
+    assert {each.state for each in remote.datasets.lineage(version).members} == {"in the store"}
 
 
 def test_every_public_method_has_a_row() -> None:

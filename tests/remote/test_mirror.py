@@ -274,6 +274,29 @@ def test_queries_have_the_types_of_the_folder_and_are_never_cut_silently(served:
             store.sql("SELECT 1 FROM experiments")
 
 
+_ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS n FROM n"
+
+
+def test_limits_of_queries_mean_the_same_as_in_the_folder(served: Served) -> None:
+    query = "SELECT experiment_id, primary_structure, NULL AS empty, injection_volume FROM experiments"
+
+    def outcome(store: Store, max_bytes: int) -> str | int:
+        try:
+            return len(store.sql(query, max_bytes=max_bytes))
+        except QueryError as error:
+            return error.message
+
+    with open_store(served.url) as store, open_store(served.folder, read_only=True) as own:
+        for max_bytes in range(200, 30_000, 700):
+            assert outcome(store, max_bytes) == outcome(own, max_bytes)
+        assert [type(outcome(own, each)) for each in (200, 30_000)] == [str, int]
+        with pytest.raises(QueryError, match=r"longer than 0\.2 s"):
+            store.sql(_ENDLESS, timeout_s=0.2)
+        options = ServerOptions(sql_timeout_s=0.1, shutdown_s=2)
+        with serving(own, options) as url, open_store(url) as limited, pytest.raises(QueryError, match=r"0\.1 s"):
+            limited.sql(_ENDLESS, timeout_s=100)
+
+
 # -- another store, version or token ----------------------------------------------------------------------------------
 
 

@@ -16,10 +16,12 @@ import pytest
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreUnreachableError
 from bsv_store.progress import NoProgress
-from bsv_store.remote import locks, objects
+from bsv_store.remote import files, locks, objects
 from bsv_store.remote.objects import ObjectCache
 from bsv_store.remote.partial import BLOCK_BYTES
+from bsv_store.volumes import file_identity
 from bsv_store.volumes.batches import read_in_batches
+from bsv_store.volumes.files import hashes_of
 from bsv_store.volumes.library import VolumeFile
 from tests.datasets.world import voxels
 from tests.remote.lab import Laptop, laptop, reading
@@ -43,6 +45,25 @@ def test_a_volume_is_downloaded_once_and_equal(here: Laptop) -> None:
     assert len(here.client.requests()) == 1
     here.client.is_down = True
     assert (here.store.volume(3) == voxels(3)).all()
+
+
+@pytest.mark.parametrize(("settled_ns", "hashed"), [(0, 1), (10**18, 3)])
+def test_the_bytes_of_a_path_are_compared_with_their_hash_until_its_times_have_settled(
+    here: Laptop, monkeypatch: pytest.MonkeyPatch, settled_ns: int, hashed: int
+) -> None:
+    """A change within a tick of the file system's clock does not change the times."""
+    calls: list[object] = []
+    monkeypatch.setattr(file_identity, "_SETTLED_NS", settled_ns)
+    monkeypatch.setattr(files, "hashes_of", lambda opened: calls.append(opened) or hashes_of(opened))
+    path = here.files.path(here.paths()[0])
+    # The clock of the file system may be behind.
+    os.utime(path, (1, 1))
+    while settled_ns == 0 and path.stat().st_ctime_ns >= time.time_ns():
+        time.sleep(0.001)
+    calls.clear()
+    for _ in range(3):
+        assert here.files.path(here.paths()[0]) == path
+    assert len(calls) == hashed
 
 
 def test_files_and_folders_are_private(here: Laptop) -> None:

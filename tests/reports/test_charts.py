@@ -11,7 +11,7 @@ import pytest
 from bsv_store import Selection, Store, by_coordinate, create_store
 from bsv_store.errors import EmptySelectionError, InputError, MissingDataError, MissingUnionizesWarning
 from bsv_store.figures.ranking import OUTSIDE_NOTE
-from bsv_store.reports import injection_map, matrix_map, ranked_targets
+from bsv_store.reports import injection_map, matrix_map, ranked_targets, structure_differences
 from tests.reports.charts import MEASURED, small_store
 
 if TYPE_CHECKING:
@@ -72,6 +72,16 @@ def test_more_structures_than_lines_are_shown_by_division(store: Store) -> None:
     assert set(labels) == {"Isocortex", "Thalamus", "outside of these"}
     counts = {label: len(offsets) for label, (offsets, _) in labels.items()}
     assert counts["Thalamus"] == 2
+
+
+def test_structures_of_one_division_keep_their_colors(store: Store) -> None:
+    selection = Selection(injected_in="Isocortex")
+    counts = store.experiments(selection).dropna(subset=["injection_ap"])["primary_structure"].value_counts()
+    assert len(counts) > 3
+    labels = drawn_sites(injection_map(store, selection, legend_limit=3), "coronal")
+    assert f"others ({len(counts) - 2})" in labels
+    assert len(labels) == 3
+    assert len(labels["VISp"][0]) == counts["VISp"]
 
 
 def test_lines_are_counted_and_the_rare_ones_are_others(store: Store) -> None:
@@ -251,6 +261,35 @@ def test_cells_are_those_of_the_matrix_in_its_order(store: Store) -> None:
     assert [text.get_text() for text in first.get_xticklabels()] == frame["ipsilateral"].columns.tolist()
     limits = {axes.images[0].get_clim() for axes in figure.axes if axes.images}
     assert len(limits) == 1
+
+
+@pytest.mark.filterwarnings("ignore:with . and . experiments")
+def test_differences_are_drawn_with_intervals_and_p(store: Store) -> None:
+    sides: Any = {"hemisphere": ["ipsilateral", "contralateral"], "permutations": 20, "bootstrap": 20}
+    frame = store.compare_structures((101, 201), (102, 103), name="compared", labels=["one", "other"], **sides)
+    figure = structure_differences(store, "compared", alpha=0.4, standardized=False)
+    axes = figure.axes[0]
+    points = [each for each in axes.collections if each.get_offsets().shape == (1, 2) and each.get_sizes()[0] == 16]
+    assert [float(each.get_offsets()[0][0]) for each in points] == pytest.approx(list(frame["difference"]))
+    is_filled = [tuple(each.get_facecolor()[0]) == tuple(each.get_edgecolor()[0]) for each in points]
+    assert is_filled == list(frame["p_max_t"] <= 0.4)
+    intervals = [line.get_xdata() for line in axes.lines if len(set(line.get_xdata())) == 2]
+    known = frame.dropna(subset=["lower", "upper"])
+    assert len(intervals) == len(known[known["lower"] != known["upper"]])
+    texts = [text.get_text() for text in axes.texts]
+    assert f"{frame['p_permutation'][0]:.3f}" in texts
+    assert any(text.endswith("(ipsi)") for text in texts)
+    assert "compared@1: one (n = 2) − other (n = 2)" in said(figure)
+    assert "one higher →" in said(figure)
+    sizes = structure_differences(store, "compared").axes[0].collections
+    drawn = [float(each.get_offsets()[0][0]) for each in sizes if each.get_sizes()[0] == 16]
+    assert drawn == pytest.approx(list(frame["effect_size"]), nan_ok=True)
+    narrow = structure_differences(
+        store, "compared", limit=1, sort_by="difference", width_mm=85, footer=False, title=""
+    )
+    assert narrow.axes[0].get_ylim() == (0.5, -0.5)
+    with pytest.raises(InputError, match="is not a comparison by structure"):
+        structure_differences(store, store.aggregate([101, 103], name="mean"))
 
 
 def test_lines_separate_the_divisions(store: Store) -> None:

@@ -218,6 +218,22 @@ def test_the_page_ranks_structures(checked: _Checker, store: Store, version: Dat
     assert positions == sorted(positions)
 
 
+def test_the_page_of_a_comparison_by_structure_has_its_table(store: Store, tmp_path: Path) -> None:
+    ids = [fact.id for fact in ANIMALS]
+    measured: Any = {"measure": "projection_density", "permutations": 20, "bootstrap": 20, "include_sources": True}
+    frame = store.compare_structures(ids[:3], ids[3:], name="structures", labels=[HOSTILE, "b"], **measured)
+    checker = _Checker()
+    checker.feed(reports.page(store, "structures", tmp_path / "a.html").read_text("utf-8"))
+    checker.close()
+    assert not checker.problems
+    text = " ".join(checker.text)
+    for expected in ("Compared structures", HOSTILE, store.dataset("structures").cite().methods, "Injection sites"):
+        assert expected in text
+    assert all(acronym in text for acronym in frame["structure"])
+    assert "Slices" not in text
+    assert "Maximum projections" not in text
+
+
 def test_an_animal_with_another_profile_is_an_outlier(checked: _Checker) -> None:
     text = " ".join(checked.text)
     found = re.findall(r"(\d+): profile correlates little with its group \(robust z = (-[\d.]+)\)", text)

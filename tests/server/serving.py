@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from bsv_store.server.options import ServerOptions
-from bsv_store.server.run import server_config
+from bsv_store.server.run import server_of
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 def serving(store: Store, options: ServerOptions | None = None) -> Iterator[str]:
     """Serve a store; yields the base address, without a slash at the end and without the root path of the options."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    server = uvicorn.Server(server_config(store, options or ServerOptions(shutdown_s=2)))
+    server = server_of(store, options or ServerOptions(shutdown_s=2), lambda: None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

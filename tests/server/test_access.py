@@ -438,7 +438,7 @@ def test_a_bucket_refills_up_to_its_burst() -> None:
 
 
 def test_the_buckets_of_past_clients_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bsv_store.server.access.limits._MAX_BUCKETS", 3)
+    monkeypatch.setattr("bsv_store.server.access.buckets.LocalBuckets.MAX_CLIENTS", 3)
     limit = RateLimit(1.0, clock=lambda: 0.0)
     for client in "abcabcd":
         limit.take(client)

@@ -65,6 +65,7 @@ def context(**options: Any) -> Any:
         tokens=KnownTokens(lambda: TOKENS),
         paths=SimpleNamespace(removed=lambda text: text),
         check_store=lambda: None,
+        folder=None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from bsv_store.catalog.access_tokens import AccessToken
 from bsv_store.errors import BusyError, InputError, ScopeError, TokenError
 from bsv_store.server.access import log as log_module
 from bsv_store.server.access.authentication import authenticate
+from bsv_store.server.access.buckets import buckets_in
 from bsv_store.server.access.cookie import cookie_token, delete_cookie, is_secure, set_cookie
 from bsv_store.server.access.headers import SECURITY_HEADERS, content_security_policy
 from bsv_store.server.access.limits import Quota, RateLimit
@@ -29,6 +31,8 @@ from bsv_store.server.access.log import AccessLog
 from bsv_store.server.access.scopes import KEY, LOCAL_USER, Access, require_scope
 from bsv_store.server.access.tokens import KnownTokens
 from bsv_store.vocabulary import ACCESS_SCOPES
+from tests.processes import Child
+from tests.server.taking import take_often
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import AccessScope
@@ -329,10 +333,40 @@ def test_a_slow_rate_still_permits_one_request() -> None:
 
 
 def test_as_many_clients_are_remembered_as_stated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bsv_store.server.access.limits._MAX_BUCKETS", 2)
+    monkeypatch.setattr("bsv_store.server.access.buckets.LocalBuckets.MAX_CLIENTS", 2)
     limit = RateLimit(1.0, clock=lambda: 0.0)
     assert [limit.take(client).remaining for client in "abab"] == [4, 4, 3, 3]
     assert [limit.take(client).remaining for client in "cba"] == [4, 2, 4]
+
+
+def test_workers_share_the_limit_of_a_client(tmp_path: Path) -> None:
+    now = 100.0
+    workers = [RateLimit(2.0, clock=lambda: now, buckets=buckets_in(tmp_path)) for _ in range(3)]
+    taken = [workers[number % 3].take("anna") for number in range(11)]
+    assert [each.is_within for each in taken] == [True] * 10 + [False]
+    assert taken[9] == Quota(True, 0, 0, 5)
+    assert workers[0].take("ben").remaining == 9
+    now += 1.0
+    assert [worker.take("anna").is_within for worker in workers] == [True, True, False]
+
+
+def test_workers_forget_the_client_that_asked_longest_ago(tmp_path: Path) -> None:
+    seconds = itertools.count(1.0)
+    limit = RateLimit(1e-6, clock=lambda: next(seconds), buckets=buckets_in(tmp_path))
+    names = [f"client {number}" for number in range(20_000)]
+    assert all(limit.take(name).is_within for name in names)
+    # Of those that asked last, hardly one was forgotten.
+    assert sum(limit.take(name).is_within for name in names[-1_000:]) < 10
+    assert limit.take(names[0]).is_within
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size == 1024 * 8 * 24
+
+
+def test_processes_that_take_at_the_same_time_do_not_exceed_the_limit(tmp_path: Path) -> None:
+    children = [Child(take_often, tmp_path) for _ in range(3)]
+    outputs = [child.communicate(timeout=60) for child in children]
+    assert [err for _, err in outputs] == [""] * 3
+    assert sum(int(out) for out, _ in outputs) == 500
 
 
 # -- headers ----------------------------------------------------------------------------------------------------------

@@ -21,11 +21,13 @@ import pytest
 import requests
 
 from bsv_store import Selection, Store, errors, open_store
-from bsv_store.server.data import experiments, shared
+from bsv_store.server.application import application
+from bsv_store.server.data import experiments, shared, written_file
 from bsv_store.server.data.formats import accepted, has_arrow
-from bsv_store.server.data.openapi import OPERATIONS, document
+from bsv_store.server.data.openapi import DESCRIBED, OPERATIONS, document
 from bsv_store.server.data.tables import arrow_bytes, csv_bytes, flat, table_values
 from bsv_store.server.metrics import ServerMetrics
+from bsv_store.server.options import ServerOptions
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import IDS, STRUCTURES, VISP, VISUAL, add_annotation
 from tests.filled import TEMPLATE
@@ -61,6 +63,24 @@ def _get(url: str, headers: dict[str, str] | None = None, **parameters: object) 
 def _rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
     names = [each["name"] for each in answer["columns"]]
     return [dict(zip(names, row, strict=True)) for row in answer["rows"]]
+
+
+def test_rows_that_are_json_already_give_the_answer_of_the_table(served: tuple[Store, str]) -> None:
+    _, url = served
+    addresses = [
+        {},
+        {"selection": VISUAL_TEXT},
+        {"selection": Selection(injected_in="VISp", min_injection_volume=1e6).to_json()},
+        {"selection": ",".join(map(str, IDS[:2]))},
+        {"offset": 1, "limit": 2},
+        {"offset": 1_000},
+    ]
+    for parameters in addresses:
+        prepared = _get(f"{url}/v1/experiments", **parameters)
+        # Sorted rows are made from the table.
+        made = _get(f"{url}/v1/experiments", sort="experiment_id", **parameters)
+        assert prepared.content == made.content, parameters
+    assert _get(f"{url}/v1/experiments", selection="1,2").json()["total"] == 2
 
 
 # -- tables --------------------------------------------------------------------------------------------------------
@@ -203,7 +223,7 @@ def test_the_server_takes_the_rows_of_a_selection_from_one_table(
     served: tuple[Store, str], selection: Selection | None
 ) -> None:
     writer, _ = served
-    found = shared.Shared(ServerMetrics(), None).experiments(writer, selection)
+    found = shared.Shared(ServerMetrics(), None, lambda cell: cell).experiments(writer, selection)
     pd.testing.assert_frame_equal(found, writer.experiments(selection))
 
 
@@ -211,7 +231,7 @@ def test_experiments_of_a_catalog_that_changes_are_those_of_one_state(
     served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer, _ = served
-    of_server = shared.Shared(ServerMetrics(), None)
+    of_server = shared.Shared(ServerMetrics(), None, lambda cell: cell)
     assert IDS[0] in set(of_server.experiments(writer)["experiment_id"])
     real = type(writer).select
 
@@ -409,6 +429,21 @@ def test_a_version_is_exported_as_the_library_does(served: tuple[Store, str], tm
         assert content == expected.read_bytes()
 
 
+def test_head_of_an_export_does_not_write_the_file(served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, url = served
+    names = ("ETag", "Content-Type", "Content-Disposition", "Cache-Control", "Accept-Ranges")
+    paths = ("v1/versions/mean/file?format=nrrd", "v1/volumes/1/file?format=npy", "v1/mask?structures=VISp")
+    expected = [requests.get(f"{url}/{path}", timeout=TIMEOUT_S).headers for path in paths]
+    monkeypatch.setattr(written_file, "TemporaryFolder", lambda: pytest.fail("a file was written"))
+    for path, headers in zip(paths, expected, strict=True):
+        reply = requests.head(f"{url}/{path}", timeout=TIMEOUT_S)
+        assert (reply.status_code, reply.content) == (200, b"")
+        assert {name: reply.headers[name] for name in names} == {name: headers[name] for name in names}
+        # Its length is not known.
+        assert "Content-Length" not in reply.headers
+    assert requests.head(f"{url}/v1/versions/mean/file?format=exe", timeout=TIMEOUT_S).status_code == 400
+
+
 def test_a_version(served: tuple[Store, str]) -> None:
     writer, url = served
     version = writer.dataset("mean")
@@ -524,18 +559,39 @@ def test_the_document_describes_every_route_and_each_name_once(served: tuple[Sto
     found = _get(f"{url}/openapi.json").json()
     assert found["openapi"] == "3.1.0"
     assert found["paths"].keys() == document()["paths"].keys()
-    names = [operation.name for operation in OPERATIONS]
+    names = [operation.name for operation in DESCRIBED]
     assert len(set(names)) == len(names)
     for path, methods in found["paths"].items():
         for described in methods.values():
             placed = {each["name"] for each in described["parameters"] if each["in"] == "path"}
             assert placed == set(re.findall(r"\{(\w+)\}", path))
-    assert len(found["paths"]) == len({operation.path for operation in OPERATIONS})
+    assert len(found["paths"]) == len({operation.path for operation in DESCRIBED})
+    routes = application(served[0], options=ServerOptions()).routes
+    answered = {re.sub(r":\w+", "", str(getattr(each, "path", ""))) for each in routes}
+    assert {path for path in answered if path.startswith("/v1/")} == {
+        path for path in found["paths"] if path.startswith("/v1/")
+    }
+
+
+def test_images_accept_the_parameters_that_the_document_describes(served: tuple[Store, str]) -> None:
+    _, url = served
+    values = {"version": "mean", "experiment": 1, "kind": "projection_density", "spacing_um": 100, "statistic": "mean"}
+    values |= {"group": 0, "minus": 1, "key": "x", "chunk": "0-64_0-64_0-64", "structure": "VISp", "plane": "sagittal"}
+    values |= {"index": 3, "at_um": 3_000, "level": 2, "structure_set": 2, "content": "x", "side": "left", "map": "x"}
+    values |= {"scale": "linear", "vmin": 0, "vmax": 1, "theme": "dark", "zoom": 2}
+    for described in (each for each in DESCRIBED if each.group == "images"):
+        path = re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), described.path)
+        for parameter in described.parameters:
+            if parameter.name not in described.path_names:
+                reply = _get(f"{url}{path}", **{parameter.name: values[parameter.name]})
+                # Others may be missing; an unknown one is refused by its name.
+                assert "is not a parameter" not in reply.text, (described.name, parameter.name)
+        assert "is not a parameter" in _get(f"{url}{path}", nothing=1).text, described.name
 
 
 def test_the_page_shows_every_operation(served: tuple[Store, str]) -> None:
     text = _get(f"{served[1]}/docs").text
-    for operation in OPERATIONS:
+    for operation in DESCRIBED:
         assert f'id="{operation.name.replace("_", "-")}"' in text
     assert "<script>" not in text
 

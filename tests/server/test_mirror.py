@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import io
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -31,7 +33,9 @@ from bsv_store.catalog.database.models import (
 from bsv_store.catalog.unionize_seals import damaged_tables, seal_unionizes
 from bsv_store.catalog.verify import verify_catalog
 from bsv_store.maintenance.core_copy import _ABSOLUTE_PATH, core_tables
+from bsv_store.server.options import ServerOptions
 from bsv_store.store.catalog import Catalog
+from bsv_store.store.schema_changes import grant_access
 from tests.datasets.world import IDS, VISUAL
 from tests.filled import TEMPLATE
 from tests.sealing import sealed_changes
@@ -381,6 +385,9 @@ def test_sql_answers_with_types_and_limits(unchanged: tuple[Store, str]) -> None
         ({"statement": "SELECT 1", "limit": 0}, "InputError"),
         ({"statement": "SELECT 1", "limit": True}, "InputError"),
         ({"statement": "SELECT 1", "extra": 1}, "InputError"),
+        ({"statement": "SELECT 1", "timeout_s": 0}, "InputError"),
+        ({"statement": "SELECT 1", "timeout_s": True}, "InputError"),
+        ({"statement": "SELECT 1", "max_bytes": 1.5}, "InputError"),
         ({}, "InputError"),
         ([], "InputError"),
     ],
@@ -388,6 +395,31 @@ def test_sql_answers_with_types_and_limits(unchanged: tuple[Store, str]) -> None
 def test_sql_that_is_not_valid_is_refused(unchanged: tuple[Store, str], body: object, code: str) -> None:
     reply = requests.post(f"{unchanged[1]}/v1/sql", json=body, timeout=TIMEOUT_S)
     assert reply.json()["code"] == code
+
+
+def test_a_query_ends_with_the_server_that_stops(filled_location: Path) -> None:
+    query = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS n FROM n"
+    replies: list[requests.Response] = []
+    options = ServerOptions(sql_timeout_s=600, shutdown_s=1)
+    if not (filled_location / "catalog.db").exists():
+        # The account of the tests is a superuser; queries run as the reader role.
+        grant_access(filled_location)
+    with open_store(filled_location, read_only=True) as store:
+        with serving(store, options) as url:
+            asking = threading.Thread(
+                target=lambda: replies.append(requests.post(f"{url}/v1/sql", json={"statement": query}, timeout=60))
+            )
+            asking.start()
+            deadline = time.monotonic() + 20
+            while not store.database.queries.count:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            began = time.monotonic()
+        assert time.monotonic() - began < 20
+        asking.join()
+        assert (replies[0].status_code, replies[0].json()["code"]) == (503, "BusyError")
+        assert "being stopped" in replies[0].json()["detail"]
+        assert len(store.sql("SELECT 1 AS one")) == 1
 
 
 # -- markers -------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ PAGES = (
     "/structures",
     "/datasets",
     "/datasets/sides@1",
+    "/datasets/structures@1",
     "/cite",
     "/licenses",
 )
@@ -344,6 +345,23 @@ def test_the_page_of_a_version(store: Store, url: str) -> None:
     assert "@article{oh2014mesoscale" in text
     assert "TY  - " in text
     assert "paper" in text
+
+
+def test_a_comparison_by_structure_has_its_table_and_no_images(store: Store, url: str) -> None:
+    text = get(f"{url}/datasets/structures@1").text
+    assert "Compared structures" in text
+    assert "Unionize tables that were compared" in text
+    assert "version.comparison_table()" in text
+    assert "Open in the viewer" not in text
+    assert ".nii.gz" not in text
+    found = get(f"{url}/v1/versions/structures@1").json()
+    assert found["grid"] is None
+    assert found["recipe"]["comparison"]["by"] == "structure"
+    rows = get(f"{url}/v1/versions/structures@1/file?format=csv").text.splitlines()
+    assert len(rows) == len(store.dataset("structures").comparison_table()) + 1
+    for path in ("/v1/versions/structures@1/regions", "/v1/images/info?version=structures@1"):
+        reply = get(url + path)
+        assert (reply.status_code, "has no voxels" in reply.text) == (400, True), path
 
 
 def test_the_report_is_written_for_the_request(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,8 @@ ATLAS = SyntheticAtlas(experiments=4)
 EVERY = (
     *("created", "synced", "ingested", "fetched", "adopted", "computed", "imported", "tagged", "untagged", "deleted"),
     *("excluded", "included", "saved", "trusted", "configured", "upgraded", "downgraded", "stamped", "granted"),
-    *("verified", "repaired", "collected", "evicted", "restored", "untrashed", "moved", "attached", "broke"),
-    *("exported", "cited", "issued", "revoked"),
+    *("verified", "repaired", "collected", "evicted", "backed_up", "restored", "untrashed", "moved"),
+    *("attached", "broke", "exported", "cited", "issued", "revoked"),
 )
 
 

@@ -92,6 +92,20 @@ def test_plans_reports_citations_and_lists_have_cards(filled: Store) -> None:
     assert "Selection(injected_in=['VIS'])" in shown(Selection(injected_in="VIS"))
 
 
+@on_sqlite
+def test_reports_about_the_files_of_a_store_have_cards(filled: Store) -> None:
+    version = ask(filled)
+    filled.datasets.delete(version)
+    (item,) = filled.admin.trash()
+    assert "version/test@1 in the trash" in shown(item)
+    assert "Days left 30" in shown(item)
+    (restored,) = filled.admin.untrash(item.item)
+    assert str(restored) in shown(restored)
+    assert "Nothing to repair" in shown(filled.admin.repair())
+    assert "Nothing to collect" in shown(filled.admin.collect_garbage())
+    assert "The store has" in shown(filled.admin.enforce_quota(10**12))
+
+
 def test_values_are_escaped() -> None:
     parts = table([HOSTILE], [[HOSTILE]]), folded(HOSTILE, "")
     text = shown(card(HOSTILE, *parts, kind=HOSTILE, facts=[(HOSTILE, HOSTILE)]))

@@ -32,6 +32,8 @@ VALID: dict[str, Any] = {
     "directory_mode": "2770",
     "trash_days": 7,
     "sql_timeout": 5.0,
+    "max_connections": 8,
+    "fetch_workers": 2,
     "cache": "/scratch/cache",
     "cache_max_bytes": 5_000_000_000,
 }
@@ -50,6 +52,8 @@ WRONG: dict[str, list[Any]] = {
     "directory_mode": ["0664", 2775, "6775"],
     "trash_days": [-1, 1.5, "7", True, 10**9],
     "sql_timeout": [0, -1, float("nan"), float("inf"), "5", True, 1e9],
+    "max_connections": [0, -1, 65, 1.5, "8", True],
+    "fetch_workers": [0, 65, 2.0, "2", True],
     "cache": ["", 1, "a\0b"],
     "cache_max_bytes": ["much", -1, 1.5, True, 10**16],
 }

@@ -91,6 +91,7 @@ class AnnotationTask(Task[AnnotationFile]):
         self.action = "synced"
         self.host = client.download_host
         self.connections = client.connections
+        self.max_connections = client.max_connections
         self.recovered = False
         self.remarks: tuple[str, ...] = ()
         self.error: BsvStoreError | None = None

@@ -40,6 +40,7 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
         self.action = "synced"
         self.host = client.host
         self.connections = client.connections
+        self.max_connections = client.max_connections
         self.download_batch = batch
         self.rows = 0
         self.written = 0

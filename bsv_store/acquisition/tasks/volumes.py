@@ -60,6 +60,7 @@ class VolumeTask(Task[VolumeFile]):
         self.action = "fetched"
         self.host = client.host
         self.connections = client.connections
+        self.max_connections = client.max_connections
         # A thread needs 100 MB of memory for a large volume.
         self.extra_threads = 0 if Grid(spacing_um).is_large else _EXTRA_THREADS
         self.recovered: set[int] = set()

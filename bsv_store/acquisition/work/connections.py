@@ -3,31 +3,34 @@
 Each run limits its own connections, but a lab may start sixteen runs at once. Connections are therefore claimed in the
 store's database: this works across hosts, and claims of dead processes are released. A run claims its connections when
 it starts. It gets one even if none is left, so that it need not wait until another run has filled the store; the total
-therefore never exceeds ``MAX_CONNECTIONS`` by more than one for each further run.
+therefore never exceeds the setting ``max_connections`` by more than one for each further run.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bsv_store import check
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.catalog.database.engine import Database
+from bsv_store.config import setting
+from bsv_store.sources.allen import max_connections
 
-MAX_CONNECTIONS = 16
-"""Maximum number of connections to one host, shared by all runs on a store; also the maximum number of workers."""
 
-
-def checked_workers(workers: int) -> int:
-    """The number of simultaneous downloads: ``workers``, but at most `MAX_CONNECTIONS`.
+def checked_workers(workers: int | None, store: Path) -> int:
+    """The number of simultaneous downloads: ``workers``, else the setting; at most the setting ``max_connections``.
 
     Raises
     ------
     InputError
         If it is not a positive integer.
     """
-    return min(check.whole_number("workers", workers, least=1), MAX_CONNECTIONS)
+    if workers is None:
+        workers = setting("fetch_workers", store=store).value  # type: ignore[assignment]  # checked by its type
+    return min(check.whole_number("workers", workers, least=1), max_connections(store))
 
 
-def claim_connections(database: Database, claims: Claims, host: str, *, wanted: int) -> int:
+def claim_connections(database: Database, claims: Claims, host: str, *, wanted: int, limit: int) -> int:
     """Claim connections to a host, and return how many the run may open; at least 1.
 
     Parameters
@@ -38,8 +41,10 @@ def claim_connections(database: Database, claims: Claims, host: str, *, wanted: 
     host : str
         Name and port of the server.
     wanted : int
+    limit : int
+        Connections to the host that all runs share.
     """
-    keys = [f"connection/{host}/{number}" for number in range(MAX_CONNECTIONS)]
+    keys = [f"connection/{host}/{number}" for number in range(limit)]
     granted: set[str] = set()
     # Another run may claim the same keys at the same time; retry with those still free, fewer each time.
     for _ in keys:

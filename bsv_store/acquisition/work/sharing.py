@@ -15,9 +15,10 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 
+from bsv_store import check
 from bsv_store.acquisition.work.activity import recorded_run
 from bsv_store.acquisition.work.claims import Claims
-from bsv_store.acquisition.work.connections import checked_workers, claim_connections
+from bsv_store.acquisition.work.connections import claim_connections
 from bsv_store.acquisition.work.outcome import Failure, Outcome
 from bsv_store.acquisition.work.task import RunControl, Task
 from bsv_store.catalog.activity import Details
@@ -73,7 +74,7 @@ class SharedWork(Generic[T]):
     ) -> None:
         self._database = database
         self._task = task
-        self._workers = checked_workers(workers)
+        self._workers = min(check.whole_number("workers", workers, least=1), task.max_connections)
         self._stop_at_failure = stop_at_failure
         self._progress = shown_progress(progress)
         self._claims = Claims(database)
@@ -160,7 +161,7 @@ class SharedWork(Generic[T]):
     def _threads(self) -> int:
         task = self._task
         wanted = min(self._workers, task.connections)
-        granted = claim_connections(self._database, self._claims, task.host, wanted=wanted)
+        granted = claim_connections(self._database, self._claims, task.host, wanted=wanted, limit=task.max_connections)
         # If fewer connections were granted than the task may open, the number of threads enforces the limit.
         return granted + task.extra_threads if granted == task.connections else granted
 

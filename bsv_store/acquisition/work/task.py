@@ -37,6 +37,8 @@ class Task(ABC, Generic[T]):
         The server. All runs on the store share the connections to it.
     connections : int
         Maximum number of simultaneous downloads of this task.
+    max_connections : int
+        Connections to the server that all runs on the store share.
     extra_threads : int
         Threads beyond the connections, so that downloads continue while other threads decompress.
     download_batch : int
@@ -51,6 +53,7 @@ class Task(ABC, Generic[T]):
     subject: str
     host: str
     connections: int
+    max_connections: int
     extra_threads: int = 0
     download_batch: int = 1
     commit_batch: int = 1

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from bsv_store.averaging.comparison.comparison import Comparison
+    from bsv_store.averaging.comparison.structure_comparison import StructureComparison
     from bsv_store.averaging.grouping.assignment import Group
     from bsv_store.averaging.grouping.facts import ExperimentFacts
 
@@ -151,7 +152,9 @@ def warn_if_small(n_a: int, n_b: int, permutations: int, *, has_covariates: bool
         )
 
 
-def recorded_covariates(value: Any, comparison: Comparison | None, members: int) -> CovariateValues:
+def recorded_covariates(
+    value: Any, comparison: Comparison | StructureComparison | None, members: int
+) -> CovariateValues:
     """The covariates from their recorded form.
 
     Parameters

@@ -23,6 +23,7 @@ from bsv_store.averaging.comparison.design import (
     known_covariates,
     warn_if_small,
 )
+from bsv_store.averaging.comparison.structure_comparison import checked_hemispheres
 from bsv_store.averaging.grouping.assignment import assign
 from bsv_store.averaging.grouping.facts import experiment_facts
 from bsv_store.averaging.grouping.membership import read_membership
@@ -37,7 +38,7 @@ from bsv_store.catalog.without_unionizes import (
     report_without_covariate,
     report_without_side,
 )
-from bsv_store.check import boolean, choice, several
+from bsv_store.check import boolean, choice
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.statistics import compare_features
 from bsv_store.statistics.features import checked_share
@@ -45,7 +46,6 @@ from bsv_store.vocabulary import (
     COMPARISON_ORDERS,
     COVARIATES,
     EFFECT_SIZES,
-    MEASURED_HEMISPHERES,
     MEASURES,
     MISSING_POLICIES,
     ComparisonOrder,
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.comparison.design import CovariateValues
     from bsv_store.averaging.grouping.assignment import Group
     from bsv_store.averaging.grouping.grouping import SelectionGrouping
-    from bsv_store.catalog.structures import StructureRef, StructureRow
+    from bsv_store.catalog.structures import StructureRef
     from bsv_store.progress import Progress
     from bsv_store.statistics import TwoGroupTest
     from bsv_store.vocabulary import (
@@ -105,7 +105,7 @@ def compare_structures(
         "version": _RECIPE_VERSION,
         "groups": sides.to_dict()["groups"],
         "measure": choice("measure", measure, MEASURES).name,
-        "hemisphere": list(_hemispheres(hemisphere)),
+        "hemisphere": list(checked_hemispheres(hemisphere)),
         "test": checked_test(test, names),
         "effect_size": choice("effect_size", effect_size, EFFECT_SIZES).name,
         "covariates": list(names),
@@ -155,7 +155,8 @@ def compare_structures(
     warn_if_small(found.n_a, found.n_b, recipe["permutations"], has_covariates=bool(names))
     tested = [feature for feature, is_tested in zip(features, has_signal, strict=True) if is_tested]
     untested = [feature for feature, is_tested in zip(features, has_signal, strict=True) if not is_tested]
-    frame = _frame(tested, found, order, limit)
+    rows_tested = [(row.id, row.acronym, row.name, side) for side, row in tested]
+    frame = comparison_frame(rows_tested, found, np.ones(len(tested), bool), order, limit)
     frame.attrs.update(
         {
             **{
@@ -175,15 +176,6 @@ def compare_structures(
         }
     )
     return frame
-
-
-def _hemispheres(
-    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere],
-) -> tuple[MeasuredHemisphere, ...]:
-    named = several("hemisphere", hemisphere, such_as="'both' or ['ipsilateral', 'contralateral']")
-    if not named:
-        raise InputError("hemisphere must not be empty", hint="For example ['ipsilateral', 'contralateral'].")
-    return tuple(dict.fromkeys(choice("hemisphere", side, MEASURED_HEMISPHERES).name for side in named))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,20 +252,34 @@ def _animals(connection: Connection, sides: SelectionGrouping, recipe: Mapping[s
     )
 
 
-def _frame(
-    features: Sequence[tuple[MeasuredHemisphere, StructureRow]],
+def comparison_frame(
+    features: Sequence[tuple[int, str, str, str]],
     test: TwoGroupTest,
+    has_signal: NDArray[np.bool_],
     order: ComparisonOrder,
     limit: int | None,
 ) -> pd.DataFrame:
+    """The table of a comparison, sorted.
+
+    Parameters
+    ----------
+    features : sequence of (int, str, str, str)
+        Id, acronym and name of the structure, and the hemisphere, of each test.
+    test : TwoGroupTest
+    has_signal : ndarray of bool, shape (features,)
+        The rows to return.
+    order : ComparisonOrder
+    limit : int or None
+        Maximum number of rows to return.
+    """
     import pandas as pd
 
     frame = pd.DataFrame(
         {
-            "structure": pd.Series([row.acronym for _, row in features], dtype=object),
-            "structure_id": np.array([row.id for _, row in features], dtype=np.int64),
-            "structure_name": pd.Series([row.name for _, row in features], dtype=object),
-            "hemisphere": pd.Series([side for side, _ in features], dtype=object),
+            "structure": pd.Series([acronym for _, acronym, _, _ in features], dtype=object),
+            "structure_id": np.array([identifier for identifier, *_ in features], dtype=np.int64),
+            "structure_name": pd.Series([name for _, _, name, _ in features], dtype=object),
+            "hemisphere": pd.Series([side for *_, side in features], dtype=object),
             "mean_a": test.mean_a,
             "mean_b": test.mean_b,
             "difference": test.difference,
@@ -287,7 +293,8 @@ def _frame(
             "p_max_t": test.p_max_t,
         }
     )
-    return frame.iloc[_order(test, order)[:limit]].reset_index(drop=True)
+    chosen = _order(test, order)
+    return frame.iloc[chosen[has_signal[chosen]][:limit]].reset_index(drop=True)
 
 
 def _order(test: TwoGroupTest, order: ComparisonOrder) -> NDArray[np.intp]:

@@ -83,7 +83,7 @@ def values_to_compare(files: StoreFiles, inputs: Inputs, progress: Progress = NO
     RecipeError
         If no voxel has signal in a member and data in all of them, or the values need too much memory.
     """
-    grid, comparison = Grid(inputs.recipe.spacing_um), inputs.recipe.comparison
+    grid, comparison = Grid(inputs.recipe.spacing_um), inputs.recipe.voxel_comparison
     if comparison is not None and comparison.cluster != "none":
         # Report a missing package before the volumes are read.
         extra.ndimage()
@@ -164,11 +164,11 @@ def compare_groups(
     workers : int, optional
         Number of threads; by default one for each processor. The result does not depend on it.
     """
-    comparison, grid = inputs.recipe.comparison, Grid(inputs.recipe.spacing_um)
+    comparison, grid = inputs.recipe.voxel_comparison, Grid(inputs.recipe.spacing_um)
     assert comparison is not None
     test = compare_voxels(
         tested.values,
-        np.array([member.group == 0 for member in inputs.members]),
+        inputs.in_first_group(),
         permutations=comparison.permutations,
         seed=comparison.seed,
         covariates=covariate_matrix(inputs.covariates),

@@ -33,6 +33,7 @@ from bsv_store.catalog.database.postgres import (
     quoted,
     schema_of,
 )
+from bsv_store.catalog.database.running import RunningQueries
 from bsv_store.catalog.database.sqlite import CatalogConnection, begin_sqlite, connect_sqlite
 from bsv_store.catalog.database.sqlite_errors import CannotReadInPlaceError
 from bsv_store.errors import (
@@ -100,6 +101,7 @@ class Database:
         self._may_insert = False
         self._copy: _CopyInUse | None = None
         self._copy_lock = threading.Lock()
+        self.queries = RunningQueries()
         self._file_marker = FileMarker(target) if isinstance(target, Path) else None
         self.engine = self._new_engine(target)
 
@@ -259,7 +261,13 @@ class Database:
         """
 
     def answer_elsewhere(
-        self, statement: str, parameters: Mapping[str, Any], *, row_limit: int | None, max_bytes: int
+        self,
+        statement: str,
+        parameters: Mapping[str, Any],
+        *,
+        row_limit: int | None,
+        time_limit_s: float,
+        max_bytes: int,
     ) -> Table | None:
         """The rows of a query of a user, from the server that this database is a copy of; None to run it here."""
         return None

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
+from bsv_store.catalog.database.sqlite_copy import copy_sqlite
 from bsv_store.catalog.database.sqlite_errors import journal_of, refuse_unsafe_wal
 from bsv_store.errors import NoSpaceError
 from bsv_store.temporary import TemporaryFolder
@@ -23,8 +23,6 @@ _MAX_COPY_BYTES = 2 << 30
 _SPARE_BYTES = 64 << 20
 _ATTEMPTS = 3
 _BLOCK_BYTES = 1 << 20
-# Pages copied between two checks of the time limit.
-_PAGES = 2048
 
 _State = tuple[tuple[int, int, int] | None, ...]
 
@@ -165,21 +163,15 @@ def snapshot_copy(original: Path, *, time_limit_s: float, wait_s: float) -> Iter
                 hint="Set TMPDIR to a folder with more space.",
             )
         copy = folder / original.name
-        uri = f"file:{quote(os.fsencode(original))}?mode=ro"
-        with (
-            closing(sqlite3.connect(uri, uri=True, timeout=wait_s, isolation_level=None)) as source,
-            closing(sqlite3.connect(copy, isolation_level=None)) as target,
-        ):
-            target.execute("PRAGMA synchronous = OFF")
-            target.execute("PRAGMA journal_mode = OFF")
-            # One transaction, so that the copy does not start again whenever another job commits.
-            source.execute("BEGIN")
-            source.execute("SELECT count(*) FROM sqlite_master").fetchall()
-            deadline = time.monotonic() + time_limit_s
+        deadline: float | None = None
 
-            def check_time(_status: int, _remaining: int, _total: int) -> None:
-                if time.monotonic() > deadline:
-                    raise CopyTooSlowError
+        def check_time() -> None:
+            nonlocal deadline
+            if deadline is None:
+                # Waiting for a writer is not copying.
+                deadline = time.monotonic() + time_limit_s
+            elif time.monotonic() > deadline:
+                raise CopyTooSlowError
 
-            source.backup(target, pages=_PAGES, progress=check_time)
+        copy_sqlite(original, copy, wait_s=wait_s, is_temporary=True, on_block=check_time)
         yield copy

@@ -1,30 +1,97 @@
-"""A consistent copy of a SQLite database that others may be writing to."""
+"""Copies of a SQLite catalog that others may be writing to: one state of it, including what is in its journal."""
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
 
 from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S
+from bsv_store.catalog.database.sqlite import connect_sqlite
 
-# Pages copied at a time. All at once: others could write between two steps, and the copy would start over.
-_ALL_PAGES = -1
+# Pages copied between two calls of `on_block`: 32 MiB.
+_PAGES = 8_192
+_MAX_RESTARTS = 3
 
 
-def copy_sqlite(source: Path, target: Path) -> None:
-    """Copy a database with SQLite's own means: one state of it, including what is in its journal.
+class _RestartedError(Exception):
+    """Other connections wrote while the copy was made."""
+
+
+def _no_action() -> None:
+    pass
+
+
+def copy_sqlite(
+    source: Path,
+    target: Path,
+    *,
+    read_only: bool = True,
+    wait_s: float = BUSY_TIMEOUT_S,
+    lets_others_write: bool = False,
+    is_temporary: bool = False,
+    on_block: Callable[[], None] = _no_action,
+) -> None:
+    """Copy a catalog with SQLite's own means. The copy has a rollback journal, whatever the mode of the source.
+
+    Parameters
+    ----------
+    source, target : pathlib.Path
+    read_only : bool
+        False rolls back what a killed writer left in the source.
+    wait_s : float
+        How long to wait for a writer.
+    lets_others_write : bool
+        Others may commit between two blocks, and the copy then starts again. After the third time, and without this
+        argument from the start, nobody else can commit until the copy is complete.
+    is_temporary : bool
+        The copy need not survive a crash, and is written faster.
+    on_block : callable
+        Called between blocks; may raise to stop.
 
     Raises
     ------
     sqlite3.Error
         If the source cannot be read, or the target cannot be written.
+    BusyError
+        If others use the source for longer than ``wait_s``.
+    CannotReadInPlaceError
+        If a killed writer left a journal, and ``read_only`` is True.
     """
-    uri = f"file:{quote(os.fsencode(source))}?mode=ro"
     with (
-        closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as original,
-        closing(sqlite3.connect(target)) as copy,
+        closing(connect_sqlite(source, read_only)) as original,
+        closing(sqlite3.connect(target, isolation_level=None)) as copy,
     ):
-        original.backup(copy, pages=_ALL_PAGES)
+        if is_temporary:
+            copy.execute("PRAGMA synchronous = OFF")
+            copy.execute("PRAGMA journal_mode = OFF")
+        is_complete = False
+        if lets_others_write:
+            with contextlib.suppress(_RestartedError):
+                _copy_pages(original, copy, on_block, max_restarts=_MAX_RESTARTS)
+                is_complete = True
+        if not is_complete:
+            original.begin("DEFERRED", wait_s=wait_s)
+            _copy_pages(original, copy, on_block, max_restarts=None)
+            original.execute("COMMIT")
+        # The mode is in the file, which may get to a file system or a version of SQLite on which WAL is not safe.
+        copy.execute("PRAGMA journal_mode = DELETE")
+
+
+def _copy_pages(
+    original: sqlite3.Connection, copy: sqlite3.Connection, on_block: Callable[[], None], *, max_restarts: int | None
+) -> None:
+    before, restarts = -1, 0
+
+    def step(_status: int, remaining: int, _total: int) -> None:
+        nonlocal before, restarts
+        on_block()
+        if before >= 0 and remaining > before:
+            restarts += 1
+            if max_restarts is not None and restarts > max_restarts:
+                raise _RestartedError
+        before = remaining
+
+    original.backup(copy, pages=_PAGES, progress=step)

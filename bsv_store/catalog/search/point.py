@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bsv_store.catalog.search.found import check_limit, found_frame
 from bsv_store.catalog.selection.selection import Selection
+from bsv_store.catalog.volume_use import record_use
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice, point_um
@@ -50,6 +51,7 @@ def search_point(
             hint=f"Fetch them: bsv-store fetch ... --kind {wanted.name} --spacing {spacing_um}",
         )
     experiments = sorted(found)
+    record_use(database, found.values())
     prefetch(files, found.values())
     values = [_value(read_slab(files, found[identifier], voxel[0], voxel[0] + 1), voxel) for identifier in experiments]
     with database.reading() as connection:

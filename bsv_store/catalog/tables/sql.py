@@ -30,10 +30,11 @@ from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S, translated
 from bsv_store.catalog.database.engine import Database, ReadableFile
 from bsv_store.catalog.database.private_copy import CopyTooSlowError, snapshot_copy
 from bsv_store.catalog.database.reader import is_superuser, usable_reader_role
+from bsv_store.catalog.database.running import RunningQuery
 from bsv_store.catalog.database.sqlite import READ_LIMIT_S
 from bsv_store.catalog.tables.functions import ALLOWED, FUNCTIONS_HINT, check_functions
 from bsv_store.catalog.tables.table import Table, typed_table
-from bsv_store.errors import BsvStoreError, NoSpaceError, QueryError
+from bsv_store.errors import BsvStoreError, BusyError, NoSpaceError, QueryError
 from bsv_store.text import MAX_ID, shown, size_text
 
 if TYPE_CHECKING:
@@ -130,12 +131,17 @@ def sql_table(
 ) -> Table:
     """The rows of a read-only statement, see `run_sql`."""
     query = _checked(statement, parameters or {}, row_limit, time_limit_s, max_bytes, allow_superuser)
-    answer = database.answer_elsewhere(statement, query.parameters, row_limit=row_limit, max_bytes=max_bytes)
+    answer = database.answer_elsewhere(
+        statement, query.parameters, row_limit=row_limit, time_limit_s=query.time_limit_s, max_bytes=max_bytes
+    )
     if answer is not None:
+        # The server may have another limit; its rows have the same size here as those of a folder.
+        _collected(answer.rows, query)
         return answer
     run = _run_sqlite if database.is_sqlite else _run_postgres
     try:
-        return _table(run(database, query), row_limit)
+        with database.queries.running() as running:
+            return _table(run(database, query, running), row_limit)
     except MemoryError as error:
         raise QueryError("the result does not fit into memory", hint=_TOO_LARGE_HINT) from error
 
@@ -211,23 +217,23 @@ class _TooLongError(QueryError):
     """The query was stopped at its time limit."""
 
 
-def _run_sqlite(database: Database, query: _Query) -> _Result:
+def _run_sqlite(database: Database, query: _Query, running: RunningQuery) -> _Result:
     file = database.readable_file(wait_s=min(query.time_limit_s, BUSY_TIMEOUT_S))
     if not file.blocks_writers or query.time_limit_s <= READ_LIMIT_S:
-        return _run_on_file(file, query, query.time_limit_s)
+        return _run_on_file(file, query, query.time_limit_s, running)
     start = time.monotonic()
     try:
-        return _run_on_file(file, query, READ_LIMIT_S)
+        return _run_on_file(file, query, READ_LIMIT_S, running)
     except _TooLongError:
         # Other jobs cannot write while it runs on the catalog itself.
-        return _run_on_copy(file.path, query, query.time_limit_s - (time.monotonic() - start))
+        return _run_on_copy(file.path, query, query.time_limit_s - (time.monotonic() - start), running)
 
 
-def _run_on_copy(path: Path, query: _Query, time_limit_s: float) -> _Result:
+def _run_on_copy(path: Path, query: _Query, time_limit_s: float, running: RunningQuery) -> _Result:
     try:
         with snapshot_copy(path, time_limit_s=READ_LIMIT_S, wait_s=BUSY_TIMEOUT_S) as copy:
-            return _run_on_file(ReadableFile(copy, blocks_writers=False), query, time_limit_s)
-    except (CopyTooSlowError, NoSpaceError, OSError, sqlite3.Error) as error:
+            return _run_on_file(ReadableFile(copy, blocks_writers=False), query, time_limit_s, running)
+    except (BusyError, CopyTooSlowError, NoSpaceError, OSError, sqlite3.Error) as error:
         reason = f"copying it takes longer than {READ_LIMIT_S:g} s" if isinstance(error, CopyTooSlowError) else error
         raise QueryError(
             f"the query took longer than {READ_LIMIT_S:g} s and was stopped, because other jobs cannot write while it "
@@ -236,30 +242,32 @@ def _run_on_copy(path: Path, query: _Query, time_limit_s: float) -> _Result:
         ) from error
 
 
-def _run_on_file(file: ReadableFile, query: _Query, time_limit_s: float) -> _Result:
+def _run_on_file(file: ReadableFile, query: _Query, time_limit_s: float, running: RunningQuery) -> _Result:
     wait = min(time_limit_s, BUSY_TIMEOUT_S)
     uri = f"file:{quote(os.fsencode(file.path))}?mode=ro{'&immutable=1' * file.is_immutable}"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None)) as driver:
             file.prepare(driver)
-            _guard(driver, time_limit_s)
+            _guard(driver, time_limit_s, running)
             cursor = driver.execute(query.statement, dict(query.parameters))
             if cursor.description is None:
                 raise QueryError("the statement returns no rows", hint=_READ_ONLY_HINT)
             rows = _collected(cursor, query)
             return _Result([column[0] for column in cursor.description], rows)
     except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
+        if running.is_stopped:
+            raise _stopped() from error
         raise _sqlite_error(error, query, file.path) from error
 
 
-def _guard(driver: sqlite3.Connection, time_limit_s: float) -> None:
+def _guard(driver: sqlite3.Connection, time_limit_s: float, running: RunningQuery) -> None:
     deadline = time.monotonic() + time_limit_s
     driver.execute("PRAGMA query_only = ON")
     # SQLite creates these on first use, which an authorizer sees as a change of the schema.
     for name in ("json_each", "json_tree", *(f"pragma_{pragma}" for pragma in sorted(_HARMLESS_PRAGMAS))):
         driver.execute(f"SELECT 1 FROM {name} LIMIT 0")
     driver.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
-    driver.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+    driver.set_progress_handler(lambda: running.is_stopped or time.monotonic() > deadline, _STEPS)
     driver.set_authorizer(_authorize)
 
 
@@ -312,7 +320,7 @@ def _numbered(query: _Query) -> tuple[str, list[Any]]:
     return _TOKEN.sub(number, query.statement), [query.parameters[name] for name in order]
 
 
-def _run_postgres(database: Database, query: _Query) -> _Result:
+def _run_postgres(database: Database, query: _Query, running: RunningQuery) -> _Result:
     import psycopg
     from psycopg.types.string import TextLoader
 
@@ -334,6 +342,7 @@ def _run_postgres(database: Database, query: _Query) -> _Result:
         # As text, as on SQLite, because their size as Python objects is unknown.
         for name in ("json", "jsonb"):
             driver.adapters.register_loader(name, TextLoader)
+        running.cancel = driver.cancel_safe
         try:
             names = _column_names(driver, statement, values)
             # Close it first: using the connection while it is open would block forever.
@@ -342,6 +351,8 @@ def _run_postgres(database: Database, query: _Query) -> _Result:
                 rows = _collected(stream, query)
             _refuse_traces(driver)
         except psycopg.Error as error:
+            if running.is_stopped:
+                raise _stopped() from error
             refusal = _postgres_refusal(error, query)
             if refusal is None:
                 raise
@@ -431,6 +442,10 @@ def _hint(text: str) -> str | None:
     if "no such" in lowered or "does not exist" in lowered:
         return "`bsv-store sql --schema` lists the views and tables with their columns."
     return None
+
+
+def _stopped() -> BusyError:
+    return BusyError("the query was stopped, because the server is being stopped", hint="Try again later.")
 
 
 def _too_long(query: _Query) -> _TooLongError:

@@ -10,6 +10,7 @@ from bsv_store.averaging.members import Member
 
 if TYPE_CHECKING:
     from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.recipe import Recipe
     from bsv_store.datasets.version import DatasetVersion
 
 # Maximum number of changes listed in a summary.
@@ -33,7 +34,8 @@ class MemberChanges:
     entered, left : tuple of MemberChange
         Experiments that are in a group in the second only, in the first only.
     changed : tuple of MemberChange
-        Experiments that are in a group in both, but with another group, volume, mask, divisor or injected hemisphere.
+        Experiments that are in a group in both, but with another group, volume or unionize rows, mask, divisor or
+        injected hemisphere.
     """
 
     entered: tuple[MemberChange, ...]
@@ -55,20 +57,25 @@ class MemberChanges:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The experiments of a version or of some inputs by id, and the labels of the groups by number."""
+    """The experiments of a version or of some inputs by id, the labels of the groups by number, and what was read."""
 
     members: Mapping[int, Member]
     labels: Mapping[int, str]
+    what: str = "volume"
 
     @classmethod
     def of_version(cls, version: DatasetVersion) -> Membership:
         """The experiments of a version."""
-        return cls(_by_id(version.experiments), {group.number: group.label for group in version.groups})
+        return cls(
+            _by_id(version.experiments), {group.number: group.label for group in version.groups}, _read(version.recipe)
+        )
 
     @classmethod
     def of_inputs(cls, inputs: Inputs) -> Membership:
         """The experiments of inputs."""
-        return cls(_by_id(inputs.experiments()), {group.number: group.label for group in inputs.groups})
+        return cls(
+            _by_id(inputs.experiments()), {group.number: group.label for group in inputs.groups}, _read(inputs.recipe)
+        )
 
     def placed(self) -> set[int]:
         """Ids of the experiments that are in a group."""
@@ -104,8 +111,8 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
     reasons = []
     if first.label(before) != second.label(after):
         reasons.append(f"group {first.label(before)!r} became {second.label(after)!r}")
-    if before.array_sha256 != after.array_sha256:
-        reasons.append("another volume")
+    if before.array_sha256 != after.array_sha256 and first.what == second.what:
+        reasons.append(f"another {first.what}")
     for mask in ("injection_fraction", "data_mask"):
         one, other = getattr(before, f"{mask}_sha256"), getattr(after, f"{mask}_sha256")
         # A mask in only one of the two is due to the recipe, or was not recorded by an early schema.
@@ -119,6 +126,10 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
     if before.injected_hemisphere != after.injected_hemisphere:
         reasons.append(f"injected hemisphere {before.injected_hemisphere} became {after.injected_hemisphere}")
     return reasons
+
+
+def _read(recipe: Recipe) -> str:
+    return "volume" if recipe.has_voxels else "row of the unionize table, or other structures"
 
 
 def _by_id(members: Iterable[Member]) -> dict[int, Member]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bsv_store.averaging.recipe import canonical_json
 from bsv_store.datasets.history.changes import MemberChanges, Membership, compare_members
+from bsv_store.datasets.history.structures import ColumnDifference, column_differences
 from bsv_store.html import text_card
 from bsv_store.text import listed, number_of
 from bsv_store.volumes.grid import AXES, Grid
@@ -84,7 +85,9 @@ class VersionDiff:
         One for each group that both have, with or without a difference, then one for each map of a comparison that both
         have.
     note : str or None
-        Why voxels were not compared.
+        Why voxels or structures were not compared.
+    columns : tuple of ColumnDifference
+        Of two comparisons by structure, one for each column of their tables, with or without a difference.
     """
 
     first: str
@@ -95,12 +98,15 @@ class VersionDiff:
     only_second: tuple[str, ...]
     voxels: tuple[VoxelDifference, ...]
     note: str | None = None
+    columns: tuple[ColumnDifference, ...] = ()
 
     @property
     def is_equal(self) -> bool:
         """Whether recipe, members and voxels are equal."""
         differs = self.recipe or self.members or self.only_first or self.only_second or self.note
-        return not differs and all(each.voxels == 0 for each in self.voxels)
+        return (
+            not differs and not any(each.voxels for each in self.voxels) and not any(each.rows for each in self.columns)
+        )
 
     def __repr__(self) -> str:
         found = "equal" if self.is_equal else "different"
@@ -111,7 +117,8 @@ class VersionDiff:
 
     def __str__(self) -> str:
         if self.is_equal:
-            return f"{self.first} and {self.second} are equal: recipe, members and all voxels."
+            values = "values" if self.columns else "voxels"
+            return f"{self.first} and {self.second} are equal: recipe, members and all {values}."
         lines = [f"{self.first} and {self.second} differ"]
         lines += [f"recipe, {change.part}: {change.first} became {change.second}" for change in self.recipe]
         lines += [str(self.members)] if self.members else []
@@ -123,6 +130,10 @@ class VersionDiff:
             found = f"differences at {number_of(each.voxels, 'voxel')}, the largest {each.largest:.3g} at {at} um"
             kind = "map" if each.is_map else "group"
             lines.append(f"{kind} {each.label}: {found if each.voxels else 'all voxels are equal'}")
+        for column in self.columns:
+            where = f"{column.structure} ({column.hemisphere}): {column.first:.3g} became {column.second:.3g}"
+            found = f"differences in {number_of(column.rows, 'row')}, the largest in {where}"
+            lines.append(f"{column.column}: {found if column.rows else 'all rows are equal'}")
         return "\n".join(lines)
 
 
@@ -174,6 +185,7 @@ def diff_versions(first: DatasetVersion, second: DatasetVersion) -> VersionDiff:
         # With one group each, these are compared even if their labels, such as bin edges, differ.
         pairs = [(f"{first.groups[0].label} / {second.groups[0].label}", 0, 0)]
     note = _not_comparable(first, second)
+    has_voxels = first.recipe.has_voxels
     return VersionDiff(
         first.ref,
         second.ref,
@@ -181,8 +193,9 @@ def diff_versions(first: DatasetVersion, second: DatasetVersion) -> VersionDiff:
         compare_members(Membership.of_version(first), Membership.of_version(second)),
         tuple(label for label in numbers[0] if label not in numbers[1]),
         tuple(label for label in numbers[1] if label not in numbers[0]),
-        () if note else _voxel_differences(first, second, pairs),
+        _voxel_differences(first, second, pairs) if has_voxels and not note else (),
         note,
+        () if has_voxels or note else column_differences(first, second),
     )
 
 
@@ -284,7 +297,9 @@ def _recipe_changes(first: Recipe, second: Recipe) -> tuple[RecipeChange, ...]:
 
 
 def _not_comparable(first: DatasetVersion, second: DatasetVersion) -> str | None:
-    if first.grid != second.grid:
+    if first.recipe.has_voxels != second.recipe.has_voxels:
+        return "a comparison by structure has no voxels"
+    if first.recipe.has_voxels and first.grid != second.grid:
         return f"voxels of {first.grid.spacing_um} um and of {second.grid.spacing_um} um cannot be compared"
     if first.quantity != second.quantity:
         return f"{first.quantity} and {second.quantity} cannot be compared"

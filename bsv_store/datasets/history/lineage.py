@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Connection, select
 
+from bsv_store.averaging.comparison.structure_values import read_values, structures_from_json
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
 from bsv_store.catalog.volumes import find_volumes
+from bsv_store.datasets.original_inputs import content_of_file
 from bsv_store.datasets.provenance import SnapshotSource, lists_of
+from bsv_store.errors import UnknownStructureError
 from bsv_store.html import text_card
 from bsv_store.text import fact_lines, number_of
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.members import Member
     from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.vocabulary import UnionizePart
     from bsv_store.volumes.library import VolumeFile
 
 # Maximum number of volumes listed in a summary.
@@ -36,10 +41,12 @@ class MemberSource:
 
     Attributes
     ----------
+    array_sha256 : str
+        Of the volume; for a comparison by structure, of the values from the unionize table.
     state : str
-        Whether the store still has the volume: 'in the store', 'replaced' or 'not in the store'.
+        Whether the store still has the volume or table: 'in the store', 'replaced' or 'not in the store'.
     source : str or None
-        URL or file name of the volume, as long as the store has it.
+        URL or file name of the volume or table, as long as the store has it.
     fetched_at : datetime.datetime or None
     injection_rows : str or None
         URL or file name of the unionize rows of the injection; None if there are none.
@@ -68,6 +75,8 @@ class Lineage:
         The newest structures and experiments of each kind that were stored by then.
     tags : tuple of str
         Of the version.
+    what : str
+        What the members are: 'Volumes', or 'Unionize tables' for a comparison by structure.
     """
 
     ref: str
@@ -78,9 +87,10 @@ class Lineage:
     members: tuple[MemberSource, ...]
     snapshots: tuple[SnapshotSource, ...]
     tags: tuple[str, ...]
+    what: str = "Volumes"
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.ref}: {number_of(len(self.members), 'volume')}>"
+        return f"<{type(self).__name__} of {self.ref}: {number_of(len(self.members), self.what.lower()[:-1])}>"
 
     def _repr_html_(self) -> str:
         return text_card("Lineage", str(self))
@@ -98,7 +108,7 @@ class Lineage:
                     (f"List of {each.what}", f"{each.kind}, of {each.upstream_date or each.taken_at.date()}")
                     for each in self.snapshots
                 ),
-                ("Volumes", f"{len(self.members):,}, see to_frame()"),
+                (self.what, f"{len(self.members):,}, see to_frame()"),
                 *(("", f"experiment {member.experiment_id}: {member.state}") for member in changed[:_LISTED]),
                 ("", f"and {len(changed) - _LISTED:,} more" if len(changed) > _LISTED else None),
             ]
@@ -117,24 +127,75 @@ def lineage_of(database: Database, version: DatasetVersion) -> Lineage:
     members = [member for member in version.experiments if member.group is not None]
     ids = [member.experiment_id for member in members]
     recipe = version.recipe
+    if not recipe.has_voxels:
+        return _lineage_of_tables(database, version, members)
     with database.reading() as connection:
         volumes = find_volumes(connection, ids, kind=recipe.kind, spacing_um=recipe.spacing_um)
         injection_rows = _injection_rows(connection, ids)
         snapshots = lists_of(connection, version.created_at)
     labels = {group.number: group.label for group in version.groups}
+    sources = tuple(
+        _source(member, labels, volumes.get(member.experiment_id), injection_rows.get(member.experiment_id))
+        for member in members
+    )
+    return _lineage(version, sources, snapshots)
+
+
+def _lineage(
+    version: DatasetVersion, members: tuple[MemberSource, ...], snapshots: tuple[SnapshotSource, ...]
+) -> Lineage:
     return Lineage(
         version.ref,
         version.fingerprint,
         version.software,
         version.created_by,
         version.created_at,
-        tuple(
-            _source(member, labels, volumes.get(member.experiment_id), injection_rows.get(member.experiment_id))
-            for member in members
-        ),
+        members,
         snapshots,
         version.tags,
+        "Volumes" if version.recipe.has_voxels else "Unionize tables",
     )
+
+
+def _lineage_of_tables(database: Database, version: DatasetVersion, members: Sequence[Member]) -> Lineage:
+    """The lineage of a comparison by structure."""
+    comparison, content = version.recipe.structure_comparison, content_of_file(version)
+    assert comparison is not None
+    group_of = {member.experiment_id: member.group or 0 for member in members}
+    ids = sorted(group_of)
+    with database.reading() as connection:
+        tables = _tables(connection, ids, "projection")
+        injection_rows = _injection_rows(connection, ids)
+        snapshots = lists_of(connection, version.created_at)
+        hashes: dict[int, str | None] = {}
+        if content is not None:
+            structures = structures_from_json(content["structures"], comparison)
+            with contextlib.suppress(UnknownStructureError):
+                # Without one of the structures, the store does not have the values.
+                values = read_values(connection, comparison, structures, {each: group_of[each] for each in tables})
+                hashes = {each.experiment_id: each.array_sha256 for each in values.members}
+    labels = {group.number: group.label for group in version.groups}
+    sources = []
+    for member in members:
+        assert member.group is not None
+        assert member.array_sha256 is not None
+        table = tables.get(member.experiment_id)
+        state: VolumeState = "not in the store"
+        if table is not None:
+            state = "in the store" if hashes.get(member.experiment_id) == member.array_sha256 else "replaced"
+        source, fetched_at = table if table is not None and state == "in the store" else (None, None)
+        sources.append(
+            MemberSource(
+                member.experiment_id,
+                labels[member.group],
+                member.array_sha256,
+                state,
+                source,
+                fetched_at,
+                injection_rows.get(member.experiment_id),
+            )
+        )
+    return _lineage(version, tuple(sources), snapshots)
 
 
 def _source(member: Member, labels: dict[int, str], volume: VolumeFile | None, rows: str | None) -> MemberSource:
@@ -156,9 +217,14 @@ def _source(member: Member, labels: dict[int, str], volume: VolumeFile | None, r
 
 
 def _injection_rows(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
+    return {each: source for each, (source, _) in _tables(connection, ids, "injection").items()}
+
+
+def _tables(connection: Connection, ids: Sequence[int], part: UnionizePart) -> dict[int, tuple[str, datetime]]:
+    """Source and time of the unionize rows of experiments, by experiment id."""
     query = (
-        select(UnionizeCoverage.experiment_id, SourceSnapshot.source)
+        select(UnionizeCoverage.experiment_id, SourceSnapshot.source, SourceSnapshot.taken_at)
         .join(SourceSnapshot, SourceSnapshot.id == UnionizeCoverage.snapshot_id)
-        .where(UnionizeCoverage.part == "injection", id_in(connection, UnionizeCoverage.experiment_id, ids))
+        .where(UnionizeCoverage.part == part, id_in(connection, UnionizeCoverage.experiment_id, ids))
     )
-    return dict(connection.execute(query).all())
+    return {identifier: (source, taken_at) for identifier, source, taken_at in connection.execute(query)}

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.unused_files import keep_files, trash_unused
@@ -14,10 +16,11 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
 from bsv_store.datasets.history.checks import FileState, NewCheck
 from bsv_store.datasets.history.compare import GroupPlanes, MapPlanes, Planes, voxel_difference
+from bsv_store.datasets.history.structures import value_differences
 from bsv_store.datasets.original_inputs import content_of_file, original_inputs
 from bsv_store.datasets.publish import require_writable
 from bsv_store.datasets.result.contents import software
-from bsv_store.datasets.result.file import EncodedResult, result_path
+from bsv_store.datasets.result.file import EncodedResult, arrays_without_groups, result_path
 from bsv_store.datasets.table import add_check, find_version, replace_file
 from bsv_store.datasets.workers import checked_workers
 from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError
@@ -151,7 +154,7 @@ def compared(version: DatasetVersion, result: EncodedResult, state: FileState | 
     """
     if state is None:
         state = "damaged" if content_of_file(version) is None else "intact"
-    identical = result.content_sha256 == version.content_sha256
+    identical = result.has_content(version.recipe, version.content_sha256)
     largest: float | None = 0.0 if identical else None
     voxels: int | None = 0 if identical else None
     if not identical and state == "intact":
@@ -171,10 +174,19 @@ def compared(version: DatasetVersion, result: EncodedResult, state: FileState | 
 
 
 def difference(first: h5py.File, second: h5py.File, recipe: Recipe, groups: int) -> tuple[float, int]:
-    """The largest difference of the means and maps in two open result files, and the number of voxels that differ."""
+    """The largest difference of the means and maps in two open result files, and the number of voxels that differ.
+
+    Of comparisons by structure, the largest difference and number of all values; infinite if only one has a value.
+    """
     largest, voxels = 0.0, 0
+    for name in () if recipe.has_voxels else arrays_without_groups(recipe):
+        one_by_one = value_differences(first[name][:], second[name][:])
+        largest, voxels = max(largest, float(one_by_one.max())), voxels + int(np.count_nonzero(one_by_one))
     pairs: list[tuple[Planes, Planes]] = [
-        *((GroupPlanes(first, number), GroupPlanes(second, number)) for number in range(groups)),
+        *(
+            (GroupPlanes(first, number), GroupPlanes(second, number))
+            for number in range(groups if recipe.has_voxels else 0)
+        ),
         *((MapPlanes(first, name), MapPlanes(second, name)) for name in recipe.maps),
     ]
     for one, other in pairs:

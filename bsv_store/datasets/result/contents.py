@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bsv_store.averaging.comparison.structure_values import features
 from bsv_store.averaging.inputs import ALGORITHM_VERSION
 from bsv_store.averaging.members import MEMBER_COLUMNS, Member, MemberColumn
-from bsv_store.averaging.units import describe_unit
+from bsv_store.averaging.units import quantity_of
 from bsv_store.vocabulary import AXES
 from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
 
@@ -40,17 +41,20 @@ def write_description(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
 
     recipe = inputs.recipe
     title = "Group averages" if recipe.comparison is None else "Comparison of two groups"
+    what, how, space = f"{title} of {quantity_of(recipe)}", "averaged", {"orientation": ORIENTATION}
+    if not recipe.has_voxels:
+        what, how, space = f"{title} by structure: {quantity_of(recipe)}", "compared", {}
     text = {
         "Conventions": "CF-1.10",
-        "title": f"{title} of {describe_unit(recipe.kind, recipe.normalize)}, mouse brain",
+        "title": f"{what}, mouse brain",
         "source": "Allen Mouse Brain Connectivity Atlas, aggregated by bsv-store",
         "references": "https://connectivity.brain-map.org; Oh et al. 2014, doi:10.1038/nature13186",
         "frame": FRAME,
-        "orientation": ORIENTATION,
-        "axis_order": "group ap dv ml",
+        **space,
+        "axis_order": "group ap dv ml" if recipe.has_voxels else "member feature",
         # Contains no time, so that the same inputs give the same bytes; the catalog records the time.
-        "history": f"bsv-store {__version__}: averaged (algorithm version {ALGORITHM_VERSION}) from the volumes that "
-        "the variable inputs lists",
+        "history": f"bsv-store {__version__}: {how} (algorithm version {ALGORITHM_VERSION}) from the "
+        f"{'volumes' if recipe.has_voxels else 'unionize tables'} that the variable inputs lists",
         "recipe": recipe.to_json(),
         "fingerprint": inputs.fingerprint(),
         "software": software(),
@@ -58,7 +62,8 @@ def write_description(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     for name, value in text.items():
         file.attrs[name] = value
     file.attrs["algorithm_version"] = np.int64(ALGORITHM_VERSION)
-    file.attrs["spacing_um"] = np.int64(recipe.spacing_um)
+    if recipe.has_voxels:
+        file.attrs["spacing_um"] = np.int64(recipe.spacing_um)
 
 
 def write_axes(file: h5py.File, grid: Grid, labels: Sequence[str]) -> None:
@@ -71,13 +76,33 @@ def write_axes(file: h5py.File, grid: Grid, labels: Sequence[str]) -> None:
         scale.make_scale(axis.lower())
 
 
+def write_features(file: h5py.File, recorded: RecordedInputs) -> None:
+    """Write the dimensions group and feature, and the structure and hemisphere of each feature."""
+    comparison = recorded.recipe.structure_comparison
+    assert comparison is not None
+    write_labels(file, [group.label for group in recorded.groups])
+    columns = features(comparison, recorded.structures)
+    feature = file.create_dataset("feature", data=np.arange(len(columns), dtype="<i4"))
+    describe_variable(feature, long_name="structure and hemisphere")
+    feature.make_scale("feature")
+    identifiers = file.create_dataset("structure_id", data=np.array([each.id for _, each in columns], "<i8"))
+    describe_variable(identifiers, long_name="structure id (Allen)")
+    texts: list[tuple[str, list[str], str]] = [
+        ("structure", [each.acronym for _, each in columns], "acronym of the structure"),
+        ("structure_name", [each.name for _, each in columns], "name of the structure"),
+        ("hemisphere", [str(side) for side, _ in columns], "hemisphere of the structure"),
+    ]
+    for dataset in (identifiers, *(_write_text(file, *each) for each in texts)):
+        dataset.dims[0].attach_scale(feature)
+
+
 def write_labels(file: h5py.File, labels: Sequence[str]) -> None:
     """Write the group labels as strings, and as NUL-padded character arrays, which all netCDF readers support."""
     groups = _write_text(file, "group", labels, "label of the group")
     groups.make_scale("group")
     encoded = [label.encode() for label in labels]
     width = max(1, *map(len, encoded))
-    length = _write_dimension(file, "label_length", width)
+    length = write_dimension(file, "label_length", width)
     padded = np.array(encoded, f"S{width}")
     characters = file.create_dataset("group_label", data=padded.view("S1").reshape(len(labels), width))
     characters.dims[0].attach_scale(groups)
@@ -150,7 +175,7 @@ def write_inputs(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     dataset = _write_text(
         file, "inputs", [inputs.to_json()], "recipe and inputs as canonical JSON; its SHA-256 is the fingerprint"
     )
-    dataset.dims[0].attach_scale(_write_dimension(file, "document", 1))
+    dataset.dims[0].attach_scale(write_dimension(file, "document", 1))
 
 
 def read_inputs(file: h5py.File) -> str:
@@ -159,7 +184,7 @@ def read_inputs(file: h5py.File) -> str:
     return str(found if isinstance(found, str) else found[0])
 
 
-def _write_dimension(file: h5py.File, name: str, size: int) -> h5py.Dataset:
+def write_dimension(file: h5py.File, name: str, size: int) -> h5py.Dataset:
     """Write a dimension without coordinate values, in the form that the netCDF library uses."""
     dimension = file.create_dataset(name, data=np.zeros(size, ">f4"))
     dimension.make_scale(f"This is a netCDF dimension but not a netCDF variable.{size:10}")

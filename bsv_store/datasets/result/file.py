@@ -7,11 +7,20 @@ and 10 um in a temporary file. Layout::
                                                               group_label (group, label_length)
     ap (ap)  dv (dv)  ml (ml)      voxel centers, um
     mean (group, ap, dv, ml)       and the other statistics of the recipe
-    difference (ap, dv, ml)        and the other maps of a comparison, if the recipe has one
+    difference (ap, dv, ml)        and the other maps of a comparison by voxel, if the recipe has one
     member (member)                experiment ids             member_group (-1 = left out), member_divisor,
                                                               member_injected_hemisphere, member_array_sha256,
                                                               member_left_out_reason (member)
     inputs (document)              canonical JSON of recipe and inputs; its SHA-256 is the fingerprint
+    slab_sha256 (hashed_array,     at 25 and 10 um: SHA-256 of each slab of AP planes of each array
+                 slab, hash_byte)
+
+A comparison by structure has no ap, dv, ml and mean. Instead it has::
+
+    feature (feature)              a structure in a hemisphere     structure_id, structure, structure_name, hemisphere
+                                                                   (feature)
+    signal (member, feature)       the values of each member, NaN = left out
+    difference (feature)           and the other results of the test
 
 The variables of groups are CF auxiliary coordinates of the statistics. Those of members, and the inputs, are listed in
 the attribute ``coordinates`` of the file. Text is stored as variable-length strings. GNU Octave cannot read these, so
@@ -35,14 +44,27 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.averaging.inputs import Inputs
 from bsv_store.averaging.units import cf_unit, describe_unit
+from bsv_store.datasets.result.columns import COLUMNS, SIGNAL, create_columns
 from bsv_store.datasets.result.contents import (
     describe_variable,
     write_axes,
     write_description,
+    write_features,
     write_groups,
     write_inputs,
     write_members,
+)
+from bsv_store.datasets.result.slabs import (
+    NO_GROUP,
+    ArrayHash,
+    ArrayKey,
+    array_keys,
+    content_of,
+    create_table,
+    fill_table,
+    has_slab_hashes,
 )
 from bsv_store.errors import DamagedFileError, StoreError
 from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS, ComparisonMap, Statistic
@@ -55,14 +77,11 @@ if TYPE_CHECKING:
 
     import h5py
 
-    from bsv_store.averaging.inputs import Inputs
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.averaging.recorded import RecordedInputs
     from bsv_store.volumes.files import StoreFiles
 
 _DIMENSIONS = ("group", "ap", "dv", "ml")
-# In the place of the number of the group, in the content hash of a map.
-_NO_GROUP = "all"
 # A compromise between reading small boxes and the number of chunks.
 _CHUNK_BYTES = 1_250_000
 _UINT32 = np.dtype("<u4")
@@ -92,6 +111,15 @@ class EncodedResult:
         """The file, open for reading."""
         return io.BytesIO(self.content) if isinstance(self.content, memoryview) else self.content.open("rb")
 
+    def has_content(self, recipe: Recipe, content_sha256: str) -> bool:
+        """Whether its arrays have a content hash, by any rule; see `has_content`."""
+        if self.content_sha256 == content_sha256:
+            return True
+        if slab_planes(recipe) is None:
+            return False
+        with self.open() as stream, opened_hdf5(stream, what="the result") as file:
+            return has_content(file, recipe, content_sha256)
+
     def publish(self, files: StoreFiles, relative: str) -> None:
         """Publish the file under a path relative to the store. A temporary file is moved.
 
@@ -110,8 +138,9 @@ class ResultWriter:
     """A writer of a result file. Statistics are written group by group, in slabs of AP planes in ascending order.
 
     ``content_sha256`` is the SHA-256 of one line ``<statistic> <group> <SHA-256 of the array>`` for each statistic, in
-    the order of the recipe, and group, then one line ``<map> all <SHA-256 of the array>`` for each map of a comparison;
-    the arrays little-endian, C order.
+    the order of the recipe, and group, then one line ``<name> all <SHA-256 of the array>`` for each array without
+    groups (`arrays_without_groups`); the arrays little-endian, C order. At 25 and 10 um, the hash of an array is the
+    SHA-256 of those of its slabs, one after the other, which the file has too; see `bsv_store.datasets.result.slabs`.
     """
 
     def __init__(
@@ -120,26 +149,35 @@ class ResultWriter:
         inputs: Inputs | RecordedInputs,
         seal: Callable[[], tuple[memoryview | Path, int, str]],
         guard: GuardedFile | None = None,
+        *,
+        has_table: bool = True,
     ) -> None:
         self._file = file
         self._seal = seal
         self._guard = guard
         recipe = inputs.recipe
-        self._grid = Grid(recipe.spacing_um)
-        self._hashes: dict[tuple[str, int | str], Any] = {
-            (name, group): hashlib.sha256() for name in recipe.statistics for group in range(len(inputs.groups))
-        }
-        self._hashes |= {(name, _NO_GROUP): hashlib.sha256() for name in recipe.maps}
         self._float_type = np.dtype(recipe.dtype).newbyteorder("<")
+        # Files at 25 and 10 um of earlier versions have no table of slabs.
+        self._slab_planes = slab_planes(recipe) if has_table else None
+        keys = array_keys(recipe.statistics, len(inputs.groups), arrays_without_groups(recipe))
+        self._hashes = {key: ArrayHash(self._slab_planes) for key in keys}
         write_description(file, inputs)
-        write_axes(file, self._grid, [group.label for group in inputs.groups])
+        if recipe.has_voxels:
+            self._grid = Grid(recipe.spacing_um)
+            write_axes(file, self._grid, [group.label for group in inputs.groups])
+        else:
+            write_features(file, inputs.recorded() if isinstance(inputs, Inputs) else inputs)
         self._coordinates = write_groups(file, inputs)
         write_members(file, inputs)
         write_inputs(file, inputs)
+        if self._slab_planes is not None:
+            create_table(file, len(keys), self._grid.shape[0] // self._slab_planes)
         for name in recipe.statistics:
             self._create(name, len(inputs.groups), recipe)
         for each in recipe.maps:
             self._create_map(each, recipe)
+        if not recipe.has_voxels:
+            create_columns(file, recipe)
 
     @property
     def planes_per_chunk(self) -> int:
@@ -162,10 +200,12 @@ class ResultWriter:
                 dataset = self._file[name]
                 block = np.ascontiguousarray(values[place], dtype=dataset.dtype)
                 dataset[first_group + place, first_plane : first_plane + len(block)] = block
-                self._hashes[name, first_group + place].update(block.data)
+                self._hashes[name, first_group + place].update(block)
 
-    def write_map(self, name: ComparisonMap, values: NDArray[np.floating[Any]]) -> None:
-        """Write a map of the comparison; array of shape (ap, dv, ml), NaN = not tested.
+    def write_array(self, name: str, values: NDArray[np.floating[Any]]) -> None:
+        """Write an array without groups: a map of shape (ap, dv, ml), or a column of shape (features,).
+
+        NaN = not tested.
 
         Raises
         ------
@@ -177,10 +217,23 @@ class ResultWriter:
         dataset = self._file[name]
         block = np.ascontiguousarray(values, dtype=dataset.dtype)
         dataset[:] = block
-        self._hashes[name, _NO_GROUP].update(block.data)
+        self._hashes[name, NO_GROUP].update(block)
 
-    def describe_map(self, name: ComparisonMap, facts: Mapping[str, float]) -> None:
-        """Add attributes to a map: facts about the test, which are not part of the content hash."""
+    def write_signal(self, values: NDArray[np.float64]) -> None:
+        """Write the values of the members of a comparison by structure, shape (members, features).
+
+        Raises
+        ------
+        OSError
+            If an earlier write failed.
+        """
+        # Members come first in the file; those that were left out have no values.
+        everybody = np.full(self._file[SIGNAL].shape, np.nan)
+        everybody[: len(values)] = values
+        self.write_array(SIGNAL, everybody)
+
+    def describe_array(self, name: str, facts: Mapping[str, float]) -> None:
+        """Add attributes to an array without groups: facts about the test, which are not part of the content hash."""
         for key, value in facts.items():
             self._file[name].attrs[key] = np.int64(value) if isinstance(value, int) else np.float64(value)
 
@@ -192,13 +245,15 @@ class ResultWriter:
         OSError
             If a write failed.
         """
+        if self._slab_planes is not None:
+            fill_table(self._file, list(self._hashes.values()))
         self._file.close()
         content, size_bytes, file_sha256 = self._seal()
-        return EncodedResult(content, size_bytes, file_sha256, _hash_of_hashes(self._hashes))
+        return EncodedResult(content, size_bytes, file_sha256, content_of(self._hashes))
 
     def _create(self, name: Statistic, groups: int, recipe: Recipe) -> None:
         row = STATISTICS[name]
-        dtype = _UINT32 if row.is_count else self._float_type
+        dtype = array_dtype(name, recipe.dtype)
         dataset = self._file.create_dataset(
             name,
             shape=(groups, *self._grid.shape),
@@ -293,24 +348,50 @@ def _sealed_memory(memory: io.BytesIO) -> tuple[memoryview, int, str]:
     return image, len(image), hashlib.sha256(image).hexdigest()
 
 
-def content_hash(file: h5py.File, statistics: Sequence[str], maps: Sequence[str]) -> str:
-    """The content hash of the arrays of an open result file; see `ResultWriter`."""
-    hashes: dict[tuple[str, int | str], Any] = {}
-    for name in statistics:
-        dataset = file[name]
-        for group in range(dataset.shape[0]):
-            hashes[name, group] = hashlib.sha256()
-            for slab in range(0, dataset.shape[1], dataset.chunks[1]):
-                block = np.ascontiguousarray(dataset[group, slab : slab + dataset.chunks[1]])
-                hashes[name, group].update(block.data)
-    for each in maps:
-        hashes[each, _NO_GROUP] = hashlib.sha256(np.ascontiguousarray(file[each][:]).data)
-    return _hash_of_hashes(hashes)
+def content_hash(
+    file: h5py.File, statistics: Sequence[str], arrays: Sequence[str], *, slab_planes: int | None = None
+) -> str:
+    """The content hash of an open result file, of its statistics and its arrays without groups; see `ResultWriter`.
+
+    Parameters
+    ----------
+    slab_planes : int, optional
+        Number of AP planes in a slab, if arrays are hashed by slabs.
+    """
+    groups = file[statistics[0]].shape[0] if statistics else 0
+    hashes: dict[ArrayKey, ArrayHash] = {}
+    for name, group in array_keys(statistics, groups, arrays):
+        values = file[name]
+        prefix = () if group == NO_GROUP else (group,)
+        hashes[name, group] = ArrayHash(slab_planes)
+        # By chunks, since an array may be larger than the memory.
+        step = values.chunks[len(prefix)] if values.chunks else values.shape[len(prefix)]
+        for first in range(0, values.shape[len(prefix)], step):
+            hashes[name, group].update(np.ascontiguousarray(values[(*prefix, slice(first, first + step))]))
+    return content_of(hashes)
 
 
-def _hash_of_hashes(hashes: Mapping[tuple[str, int | str], Any]) -> str:
-    lines = "".join(f"{name} {group} {each.hexdigest()}\n" for (name, group), each in hashes.items())
-    return hashlib.sha256(lines.encode()).hexdigest()
+def has_content(file: h5py.File, recipe: Recipe, content_sha256: str) -> bool:
+    """Whether the arrays of an open result file have a content hash; see `ResultWriter`.
+
+    At 25 and 10 um, the hash of an array may also be that of all its bytes, as in versions that were recorded before
+    slabs were hashed.
+    """
+    arrays = recipe.statistics, arrays_without_groups(recipe)
+    rules = [slab_planes(recipe), None] if slab_planes(recipe) else [None]
+    return any(content_hash(file, *arrays, slab_planes=each) == content_sha256 for each in rules)
+
+
+def slab_planes(recipe: Recipe) -> int | None:
+    """Number of AP planes in a slab, if the arrays of a result are hashed by slabs."""
+    if not recipe.has_voxels or not has_slab_hashes(grid := Grid(recipe.spacing_um)):
+        return None
+    return planes_per_chunk(grid, np.dtype(recipe.dtype).itemsize)
+
+
+def arrays_without_groups(recipe: Recipe) -> tuple[str, ...]:
+    """The names of the arrays without groups: maps of a comparison by voxel, or columns of one by structure."""
+    return recipe.maps if recipe.has_voxels else (SIGNAL, *COLUMNS)
 
 
 def result_path(name: str, fingerprint: str, file_sha256: str) -> str:
@@ -319,6 +400,13 @@ def result_path(name: str, fingerprint: str, file_sha256: str) -> str:
     It contains both hashes, since other software may write the same inputs as other bytes.
     """
     return f"datasets/{name}/{fingerprint[:16]}.{file_sha256[:16]}.nc"
+
+
+def array_dtype(name: Statistic | ComparisonMap, dtype: str) -> np.dtype[Any]:
+    """The type of an array of a result file, from that of the recipe."""
+    if name in COMPARISON_MAPS:
+        return _MAP_TYPE
+    return _UINT32 if STATISTICS[name].is_count else np.dtype(dtype).newbyteorder("<")
 
 
 def planes_per_chunk(grid: Grid, itemsize: int) -> int:

@@ -20,7 +20,7 @@ import xxhash
 
 from bsv_store.datasets.result.file import checked_stream, reading_errors, rebuild_hint
 from bsv_store.errors import DamagedFileError
-from bsv_store.volumes.file_identity import FileIdentity, file_identity
+from bsv_store.volumes.file_identity import FileIdentity, file_identity, is_settled
 from bsv_store.volumes.hdf5 import opened_hdf5
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# A second change within one tick of the file system's clock does not change the times. The coarsest tick is 2 s.
-_SETTLED_NS = 2_000_000_000
 _MAX_CACHED = 10_000
 
 _BLOCK_BYTES = 1 << 18
@@ -81,7 +79,7 @@ def unchanged(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> It
         raise DamagedFileError(f"the file {path} of {what} was replaced while it was being read", hint="Read it again.")
     if len(_hashed) >= _MAX_CACHED:
         _hashed.clear()
-    if looked_ns - max(before[3:]) > _SETTLED_NS:
+    if is_settled(before, looked_ns):
         _hashed[before] = hashed
 
 

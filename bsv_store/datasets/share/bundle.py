@@ -23,7 +23,8 @@ from bsv_store.datasets.groups import groups_of
 from bsv_store.datasets.new_version import NewVersion
 from bsv_store.datasets.provenance import Provenance
 from bsv_store.datasets.refs import check_name, check_tag
-from bsv_store.datasets.result.file import EncodedResult, checked_stream, content_hash
+from bsv_store.datasets.result.file import EncodedResult, arrays_without_groups, checked_stream, has_content
+from bsv_store.datasets.result.slabs import TABLE, array_keys, verified_table
 from bsv_store.datasets.share.bundle_schema import (
     CATALOG,
     EXPORT_HINT,
@@ -60,9 +61,9 @@ _BLOCK_BYTES = 1 << 20
 _DATE = (1980, 1, 1, 0, 0, 0)
 _README = """\
 This file holds one dataset version of a bsv-store: group averages of volumes of the Allen Mouse Brain Connectivity
-Atlas, with everything that is needed to interpret them.
+Atlas, or a comparison of two groups, with everything that is needed to interpret them.
 
-result.nc       the averages: netCDF-4 (HDF5); open it with xarray, h5py, MATLAB's h5read, R's rhdf5 ...
+result.nc       the result: netCDF-4 (HDF5); open it with xarray, h5py, MATLAB's h5read, R's rhdf5 ...
 catalog.json    the experiments as in the experiment list, and the structure ontology
 members.csv     the experiments, their groups, and those that were left out with the reason
 citation.txt    a draft of the citation for a paper; check it before you publish it
@@ -270,8 +271,12 @@ def _verified(path: Path, manifest: Mapping[str, Any], file: h5py.File) -> tuple
     if inputs.algorithm_version != manifest["algorithm_version"]:
         raise FormatError(f"the algorithm versions in the manifest and the inputs of {path} differ", hint=EXPORT_HINT)
     check_structure(file, inputs, path)
-    content_sha256 = content_hash(file, inputs.recipe.statistics, inputs.recipe.maps)
-    if content_sha256 != manifest["content_sha256"]:
+    content_sha256: str = manifest["content_sha256"]
+    if not has_content(file, inputs.recipe, content_sha256):
         raise FormatError(f"the arrays in {path} do not match their hash", hint=EXPORT_HINT)
+    arrays = arrays_without_groups(inputs.recipe)
+    keys = array_keys(inputs.recipe.statistics, len(inputs.groups), arrays)
+    if TABLE in file and verified_table(file, keys, file[TABLE].shape[1], content_sha256) is None:
+        raise FormatError(f"the array {TABLE} in {path} does not match the arrays", hint=EXPORT_HINT)
     check_values(file, inputs, path)
     return inputs, content_sha256

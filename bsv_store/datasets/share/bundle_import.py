@@ -145,12 +145,17 @@ def _check(
     try:
         with database.reading() as connection:
             inputs = inputs_with_files(
-                connection, recorded.recipe, recorded.groups, recorded.members, recorded.covariates
+                connection,
+                recorded.recipe,
+                recorded.groups,
+                recorded.members,
+                recorded.covariates,
+                recorded.structures,
             )
         record_use(database, inputs.files())
         with temporary_result(files, inputs.recipe) as path:
             result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)
-            if result.content_sha256 != bundle.result.content_sha256:
+            if not result.has_content(recorded.recipe, bundle.result.content_sha256):
                 raise _not_reproducible(source, bundle, result)
     except (MissingDataError, DamagedInputsError) as error:
         return failed_check(error, "intact")
@@ -167,7 +172,7 @@ def _not_reproducible(source: Path, bundle: Bundle, result: EncodedResult) -> No
         largest, voxels = difference(theirs, ours, bundle.version.recipe, len(bundle.version.groups))
     return NotReproducibleError(
         f"the result in {source} is not reproducible: recomputed from the same inputs in this store, it differs "
-        f"in {voxels:,} voxels, by up to {largest:g}",
+        f"in {voxels:,} {'voxels' if bundle.version.recipe.has_voxels else 'values'}, by up to {largest:g}",
         hint="Nothing was imported. The bundle was damaged or changed, or computed by different software. Compute the "
         "average here: bsv-store aggregate",
     )

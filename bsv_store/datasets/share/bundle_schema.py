@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bsv_store.averaging.comparison.structure_values import row_hash
 from bsv_store.averaging.recorded import RecordedInputs
 from bsv_store.datasets.provenance import Provenance
+from bsv_store.datasets.result.columns import PROBABILITIES as COLUMN_PROBABILITIES
+from bsv_store.datasets.result.columns import SIGNAL
 from bsv_store.datasets.result.contents import read_inputs as recorded_text
-from bsv_store.datasets.result.file import ResultWriter
+from bsv_store.datasets.result.file import ResultWriter, arrays_without_groups
+from bsv_store.datasets.result.slabs import TABLE
 from bsv_store.errors import FormatError, FrameError
 from bsv_store.text import SHA256, listed, shown
 from bsv_store.vocabulary import COMPARISON_MAPS, HEMISPHERE_RULES, STATISTICS
@@ -31,8 +35,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import h5py
+    from numpy.typing import NDArray
 
 EXPORT_HINT = "Export it again from the original store: bsv-store dataset export NAME FILE.bsv.zip"
+
+# Arrays with values from 0 to 1.
+PROBABILITIES = {row.name for row in COMPARISON_MAPS.values() if row.is_probability} | set(COLUMN_PROBABILITIES)
 
 MANIFEST = "bundle.json"
 RESULT = "result.nc"
@@ -192,13 +200,14 @@ def check_structure(file: h5py.File, inputs: RecordedInputs, path: Path) -> None
     import h5py
 
     with h5py.File(io.BytesIO(), "w", libver=FILE_FORMAT) as model:
-        ResultWriter(model, inputs, _not_finished)
+        ResultWriter(model, inputs, _not_finished, has_table=TABLE in file)
         if len(file) != len(model) or set(file) != set(model):
             unexpected, missing = sorted(set(file) - set(model)), sorted(set(model) - set(file))
             text = f"unexpected: {listed(unexpected) or 'none'}; missing: {listed(missing) or 'none'}"
             raise _wrong(path, f"it does not have the arrays of its recipe ({text})")
+        arrays = (*inputs.recipe.statistics, *arrays_without_groups(inputs.recipe))
         for name in ("axis_order", "orientation", "recipe", "fingerprint", "spacing_um"):
-            if not np.array_equal(file.attrs.get(name), model.attrs[name]):
+            if not np.array_equal(file.attrs.get(name), model.attrs.get(name)):
                 raise _wrong(path, f"its attribute {name} is {shown(file.attrs.get(name))}")
         if file.attrs.get("algorithm_version") != inputs.algorithm_version:
             raise _wrong(path, "its algorithm version differs from that of the inputs")
@@ -208,7 +217,7 @@ def check_structure(file: h5py.File, inputs: RecordedInputs, path: Path) -> None
                 model[name],
                 name,
                 path,
-                is_array=name in STATISTICS or name in COMPARISON_MAPS,
+                is_array=name in arrays,
             )
 
 
@@ -225,7 +234,7 @@ def _check_dataset(found: h5py.Dataset, expected: h5py.Dataset, name: str, path:
         one, other = found.attrs.get(attribute), expected.attrs.get(attribute)
         if not (one is other is None or np.array_equal(one, other, equal_nan=attribute == "_FillValue")):
             raise _wrong(path, f"{attribute} of {name} must be {shown(other)}, got {shown(one)}")
-    if is_array or name == "inputs":
+    if is_array or name in ("inputs", TABLE):
         return
     one, other = _values(found), _values(expected)
     if not np.array_equal(one, other, equal_nan=one.dtype.kind == "f"):
@@ -253,12 +262,22 @@ def check_values(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
                     raise _wrong(path, f"{name} of group {group.number} has infinite values")
                 elif not may_be_negative and (block < 0).any():
                     raise _wrong(path, f"{name} of group {group.number} has negative values")
-    for each in inputs.recipe.maps:
+    for each in arrays_without_groups(inputs.recipe):
         values = file[each][:]
+        # The t of values that do not vary within the groups is not a number; an infinite one would be wrong.
         if np.isinf(values).any():
             raise _wrong(path, f"{each} has infinite values")
-        if COMPARISON_MAPS[each].is_probability and ((values < 0) | (values > 1)).any():
+        if each in PROBABILITIES and ((values < 0) | (values > 1)).any():
             raise _wrong(path, f"{each} has values outside 0 to 1")
+        if each == SIGNAL:
+            _check_signal(values, inputs, path)
+
+
+def _check_signal(values: NDArray[np.float64], inputs: RecordedInputs, path: Path) -> None:
+    """Compare the values of the members with the hashes in the inputs."""
+    hashes = [each.array_sha256 for each in inputs.members if each.group is not None]
+    if [row_hash(row) for row in values[: len(hashes)]] != hashes or not np.isnan(values[len(hashes) :]).all():
+        raise _wrong(path, f"{SIGNAL} does not match the inputs")
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:

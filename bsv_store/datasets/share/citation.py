@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.catalog.selection.words import selection_words
-from bsv_store.datasets.share.comparison_text import comparison_methods
+from bsv_store.datasets.share.comparison_text import comparison_methods, structure_methods
 from bsv_store.datasets.share.left_out import counted_reasons
 from bsv_store.datasets.share.references import PAPERS, Reference, bibtex, comparison_papers, ris
 from bsv_store.html import card, folded, paragraph, preformatted
@@ -134,6 +134,14 @@ def _origin(version: VersionSource) -> str | None:
 
 def _methods(version: VersionSource, count: int, provenance: Provenance, annotation: str | None) -> str:
     """The methods text, in the order of the work: selection, processing, averages, data and software."""
+    if not version.recipe.has_voxels:
+        sentences = [
+            _selected(version, provenance),
+            _left_out(version),
+            structure_methods(version),
+            _computed(version, provenance),
+        ]
+        return " ".join(sentence for sentence in sentences if sentence)
     used = annotation or provenance.annotation
     sentences = [
         _selected(version, provenance),
@@ -227,8 +235,9 @@ def _groups(groups: tuple[GroupInfo, ...]) -> str:
 def _computed(version: VersionSource, provenance: Provenance) -> str:
     original = provenance.exported_as
     known_as = "" if original is None or original == version.ref else f", exported as {original}"
+    what = "Averages were" if version.recipe.has_voxels else "The comparison was"
     return (
-        f"Averages were computed on {version.created_at:%Y-%m-%d} with {version.software} "
+        f"{what} computed on {version.created_at:%Y-%m-%d} with {version.software} "
         f"(dataset {version.ref}{known_as}, fingerprint {version.fingerprint})."
     )
 

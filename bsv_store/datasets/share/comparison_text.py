@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from bsv_store.text import number_of
-from bsv_store.vocabulary import COVARIATES, TWO_SAMPLE_STATISTICS
+from bsv_store.text import joined, number_of
+from bsv_store.vocabulary import COVARIATES, EFFECT_SIZES, MEASURED_HEMISPHERES, TWO_SAMPLE_STATISTICS
 
 if TYPE_CHECKING:
     from bsv_store.averaging.comparison.comparison import Comparison
+    from bsv_store.averaging.comparison.structure_comparison import StructureComparison
     from bsv_store.datasets.share.source import VersionSource
 
 
 def comparison_methods(version: VersionSource) -> str | None:
-    """One or more sentences; None if the groups were not compared."""
-    comparison = version.recipe.comparison
+    """One or more sentences; None if the groups were not compared by voxel."""
+    comparison = version.recipe.voxel_comparison
     if comparison is None:
         return None
     first, second = (f"{group.label} (n = {group.n})" for group in version.groups)
@@ -30,7 +31,32 @@ def comparison_methods(version: VersionSource) -> str | None:
     return " ".join(sentences)
 
 
-def _covariates(comparison: Comparison) -> str:
+def structure_methods(version: VersionSource) -> str:
+    """The sentences about a comparison by structure."""
+    comparison = version.recipe.structure_comparison
+    assert comparison is not None
+    first, second = (f"{group.label} (n = {group.n})" for group in version.groups)
+    with version.open() as file:
+        facts, structures = dict(file["t"].attrs), len(set(file["structure_id"][:].tolist()))
+    words = [MEASURED_HEMISPHERES[side].words for side in comparison.hemisphere]
+    sides = joined([each if each.startswith("both") else f"the {each}" for each in words], "and")
+    effect = EFFECT_SIZES[comparison.effect_size].words
+    computed = int(facts["permutations"])
+    draws = f"all {computed:,} distinct permutations" if facts["exact"] else f"{computed:,} random permutations"
+    return (
+        f"{comparison.measure.replace('_', ' ').capitalize()} outside the injection site was taken from the unionize "
+        f"tables of the atlas for {number_of(structures, 'structure')}, in {sides}. {first} was compared with "
+        f"{second}, with animals as replicates, by a two-sided {TWO_SAMPLE_STATISTICS[comparison.test].methods}"
+        f"{_covariates(comparison)} ({number_of(int(facts['tests']), 'test')}). p values are from {draws} (seed "
+        f"{comparison.seed}) and were corrected for the family-wise error by the maximum statistic (Westfall and Young "
+        "1993; Nichols and Holmes 2002); p values under normality were corrected for the false discovery rate "
+        f"(Benjamini and Hochberg 1995). The effect size is the {effect}; intervals of the difference are "
+        f"bias-corrected and accelerated {100 * comparison.confidence:.6g} % bootstrap intervals "
+        f"({comparison.bootstrap:,} draws; Efron 1987)."
+    )
+
+
+def _covariates(comparison: Comparison | StructureComparison) -> str:
     if not comparison.covariates:
         return ""
     words = " and ".join(COVARIATES[name].words for name in comparison.covariates)

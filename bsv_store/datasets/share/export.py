@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store.check import path as checked_path
-from bsv_store.datasets.arrays import checked_array
+from bsv_store.datasets.arrays import checked_array, without_voxels
 from bsv_store.datasets.groups import group_number
+from bsv_store.datasets.structure_table import structure_table
 from bsv_store.errors import InputError
 from bsv_store.formats.output_file import check_target
-from bsv_store.formats.table import IMAGE_FORMATS, FileFormat, checked_format, write_file
+from bsv_store.formats.table import IMAGE_FORMATS, FileFormat, checked_format, format_of, write_file
 from bsv_store.vocabulary import COMPARISON_MAPS
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ def export_version(
 ) -> Path:
     """See `DatasetVersion.export`."""
     path = checked_path("target", target)
+    if not version.recipe.has_voxels:
+        return _export_table(
+            version, path, statistic=statistic, group=group, like_allen=like_allen, overwrite=overwrite
+        )
     chosen = checked_array(statistic, version.recipe, what=version.ref)
     used: dict[ExportOption, bool] = {
         "like_allen": like_allen,
@@ -65,6 +70,23 @@ def export_version(
         raise InputError(f"{chosen} has no groups, got group={group!r}", hint="Leave out group.")
     number = None if group is None else group_number(version.groups, group, what=version.ref)
     write_file(VersionExport(version, chosen, number, like_allen), path, VERSION_FORMATS, overwrite=overwrite)
+    return path
+
+
+def _export_table(
+    version: VersionSource,
+    path: Path,
+    *,
+    statistic: str,
+    group: int | str | None,
+    like_allen: bool,
+    overwrite: bool,
+) -> Path:
+    """Export a comparison by structure, which no image format can hold."""
+    chosen = format_of(path, VERSION_FORMATS)
+    if "statistic" in chosen.options or statistic != "mean" or group is not None or like_allen:
+        raise without_voxels(version.ref)
+    write_file(VersionExport(version), path, VERSION_FORMATS, overwrite=overwrite)
     return path
 
 
@@ -114,6 +136,19 @@ def _write_npz(export: VersionExport, path: Path) -> None:
     from bsv_store.datasets.share.npz import write_npz
 
     write_npz(export.version, path)
+
+
+def _write_csv(export: VersionExport, path: Path) -> None:
+    if export.version.recipe.has_voxels:
+        _write_members(export, path)
+    else:
+        _write_structures(export, path)
+
+
+def _write_structures(export: VersionExport, path: Path) -> None:
+    frame = structure_table(export.version)
+    frame.insert(0, "dataset", export.version.ref)
+    frame.to_csv(path, index=False)
 
 
 def _write_members(export: VersionExport, path: Path) -> None:
@@ -166,7 +201,7 @@ VERSION_FORMATS: tuple[FileFormat[VersionExport], ...] = (
     FileFormat(".nc", "netCDF-4, the result file of the store", _write_netcdf),
     *map(_image_as, IMAGE_FORMATS),
     FileFormat(".npz", "NumPy arrays: every statistic and map, axes, groups, recipe", _write_npz),
-    FileFormat(".csv", "the members, including those left out", _write_members),
+    FileFormat(".csv", "the members, also those left out; of a comparison by structure its table", _write_csv),
     FileFormat(".bib", "references, BibTeX", _write_references),
     FileFormat(".ris", "references, RIS", _write_ris),
     FileFormat(".txt", "draft of the citation", _write_citation),

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bsv_store.averaging.comparison.structure_comparison import StructureComparison
+
 if TYPE_CHECKING:
     from bsv_store.averaging.comparison.comparison import Comparison
 
@@ -188,10 +190,34 @@ _TFCE = Reference(
 )
 
 
-def comparison_papers(comparison: Comparison | None) -> tuple[Reference, ...]:
+_FALSE_DISCOVERY = Reference(
+    "benjamini1995controlling",
+    "Controlling the false discovery rate: A practical and powerful approach to multiple testing",
+    1995,
+    ("Benjamini, Yoav", "Hochberg, Yosef"),
+    journal="Journal of the Royal Statistical Society, Series B",
+    volume="57",
+    pages="289-300",
+    doi="10.1111/j.2517-6161.1995.tb02031.x",
+)
+_BOOTSTRAP = Reference(
+    "efron1987better",
+    "Better bootstrap confidence intervals",
+    1987,
+    ("Efron, Bradley",),
+    journal="Journal of the American Statistical Association",
+    volume="82",
+    pages="171-185",
+    doi="10.1080/01621459.1987.10478410",
+)
+
+
+def comparison_papers(comparison: Comparison | StructureComparison | None) -> tuple[Reference, ...]:
     """The papers about the methods of a comparison; empty without one."""
     if comparison is None:
         return ()
     with_covariates = (_COVARIATES,) if comparison.covariates else ()
+    if isinstance(comparison, StructureComparison):
+        return (*_PERMUTATION, *with_covariates, _FALSE_DISCOVERY, _BOOTSTRAP)
     with_clusters = (_TFCE,) if comparison.cluster == "tfce" else ()
     return (*_PERMUTATION, *with_covariates, *with_clusters)

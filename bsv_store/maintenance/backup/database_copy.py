@@ -21,21 +21,13 @@ from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Unionize
-from bsv_store.catalog.database.sqlite import connect_sqlite
+from bsv_store.catalog.database.sqlite_copy import copy_sqlite
 from bsv_store.errors import BackupError, DamagedCatalogError, NoSpaceError, StoreUnreachableError
 from bsv_store.maintenance.logical_copy import copied_tables, copy_rows
 from bsv_store.progress import do_nothing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-# Pages copied while the catalog is locked for writers; writers can commit in between, which starts the copy again.
-_PAGES = 8_192
-_RESTARTS = 3
-
-
-class _RestartedError(Exception):
-    """Other processes wrote while the copy was made."""
 
 
 def copy_catalog(
@@ -70,16 +62,7 @@ def copy_catalog(
 
 def _copy_sqlite(source: Path, path: Path, *, read_only: bool, check_abort: Callable[[], None]) -> None:
     try:
-        with closing(connect_sqlite(source, read_only)) as original, closing(sqlite3.connect(path)) as copy:
-            copy.execute("PRAGMA synchronous = OFF")
-            try:
-                _copy_pages(original, copy, check_abort, max_restarts=_RESTARTS)
-            except _RestartedError:
-                # Others write all the time: they have to wait until the copy is complete.
-                original.execute("BEGIN")
-                original.execute("SELECT count(*) FROM sqlite_master").fetchone()
-                _copy_pages(original, copy, check_abort, max_restarts=None)
-                original.execute("COMMIT")
+        copy_sqlite(source, path, read_only=read_only, lets_others_write=True, is_temporary=True, on_block=check_abort)
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
@@ -90,27 +73,6 @@ def _copy_sqlite(source: Path, path: Path, *, read_only: bool, check_abort: Call
                 hint="Restore an earlier snapshot: bsv-store backup restore TARGET FOLDER --snapshot ID",
             ) from error
         raise StoreUnreachableError(f"the catalog {source} cannot be copied: {error}") from error
-
-
-def _copy_pages(
-    original: sqlite3.Connection,
-    copy: sqlite3.Connection,
-    check_abort: Callable[[], None],
-    *,
-    max_restarts: int | None,
-) -> None:
-    before, restarts = -1, 0
-
-    def step(_status: int, remaining: int, _total: int) -> None:
-        nonlocal before, restarts
-        check_abort()
-        if before >= 0 and remaining > before:
-            restarts += 1
-            if max_restarts is not None and restarts > max_restarts:
-                raise _RestartedError
-        before = remaining
-
-    original.backup(copy, pages=_PAGES, progress=step)
 
 
 def _copy_postgres(

@@ -8,6 +8,7 @@ copied again, and the new copy does not expect the file unless the store is dama
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -24,13 +25,21 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from bsv_store._version import __version__
+from bsv_store.catalog.activity import Details, record_activity
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Dataset, StoreInfo
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import CATALOG_FILE, FOLDERS, STORE_FILE
 from bsv_store.datasets.numbers import NUMBERS_FOLDER
-from bsv_store.errors import BackupError, BusyError, DamagedFileError, StoreError, StoreUnreachableError
+from bsv_store.errors import (
+    BackupError,
+    BusyError,
+    DamagedFileError,
+    ReadOnlyStoreError,
+    StoreError,
+    StoreUnreachableError,
+)
 from bsv_store.file_systems import entries_below
 from bsv_store.maintenance.backup.database_copy import copy_catalog, row_counts
 from bsv_store.maintenance.backup.lock import Lock, locked
@@ -194,6 +203,7 @@ def create_snapshot(
             "new_bytes": run.new_bytes,
         }
         snapshot = _save(run, values)
+    _record(database, snapshot, str(repository.target))
     return BackupReport(
         snapshot,
         len(snapshot.files) + len(snapshot.beside) - snapshot.new_files,
@@ -202,6 +212,20 @@ def create_snapshot(
         database_s,
         time.monotonic() - started,
     )
+
+
+def _record(database: Database, snapshot: Snapshot, target: str) -> None:
+    """Record the backup as an activity, unless the account has no write access or the database stays locked."""
+    details: Details = {
+        "target": target,
+        "files": len(snapshot.files),
+        "new_bytes": snapshot.new_bytes,
+        "problems": len(snapshot.problems),
+    }
+    with contextlib.suppress(BusyError, ReadOnlyStoreError):
+        database.require_writable()
+        with database.writing() as connection:
+            record_activity(connection, "backed_up", f"snapshot {snapshot.short_id}", details)
 
 
 def _copy_available(run: _Run, expected: list[StoredObject]) -> None:

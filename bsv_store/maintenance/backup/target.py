@@ -160,12 +160,14 @@ class FsspecTarget:
             ) from error
         self.url = url
         try:
-            # Listings must be current: other processes write to the target.
-            self._files, root = url_to_fs(url, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
+            with target_errors(self):
+                self._files, root = url_to_fs(url, **_options(url))
+        except BackupError as error:
+            if not isinstance(error.__cause__, ImportError | ValueError):
+                raise
             raise InputError(
-                f"the file system of {shown(url)} cannot be used: {error}",
-                hint="Install the package of its protocol, for example s3fs for s3://.",
+                f"the file system of {shown(url)} cannot be used: {error.__cause__}",
+                hint="Install the package of its protocol, for example s3fs for s3://, or paramiko for sftp://.",
             ) from error
         self._root = root.rstrip("/")
 
@@ -220,6 +222,37 @@ class FsspecTarget:
 
     def __str__(self) -> str:
         return self.url
+
+
+def _options(url: str) -> dict[str, Any]:
+    """The options of the file system of a URL."""
+    if url.partition("://")[0] not in ("sftp", "ssh"):
+        # Listings must be current: other processes write to the target.
+        return {"use_listings_cache": False}
+    # It caches no listings, and passes unknown options on to the connection.
+    from fsspec.implementations import sftp
+
+    if not hasattr(sftp, "HOST_KEY_POLICIES"):
+        raise InputError(
+            "this version of fsspec trusts any server that answers to sftp://",
+            hint="Use a later one: pip install --upgrade fsspec",
+        )
+    return {"host_key_policy": _known_hosts(sftp.paramiko)}
+
+
+def _known_hosts(paramiko: Any) -> Any:
+    """The policy of SSH connections: as for ``ssh``, a server must be in ``known_hosts``."""
+
+    class KnownHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]  # it has no types
+        def missing_host_key(self, _client: Any, hostname: str, key: Any) -> None:
+            file = Path("~/.ssh/known_hosts").expanduser()
+            known = paramiko.HostKeys(str(file)) if file.exists() else paramiko.HostKeys()
+            if not known.check(hostname, key):
+                raise paramiko.SSHException(
+                    f"the {key.get_name()} key of {hostname} is not in {file}; connect to it with ssh once"
+                )
+
+    return KnownHosts
 
 
 def _temporary(name: str) -> str:

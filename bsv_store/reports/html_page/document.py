@@ -97,12 +97,13 @@ def document(facts: PageFacts, *, title: str | None = None) -> str:
     folder = files("bsv_store.reports.html_page")
     style = Markup("".join((folder / name).read_text("utf-8") for name in ("colors.css", "style.css")))
     script = Markup((folder / "script.js").read_text("utf-8"))
-    links = (element("li", element("a", words, href=f"#{name}")) for name, words, _ in _SECTIONS)
+    listed = [(name, _heading(facts, name, words), write) for name, words, write in _SECTIONS]
+    links = (element("li", element("a", words, href=f"#{name}")) for name, words, _ in listed)
     content = (
         element(
             "section", element("h2", words, id=f"{name}-title"), write(facts), id=name, aria_labelledby=f"{name}-title"
         )
-        for name, words, write in _SECTIONS
+        for name, words, write in listed
     )
     head = element(
         "head",
@@ -134,3 +135,7 @@ def document(facts: PageFacts, *, title: str | None = None) -> str:
         element("script", script),
     )
     return f"<!DOCTYPE html>\n{element('html', joined(head, body), lang='en')}\n"
+
+
+def _heading(facts: PageFacts, name: str, words: str) -> str:
+    return sections.strongest_heading(facts) if name == "strongest" else words

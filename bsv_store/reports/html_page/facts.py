@@ -40,7 +40,8 @@ class PageFacts:
         The rows of ``store.experiments()``, indexed by id, those left out included.
     figures : tuple of PageFigure
     targets : pandas.DataFrame or None
-        The strongest structures of each group, with a column for each hemisphere; None without an annotation.
+        The strongest structures of each group, with a column for each hemisphere; None without an annotation, and for a
+        comparison by structure.
     targets_missing : str or None
         Why there are no targets.
     colors : mapping of int to str
@@ -80,7 +81,7 @@ def page_facts(store: Store, version: DatasetVersion, *, with_figures: bool = Tr
     experiments = store.experiments(Selection(ids=ids, include_excluded=True)).set_index("experiment_id")
     targets, targets_missing = _targets(store, version)
     quality, quality_missing = animal_quality(store, version, experiments)
-    root = store.atlas.structure_tree("root") if targets is not None else ()
+    root = store.atlas.structure_tree("root") if targets is not None or not version.recipe.has_voxels else ()
     emphasized = _emphasized(version, experiments, targets) if with_figures else []
     return PageFacts(
         version,
@@ -113,6 +114,9 @@ def _emphasized(version: DatasetVersion, experiments: pd.DataFrame, targets: pd.
 
 def _targets(store: Store, version: DatasetVersion) -> tuple[pd.DataFrame | None, str | None]:
     """One row for each group and structure, with a column for each hemisphere, strongest first."""
+    if not version.recipe.has_voxels:
+        # Its own table takes their place.
+        return None, None
     limit = max(_FEWEST_TARGETS, _MAX_TARGETS // len(version.groups))
     try:
         frame = store.datasets.regions(version)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import EmptySelectionError, LeftOutWarning, MissingDataError, UnknownStructureError
+from bsv_store.reports.differences import structure_differences
 from bsv_store.reports.injections import injection_map
 from bsv_store.reports.ranking import ranked_targets
 from bsv_store.reports.voxels import projections, slices
@@ -65,6 +66,32 @@ def page_figures(store: Store, version: DatasetVersion, *, emphasize: Sequence[s
         If the result file is missing or damaged.
     """
     members = Selection(ids=[each for group in version.groups for each in group.experiment_ids], include_excluded=True)
+    if version.recipe.has_voxels:
+        yield from _voxel_figures(store, version, emphasize)
+    else:
+        yield _figure(
+            "Differences",
+            "Difference of each structure with its bootstrap interval, effect size and p; the most significant first.",
+            f"Differences by structure of {version.ref}",
+            lambda theme: structure_differences(store, version, theme=theme, footer=False),
+        )
+    yield _figure(
+        "Injection sites",
+        "Injection coordinates of the members, by group; the area of a symbol is proportional to the injection volume.",
+        f"Map of the injection sites of {version.ref}",
+        lambda theme: injection_map(store, groups=version, theme=theme, footer=False),
+    )
+    yield _figure(
+        "Ranked targets",
+        "Targets by normalized projection volume outside the injection sites: mean, standard error and single animals, "
+        "from the unionize tables of all members together.",
+        f"Bars of the strongest targets of the members of {version.ref}",
+        lambda theme: ranked_targets(store, members, theme=theme, footer=False),
+    )
+
+
+def _voxel_figures(store: Store, version: DatasetVersion, emphasize: Sequence[str]) -> Iterator[PageFigure]:
+    """The figures of the means of the groups."""
     emphasized = f" Emphasized: {joined(list(emphasize), 'and')}." if emphasize else ""
     yield _figure(
         "Slices",
@@ -78,19 +105,6 @@ def page_figures(store: Store, version: DatasetVersion, *, emphasize: Sequence[s
         "strongest voxel along each line of sight, and not at which depth it lies.",
         f"Maximum projections of the groups of {version.ref}",
         lambda theme: projections(store, version, theme=theme, footer=False),
-    )
-    yield _figure(
-        "Injection sites",
-        "Injection coordinates of the members, by group; the area of a symbol is proportional to the injection volume.",
-        f"Map of the injection sites of {version.ref}",
-        lambda theme: injection_map(store, groups=version, theme=theme, footer=False),
-    )
-    yield _figure(
-        "Ranked targets",
-        "Targets by normalized projection volume outside the injection sites: mean, standard error and single animals, "
-        "from the unionize tables of all members together.",
-        f"Bars of the strongest targets of the members of {version.ref}",
-        lambda theme: ranked_targets(store, members, theme=theme, footer=False),
     )
 
 

@@ -35,7 +35,7 @@ def lead(facts: PageFacts) -> Markup:
         ("Groups", f"{len(version.groups):,}"),
         ("Left out", f"{len(version.left_out):,}"),
         ("Outliers", f"{sum(bool(each.problems) for each in facts.quality):,}"),
-        ("Voxels", f"{version.recipe.spacing_um} um"),
+        ("Voxels", f"{version.recipe.spacing_um} um" if version.recipe.has_voxels else "none"),
         ("Computed", f"{version.created_at:%Y-%m-%d}"),
     ]
     return joined(
@@ -52,6 +52,12 @@ def question(version: DatasetVersion) -> str:
     members = len(version.experiments) - len(version.left_out)
     grouped = grouping_words(version.recipe.grouping)
     groups = "" if grouped is None else f", grouped {grouped}"
+    if not version.recipe.has_voxels:
+        first, second = (f"{group.label} (n = {group.n})" for group in version.groups)
+        return (
+            f"Comparison of {first} and {second} by structure: {version.quantity}. Selected: "
+            f"{selection_words(version.recipe.selection)}."
+        )
     return (
         f"Mean {version.quantity} of {number_of(members, 'experiment')}{groups}. Selected: "
         f"{selection_words(version.recipe.selection)}."
@@ -90,8 +96,15 @@ def _figure(figure: PageFigure) -> Markup:
     return element("figure", frame, element("figcaption", figure.caption))
 
 
+def strongest_heading(facts: PageFacts) -> str:
+    """The heading of the section that `targets` writes."""
+    return "Strongest structures" if facts.version.recipe.has_voxels else "Compared structures"
+
+
 def targets(facts: PageFacts) -> Markup:
-    """The strongest structures of each group."""
+    """The strongest structures of each group, or the table of a comparison by structure."""
+    if not facts.version.recipe.has_voxels:
+        return _compared(facts)
     frame = facts.targets
     if frame is None:
         return element("p", facts.targets_missing, class_="warning")
@@ -128,6 +141,57 @@ def targets(facts: PageFacts) -> Markup:
     )
     table = DataTable("targets", "Strongest structures of each group", columns, rows, "Thalamus")
     return joined(element("p", described), table.markup())
+
+
+def _compared(facts: PageFacts) -> Markup:
+    """The table of a comparison by structure."""
+    frame = facts.version.comparison_table()
+    attributes = frame.attrs
+    first, second = attributes["labels"]
+    effect = {"hedges_g": "Hedges' g", "cohens_d": "Cohen's d"}[attributes["effect_size"]]
+    columns = [
+        Column("Structure"),
+        Column("Name"),
+        Column("Hemisphere"),
+        Column(f"Mean, {first}", is_number=True),
+        Column(f"Mean, {second}", is_number=True),
+        Column("Difference", is_number=True),
+        Column("Interval", is_number=True),
+        Column(effect, is_number=True),
+        Column("t", is_number=True),
+        Column("p", is_number=True),
+        Column("p, FDR", is_number=True),
+        Column("p, max-t", is_number=True),
+    ]
+    rows = [
+        Row(
+            [
+                Cell([chip(facts.colors.get(row["structure_id"])), row["structure"]], row["structure"]),
+                row["structure_name"],
+                row["hemisphere"],
+                *(number(_float(row[name])) for name in ("mean_a", "mean_b", "difference")),
+                Cell(_interval(row["lower"], row["upper"]), _float(row["lower"])),
+                number(_float(row["effect_size"]), ".2f"),
+                number(_float(row["t"]), ".2f"),
+                *(number(_float(row[name]), ".4f") for name in ("p_permutation", "p_fdr", "p_max_t")),
+            ]
+        )
+        for row in frame.to_dict("records")
+    ]
+    computed = number_of(attributes["permutations"], "permutation")
+    described = (
+        "Each animal is a replicate; signal inside the injection site is not included. The difference is "
+        f"{first} minus {second}, with its bootstrap interval ({attributes['confidence']:.10g}). p is two-sided, from "
+        f"{f'all {computed}' if attributes['exact'] else computed} ({attributes['test']}); p, FDR is p under normality "
+        f"by the procedure of Benjamini and Hochberg, and p, max-t is corrected for all "
+        f"{number_of(attributes['tests'], 'test')} by the maximum of |t|."
+    )
+    table = DataTable("targets", "Compared structures", columns, rows, "Thalamus")
+    return joined(element("p", described), table.markup())
+
+
+def _interval(lower: float, upper: float) -> str:
+    return "" if lower != lower or upper != upper else f"{lower:.3g} to {upper:.3g}"
 
 
 def quality(facts: PageFacts) -> Markup:
@@ -269,7 +333,7 @@ def recipe_words(facts: PageFacts) -> Markup:
         ("Rules", "; ".join(facts.version.rules)),
         ("Statistics", ", ".join(STATISTICS[name].words for name in recipe.statistics)),
         ("Missing data", MISSING_POLICIES[recipe.missing].words),
-        ("Grid", f"{recipe.spacing_um} um, {FRAME}; {recipe.dtype}"),
+        ("Grid", f"{recipe.spacing_um} um, {FRAME}; {recipe.dtype}" if recipe.has_voxels else None),
     ]
     return joined(_facts(in_words), _folded("Recipe (JSON)", recipe.to_json()))
 
@@ -307,12 +371,15 @@ def provenance(facts: PageFacts) -> Markup:
         ("Annotation", known.annotation),
         ("SHA-256 of the annotation", known.annotation_sha256),
     ]
-    columns = [Column("Experiment"), Column("State"), Column("Source"), Column("SHA-256 of the volume")]
+    has_voxels = version.recipe.has_voxels
+    what = "Volumes that were averaged" if has_voxels else "Unionize tables that were compared"
+    hashed = "SHA-256 of the volume" if has_voxels else "SHA-256 of the values"
+    columns = [Column("Experiment"), Column("State"), Column("Source"), Column(hashed)]
     rows = [
         Row([str(each.experiment_id), each.state, each.source or "", each.array_sha256])
         for each in facts.lineage.members
     ]
-    inputs = DataTable("inputs", "Volumes that were averaged", columns, rows)
+    inputs = DataTable("inputs", what, columns, rows)
     lists = [
         Row([each.what, each.kind, _string(each.upstream_date), each.source, each.content_sha256])
         for each in facts.lineage.snapshots
@@ -322,7 +389,7 @@ def provenance(facts: PageFacts) -> Markup:
     return joined(
         _facts(listed),
         element("details", element("summary", "Lists and ontologies of this store at that time"), snapshots.markup()),
-        element("details", element("summary", "Volumes that were averaged"), inputs.markup()),
+        element("details", element("summary", what), inputs.markup()),
     )
 
 

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bsv_store.server.access.buckets import Bucket, Buckets, LocalBuckets
+
 _BURST_S = 5.0
-_MAX_BUCKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +43,34 @@ class RateLimit:
         Requests per second; a client may send those of five seconds at once.
     clock : callable
         Seconds that never decrease.
+    buckets : Buckets, optional
+        By default those of this process.
     """
 
-    def __init__(self, per_second: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, per_second: float, *, clock: Callable[[], float] = time.monotonic, buckets: Buckets | None = None
+    ) -> None:
         self.per_second = per_second
         self.burst = max(1, math.ceil(per_second * _BURST_S))
         self.policy = f'"requests";q={self.burst};w={math.ceil(self.burst / per_second)}'.encode()
         self._clock = clock
-        # Content and time of the last request. A dict is in the order of insertion: oldest first.
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._buckets = LocalBuckets() if buckets is None else buckets
 
     def take(self, client: str) -> Quota:
         """Count a request of a client, unless it is above the limit."""
         now = self._clock()
-        content, before = self._buckets.pop(client, (float(self.burst), now))
-        content = min(float(self.burst), content + (now - before) * self.per_second)
-        is_within = content >= 1
-        if is_within:
-            content -= 1
-        self._buckets[client] = content, now
-        if len(self._buckets) > _MAX_BUCKETS:
-            del self._buckets[next(iter(self._buckets))]
+        is_within, content = False, 0.0
+
+        def taken(found: Bucket | None) -> Bucket:
+            nonlocal is_within, content
+            content, before = (float(self.burst), now) if found is None else found
+            content = min(float(self.burst), content + max(0.0, now - before) * self.per_second)
+            is_within = content >= 1
+            if is_within:
+                content -= 1
+            # Another worker may have looked at the clock later.
+            return content, max(now, before)
+
+        self._buckets.update(client, taken)
         wait = 0 if is_within else math.ceil((1 - content) / self.per_second)
         return Quota(is_within, int(content), wait, math.ceil((self.burst - content) / self.per_second))

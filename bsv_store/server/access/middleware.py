@@ -14,6 +14,7 @@ from starlette.datastructures import Headers
 
 from bsv_store.errors import BsvStoreError, InputError
 from bsv_store.server.access.authentication import authenticate, refusal
+from bsv_store.server.access.buckets import buckets_in
 from bsv_store.server.access.headers import DEFAULT_POLICY, SECURITY_HEADERS
 from bsv_store.server.access.limits import Quota, RateLimit
 from bsv_store.server.access.scopes import KEY
@@ -67,7 +68,8 @@ class AccessMiddleware:
         self._root_path = options.root_path
         self._hosts = options.accepted_hosts
         self._is_private = options.demands_token
-        self._rate = RateLimit(options.requests_per_second) if options.requests_per_second else None
+        rate = options.requests_per_second
+        self._rate = RateLimit(rate, buckets=buckets_in(context.folder)) if rate else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from bsv_store.server.recent import Recent
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
@@ -54,20 +55,15 @@ class Answers:
     """
 
     def __init__(self, max_bytes: int, on_look_up: Callable[[bool], None]) -> None:
-        self._max_bytes = max_bytes
         self._on_look_up = on_look_up
         self._marker = ""
-        self._answers: OrderedDict[Hashable, tuple[object, int]] = OrderedDict()
-        self._bytes = 0
+        self._answers: Recent[object] = Recent(max_bytes, largest_bytes=max_bytes // 4)
         self._lock = threading.Lock()
 
     def get(self, marker: str, question: Hashable) -> object | None:
         """The answer to a question while the marker was the same; None if it is not known."""
         with self._lock:
-            if marker != self._marker or question not in self._answers:
-                return None
-            self._answers.move_to_end(question)
-            return self._answers[question][0]
+            return self._answers.find(question) if marker == self._marker else None
 
     def kept(self, store: Store, question: Hashable, make: Callable[[], T], *, size_of: Callable[[T], int]) -> T:
         """The answer that was made before for the present content of the catalog, or a new one.
@@ -86,16 +82,8 @@ class Answers:
 
     def put(self, marker: str, question: Hashable, answer: object, *, size_bytes: int) -> None:
         """Keep an answer; its marker was read before the answer was made."""
-        if size_bytes > self._max_bytes // 4:
-            return
         with self._lock:
             if marker != self._marker:
                 self._marker = marker
                 self._answers.clear()
-                self._bytes = 0
-            _, before = self._answers.pop(question, (None, 0))
-            self._answers[question] = (answer, size_bytes)
-            self._bytes += size_bytes - before
-            while self._bytes > self._max_bytes:
-                _, (_, size) = self._answers.popitem(last=False)
-                self._bytes -= size
+            self._answers.put(question, answer, size_bytes)

@@ -52,7 +52,10 @@ def _found(call: Call) -> DatasetVersion:
 
 def version_facts(version: DatasetVersion) -> dict[str, Any]:
     """The facts about a version, its groups, checks, origin and provenance; members are in a table of their own."""
-    grid = version.grid
+    recipe = version.recipe
+    grid = None
+    if recipe.has_voxels:
+        grid = {"spacing_um": recipe.spacing_um, "shape": version.grid.shape, "axes": ["AP", "DV", "ML"]}
     return {
         "ref": version.ref,
         "name": version.name,
@@ -68,7 +71,7 @@ def version_facts(version: DatasetVersion) -> dict[str, Any]:
         "content_sha256": version.content_sha256,
         "file_sha256": version.file_sha256,
         "size_bytes": version.size_bytes,
-        "grid": {"spacing_um": grid.spacing_um, "shape": grid.shape, "axes": ["AP", "DV", "ML"]},
+        "grid": grid,
         "groups": [asdict(group) for group in version.groups],
         "axes": version.axes,
         "members": sum(member.group is not None for member in version.experiments),

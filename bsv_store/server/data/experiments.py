@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import Response
+
 from bsv_store.catalog.selection.criteria import CRITERIA, default_of
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.selection.words import PHRASES, selection_words
 from bsv_store.catalog.tables.views import VIEWS
 from bsv_store.errors import InputError
-from bsv_store.server.data.formats import TABLE_TYPES
+from bsv_store.server.context import context_of
+from bsv_store.server.data.formats import JSON, TABLE_TYPES
 from bsv_store.server.data.operation import Operation, Parameter, routes_of
 from bsv_store.server.data.parameters import (
     EXPERIMENT_ID,
@@ -27,6 +30,7 @@ from bsv_store.server.data.parameters import (
     choice,
     selection_of,
 )
+from bsv_store.server.data.replies import described as described_warnings
 from bsv_store.server.data.replies import json_reply, table_reply
 from bsv_store.server.data.schemas import TABLE, an_object, list_of
 from bsv_store.server.data.tables import flat, table_values
@@ -35,7 +39,6 @@ from bsv_store.vocabulary import MATRIX_LAYOUTS, MATRIX_ROWS, MATRIX_STATISTICS
 
 if TYPE_CHECKING:
     import pandas as pd
-    from starlette.responses import Response
 
     from bsv_store.server.data.operation import Call
     from bsv_store.store.store import Store
@@ -47,6 +50,21 @@ if TYPE_CHECKING:
 def _experiments(call: Call) -> Response:
     selection = selection_of(call)
     given = call.given("missing")
+    described = {each.name: each.description for each in VIEWS["experiments"].columns}
+    if call.media_type == JSON and call.values["columns"] is None and call.values["sort"] is None:
+        found = call.shared.experiment_rows(call.store, selection, **given)
+        if found is not None:
+            rows, numbers = found
+            first = call.values["offset"]
+            more = {
+                "total": len(numbers),
+                "descriptions": {name: described[name] for name in rows.names},
+                "warnings": described_warnings(call.warnings, context_of(call.request).paths),
+            }
+            body = rows.answer(numbers[first : first + call.values["limit"]], more=more)
+            return Response(body, media_type=JSON)
+        # The ids may belong to another state of the catalog than the rows; what they warned about is said again.
+        call.warnings.clear()
     text = "" if selection is None else selection.to_json()
     frame = call.shared.kept_frame(
         call, ("experiments", text, repr(given)), lambda: call.shared.experiments(call.store, selection, **given)
@@ -55,7 +73,6 @@ def _experiments(call: Call) -> Response:
     if names is not None:
         _check_columns("columns", names, frame)
     page = sorted_page(call, frame)
-    described = {each.name: each.description for each in VIEWS["experiments"].columns}
     shown_page = page if names is None else page[names]
     return table_reply(
         call,

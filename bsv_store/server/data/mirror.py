@@ -10,7 +10,7 @@ import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from bsv_store.check import text
+from bsv_store.check import finite_number, text
 from bsv_store.errors import InputError, QueryError
 from bsv_store.remote import protocol
 from bsv_store.server.access.private_tables import refuse_private_tables
@@ -27,7 +27,7 @@ from bsv_store.text import SHA256
 if TYPE_CHECKING:
     from bsv_store.server.data.operation import Call
 
-_SQL_KEYS = frozenset({"statement", "parameters", "limit"})
+_SQL_KEYS = ("statement", "parameters", "limit", "timeout_s", "max_bytes")
 _SQL_BYTES = 100_000_000
 
 _HASH = Parameter(name="sha256", kind="string", words="SHA-256 of the bytes, 64 lower-case hexadecimal digits")
@@ -102,13 +102,12 @@ def _sql(call: Call) -> Response:
     body = call.body
     if not isinstance(body, dict) or "statement" not in body:
         raise InputError('the body must be a JSON object, such as {"statement": "SELECT 1"}')
-    if unknown := sorted(set(body) - _SQL_KEYS):
-        raise InputError(
-            f"the body has unknown keys: {', '.join(unknown)}", hint="Valid: statement, parameters, limit."
-        )
-    limit = body.get("limit")
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise InputError(f"limit must be a positive integer, got {limit!r}")
+    if unknown := sorted(set(body) - set(_SQL_KEYS)):
+        raise InputError(f"the body has unknown keys: {', '.join(unknown)}", hint=f"Valid: {', '.join(_SQL_KEYS)}.")
+    limit, max_bytes = (_positive_integer(name, body.get(name)) for name in ("limit", "max_bytes"))
+    timeout_s = body.get("timeout_s")
+    if timeout_s is not None and finite_number("timeout_s", timeout_s) <= 0:
+        raise InputError(f"timeout_s must be greater than 0, got {timeout_s!r}")
     options = context_of(call.request).options
     statement = text("statement", body["statement"], such_as="SELECT 1", error=QueryError)
     refuse_private_tables(statement)
@@ -116,13 +115,19 @@ def _sql(call: Call) -> Response:
         statement,
         body.get("parameters"),
         limit=options.sql_rows if limit is None else min(limit, options.sql_rows),
-        timeout_s=options.sql_timeout_s,
-        max_bytes=_SQL_BYTES,
+        timeout_s=options.sql_timeout_s if timeout_s is None else min(timeout_s, options.sql_timeout_s),
+        max_bytes=_SQL_BYTES if max_bytes is None else min(max_bytes, _SQL_BYTES),
     )
     more = {"truncated": bool(frame.attrs["truncated"]), "store_id": call.store.config.store_id}
     reply = table_reply(call, frame, more=more)
     reply.headers["Cache-Control"] = "no-store"
     return reply
+
+
+def _positive_integer(name: str, value: Any) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise InputError(f"{name} must be a positive integer, got {value!r}")
 
 
 _SQL_BODY: Final[dict[str, Any]] = {
@@ -135,7 +140,13 @@ _SQL_BODY: Final[dict[str, Any]] = {
             "type": ["object", "null"],
             "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
         },
-        "limit": {"type": ["integer", "null"], "minimum": 1},
+        "limit": {"type": ["integer", "null"], "minimum": 1, "description": "Maximum number of rows"},
+        "timeout_s": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "Timeout in seconds"},
+        "max_bytes": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "description": "Maximum size of the rows in memory, in bytes",
+        },
     },
 }
 

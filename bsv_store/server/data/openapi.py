@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, assert_never
+from typing import TYPE_CHECKING, Any, Final, assert_never, get_args
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,10 +12,13 @@ from starlette.routing import Route
 from bsv_store._version import __version__
 from bsv_store.remote.protocol import PROBLEM_TYPE
 from bsv_store.reports.html_page.markup import element, joined
+from bsv_store.server import allen_described
 from bsv_store.server.data import atlas, datasets, experiments, mirror, searches
 from bsv_store.server.data.etags import with_etag
 from bsv_store.server.data.plain import json_bytes
 from bsv_store.server.data.schemas import WARNINGS
+from bsv_store.server.data.tables import ColumnType
+from bsv_store.server.images import described as described_images
 from bsv_store.server.pages.address import address
 from bsv_store.server.pages.shell import page
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from bsv_store.reports.html_page.markup import Markup
-    from bsv_store.server.data.operation import Group, Operation, Parameter
+    from bsv_store.server.data.operation import Described, Group, Operation, Parameter
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *experiments.OPERATIONS,
@@ -34,6 +37,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *datasets.OPERATIONS,
     *mirror.OPERATIONS,
 )
+DESCRIBED: Final[tuple[Described, ...]] = (*OPERATIONS, *described_images.DESCRIBED, *allen_described.DESCRIBED)
 
 GROUPS: Final[Mapping[Group, str]] = {
     "catalog": "Experiments, selections and signal by structure",
@@ -41,8 +45,10 @@ GROUPS: Final[Mapping[Group, str]] = {
     "atlas": "Structures and the annotation",
     "volumes": "Volumes",
     "datasets": "Datasets and their versions",
+    "images": "Planes of versions and volumes, and the anatomy in them",
     "server": "The server",
     "mirror": "Copies of the store on other computers, as open_store(URL) makes them",
+    "allen": "Addresses of the Allen API, answered as far as the store has the data",
 }
 
 _INTRODUCTION = (
@@ -64,9 +70,7 @@ _SCHEMAS: Final[dict[str, Any]] = {
                     "properties": {
                         "name": {"type": "string"},
                         "type": {
-                            "enum": [
-                                *("integer", "number", "boolean", "string", "date", "datetime", "bytes", "list", "any")
-                            ]
+                            "enum": list(get_args(ColumnType)),
                         },
                     },
                 },
@@ -100,7 +104,7 @@ _SCHEMAS: Final[dict[str, Any]] = {
 def document() -> dict[str, Any]:
     """The OpenAPI document, for a server without a prefix."""
     paths: dict[str, dict[str, Any]] = {}
-    for each in OPERATIONS:
+    for each in DESCRIBED:
         paths.setdefault(each.path, {})[each.method.lower()] = _described(each)
     return {
         "openapi": "3.1.0",
@@ -121,7 +125,7 @@ def document() -> dict[str, Any]:
     }
 
 
-def _described(operation: Operation) -> dict[str, Any]:
+def _described(operation: Described) -> dict[str, Any]:
     contents: dict[str, Any] = {}
     for media_type in operation.media_types:
         schema = operation.schema if media_type == "application/json" else {"type": "string", "format": "binary"}
@@ -146,7 +150,7 @@ def _described(operation: Operation) -> dict[str, Any]:
     return found
 
 
-def _described_parameter(parameter: Parameter, operation: Operation) -> dict[str, Any]:
+def _described_parameter(parameter: Parameter, operation: Described) -> dict[str, Any]:
     in_path = parameter.name in operation.path_names
     found: dict[str, Any] = {
         "name": parameter.name,
@@ -218,7 +222,7 @@ def _docs(request: Request) -> Response:
 
 
 def _section(request: Request, group: Group, words: str) -> Markup:
-    members = (each for each in OPERATIONS if each.group == group)
+    members = (each for each in DESCRIBED if each.group == group)
     return element(
         "section",
         element("h2", words, id=group),
@@ -227,7 +231,7 @@ def _section(request: Request, group: Group, words: str) -> Markup:
     )
 
 
-def _entry(request: Request, operation: Operation) -> Markup:
+def _entry(request: Request, operation: Described) -> Markup:
     path = operation.path
     link = _example(request, operation)
     address_shown = element("code", f"{operation.method} {path}")
@@ -250,7 +254,7 @@ def _entry(request: Request, operation: Operation) -> Markup:
     )
 
 
-def _example(request: Request, operation: Operation) -> str | None:
+def _example(request: Request, operation: Described) -> str | None:
     """The address of an example that a browser can show; None if a parameter has none."""
     if operation.method != "GET" or operation.media_types[0] != "application/json":
         return None
@@ -267,7 +271,7 @@ def _example(request: Request, operation: Operation) -> str | None:
     return address(request, path, **query)
 
 
-def _parameters(operation: Operation) -> Markup | None:
+def _parameters(operation: Described) -> Markup | None:
     if not operation.parameters:
         return None
     head = element("tr", (element("th", words, scope="col") for words in ("Parameter", "Type", "Meaning")))
@@ -284,7 +288,7 @@ def _parameters(operation: Operation) -> Markup | None:
     return element("div", table, class_="scroll", tabindex=0, role="group", aria_label="Parameters")
 
 
-def _type_words(parameter: Parameter, operation: Operation) -> str:
+def _type_words(parameter: Parameter, operation: Described) -> str:
     words = f"list of {parameter.kind}" if parameter.kind.endswith("s") else parameter.kind
     if parameter.name in operation.path_names:
         return f"{words}, in the path"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from bsv_store.store.store import Store
 
 Kind = Literal["integer", "number", "boolean", "string", "structure", "integers", "numbers", "strings", "structures"]
-Group = Literal["catalog", "search", "atlas", "volumes", "datasets", "server", "mirror"]
+Group = Literal["catalog", "search", "atlas", "volumes", "datasets", "images", "server", "mirror", "allen"]
 
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _FALSE: Final = frozenset({"false", "0", "no"})
 _MAX_DIGITS = 20
+_IN_PATH = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +104,13 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """An operation: what answers requests to one address, and its description.
+class Described:
+    """The description of an address.
 
     Attributes
     ----------
     path : str
         With the parameters of the path in braces.
-    answer : callable
-        Called in a thread.
     summary : str
         One line.
     group : Group
@@ -125,16 +125,9 @@ class Operation:
         JSON schema of the body of a request.
     description : str
         More about it.
-    is_kept : bool
-        Whether the answer depends on the parameters, the catalog and the format only, so that it can be kept.
-    is_table : bool
-        Whether the answer is a table, so that the client chooses its format.
-    is_long : bool
-        Whether it may take seconds or much memory, so that few run at a time, in threads of their own.
     """
 
     path: str
-    answer: Callable[[Call], Response]
     summary: str
     group: Group
     parameters: tuple[Parameter, ...] = ()
@@ -143,6 +136,47 @@ class Operation:
     method: Literal["GET", "POST"] = "GET"
     body: Mapping[str, Any] | None = None
     description: str = ""
+
+    @property
+    def name(self) -> str:
+        """Unique name, the ``operationId``."""
+        raise NotImplementedError
+
+    @property
+    def path_names(self) -> frozenset[str]:
+        """Names of the parameters in the path."""
+        return frozenset(_IN_PATH.findall(self.path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedRoute(Described):
+    """The description of an address whose route is written by hand."""
+
+    route_name: str
+
+    @property
+    def name(self) -> str:
+        """Unique name, the ``operationId``."""
+        return self.route_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Described):
+    """An operation: what answers requests to one address, and its description.
+
+    Attributes
+    ----------
+    answer : callable
+        Called in a thread.
+    is_kept : bool
+        Whether the answer depends on the parameters, the catalog and the format only, so that it can be kept.
+    is_table : bool
+        Whether the answer is a table, so that the client chooses its format.
+    is_long : bool
+        Whether it may take seconds or much memory, so that few run at a time, in threads of their own.
+    """
+
+    answer: Callable[[Call], Response]
     is_kept: bool = False
     is_table: bool = False
     is_long: bool = False
@@ -151,11 +185,6 @@ class Operation:
     def name(self) -> str:
         """Unique name, the ``operationId``."""
         return self.answer.__name__.strip("_")
-
-    @property
-    def path_names(self) -> frozenset[str]:
-        """Names of the parameters in the path."""
-        return frozenset(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
 
     def route(self) -> Route:
         """The route of the framework."""

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.errors import BusyError
-from bsv_store.server.context import context_of, shared_by_application
+from bsv_store.errors import BsvStoreError, BusyError
+from bsv_store.server.context import context_of_application, shared_by_application
 from bsv_store.server.data.answers import Answers, Latest
 from bsv_store.server.data.catalog_copies import CatalogCopies
 from bsv_store.server.data.kept_answer import KeptAnswer
+from bsv_store.server.data.prepared_rows import PreparedRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
+    from starlette.applications import Starlette
     from starlette.requests import Request
 
     from bsv_store.catalog.selection.selection import SelectionLike
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
     from bsv_store.volumes.stored_object import StoredObject
 
 T = TypeVar("T")
+
+LOG = logging.getLogger("bsv_store.server")
 
 _ANSWER_BYTES = 64_000_000
 _OVERHEAD_BYTES = 1_000
@@ -48,6 +55,8 @@ class Shared:
         Counts the look-ups of answers.
     folder : pathlib.Path, optional
         A folder that the workers of the server share.
+    clean : callable
+        Removes paths of the machine from a cell.
 
     Attributes
     ----------
@@ -57,10 +66,11 @@ class Shared:
     answers : Answers
     """
 
-    def __init__(self, metrics: ServerMetrics, folder: Path | None) -> None:
+    def __init__(self, metrics: ServerMetrics, folder: Path | None, clean: Callable[[object], object]) -> None:
         self.copies = CatalogCopies(None if folder is None else folder / "catalog")
         self.files = Latest(_files_by_hash)
         self._experiments = Latest(_all_experiments)
+        self._rows = Latest(lambda store: PreparedRows(self._experiments.get(store), clean))
         self.answers = Answers(_ANSWER_BYTES, lambda is_known: metrics.count_cache("answers", hit=is_known))
         self._long = anyio.CapacityLimiter(LONG_AT_A_TIME)
 
@@ -87,6 +97,16 @@ class Shared:
             # The ids may belong to another state of the catalog than the table.
             return store.experiments(selection, missing=missing)
         return frame.take(frame["experiment_id"].searchsorted(ids)).reset_index(drop=True)
+
+    def experiment_rows(
+        self, store: Store, selection: SelectionLike | None, *, missing: MissingPolicy = "leave_out"
+    ) -> tuple[PreparedRows, NDArray[np.integer[Any]]] | None:
+        """The rows of all experiments as JSON, and the numbers of those selected; None if the catalog just changed."""
+        before = store.catalog.change_marker()
+        frame, rows = self._experiments.get(store), self._rows.get(store)
+        ids = store.select(selection, missing=missing)
+        numbers = frame["experiment_id"].to_numpy().searchsorted(ids)
+        return (rows, numbers) if store.catalog.change_marker() == before else None
 
     def kept(self, store: Store, question: Hashable, make: Callable[[], KeptAnswer]) -> KeptAnswer:
         """The answer that was made before for the present content of the catalog, or a new one."""
@@ -130,14 +150,28 @@ class _KeptFrame:
 
 def shared_of(request: Request) -> Shared:
     """What the data routes of the application that serves a request share."""
+    return shared_of_application(request.app)
+
+
+def shared_of_application(app: Starlette) -> Shared:
+    """What the data routes of an application share."""
 
     def make() -> Shared:
-        context = context_of(request)
-        made = Shared(context.metrics, context.folder)
+        context = context_of_application(app)
+        made = Shared(context.metrics, context.folder, context.paths.in_cell)
         context.at_close(made.copies.close)
         return made
 
-    return shared_by_application(request, "data", Shared, make)
+    return shared_by_application(app, "data", Shared, make)
+
+
+def prepare_answers(app: Starlette) -> None:
+    """Make what the first searches would wait for. Errors are those of the first search too."""
+    try:
+        store = context_of_application(app).latest_store()
+        shared_of_application(app).experiment_rows(store, Selection())
+    except BsvStoreError as error:
+        LOG.debug("answers were not prepared: %s", error.message)
 
 
 def _all_experiments(store: Store) -> pd.DataFrame:

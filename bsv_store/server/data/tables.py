@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 from bsv_store.server.data.plain import MAX_EXACT_INTEGER, plain, plain_float
 from bsv_store.text import spreadsheet_cell
@@ -13,7 +14,9 @@ from bsv_store.text import spreadsheet_cell
 if TYPE_CHECKING:
     import pandas as pd
 
-ColumnType = Literal["integer", "number", "boolean", "string", "date", "datetime", "bytes", "list", "any"]
+ColumnType = Literal[
+    "integer", "number", "boolean", "string", "date", "datetime", "time", "duration", "uuid", "bytes", "list", "any"
+]
 
 
 def flat(frame: pd.DataFrame) -> pd.DataFrame:
@@ -62,8 +65,13 @@ def _column(series: pd.Series[Any]) -> tuple[ColumnType, list[Any]]:
         return "number", [plain_float(each) for each in series.astype("float64").tolist()]
     if types.is_datetime64_any_dtype(dtype):
         return "datetime", [None if pd.isna(each) else each.isoformat() for each in series]
-    values = [_without_missing(each) for each in series.tolist()]
-    return _type_of(values), [plain(each) for each in values]
+    values = values_of(series)
+    return type_of(values), [plain(each) for each in values]
+
+
+def values_of(series: pd.Series[Any]) -> list[Any]:
+    """The values of a column of objects; None for missing ones."""
+    return [_without_missing(each) for each in series.tolist()]
 
 
 def _with_none(series: pd.Series[Any]) -> list[Any]:
@@ -77,7 +85,8 @@ def _without_missing(value: Any) -> Any:
     return None if value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value) else value
 
 
-def _type_of(values: Sequence[Any]) -> ColumnType:
+def type_of(values: Sequence[Any]) -> ColumnType:
+    """The type of a column of objects with these values."""
     kinds = {type(value) for value in values if value is not None}
     if not kinds or kinds == {str}:
         return "string"
@@ -91,6 +100,12 @@ def _type_of(values: Sequence[Any]) -> ColumnType:
         return "datetime"
     if kinds == {date}:
         return "date"
+    if kinds == {time}:
+        return "time"
+    if all(issubclass(kind, timedelta) for kind in kinds):
+        return "duration"
+    if kinds == {UUID}:
+        return "uuid"
     if kinds <= {bytes, memoryview}:
         return "bytes"
     if kinds <= {list, tuple}:

@@ -50,10 +50,16 @@ def ending_of(name: str, endings: Iterable[str]) -> str:
     return wanted
 
 
+def without_length(response: Response) -> Response:
+    """The response to HEAD for a body whose length is not known."""
+    del response.headers["content-length"]
+    return response
+
+
 def written_file(
     request: Request, name: str, ending: str, *, content: str, write: Callable[[Path], object]
 ) -> Response:
-    """A file that is written for a request, and removed after it is sent.
+    """A file that is written for a request, and removed after it is sent; for HEAD it is not written.
 
     Parameters
     ----------
@@ -76,6 +82,10 @@ def written_file(
     }
     if is_current(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
+    media_type = MEDIA_TYPES.get(ending, "application/octet-stream")
+    if request.method == "HEAD":
+        # Its length is only known when it is written.
+        return without_length(Response(headers={**headers, "Accept-Ranges": "none"}, media_type=media_type))
     with TemporaryFolder() as folder:
         path = folder / f"export.{ending}"
         write(path)
@@ -87,7 +97,7 @@ def written_file(
             name=name,
             size_bytes=None,
             etag=f"W/{etag}",
-            media_type=MEDIA_TYPES.get(ending, "application/octet-stream"),
+            media_type=media_type,
             headers=headers,
             has_ranges=False,
         )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bsv_store.vocabulary import PlaneRow
 from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.volume import SparseArray
 
 _SLAB_BYTES = 1 << 24
 _BLOCK_BYTES = 320 << 20
@@ -25,6 +26,9 @@ _DENSE_ABOVE = 0.3
 
 ReadSlab = Callable[[int, int], NDArray[Any]]
 """``read(first, last)`` returns the AP planes [first, last), shape (last - first, dv, ml)."""
+
+ReadStored = Callable[[int, int], SparseArray | NDArray[Any]]
+"""The same as it is stored. The index of a sparse array is over the whole grid."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,21 +139,22 @@ def is_cached_whole(grid: Grid, itemsize: int) -> bool:
     return grid.size * itemsize <= _BLOCK_BYTES
 
 
-def read_whole(read: ReadSlab, grid: Grid, itemsize: int) -> SparseBlock | WholeVolume:
+def read_whole(
+    read: ReadSlab, grid: Grid, itemsize: int, read_stored: ReadStored | None = None
+) -> SparseBlock | WholeVolume:
     """Read a large volume once: its voxels that are not 0 by AP planes, or all of them if that is smaller."""
-    pieces: list[tuple[NDArray[np.intp], NDArray[np.uint32], NDArray[Any]]] = []
+    pieces: list[tuple[NDArray[np.integer[Any]], NDArray[np.uint32], NDArray[Any]]] = []
     count = 0
     dense: NDArray[Any] | None = None
     for start, stop in slab_ranges(grid, itemsize):
-        slab = read(start, stop)
         if dense is not None:
-            dense[start:stop] = slab
+            dense[start:stop] = read(start, stop)
             continue
-        planes, index, values = _non_zero(slab)
-        pieces.append((planes + start, index.astype(np.uint32), values))
+        planes, index, values = _voxels((read_stored or read)(start, stop), start, grid)
+        pieces.append((planes, index.astype(np.uint32), values))
         count += index.size
         if count > _DENSE_ABOVE * grid.size:
-            dense = np.zeros(grid.shape, slab.dtype)
+            dense = np.zeros(grid.shape, values.dtype)
             for earlier, where, what in pieces:
                 dense.reshape(grid.shape[0], -1)[earlier, where] = what
             pieces.clear()
@@ -205,6 +210,17 @@ def _non_zero(slab: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp], N
     found = np.flatnonzero(flat)
     planes, index = np.divmod(found, slab.shape[1] * slab.shape[2])
     return planes, index, flat[found]
+
+
+def _voxels(
+    slab: SparseArray | NDArray[Any], start: int, grid: Grid
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]], NDArray[Any]]:
+    """AP plane in the volume, index in the flat plane, and value of the voxels of a slab that are not 0."""
+    if isinstance(slab, SparseArray):
+        planes, index = np.divmod(slab.index, np.uint32(grid.shape[1] * grid.shape[2]))
+        return planes, index, slab.values
+    rows, columns, values = _non_zero(slab)
+    return rows + start, columns, values
 
 
 def _sparse(

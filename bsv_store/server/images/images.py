@@ -105,7 +105,7 @@ class Images:
     async def whole(self, term: Term) -> Block:
         """A large volume that is cached as a whole."""
         return await self.blocks.get(
-            (term.identity, "whole"), lambda: read_whole(term.read, term.grid, term.dtype.itemsize)
+            (term.identity, "whole"), lambda: read_whole(term.read, term.grid, term.dtype.itemsize, term.read_stored)
         )
 
     async def plane(self, shown: Shown, orientation: PlaneRow, index: int) -> Callable[[], NDArray[Any]]:
@@ -171,7 +171,7 @@ class Images:
 
 def images_of(request: Request) -> Images:
     """The images of the application that serves a request."""
-    return shared_by_application(request, "images", Images, lambda: Images(context_of(request)))
+    return shared_by_application(request.app, "images", Images, lambda: Images(context_of(request)))
 
 
 def checked_query(request: Request, *names: str, several: tuple[str, ...] = ()) -> Mapping[str, str]:

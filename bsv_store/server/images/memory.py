@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from starlette.concurrency import run_in_threadpool
+
+from bsv_store.server.recent import Recent
 
 T = TypeVar("T")
 
@@ -25,18 +26,18 @@ class Memory(Generic[T]):
     """
 
     def __init__(self, limit_bytes: int, size_of: Callable[[T], int]) -> None:
-        self.limit_bytes = limit_bytes
-        self.size_bytes = 0
         self._size_of = size_of
-        self._entries: OrderedDict[Hashable, T] = OrderedDict()
+        self._recent: Recent[T] = Recent(limit_bytes)
         self._pending: dict[Hashable, asyncio.Task[T]] = {}
 
     def find(self, key: Hashable) -> T | None:
         """The entry of a key, or None."""
-        found = self._entries.get(key)
-        if found is not None:
-            self._entries.move_to_end(key)
-        return found
+        return self._recent.find(key)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all entries."""
+        return self._recent.size_bytes
 
     async def get(self, key: Hashable, compute: Callable[[], T]) -> T:
         """The entry of a key, computed in a thread if there is none; requests for the same key share the work."""
@@ -60,11 +61,4 @@ class Memory(Generic[T]):
 
     def add(self, key: Hashable, entry: T) -> None:
         """Add an entry; those not used for the longest time are removed. One above the limit is not stored."""
-        size = self._size_of(entry)
-        if size > self.limit_bytes or key in self._entries:
-            return
-        self._entries[key] = entry
-        self.size_bytes += size
-        while self.size_bytes > self.limit_bytes:
-            _, oldest = self._entries.popitem(last=False)
-            self.size_bytes -= self._size_of(oldest)
+        self._recent.put(key, entry, self._size_of(entry))

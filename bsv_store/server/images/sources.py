@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bsv_store import check
 from bsv_store.errors import InputError, UnknownDatasetError
-from bsv_store.server.images.blocks import ReadSlab
+from bsv_store.server.images.blocks import ReadSlab, ReadStored
 from bsv_store.text import shown
 from bsv_store.vocabulary import (
     COMPARISON_MAPS,
@@ -24,10 +24,12 @@ from bsv_store.vocabulary import (
     StatisticRow,
 )
 from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
+from bsv_store.volumes.library import read_slab
 
 if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.store.store import Store
+    from bsv_store.volumes.volume import SparseArray
 
 Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 
@@ -50,12 +52,15 @@ class Term:
     dtype : numpy.dtype
     read : callable
         ``read(first, last)`` returns AP planes.
+    read_stored : callable or None
+        The same as the file has them: of a sparse volume, the voxels that are not 0.
     """
 
     identity: str
     grid: Grid
     dtype: np.dtype[Any]
     read: ReadSlab
+    read_stored: ReadStored | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,7 +223,8 @@ def _of_volume(store: Store, query: Mapping[str, str]) -> Shown:
     _refuse(query, ("statistic", "group", "minus"), "an experiment")
     experiment_id, kind, spacing_um = volume_by(query)
     grid = Grid(spacing_um)
-    sha256 = store.volumes.recorded(experiment_id, kind=kind.name, spacing_um=spacing_um).layout.array_sha256
+    file = store.volumes.recorded(experiment_id, kind=kind.name, spacing_um=spacing_um)
+    sha256 = file.layout.array_sha256
     expected = query.get("content")
     if expected is not None and expected != sha256:
         raise InputError(
@@ -229,9 +235,11 @@ def _of_volume(store: Store, query: Mapping[str, str]) -> Shown:
     def read(first: int, last: int) -> NDArray[Any]:
         return store.volumes.read(experiment_id, kind=kind.name, spacing_um=spacing_um, box=slab_box(grid, first, last))
 
-    return Shown(
-        Term(f"{sha256}/{kind.name}", grid, np.dtype("<f4"), read), None, kind.unit, False, expected is not None
-    )
+    def read_stored(first: int, last: int) -> SparseArray | NDArray[np.float32]:
+        return read_slab(store.files, file, first, last)
+
+    term = Term(f"{sha256}/{kind.name}", grid, np.dtype("<f4"), read, read_stored)
+    return Shown(term, None, kind.unit, False, expected is not None)
 
 
 def _refuse(query: Mapping[str, str], names: tuple[str, ...], what: str) -> None:

@@ -48,7 +48,7 @@ def _counts(store: Store) -> str:
 
 def kept_of(request: Request) -> Kept:
     """What the pages of the application that serves a request keep."""
-    return shared_by_application(request, "pages", Kept, Kept)
+    return shared_by_application(request.app, "pages", Kept, Kept)
 
 
 def kept_content(request: Request, name: str, make: Callable[[], Content]) -> Markup:

@@ -54,7 +54,7 @@ def _everything(request: Request, version: DatasetVersion) -> list[Content]:
     members = sections.members(known, identifier=partial(experiment_link, request))
     parts: tuple[tuple[str, str, Content], ...] = (
         ("recipe", "Recipe", sections.recipe_words(known)),
-        ("strongest", "Strongest structures", sections.targets(known)),
+        ("strongest", sections.strongest_heading(known), sections.targets(known)),
         ("quality", "Groups and quality", sections.quality(known)),
         ("animals", "Members", [members, _in_table(request, version)]),
         ("downloads", "Downloads", _downloads(request, version)),
@@ -85,12 +85,13 @@ def _badges(known: PageFacts) -> Content:
 
 def _actions(request: Request, version: DatasetVersion) -> Markup:
     ref = version.ref
+    viewer = [("Open in the viewer", address(request, "/view", version=ref), "button primary")]
     listed = [
-        ("Open in the viewer", address(request, "/view", version=ref), "button primary"),
+        *(viewer if version.recipe.has_voxels else ()),
         ("Bundle", address(request, f"/v1/versions/{ref}/file", format="bsv.zip"), "button"),
     ]
     if find_spec("matplotlib") is not None:
-        listed.insert(1, ("Report with figures", address(request, f"/datasets/{ref}/report"), "button"))
+        listed.insert(-1, ("Report with figures", address(request, f"/datasets/{ref}/report"), "button"))
     return element(
         "ul", (element("li", element("a", words, href=to, class_=kind)) for words, to, kind in listed), class_="actions"
     )
@@ -120,21 +121,24 @@ def _downloads(request: Request, version: DatasetVersion) -> Markup:
         arrays.append([name, row.words, whole])
     return joined(
         table("Files", [("File", False), ("Content", False)], files),
-        element("h3", "Images"),
-        table("Images", [("Array", False), ("Meaning", False), ("Download", False)], arrays),
+        element("h3", "Images") if arrays else None,
+        table("Images", [("Array", False), ("Meaning", False), ("Download", False)], arrays) if arrays else None,
         element("p", f"The result file has {size_text(version.size_bytes)}.", class_="soft small"),
     )
 
 
 def _snippets(request: Request, version: DatasetVersion) -> Markup:
     url = public_address(request)
+    has_voxels = version.recipe.has_voxels
+    read = f"mean = version.mean  # {version.unit}; group, ap, dv, ml" if has_voxels else "version.comparison_table()"
     python = (
         f"from bsv_store import open_store\n\nstore = open_store({url!r})\n"
-        f"version = store.dataset({version.ref!r})\nmean = version.mean  # {version.unit}; group, ap, dv, ml"
+        f"version = store.dataset({version.ref!r})\n{read}"
     )
+    target = f"{version.name}.{'nii.gz' if has_voxels else 'csv'}"
     shell = "\n".join(
         shlex.join(["bsv-store", "--store", url, *each])
-        for each in (["dataset", "show", version.ref], ["dataset", "export", version.ref, f"{version.name}.nii.gz"])
+        for each in (["dataset", "show", version.ref], ["dataset", "export", version.ref, target])
     )
     return joined(code("copy-python", python, heading="Python"), code("copy-command", shell, heading="Shell"))
 

@@ -83,6 +83,7 @@ def _viewer(request: Request) -> Response:
                         id="solid-show",
                         aria_controls="solid-view",
                     ),
+                    element("select", id="solid-set", hidden=True, aria_label="Image in three dimensions"),
                     element("button", "Hide", type="button", id="solid-hide", hidden=True),
                     element("div", id="solid-view", class_="solid-view", hidden=True),
                     id="solid",

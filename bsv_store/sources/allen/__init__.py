@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from bsv_store.sources.allen.addresses import API_URL, API_URL_VARIABLE
-from bsv_store.sources.allen.client import AllenClient, Reply
+from bsv_store.sources.allen.client import AllenClient, Reply, max_connections
 
-__all__ = ["API_URL", "API_URL_VARIABLE", "AllenClient", "Reply"]
+__all__ = ["API_URL", "API_URL_VARIABLE", "AllenClient", "Reply", "max_connections"]

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from bsv_store._version import __version__
 from bsv_store.catalog.records import ExperimentList, Ontology, UnionizeTable
+from bsv_store.config import setting
 from bsv_store.errors import FormatError, InputError, NotFoundUpstreamError, UpstreamError
 from bsv_store.formats.annotation import read_annotation_nrrd
 from bsv_store.formats.density_zip import read_density_zip
@@ -68,6 +69,13 @@ class Reply(Generic[T]):
     value: T
     source: str
     size_bytes: int
+
+
+def max_connections(store: Path | None = None) -> int:
+    """The connections to one host that all runs on a store share: the setting ``max_connections``."""
+    value = setting("max_connections", store=store).value
+    assert isinstance(value, int)
+    return value
 
 
 class AllenClient:
@@ -126,6 +134,7 @@ class AllenClient:
         self.api_url = addresses.api_url(api_url, store=store)
         self.download_url = addresses.download_url(download_url, store=store)
         self.connections = connections
+        self.max_connections = max_connections(store)
         policy = RetryPolicy(connect_timeout_s, read_timeout_s, deadline_s, attempts, backoff_s, connections)
         agent = user_agent or f"bsv-store/{__version__} (python-requests)"
         logins = credentials.logins([self.api_url, self.download_url])

@@ -97,24 +97,32 @@ def list_(show_files: bool, output_format: str) -> None:
 @click.option("--max-bytes", type=Size(), metavar="SIZE", help="Remove the least recently used files above this size.")
 @click.option("--unused-for", type=Duration(), help="Remove files that were not used for this time, such as 30d.")
 @click.option("--server", metavar="URL", help="Remove everything of one server, averages computed here included.")
+@click.option("--average", multiple=True, metavar="REF", help="Remove an average computed here; can be repeated.")
 @click.option("--apply", is_flag=True, help="Remove; otherwise only print the plan.")
 @format_option
 def prune(
-    max_bytes: int | None, unused_for: timedelta | None, server: str | None, apply: bool, output_format: str
+    max_bytes: int | None,
+    unused_for: timedelta | None,
+    server: str | None,
+    average: tuple[str, ...],
+    apply: bool,
+    output_format: str,
 ) -> None:
     """Remove files from the cache. They are downloaded again when they are needed.
 
-    Give at least one rule; a file is removed if any of them applies. Only --server removes catalogs and averages.
+    Give at least one rule; a file is removed if any of them applies. Only --server removes catalogs, and only --server
+    and --average remove averages that were computed here.
 
     \b
     Examples:
       bsv-store cache prune --max-bytes 5GB --apply
       bsv-store cache prune --unused-for 30d
+      bsv-store cache prune --average visual@local-0123456789ab --apply
     """  # noqa: D301 (click wants the character)
     from bsv_store.remote.cache import prune_cache
     from bsv_store.text import size_text
 
-    report = prune_cache(max_bytes=max_bytes, unused_for=unused_for, server=server, apply=apply)
+    report = prune_cache(max_bytes=max_bytes, unused_for=unused_for, server=server, averages=average, apply=apply)
     if output_format == "json":
         print_json(report)
         return
@@ -128,7 +136,7 @@ def prune(
     ]
     print_rows(rows, output_format, columns=_COLUMNS, table=_FILE_TABLE)
     note(str(report))
-    if not report.is_applied and (report.files or report.servers):
+    if not report.is_applied and (report.files or report.servers or report.averages):
         note("Nothing was changed. To remove it: add --apply.")
 
 

@@ -21,9 +21,10 @@ from bsv_store.vocabulary import (
 from bsv_store_cli.help import RowChoice, SectionedCommand, SectionOption, WordChoice
 from bsv_store_cli.options.averaging import averaging_options
 from bsv_store_cli.options.compared import side_of
-from bsv_store_cli.options.completion import complete_selections, complete_structures
+from bsv_store_cli.options.completion import complete_selections
 from bsv_store_cli.options.limit import limit_and_format_options
 from bsv_store_cli.options.measure import measure_option
+from bsv_store_cli.options.ranking import target_options_by
 from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.comparison import print_structure_comparison, print_voxel_comparison
 from bsv_store_cli.output.progress import progress_bar
@@ -72,7 +73,6 @@ _ONLY: dict[str, tuple[str, ...]] = {
         "limit",
     ),
     "voxel": (
-        "name",
         "kind",
         "spacing_um",
         "normalize",
@@ -107,6 +107,11 @@ _AVERAGING = (
 @click.option("--groups", nargs=2, metavar="A B", help="Compare two groups of a dataset version, by number or label.")
 @click.option("--labels", nargs=2, metavar="A B", help="Labels of the two sides.  [default: names of saved selections]")
 @click.option(
+    "--name",
+    metavar="NAME",
+    help="Store the result as a version of this dataset.  [required by voxel]",
+)
+@click.option(
     "--test",
     type=RowChoice(TWO_SAMPLE_STATISTICS),
     help="Statistic of the test.  [default: welch; with covariates student]",
@@ -135,22 +140,7 @@ _AVERAGING = (
     type=RowChoice(MISSING_POLICIES),
     help="Experiments without data that are needed.  [default: leave-out by structure, error by voxel]",
 )
-@_structure_option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="ACRONYM",
-    shell_complete=complete_structures,
-    help="Only these structures; repeatable.",
-)
-@_structure_option(
-    "--structure-set", type=int, metavar="ID", help="The structures of this set.  [default: 167587189, summary]"
-)
-@_structure_option(
-    "--within", metavar="ACRONYM", shell_complete=complete_structures, help="Only structures inside this one."
-)
-@_structure_option("--include-sources", is_flag=True, help="Include the injected structures.")
-@_structure_option("--include-fiber-tracts", is_flag=True, help="Include fiber tracts and ventricles.")
+@target_options_by(_structure_option)
 @measure_option()
 @_structure_option(
     "--hemisphere",
@@ -185,7 +175,6 @@ _AVERAGING = (
     show_default=True,
     help="What rows are sorted by.",
 )
-@_voxel_option("--name", metavar="NAME", help="Dataset that the version belongs to. Required.")
 @volume_options
 @averaging_options(_VOXEL, with_data_mask=False)
 @_voxel_option(
@@ -251,12 +240,13 @@ def compare(
     """Compare two groups of experiments, by structure or by voxel.
 
     A and B are saved selections, selections as JSON, ids (1,2,3), @FILE with either, or the options of select in
-    quotes. By structure, the unionize tables are compared. By voxel, the result is stored as a dataset version. Each
-    experiment is one animal; p is two-sided, by permutation.
+    quotes. By structure, the unionize tables are compared; with --name, the result is stored as a dataset version. By
+    voxel, it always is. Each experiment is one animal; p is two-sided, by permutation.
 
     \b
     Examples:
       bsv-store compare "--injected-in VISp --line wild-type" "--injected-in VISl --line wild-type"
+      bsv-store compare young old --within TH --name age-in-thalamus
       bsv-store compare young old --by voxel --name age --normalize injection-volume
       bsv-store compare visual-by-AP@2 --groups 0 4 --within TH
     """  # noqa: D301 (click wants the character)
@@ -309,6 +299,7 @@ def compare(
             frame = store.compare_structures(
                 a,
                 b,
+                name=name,
                 labels=given,
                 targets=targets or None,
                 structure_set=structure_set,

@@ -72,7 +72,8 @@ def set_(name: str, value: str | None, restore: bool) -> None:
     """Change a setting of the store, for all its users.
 
     \b
-    Settings: api_url, download_url, group, file_mode, directory_mode, trash_days, sql_timeout
+    Settings: api_url, download_url, group, file_mode, directory_mode, trash_days, sql_timeout,
+              max_connections, fetch_workers
     Examples:
       bsv-store config set trash_days 60
       bsv-store config set api_url --default

@@ -39,9 +39,8 @@ if TYPE_CHECKING:
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    default=4,
-    show_default=True,
-    help="Number of simultaneous downloads. At most 16, shared by all runs on the store.",
+    help="Number of simultaneous downloads, at most the setting max_connections, which all runs on the store share.  "
+    "[default: the setting fetch_workers, which is 4 unless it was set]",
 )
 @LIMIT
 @DRY_RUN
@@ -55,7 +54,7 @@ def fetch(
     unionizes: bool,
     refresh: bool,
     verify: bool,
-    workers: int,
+    workers: int | None,
     limit: int | None,
     dry_run: bool,
     offline: bool,

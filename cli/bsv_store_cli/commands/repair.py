@@ -33,6 +33,11 @@ _RESULT = (*_STEP, Column("outcome", "outcome"), Column("result", "result", opti
 @click.option(
     "--drop-missing", is_flag=True, help="Remove the rows of objects whose files cannot be restored in any other way."
 )
+@click.option(
+    "--adopt-results",
+    is_flag=True,
+    help="Record results without a version, as after a restore from an older backup: each is computed again.",
+)
 @click.option("--decode", is_flag=True, help="Also decode volumes, and download implausible ones again.")
 @click.option(
     "--since",
@@ -46,6 +51,7 @@ _RESULT = (*_STEP, Column("outcome", "outcome"), Column("result", "result", opti
 def repair(
     apply: bool,
     drop_missing: bool,
+    adopt_results: bool,
     decode: bool,
     since: timedelta | None,
     offline: bool,
@@ -66,6 +72,7 @@ def repair(
         report = store.admin.repair(
             apply=apply,
             drop_missing=drop_missing,
+            adopt_results=adopt_results,
             decode=decode,
             since=since,
             offline=offline,

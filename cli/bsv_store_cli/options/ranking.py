@@ -32,39 +32,56 @@ sorting_hemisphere_option = click.option(
 )
 
 
+_TARGET_HELP = "Only these targets; repeatable."
 target_option = click.option(
     "--target",
     "targets",
     multiple=True,
     metavar="ACRONYM",
     shell_complete=complete_structures,
-    help="Only these targets; repeatable.",
+    help=_TARGET_HELP,
 )
 
 
 def target_options(command: _Command) -> _Command:
     """Add the options that choose targets: ``--target``, ``--structure-set``, ``--within``, ``--include-...``."""
+    return target_options_by(click.option)(command)
+
+
+def target_options_by(option: Callable[..., Any]) -> Callable[[_Command], _Command]:
+    """The decorator that adds `target_options`, made by ``option`` instead of `click.option`."""
     options = (
-        target_option,
-        click.option(
+        option(
+            "--target",
+            "targets",
+            multiple=True,
+            metavar="ACRONYM",
+            shell_complete=complete_structures,
+            help=_TARGET_HELP,
+        ),
+        option(
             "--structure-set",
             type=int,
             metavar="ID",
             help="Targets are the structures of this set; 687527670 has the major divisions."
             "  [default: 167587189, the summary structures]",
         ),
-        click.option(
+        option(
             "--within",
             metavar="ACRONYM",
             shell_complete=complete_structures,
             help="Only targets inside this structure.",
         ),
-        click.option("--include-sources", is_flag=True, help="Include the injected structures."),
-        click.option("--include-fiber-tracts", is_flag=True, help="Include fiber tracts and ventricles."),
+        option("--include-sources", is_flag=True, help="Include the injected structures."),
+        option("--include-fiber-tracts", is_flag=True, help="Include fiber tracts and ventricles."),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+
+    def decorate(command: _Command) -> _Command:
+        for each in reversed(options):
+            command = each(command)
+        return command
+
+    return decorate
 
 
 def ranking_options(limit_words: str) -> Callable[[_Command], _Command]:

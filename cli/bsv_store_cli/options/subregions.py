@@ -18,6 +18,8 @@ SUBREGION_COLUMNS = (
     Column("voxels", "voxels", count),
     Column("mean", "mean"),
 )
+ANIMAL_COLUMNS = (Column("sd", "sd"), Column("sem", "sem"), Column("n", "n", count))
+"""The further columns of statistics over the animals of a group."""
 
 
 def _bins(
@@ -53,7 +55,7 @@ def subregion_options(command: _Command) -> _Command:
         "--labels",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Label image instead of bins, .nrrd or .npy.",
+        help="Label image instead of bins: .nrrd, .nii, .nii.gz or .npy.",
     )
     names = click.option(
         "--label-names",

@@ -45,8 +45,19 @@ def print_voxel_comparison(version: DatasetVersion, output_format: str) -> None:
     note(f"Maps: {', '.join(version.recipe.maps)}.")
 
 
-def print_structure_comparison(frame: pd.DataFrame, output_format: str) -> None:
-    """Print a table of structures, and notes about the test."""
+# Rows of the table of a comparison by structure that `dataset show` prints.
+_SHOWN = 20
+
+
+def print_stored_comparison(version: DatasetVersion, output_format: str) -> None:
+    """Print the first rows of the table of a comparison by structure, after the facts about the version."""
+    if output_format == "table" and not version.recipe.has_voxels:
+        say("")
+        print_structure_comparison(version.comparison_table(limit=_SHOWN), output_format, cut="all: dataset export")
+
+
+def print_structure_comparison(frame: pd.DataFrame, output_format: str, *, cut: str = "--limit") -> None:
+    """Print a table of structures, and notes about the test; ``cut`` tells how to see more rows."""
     facts = frame.attrs
     rows = frame_rows(frame)
     labels = facts["labels"]
@@ -76,16 +87,18 @@ def print_structure_comparison(frame: pd.DataFrame, output_format: str) -> None:
         for row in rows
     ]
     print_rows(shown if output_format == "table" else rows, output_format, columns=list(frame.columns), table=table)
-    _note_facts(facts, shown=len(frame))
+    _note_facts(facts, shown=len(frame), cut=cut)
+    if "dataset" in facts:
+        note(f"Dataset: {facts['dataset']}.")
 
 
-def _note_facts(facts: dict[str, Any], *, shown: int) -> None:
+def _note_facts(facts: dict[str, Any], *, shown: int, cut: str) -> None:
     sides = zip("ab", facts["labels"], facts["n"], strict=True)
     groups = ", ".join(f"{side}: n = {n}" if label == side else f"{side}: {label}, n = {n}" for side, label, n in sides)
     note(f"{groups}.")
     is_cut = shown < facts["tests"]
     without = f"; {len(facts['without_signal'])} without signal are not tested" if facts["without_signal"] else ""
-    note(f"{number_of(facts['tests'], 'test')}{f', {shown} shown (--limit)' if is_cut else ''}{without}.")
+    note(f"{number_of(facts['tests'], 'test')}{f', {shown} shown ({cut})' if is_cut else ''}{without}.")
     unit = f", {facts['unit']}" if facts["unit"] else ""
     note(f"Values: {facts['measure']}{unit}; {', '.join(facts['hemisphere'])}.")
     note("Difference: a - b, with its bootstrap interval.")

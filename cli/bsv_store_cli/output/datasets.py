@@ -101,7 +101,7 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
             ("Origin", None if version.origin.standing == "computed" else str(version.origin)),
             ("Exported as", version.provenance().exported_as),
             ("Values", _values(version)),
-            ("Statistics", ", ".join(recipe.statistics)),
+            ("Statistics", ", ".join(recipe.statistics) or None),
             ("Selection", recipe.selection.to_json()),
             ("Grouping", recipe.grouping.to_json()),
             ("Rules", _rules(version) or None),
@@ -161,12 +161,15 @@ def _facts(version: DatasetVersion) -> dict[str, Any]:
 
 
 def _values(version: DatasetVersion) -> str:
-    return f"{version.quantity}, {version.recipe.spacing_um} um"
+    how = f"{version.recipe.spacing_um} um" if version.recipe.has_voxels else "by structure"
+    return f"{version.quantity}, {how}"
 
 
 def _rules(version: DatasetVersion) -> str:
     """The parts of the recipe that differ from the defaults, except those with a line of their own."""
     own_line = {"kind", "spacing_um", "normalize", "selection", "grouping", "statistics", "comparison"}
+    if not version.recipe.has_voxels:
+        return ", ".join([*version.rules, f"missing: {version.recipe.missing}"])
     values = version.recipe.to_dict()
     parts = (part for part in fields(version.recipe) if part.name not in own_line and part.default is not MISSING)
     return ", ".join(
@@ -176,6 +179,9 @@ def _rules(version: DatasetVersion) -> str:
 
 def comparison_text(version: DatasetVersion) -> str:
     """How the groups of a version were compared, in one line."""
+    # Most commands do not print comparisons.
+    from bsv_store.averaging.comparison.comparison import Comparison
+
     comparison = version.recipe.comparison
     assert comparison is not None
     first, second = (group.label for group in version.groups)
@@ -186,7 +192,7 @@ def comparison_text(version: DatasetVersion) -> str:
     ]
     if comparison.covariates:
         parts.append(f"covariates {', '.join(comparison.covariates)}")
-    if comparison.cluster != "none":
+    if isinstance(comparison, Comparison) and comparison.cluster != "none":
         parts.append(f"clusters: {comparison.cluster}")
     return "; ".join(parts)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bsv_store import Selection, Store, open_store
+from bsv_store.catalog.database import sqlite_copy
 from bsv_store.errors import BackupError, BusyError, InputError
 from bsv_store.maintenance.backup import snapshot as snapshot_module
 from bsv_store.maintenance.backup.repository import create_repository
@@ -44,11 +45,24 @@ def test_a_second_backup_copies_only_what_is_new(filled: Store, target: str) -> 
 
 
 def test_an_unchanged_catalog_is_stored_once(filled: Store, target: str) -> None:
-    first = filled.admin.backup(target).snapshot
-    second = filled.admin.backup(target).snapshot
+    # A backup of a store that can be written records itself as an activity.
+    with open_store(filled.path, read_only=True) as reader:
+        first, second = (reader.admin.backup(target).snapshot for _ in range(2))
     parts = len(set(second.database.parts) - set(first.database.parts))
     # Copies of a Postgres catalog differ in the time of their seals at most.
     assert parts <= (0 if filled.database.is_sqlite else 1)
+
+
+def test_a_backup_is_recorded_with_its_target(filled: Store, target: str) -> None:
+    snapshot = filled.admin.backup(target).snapshot
+    action = filled.admin.activity(limit=1).iloc[0]
+    assert (action.action, action.subject) == ("backed_up", f"snapshot {snapshot.short_id}")
+    assert action.details == {
+        "target": target,
+        "files": len(snapshot.files),
+        "new_bytes": snapshot.new_bytes,
+        "problems": 0,
+    }
 
 
 def test_a_read_only_store_can_be_backed_up(filled_location: Path, target: str) -> None:
@@ -263,15 +277,13 @@ def test_an_expired_lock_of_another_host_is_ignored(filled: Store, target: str) 
 def test_a_busy_sqlite_catalog_is_copied_in_one_piece(
     filled: Store, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bsv_store.maintenance.backup import database_copy
-
     if not filled.database.is_sqlite:
         pytest.skip("pages are copied on SQLite only")
-    monkeypatch.setattr(database_copy, "_PAGES", 5)
+    monkeypatch.setattr(sqlite_copy, "_PAGES", 5)
     calls = 0
-    plain = database_copy._copy_pages
+    plain = sqlite_copy._copy_pages
 
-    def busy(original, copy, check_abort, *, max_restarts):  # type: ignore[no-untyped-def]
+    def busy(original, copy, on_block, *, max_restarts):  # type: ignore[no-untyped-def]
         def write() -> None:
             nonlocal calls
             calls += 1
@@ -282,7 +294,7 @@ def test_a_busy_sqlite_catalog_is_copied_in_one_piece(
 
         plain(original, copy, write, max_restarts=max_restarts)
 
-    monkeypatch.setattr(database_copy, "_copy_pages", busy)
+    monkeypatch.setattr(sqlite_copy, "_copy_pages", busy)
     filled.admin.backup(target)
     assert calls > 10
     assert verify_backup(target, deep=True).findings == ()

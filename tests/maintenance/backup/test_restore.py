@@ -35,6 +35,7 @@ def test_a_restored_store_has_the_same_rows_and_files(
     filled.datasets.tag("test@1", "figure")
     before = checks.rows(filled)
     state = checks.change_count(filled)
+    actions = len(filled.admin.activity())
     filled.admin.backup(target)
     report = restore_store(target, tmp_path / "new", database=empty_database(kind))
     with open_store(tmp_path / "new") as restored:
@@ -44,9 +45,9 @@ def test_a_restored_store_has_the_same_rows_and_files(
         action = restored.admin.activity(limit=1).iloc[0]
         assert (action.action, action.subject) == ("restored", str(tmp_path / "new"))
         assert action.details["snapshot"] == report.snapshot.short_id
-        assert len(restored.admin.activity()) == len(filled.admin.activity()) + 1
+        assert len(restored.admin.activity()) == actions + 1
     if kind == "postgres":
-        assert report.compared_rows == sum(map(len, before.values())) + len(filled.admin.activity())
+        assert report.compared_rows == sum(map(len, before.values())) + actions
     checks.assert_intact(tmp_path / "new")
     checks.assert_usable(tmp_path / "new")
 

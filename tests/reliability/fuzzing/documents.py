@@ -136,7 +136,7 @@ def _experiment_fields() -> list[str]:
 def _store_toml(scratch: Path) -> Prepared:
     file = scratch / "store.toml"
     sealed = StoreConfig(
-        "a-b_c", group="lab", api_url="https://lab.example/api", trash_days=7, sql_timeout=2.5
+        "a-b_c", group="lab", api_url="https://lab.example/api", trash_days=7, sql_timeout=2.5, max_connections=8
     ).to_toml()
     plain = sealed[: sealed.index("checksum")]
 

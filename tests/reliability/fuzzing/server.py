@@ -172,7 +172,13 @@ def _prepare(scratch: Path) -> Prepared:
     run(b"GET /openapi.json\n\n")
     document = json.loads(loop.run_until_complete(_body(app, b"GET /openapi.json\n\n")))
     seeds = sorted(set(_seeds(app, document)))
-    return Prepared(seeds, run)
+
+    def close() -> None:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+        store.close()
+
+    return Prepared(seeds, run, close)
 
 
 async def _requested(app: Starlette, data: bytes) -> int:

@@ -45,10 +45,13 @@ class Prepared:
         Valid inputs.
     run : callable
         Reads an input. It raises `BsvStoreError` if it is refused, and AssertionError if the value is wrong.
+    close : callable
+        Releases what the reader holds, such as an open store.
     """
 
     seeds: Sequence[bytes]
     run: Callable[[bytes], object]
+    close: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True)

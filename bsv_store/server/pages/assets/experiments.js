@@ -4,6 +4,7 @@ import { base, announce } from "./shell.js";
 import { FilterForm, isWide } from "./filter_form.js";
 import { InjectionMap } from "./injection_map.js";
 import { ResultTable } from "./result_table.js";
+import { visible } from "./text.js";
 import { square } from "./tokens.js";
 
 const OPERATORS = ["and", "or", "minus"];
@@ -84,7 +85,7 @@ function succeeded(content, how, fromAddress) {
   form.mark(null);
   const number = content.count;
   at("found").textContent = `${number.toLocaleString("en")} ${number === 1 ? "experiment" : "experiments"}`;
-  at("words").textContent = sentence(content.words);
+  at("words").textContent = visible(sentence(content.words));
   at("base").hidden = combined === null;
   if (combined) at("base").textContent = "The address has a combination of selections. The filter restricts it further; “Reset” removes it.";
   drawChips();
@@ -99,10 +100,10 @@ function succeeded(content, how, fromAddress) {
   at("table-frame").hidden = number === 0;
   at("nothing").hidden = number > 0;
   if (number === 0) at("nothing").replaceChildren(paragraph("No experiment matches."), paragraph("Remove a criterion, or use a wider range."));
-  at("copy-address").textContent = content.address;
-  at("copy-python").textContent = content.python;
-  at("copy-command").textContent = content.command;
-  at("copy-json").textContent = content.json;
+  at("copy-address").textContent = visible(content.address);
+  at("copy-python").textContent = visible(content.python);
+  at("copy-command").textContent = visible(content.command);
+  at("copy-json").textContent = visible(content.json);
   at("csv").href = `${base}/v1/experiments?format=spreadsheet&limit=100000&selection=${encodeURIComponent(content.json)}`;
 }
 
@@ -121,7 +122,7 @@ function failed(words, hint, text = null) {
   drawChips();
   at("messages").replaceChildren(message(words, hint, "problem"));
   form.mark(words);
-  announce(words);
+  announce(visible(words));
 }
 
 function sentence(words) {
@@ -131,7 +132,7 @@ function sentence(words) {
 // What is between backticks is code.
 function paragraph(words) {
   const element = document.createElement("p");
-  element.append(...words.split("`").map((part, number) => {
+  element.append(...visible(words).split("`").map((part, number) => {
     if (number % 2 === 0) return part;
     const code = document.createElement("code");
     code.textContent = part;
@@ -144,7 +145,7 @@ function message(words, hint, kind) {
   const box = document.createElement("div");
   box.className = kind;
   const strong = document.createElement("strong");
-  strong.textContent = sentence(words).replace(/\.\.$/, ".");
+  strong.textContent = visible(sentence(words)).replace(/\.\.$/, ".");
   const first = document.createElement("p");
   first.append(strong);
   box.append(first);
@@ -160,7 +161,7 @@ function exclusions(entries) {
   const list = document.createElement("ul");
   list.append(...entries.map(([identifier, reason]) => {
     const item = document.createElement("li");
-    item.textContent = `${identifier}: ${reason}`;
+    item.textContent = visible(`${identifier}: ${reason}`);
     return item;
   }));
   box.append(summary, list);
@@ -178,12 +179,13 @@ function drawChips() {
     button.type = "button";
     button.className = "token";
     const value = criteria[name];
-    button.textContent = `${labels[name]}: ${brief(value)}`;
+    const words = visible(`${labels[name]}: ${brief(value)}`);
+    button.textContent = words;
     const cross = document.createElement("span");
     cross.textContent = "×";
     cross.setAttribute("aria-hidden", "true");
     button.append(cross);
-    button.setAttribute("aria-label", `Remove ${labels[name]}: ${brief(value)}`);
+    button.setAttribute("aria-label", `Remove ${words}`);
     button.addEventListener("click", () => {
       const rest = { ...form.criteria() };
       delete rest[name];
@@ -216,7 +218,7 @@ function drawLegend(rows, colors) {
   const items = sorted.slice(0, MAX_LEGEND).map(([name, { number, color }]) => {
     const item = document.createElement("li");
     if (color) item.append(square(color));
-    item.append(`${name} `);
+    item.append(`${visible(name)} `);
     const count = document.createElement("span");
     count.className = "soft";
     count.textContent = number.toLocaleString("en");

@@ -1,5 +1,7 @@
 // The injection sites on three views of the brain. Points are drawn on a canvas above the outlines.
 
+import { visible } from "./text.js";
+
 const RADIUS = 3.2;
 const REACH = 12;
 const AXES = { AP: "injection_ap", DV: "injection_dv", ML: "injection_ml" };
@@ -47,12 +49,12 @@ export class InjectionMap {
     }
     const value = (name) => this.rows[name][this.marked];
     const volume = value("injection_volume");
-    this.site.textContent = [
+    this.site.textContent = visible([
       `${value("experiment_id")}: ${value("primary_structure")}`,
       value("transgenic_line") ?? "wild-type",
       ...(volume === null ? [] : [`${volume.toPrecision(3)} mm³`]),
       `AP ${value("injection_ap")}, DV ${value("injection_dv")}, ML ${value("injection_ml")} um`,
-    ].join(" · ");
+    ].join(" · "));
   }
 
   mark(index) {

@@ -1,6 +1,7 @@
 // The table of experiments: sorts and pages rows that are all in memory, and draws one page of them.
 
 import { base, announce } from "./shell.js";
+import { visible } from "./text.js";
 import { square } from "./tokens.js";
 
 const SIZES = [50, 100, 250];
@@ -166,8 +167,8 @@ export class ResultTable {
       } else if (column.name === "primary_structure") {
         const color = this.colors[this.rows.primary_structure_id[index]];
         if (color) cell.append(square(color));
-        cell.append(value ?? "");
-        cell.title = this.rows.primary_structure_name[index] ?? "";
+        cell.append(visible(value ?? ""));
+        cell.title = visible(this.rows.primary_structure_name[index] ?? "");
         cell.className = "short";
       } else {
         cell.textContent = shown(value, column);
@@ -244,5 +245,5 @@ export function shown(value, column) {
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (column.kind === "float") return value === 0 ? "0" : Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });
   if (column.kind === "integer") return value.toLocaleString("en");
-  return String(value);
+  return visible(value);
 }

@@ -1,6 +1,7 @@
 // A field for several values with suggestions: a combobox, and the chosen values as tokens before it.
 
 import { base } from "./shell.js";
+import { visible } from "./text.js";
 
 const WAIT_MS = 120;
 const MAX_SHOWN = 12;
@@ -64,11 +65,11 @@ export class Tokens {
     this.chosen.replaceChildren(...this.values.map((value) => {
       const item = document.createElement("li");
       item.className = "token";
-      item.append(value);
+      item.append(visible(value));
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = "×";
-      button.setAttribute("aria-label", `Remove ${value}`);
+      button.setAttribute("aria-label", `Remove ${visible(value)}`);
       button.addEventListener("click", () => this.remove(value));
       item.append(button);
       return item;
@@ -132,9 +133,9 @@ export class Tokens {
       item.dataset.value = option.value;
       if (option.color) item.append(square(option.color));
       const name = document.createElement("b");
-      name.textContent = option.value;
+      name.textContent = visible(option.value);
       const detail = document.createElement("span");
-      detail.textContent = option.detail;
+      detail.textContent = visible(option.detail);
       item.append(name, detail);
       return item;
     }));

@@ -23,6 +23,7 @@ from bsv_store_cli.commands.dataset.threshold import threshold
 from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.options.export import format_lines, like_allen_option
+from bsv_store_cli.output.comparison import print_stored_comparison
 from bsv_store_cli.output.datasets import print_version
 from bsv_store_cli.output.formats import format_option, print_rows
 from bsv_store_cli.output.messages import note
@@ -47,7 +48,7 @@ _TABLE = (
     Column("tags", "tags", optional=True),
     Column("group_count", "groups"),
     Column("member_count", "experiments", count),
-    Column("spacing_um", "um"),
+    Column("spacing_shown", "um"),
     Column("size", "size", right=True),
     Column("created_at", "made", day_time),
     Column("created_by", "by"),
@@ -76,6 +77,8 @@ def list_(output_format: str) -> None:
     for row in rows:
         row["ref"] = f"{row['name']}@{row['number']}"
         row["size"] = size_text(row["size_bytes"])
+        # A comparison by structure has no voxels.
+        row["spacing_shown"] = row["spacing_um"] or None
         row["remark"] = None if row["standing"] == "computed" else row["standing"]
     print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE)
     note(number_of(len(rows), "version"))
@@ -88,7 +91,9 @@ def list_(output_format: str) -> None:
 def show(ref: str, members: bool, output_format: str) -> None:
     """Show a version: recipe, groups, hashes, members."""
     with opened_store() as store:
-        print_version(store.dataset(ref), output_format, members=members)
+        version = store.dataset(ref)
+        print_version(version, output_format, members=members)
+        print_stored_comparison(version, output_format)
 
 
 @dataset.command(help=f"Write a version to FILE, whose ending selects the format.\n\n{format_lines(VERSION_FORMATS)}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bsv_store.datasets.history.compare import VersionDiff
 
 _VOXEL_COLUMNS = ("group", "voxels", "largest", "ap_um", "dv_um", "ml_um", "first", "second", "correlation")
+_COLUMNS = ("column", "rows", "largest", "structure", "hemisphere", "first", "second")
 _VOXEL_TABLE = (
     Column("group", "group"),
     Column("voxels", "voxels", count),
@@ -38,19 +39,23 @@ _VOXEL_TABLE = (
 def diff(first: str, second: str, output_format: str) -> None:
     """Show the differences between two versions.
 
-    Compares recipe, members and voxels of the mean. The exit code is 1 if anything differs. CSV has the voxels only:
-    the number that differ and the largest difference for each group that both versions have.
+    Compares recipe, members and voxels of the mean, or the columns of two comparisons by structure. The exit code is 1
+    if anything differs. CSV has the voxels or columns only: the number of values that differ and the largest
+    difference, for each group that both versions have or for each column.
     """
     with opened_store() as store:
         found = store.datasets.diff(first, second)
     if output_format == "json":
         print_json({**plain(found), "is_equal": found.is_equal})
     elif output_format == "csv":
-        print_rows(_voxel_rows(found), "csv", columns=_VOXEL_COLUMNS)
+        if found.columns:
+            print_rows(_column_rows(found), "csv", columns=_COLUMNS)
+        else:
+            print_rows(_voxel_rows(found), "csv", columns=_VOXEL_COLUMNS)
     else:
         _print_for_people(found)
     if found.is_equal:
-        note(f"{found.first} and {found.second} are equal: recipe, members and all voxels.")
+        note(str(found))
     else:
         click.get_current_context().exit(1)
 
@@ -69,6 +74,14 @@ def _print_for_people(found: VersionDiff) -> None:
     print_rows(recipe, "table", columns=("part", "first", "second"), title="Recipe")
     print_changes(found.members)
     print_rows(_voxel_rows(found), "table", columns=_VOXEL_COLUMNS, table=_VOXEL_TABLE, title="Voxels of the mean")
+    print_rows(_column_rows(found), "table", columns=_COLUMNS, title="Columns of the table")
+
+
+def _column_rows(found: VersionDiff) -> list[dict[str, Any]]:
+    return [
+        {name: getattr(each, name) if each.rows or name in ("column", "rows", "largest") else None for name in _COLUMNS}
+        for each in found.columns
+    ]
 
 
 def _voxel_rows(found: VersionDiff) -> list[dict[str, Any]]:

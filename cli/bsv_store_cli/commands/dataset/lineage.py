@@ -15,7 +15,7 @@ _MEMBER_COLUMNS = ("experiment_id", "group", "array_sha256", "state", "source", 
 _MEMBER_TABLE = (
     Column("experiment_id", "experiment"),
     Column("group", "group"),
-    Column("state", "volume"),
+    Column("state", "state"),
     Column("fetched_at", "since", day_time, optional=True),
     Column("source", "from", lambda value: host(cell(value)), optional=True),
 )
@@ -35,8 +35,8 @@ _SNAPSHOT_TABLE = (
 def lineage(ref: str, output_format: str) -> None:
     """Show where a version comes from.
 
-    Lists, volumes, software and tags. Volumes that have been replaced since are marked. No file is opened. CSV has the
-    volumes only.
+    Lists, volumes, software and tags. Volumes that have been replaced since are marked; of a comparison by structure,
+    the unionize tables. No volume is opened. CSV has the volumes or tables only.
     """
     with opened_store() as store:
         found = store.datasets.lineage(ref)
@@ -57,4 +57,4 @@ def lineage(ref: str, output_format: str) -> None:
         )
         lists = [{name: getattr(item, name) for name in _SNAPSHOT_COLUMNS} for item in found.snapshots]
         print_rows(lists, "table", columns=_SNAPSHOT_COLUMNS, table=_SNAPSHOT_TABLE, title="Lists at that time")
-        print_rows(members, "table", columns=_MEMBER_COLUMNS, table=_MEMBER_TABLE, title="Volumes")
+        print_rows(members, "table", columns=_MEMBER_COLUMNS, table=_MEMBER_TABLE, title=found.what)

@@ -10,6 +10,7 @@ from bsv_store.vocabulary import MEASURED_HEMISPHERES
 from bsv_store_cli.help import Command, RowChoice
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.dataset import REF
+from bsv_store_cli.options.subregions import ANIMAL_COLUMNS
 from bsv_store_cli.output.datasets import note_empty_groups
 from bsv_store_cli.output.formats import format_option
 from bsv_store_cli.output.messages import note
@@ -28,7 +29,6 @@ _TABLE = (
     Column("voxels", "voxels", count),
     Column("mean", "mean"),
 )
-_STATISTICS = (Column("sd", "sd"), Column("sem", "sem"), Column("n", "n", count))
 
 
 @click.command(cls=Command)
@@ -91,7 +91,7 @@ def regions(
             limit=limit,
             progress=progress,
         )
-    print_by_annotation(frame, output_format, table=(*_TABLE, *_STATISTICS) if over_animals else _TABLE)
+    print_by_annotation(frame, output_format, table=(*_TABLE, *ANIMAL_COLUMNS) if over_animals else _TABLE)
     note_empty_groups(group for group in version.empty_groups if group.number in set(frame["group"]))
     structure_count, group_count = frame["structure_id"].nunique(), frame["group"].nunique()
     note(f"{number_of(structure_count, 'structure')} in {number_of(group_count, 'group')}")

@@ -11,9 +11,10 @@ from bsv_store.vocabulary import MEASURED_HEMISPHERES
 from bsv_store_cli.help import Command, RowChoice
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.dataset import REF
-from bsv_store_cli.options.subregions import SUBREGION_COLUMNS, subregion_options
+from bsv_store_cli.options.subregions import ANIMAL_COLUMNS, SUBREGION_COLUMNS, subregion_options
 from bsv_store_cli.output.datasets import note_empty_groups
 from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.progress import progress_bar
 from bsv_store_cli.output.tables import Column
 from bsv_store_cli.session import opened_store
 
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
     type=RowChoice(MEASURED_HEMISPHERES),
     help="Repeatable. For a folded version: ipsilateral, contralateral or both.  [default: all]",
 )
+@click.option(
+    "--over-animals",
+    is_flag=True,
+    help="Mean, sd and sem over the animals of each group, from their volumes; all hemispheres.",
+)
 @format_option
 def subregions(
     ref: str,
@@ -42,6 +48,7 @@ def subregions(
     label_names: Path | None,
     groups: tuple[int, ...],
     hemispheres: tuple[MeasuredHemisphere, ...],
+    over_animals: bool,
     output_format: str,
 ) -> None:
     """Show the mean of each group over subdivisions of structures.
@@ -51,7 +58,7 @@ def subregions(
       bsv-store dataset subregions visual-by-AP CP --bins AP=5 --bins ML=3 --hemisphere right
       bsv-store dataset subregions visual-by-AP --labels parts.nrrd --label-names parts.ctbl
     """  # noqa: D301 (click wants the character)
-    with opened_store() as store:
+    with opened_store() as store, progress_bar() as progress:
         version = store.dataset(ref)
         frame = store.datasets.subregions(
             version,
@@ -61,7 +68,9 @@ def subregions(
             label_names=label_names,
             groups=groups or None,
             hemisphere=hemispheres or None,
+            over_animals=over_animals,
+            progress=progress,
         )
-    table = (Column("group_label", "group"), *SUBREGION_COLUMNS)
+    table = (Column("group_label", "group"), *SUBREGION_COLUMNS, *(ANIMAL_COLUMNS if over_animals else ()))
     print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns], table=table)
     note_empty_groups(group for group in version.empty_groups if group.number in set(frame["group"]))

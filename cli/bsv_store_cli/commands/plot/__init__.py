@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bsv_store_cli.commands.plot.differences import differences
 from bsv_store_cli.commands.plot.injections import injections
 from bsv_store_cli.commands.plot.matrix import matrix
 from bsv_store_cli.commands.plot.overlay import overlay
@@ -26,5 +27,5 @@ def plot() -> None:
     """
 
 
-for _command in (slices, projections, regions, overlay, injections, targets, matrix, view_3d):
+for _command in (slices, projections, regions, overlay, injections, targets, differences, matrix, view_3d):
     plot.add_command(_command)

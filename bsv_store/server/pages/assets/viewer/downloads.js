@@ -1,6 +1,7 @@
 // What can be downloaded, and the picture of the screen.
 
 import { base } from "../shell.js";
+import { visible } from "../text.js";
 import { addressOf, root } from "./api.js";
 import { drawBar } from "./colors.js";
 
@@ -8,7 +9,7 @@ function link(words, address, name) {
   const item = document.createElement("li");
   const found = document.createElement("a");
   found.href = address;
-  found.textContent = words;
+  found.textContent = visible(words);
   if (name) found.download = name;
   item.append(found);
   return item;
@@ -50,7 +51,7 @@ function neuroglancer(set, facts) {
   const path = facts.version
     ? `version/${facts.version}/${set.query.statistic}/${set.group === undefined ? "all" : `${set.group}${set.minus === undefined ? "" : `-${set.minus}`}`}`
     : `experiment/${facts.experiment}/${facts.kind}/${facts.spacing_um}`;
-  code.textContent = `precomputed://${location.origin}${root}/precomputed/${path}`;
+  code.textContent = visible(`precomputed://${location.origin}${root}/precomputed/${path}`);
   text.append(code);
   return [heading, text];
 }
@@ -105,7 +106,7 @@ export function picture({ sets, panels, facts, style, colors }) {
   context.fillStyle = style.ink;
   context.textBaseline = "top";
   context.font = `600 15px ${style.font}`;
-  context.fillText(`${facts.version ?? facts.title}: ${facts.quantity}`, MARGIN, 12, full[0] - 2 * MARGIN);
+  context.fillText(visible(`${facts.version ?? facts.title}: ${facts.quantity}`), MARGIN, 12, full[0] - 2 * MARGIN);
   columns.forEach((parts, column) => {
     const x = MARGIN + column * (width + MARGIN);
     context.fillStyle = style.ink;
@@ -113,7 +114,7 @@ export function picture({ sets, panels, facts, style, colors }) {
     context.textAlign = "left";
     context.textBaseline = "top";
     const { label, n } = sets[column];
-    context.fillText(n === undefined ? label : `${label} (n = ${n})`, x, 38, width);
+    context.fillText(visible(n === undefined ? label : `${label} (n = ${n})`), x, 38, width);
     let y = 60;
     for (const panel of parts) {
       context.save();

@@ -1,6 +1,7 @@
 // The slice viewer: loads what the address names, and keeps the address, the controls and the planes in step.
 
 import { announce, copyText } from "../shell.js";
+import { visible } from "../text.js";
 import { Anatomy } from "./anatomy.js";
 import { Latest, json, plane as loadPlane } from "./api.js";
 import { Colors, drawBar, isMap, mapNames, setColors, short, themeOf } from "./colors.js";
@@ -68,7 +69,7 @@ function snapped(um) {
 
 function fail(error) {
   console.debug(error);
-  status.textContent = error.hint ? `${error.message}. ${error.hint}` : error.message;
+  status.textContent = visible(error.hint ? `${error.message}. ${error.hint}` : error.message);
   status.classList.add("problem");
 }
 
@@ -175,7 +176,7 @@ function build() {
     section.dataset.set = set.key;
     const title = document.createElement("h2");
     const words = document.createElement("span");
-    words.textContent = set.label;
+    words.textContent = visible(set.label);
     title.append(words);
     if (set.n !== undefined) {
       const count = document.createElement("small");
@@ -188,7 +189,7 @@ function build() {
     for (const orientation of ORIENTATIONS) {
       const panel = new Panel(set, orientation, shared);
       panel.loader = new Latest((index) => load(panel, index));
-      panel.canvas.setAttribute("aria-label", `${orientation} plane, ${set.label}`);
+      panel.canvas.setAttribute("aria-label", visible(`${orientation} plane, ${set.label}`));
       panels.push(panel);
       const cell = document.createElement("div");
       cell.className = `cell ${orientation}`;
@@ -453,7 +454,7 @@ function select(orientation) {
 async function jump(text) {
   const row = anatomy.named(text);
   if (!row) {
-    if (text.trim()) status.textContent = `There is no structure “${text.trim()}”.`;
+    if (text.trim()) status.textContent = visible(`There is no structure “${text.trim()}”.`);
     return;
   }
   try {
@@ -464,7 +465,7 @@ async function jump(text) {
     clearFailure();
     if (state.zoom > 1) state.center = null;
     move(at, { isStep: true });
-    status.textContent = `${row.acronym}: ${row.name}`;
+    status.textContent = visible(`${row.acronym}: ${row.name}`);
     announce(status.textContent);
   } catch (error) {
     fail(error);
@@ -509,7 +510,7 @@ function showReadout() {
     const row = document.createElement("div");
     row.className = "value";
     const name = document.createElement("span");
-    name.textContent = set.label;
+    name.textContent = visible(set.label);
     const number = document.createElement("output");
     number.textContent = set.isEmpty ? "no experiments" : value === undefined ? "…" : Number.isNaN(value) ? "no data" : short(value, 4);
     number.dataset.set = set.key;
@@ -526,7 +527,7 @@ function showReadout() {
 function showStrip(structure) {
   const name = document.createElement("span");
   const row = structure && anatomy.byId.get(structure.id);
-  name.textContent = row ? `${row.acronym} ${row.name}` : anatomy.hasAnnotation ? "outside the brain" : "";
+  name.textContent = row ? visible(`${row.acronym} ${row.name}`) : anatomy.hasAnnotation ? "outside the brain" : "";
   const numbers = document.createElement("strong");
   numbers.textContent = sets.map((set) => {
     const value = set.isEmpty ? NaN : valueOf(set, state.at);
@@ -538,7 +539,7 @@ function showStrip(structure) {
 function line(name, text) {
   const found = document.createElement("p");
   found.className = name;
-  found.textContent = text;
+  found.textContent = visible(text);
   return found;
 }
 
@@ -557,9 +558,9 @@ function structureLine(found) {
   for (const [name, value] of Object.entries({ width: 12, height: 12, rx: 2, fill: `#${row.color}` })) square.setAttribute(name, value);
   chip.append(square);
   const acronym = document.createElement("strong");
-  acronym.textContent = row.acronym;
-  box.append(chip, acronym, ` ${row.name}`);
-  box.title = anatomy.path(row.id).reverse().map((each) => each.name).join(" › ");
+  acronym.textContent = visible(row.acronym);
+  box.append(chip, acronym, ` ${visible(row.name)}`);
+  box.title = visible(anatomy.path(row.id).reverse().map((each) => each.name).join(" › "));
   return box;
 }
 
@@ -576,8 +577,8 @@ function showHover(panel, at, event) {
   const value = panel.set.isEmpty ? undefined : panel.index === indexOf(panel.across) ? panel.valueAt(at) : undefined;
   hover.textContent = "";
   const name = document.createElement("strong");
-  name.textContent = row ? row.acronym : "";
-  hover.append(name, row ? ` ${row.name}` : "");
+  name.textContent = row ? visible(row.acronym) : "";
+  hover.append(name, row ? ` ${visible(row.name)}` : "");
   const number = document.createElement("span");
   number.textContent = value === undefined ? "" : Number.isNaN(value) ? "no data" : short(value, 4);
   if (value !== undefined) number.dataset.value = String(value);
@@ -593,7 +594,7 @@ function showHover(panel, at, event) {
 function option(value, words) {
   const found = document.createElement("option");
   found.value = value;
-  found.textContent = words;
+  found.textContent = visible(words);
   return found;
 }
 
@@ -658,7 +659,7 @@ function makeDataControls() {
     input.dataset.group = group.number;
     const count = document.createElement("small");
     count.textContent = `n = ${group.n}`;
-    label.append(input, ` ${group.label} `, count);
+    label.append(input, ` ${visible(group.label)} `, count);
     list.append(label);
   }
   groups.append(list);
@@ -789,6 +790,11 @@ function listen() {
       if (event.target === dialog) dialog.close();
     });
   }
+  byId("solid-set").addEventListener("change", (event) => {
+    state.solid = event.target.value;
+    writeAddress({ isStep: true });
+    setSolid();
+  });
   for (const [id, other] of [["solid-show", "solid-hide"], ["solid-hide", "solid-show"]]) {
     byId(id).addEventListener("click", () => {
       toggleSolid();
@@ -854,8 +860,8 @@ function screen() {
 
 function openDialog(id) {
   if (id === "dialog-code") {
-    byId("code-python").textContent = python(screen());
-    byId("code-command").textContent = command(screen());
+    byId("code-python").textContent = visible(python(screen()));
+    byId("code-command").textContent = visible(command(screen()));
   }
   if (id === "dialog-download") {
     fillDownloads(byId("downloads"), { sets, facts, state, hasAnnotation: anatomy.hasAnnotation, draw: () => picture({ sets, panels, facts, style: style(), colors: [colorsOf(false), colorsOf(true)] }) });
@@ -935,6 +941,20 @@ function placeSolid() {
   if (!first) stage.after(box);
 }
 
+// The image in three dimensions: the chosen one, else the first difference, else the first image.
+function solidSet() {
+  const possible = sets.filter((each) => !each.isEmpty);
+  return possible.find((each) => each.key === state.solid) ?? possible.find((each) => each.isSigned) ?? possible[0] ?? sets[0];
+}
+
+function showSolidChoice(shown) {
+  const choice = byId("solid-set");
+  const possible = sets.filter((each) => !each.isEmpty);
+  choice.hidden = possible.length < 2;
+  choice.replaceChildren(...possible.map((each) => option(each.key, each.label)));
+  choice.value = shown.key;
+}
+
 function setSolid() {
   const isShown = state.view === "solid" && facts.spacing_um >= 50;
   if (stage.classList.contains("with-solid") !== isShown) {
@@ -943,10 +963,12 @@ function setSolid() {
   }
   byId("solid-show").hidden = isShown;
   byId("solid-hide").hidden = !isShown;
+  if (!isShown) byId("solid-set").hidden = true;
   byId("solid-view").hidden = !isShown;
   if (!isShown) return;
   solid ??= import("./solid.js").then(({ Solid }) => new Solid(byId("solid-view"), viewer.dataset.niivue));
-  const set = sets.find((each) => !each.isEmpty) ?? sets[0];
+  const set = solidSet();
+  showSolidChoice(set);
   const colors = colorsOf(set.isSigned);
   solid
     .then((view) => view.show({ set, colors, background: style().background, hasBrain: anatomy.hasAnnotation, at: state.at }))

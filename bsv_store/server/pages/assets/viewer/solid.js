@@ -1,5 +1,6 @@
 // One image in three dimensions, by NiiVue, which is loaded when it is first used.
 
+import { visible } from "../text.js";
 import { addressOf } from "./api.js";
 
 function loadScript(address) {
@@ -106,7 +107,7 @@ export class Solid {
 
   #note(text) {
     this.note ??= this.#box.appendChild(document.createElement("p"));
-    this.note.textContent = text;
+    this.note.textContent = visible(text);
   }
 }
 

@@ -23,6 +23,7 @@ export const DEFAULTS = {
   smooth: false,
   structure: null,
   view: "planes",
+  solid: null,
 };
 
 function number(text) {
@@ -71,6 +72,7 @@ export function parsed(search, facts) {
   state.smooth = query.get("smooth") === "1";
   state.structure = query.get("structure") || null;
   if (query.get("view") === "solid") state.view = "solid";
+  if (/^[\w-]{1,40}$/.test(query.get("solid") ?? "")) state.solid = query.get("solid");
   return state;
 }
 
@@ -97,6 +99,7 @@ export function query(state, facts) {
   const rest = {
     plane: state.plane, map: state.map, scale: state.scale, vmin: state.vmin, vmax: state.vmax, dmax: state.dmax,
     quantile: state.quantile, line: state.line, signal: state.signal, structure: state.structure, view: state.view,
+    solid: state.view === "solid" ? state.solid : null,
   };
   for (const [name, value] of Object.entries(rest)) {
     if (value !== DEFAULTS[name] && value !== null) found.set(name, value);

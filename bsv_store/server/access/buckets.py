@@ -1,0 +1,87 @@
+"""Where the token buckets of clients are: in the memory of one process, or shared by the workers of a server."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+Bucket = tuple[float, float]
+"""Content of a bucket, and the time of the last request, from a clock that all processes of the computer share."""
+
+Change = Callable[[Bucket | None], Bucket]
+"""The bucket after a request, from the one before; None for a client that is not known."""
+
+
+class Buckets(Protocol):
+    """Buckets by client, up to a number of clients; those without a request for the longest time are forgotten."""
+
+    def update(self, client: str, change: Change) -> None:
+        """Replace the bucket of a client. Called in the event loop only."""
+
+
+class LocalBuckets:
+    """The buckets of one process."""
+
+    MAX_CLIENTS: Final = 10_000
+
+    def __init__(self) -> None:
+        # A dict is in the order of insertion: oldest first.
+        self._buckets: dict[str, Bucket] = {}
+
+    def update(self, client: str, change: Change) -> None:
+        """See `Buckets.update`."""
+        self._buckets[client] = change(self._buckets.pop(client, None))
+        if len(self._buckets) > self.MAX_CLIENTS:
+            del self._buckets[next(iter(self._buckets))]
+
+
+class SharedBuckets:
+    """The buckets of all workers of a server, in a file that they map into memory.
+
+    A client has its bucket in one of the places of a group, which its hash determines. A group is locked while it is
+    changed, for microseconds; the system releases the lock of a worker that is killed.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Created if it does not exist.
+    """
+
+    _GROUPS: Final = 1024
+    _PLACES: Final = 8
+    # Hash of the client (0 = free), content, time.
+    _PLACE: Final = struct.Struct("<Qdd")
+    _GROUP_BYTES: Final = _PLACES * _PLACE.size
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        size = self._GROUPS * self._GROUP_BYTES
+        os.ftruncate(self._file, size)
+        self._memory = mmap.mmap(self._file, size)
+
+    def update(self, client: str, change: Change) -> None:
+        """See `Buckets.update`."""
+        import fcntl
+
+        key = int.from_bytes(hashlib.sha256(client.encode()).digest()[:8], "little") or 1
+        start = key % self._GROUPS * self._GROUP_BYTES
+        fcntl.lockf(self._file, fcntl.LOCK_EX, self._GROUP_BYTES, start)
+        try:
+            places = list(self._PLACE.iter_unpack(self._memory[start : start + self._GROUP_BYTES]))
+            known = next((number for number, place in enumerate(places) if place[0] == key), None)
+            oldest = min(range(self._PLACES), key=lambda number: (places[number][0] != 0, places[number][2]))
+            number = oldest if known is None else known
+            bucket = change(None if known is None else places[known][1:])
+            self._PLACE.pack_into(self._memory, start + number * self._PLACE.size, key, *bucket)
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, self._GROUP_BYTES, start)
+
+
+def buckets_in(folder: Path | None) -> Buckets:
+    """The buckets that the workers share in a folder; those of this process without a folder, or on Windows."""
+    return LocalBuckets() if folder is None or os.name == "nt" else SharedBuckets(folder / "rates")

@@ -1,0 +1,49 @@
+"""A table whose rows are JSON already, for answers that show some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bsv_store.server.data.plain import json_bytes
+from bsv_store.server.data.replies import table_without_paths
+from bsv_store.server.data.tables import ColumnType, flat, table_values, type_of, values_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+class PreparedRows:
+    """The rows of a table as JSON, made once; any of them give the same answer as `table_reply` for them.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    clean : callable
+        Removes paths of the machine from a cell.
+    """
+
+    def __init__(self, frame: pd.DataFrame, clean: Callable[[Any], Any]) -> None:
+        cleaned = table_without_paths(flat(frame), clean)
+        values = table_values(cleaned)
+        self.names: list[str] = [each["name"] for each in values["columns"]]
+        self._rows = [json_bytes(row) for row in values["rows"]]
+        self._types: list[ColumnType] = [each["type"] for each in values["columns"]]
+        # Of columns of objects other than texts, the type depends on the values that are shown.
+        self._values: dict[int, list[Any]] = {}
+        for place, dtype in enumerate(cleaned.dtypes):
+            found = values_of(cleaned.iloc[:, place]) if dtype.kind == "O" else []
+            if not {type(each) for each in found} <= {str, type(None)}:
+                self._values[place] = found
+
+    def answer(self, rows: NDArray[np.integer[Any]], *, more: Mapping[str, Any]) -> bytes:
+        """The table of some rows, by their numbers in this order, and further members of the object."""
+        numbers: Sequence[int] = rows.tolist()
+        types = list(self._types)
+        for place, values in self._values.items():
+            types[place] = type_of([values[number] for number in numbers])
+        columns = [{"name": name, "type": kind} for name, kind in zip(self.names, types, strict=True)]
+        lines = b",".join([self._rows[number] for number in numbers])
+        return b'{"columns":%b,"rows":[%b],%b' % (json_bytes(columns), lines, json_bytes(more)[1:])
