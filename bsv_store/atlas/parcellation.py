@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.atlas.annotation import structure_mask
-from bsv_store.check import choice, whole_number
+from bsv_store.check import choice, finite_number, whole_number
 from bsv_store.errors import FrameError, InputError
 from bsv_store.formats.annotation import read_annotation_nrrd
 from bsv_store.formats.input_file import open_input, shown_path
@@ -130,10 +129,8 @@ def _is_list(value: object) -> bool:
 
 def _edges(axis: str, value: Any) -> NDArray[np.float64]:
     items = list(value)
-    if not all(isinstance(each, Real) and not isinstance(each, bool) for each in items):
-        raise InputError(f"edges of {axis} must be numbers, got {shown(items)}", hint="In um.")
-    edges = np.array(items, np.float64)
-    if edges.size < 2 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
+    edges = np.array([finite_number(f"each edge of {axis}", each) for each in items], np.float64)
+    if edges.size < 2 or not (np.diff(edges) > 0).all():
         raise InputError(f"edges of {axis} must be two or more increasing numbers, got {shown(items)}", hint="In um.")
     return edges
 

@@ -7,10 +7,11 @@ the selection. With one hash per structure, these rows are checked without readi
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # These layouts must never change, because the hashes are stored.
 _ROWS = np.dtype([(column, f"<{code}" if code != "?" else code) for _, column, code in UNIONIZE_FIELDS])
 _HASHES = np.dtype([("structure_id", "<i8"), ("hash", "<u8")])
+# The formats of `struct` by kind of dtype.
+_CODES = {"i": "q", "f": "d", "b": "?"}
 # The columns in the index for target searches.
 _INDEXED = (
     "experiment_id",
@@ -239,8 +242,16 @@ def _packed(columns: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
 
 
 def _array(rows: Collection[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    found = np.array([tuple(row) for row in rows], dtype)
-    for name in dtype.names or ():
+    if not rows:
+        return np.empty(0, dtype)
+    names = dtype.names or ()
+    pack = struct.Struct("<" + "".join(_CODES[dtype[name].kind] for name in names)).pack
+    try:
+        # NumPy would convert values of other types, such as 1.5 for an integer.
+        found = np.frombuffer(bytearray().join(starmap(pack, rows)), dtype)
+    except struct.error as error:
+        raise ValueError(f"it does not have the type of its column: {error}") from error
+    for name in names:
         if dtype[name].kind == "f":
             found[name] += 0.0
     return found

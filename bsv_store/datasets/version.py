@@ -21,13 +21,8 @@ from bsv_store.datasets.comparison_summary import ComparisonSummary, comparison_
 from bsv_store.datasets.groups import empty_ranges
 from bsv_store.datasets.listing import has_version
 from bsv_store.datasets.provenance import Provenance, provenance_of
-from bsv_store.datasets.result.file import (
-    array_dtype,
-    arrays_without_groups,
-    checked_stream,
-    open_result,
-    planes_per_chunk,
-)
+from bsv_store.datasets.result.content_hash import arrays_without_groups, planes_per_chunk
+from bsv_store.datasets.result.file import array_dtype, checked_stream, open_result
 from bsv_store.datasets.result.slabs import NO_GROUP, LargeResult, array_keys, has_slab_hashes
 from bsv_store.datasets.result.verified import read_part, unchanged
 from bsv_store.datasets.share.citation import Citation, citation_of

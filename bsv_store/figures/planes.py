@@ -144,7 +144,7 @@ def explicit_planes(plane: PlaneRow, at_mm: Any) -> Chosen:
     values = [at_mm] if isinstance(at_mm, float) else several("at_mm", at_mm, such_as="[5.2, 6.4]")
     limit = EXTENT_MM[plane.across]
     for value in values:
-        if isinstance(value, bool | str) or not math.isfinite(value) or not 0 <= value < limit:
+        if not 0 <= finite_number("at_mm", value) < limit:
             hint = f"For example {value / 1000:g}." if _is_um(value) else None
             raise InputError(
                 f"at_mm must be from 0 to {limit:g} mm along {plane.across}, got {shown(value)}", hint=hint

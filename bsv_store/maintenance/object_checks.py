@@ -18,8 +18,8 @@ from bsv_store.averaging.recorded import fingerprint_of
 from bsv_store.catalog.annotations import find_annotation
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.refs import parse_ref
+from bsv_store.datasets.result.content_hash import has_content
 from bsv_store.datasets.result.contents import read_inputs
-from bsv_store.datasets.result.file import has_content
 from bsv_store.datasets.table import find_version
 from bsv_store.documents import json_value
 from bsv_store.errors import BsvStoreError, DamagedFileError, UnknownDatasetError

@@ -18,7 +18,7 @@ from bsv_store.datasets.aggregate import new_version
 from bsv_store.datasets.compute import compute, temporary_result
 from bsv_store.datasets.original_inputs import inputs_with_files
 from bsv_store.datasets.publish import VanishedError, publish
-from bsv_store.datasets.result.file import arrays_without_groups, content_hash, slab_planes
+from bsv_store.datasets.result.content_hash import arrays_without_groups, content_hash, slab_planes
 from bsv_store.datasets.result.slabs import TABLE
 from bsv_store.datasets.share.bundle_schema import check_structure, read_inputs
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError, NotReproducibleError

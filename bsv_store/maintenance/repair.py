@@ -25,6 +25,7 @@ from bsv_store.catalog.volumes import find_volumes, remove_volumes
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.delete import delete_version
 from bsv_store.datasets.history.rebuild import rebuild_version
+from bsv_store.datasets.numbers import given_numbers
 from bsv_store.datasets.publish import require_writable
 from bsv_store.datasets.table import raise_last_number
 from bsv_store.errors import BsvStoreError
@@ -38,7 +39,7 @@ from bsv_store.maintenance.object_checks import (
     spacing_of_key,
     volume_of_key,
 )
-from bsv_store.maintenance.orphan_results import record_result
+from bsv_store.maintenance.orphan_results import record_result, result_key
 from bsv_store.maintenance.orphan_volumes import record_orphan, remove_misplaced_rows
 from bsv_store.maintenance.repair_plan import (
     BYTES_LOST,
@@ -170,7 +171,7 @@ class _Repair:
             self._fetch_volumes()
         self._each("rebuild", self._rebuild)
         # After the volumes that they need.
-        self._each("record", self._record_result)
+        self._record_results()
         self._each("correct", self._correct)
         if drop_missing:
             self._drop_missing()
@@ -390,6 +391,14 @@ class _Repair:
                 f"{report.software_then}; now: {report.software_now}"
             )
         return "the same fingerprint and content"
+
+    def _record_results(self) -> None:
+        """Record results without a version."""
+        # Those whose number the folder has first: another one would be given the next number.
+        numbered = {result_key(each.name, each.fingerprint) for each in given_numbers(self.files) if each.fingerprint}
+        steps = [(number, step) for number, step in self._planned("record") if is_result(step.object)]
+        for number, step in sorted(steps, key=lambda each: each[1].object not in numbered):
+            self.steps[number] = _attempt(step, self._record_result)
 
     def _record_result(self, step: RepairStep) -> str | None:
         version = record_result(self.database, self.files, step.path or "", progress=self.progress)

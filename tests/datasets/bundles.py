@@ -15,8 +15,8 @@ import numpy as np
 
 from bsv_store.averaging.recipe import canonical_json
 from bsv_store.averaging.recorded import fingerprint_of
+from bsv_store.datasets.result.content_hash import content_hash
 from bsv_store.datasets.result.contents import read_inputs
-from bsv_store.datasets.result.file import content_hash
 from bsv_store.vocabulary import COMPARISON_MAPS
 
 Parts = dict[str, bytes]

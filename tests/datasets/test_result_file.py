@@ -14,8 +14,8 @@ import xarray as xr
 
 from bsv_store import Selection, by_coordinate, by_field, crossed
 from bsv_store.datasets.original_inputs import content_of_file
+from bsv_store.datasets.result.content_hash import planes_per_chunk
 from bsv_store.datasets.result.contents import read_inputs, write_labels
-from bsv_store.datasets.result.file import planes_per_chunk
 from bsv_store.errors import DamagedFileError
 from bsv_store.vocabulary import SPACINGS_UM, STATISTICS
 from bsv_store.volumes.grid import Grid

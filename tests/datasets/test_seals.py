@@ -183,6 +183,17 @@ def test_rows_that_another_program_changed_are_refused(whole: Store, statement: 
     assert whole.datasets.list()[0].versions == 1
 
 
+def test_a_fraction_in_a_column_of_integers_is_refused(whole: Store) -> None:
+    if not whole.database.is_sqlite:
+        pytest.skip("Postgres does not allow it")
+    statement = "UPDATE unionize SET max_voxel_x = max_voxel_x + 0.5 WHERE structure_id = 997 AND experiment_id = 3"
+    with whole.database.writing() as connection:
+        assert connection.execute(text(statement)).rowcount > 0
+    with pytest.raises(DamagedCatalogError, match="the catalog is damaged"):
+        average(whole)
+    assert not whole.catalog.verify().is_intact
+
+
 _COLUMNS = ", ".join(column for _, column, _ in UNIONIZE_FIELDS)
 _ADDED_INJECTION = (
     f"INSERT INTO unionize ({_COLUMNS}) SELECT {re.sub('structure_id', str(VISP), _COLUMNS, count=1)} FROM unionize"

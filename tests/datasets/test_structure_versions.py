@@ -223,7 +223,7 @@ def forged(bundle: Path, edit: Any) -> Path:
     import h5py
 
     from bsv_store.datasets.result.columns import COLUMNS, SIGNAL
-    from bsv_store.datasets.result.file import content_hash
+    from bsv_store.datasets.result.content_hash import content_hash
 
     def change(parts: dict[str, bytes]) -> None:
         buffer = io.BytesIO(parts["result.nc"])

@@ -373,21 +373,23 @@ def forget(store: Store, ref: str) -> str:
     return path
 
 
-def test_a_result_that_is_newer_than_the_database_is_recorded_again_with_its_number(whole: Store) -> None:
-    version = whole.aggregate(list(whole.select(VISUAL))[:3], name="two")
-    assert version.ref == "two@2"
-    path = forget(whole, "two@2")
-    key = f"result/two/{version.fingerprint[:16]}"
+def test_results_that_are_newer_than_the_database_are_recorded_and_the_last_keeps_its_number(whole: Store) -> None:
+    ids = list(whole.select(VISUAL))
+    newer = [whole.aggregate(ids[:count], name="two") for count in (1, 3, 4)]
+    paths = [forget(whole, each.ref) for each in reversed(newer)]
+    keys = {f"result/two/{each.fingerprint[:16]}" for each in newer}
     # Nothing is computed unless it is asked for.
-    assert key not in outcomes(whole.admin.repair(apply=True, offline=True))
+    assert outcomes(whole.admin.repair(apply=True, offline=True)) == {}
     report = whole.admin.repair(apply=True, offline=True, adopt_results=True)
-    assert outcomes(report) == {key: ("record", "done")}
-    again = whole.dataset("two@2")
-    assert (again.relative_path, again.content_sha256) == (path, version.content_sha256)
-    assert again.members.equals(version.members)
+    assert outcomes(report) == dict.fromkeys(keys, ("record", "done"))
+    # The folder knows the last number only. The others are not given again.
+    again = [whole.dataset(f"two@{number}") for number in (4, 5, 6)]
+    assert again[0].relative_path == paths[0]
+    assert {each.content_sha256 for each in again} == {each.content_sha256 for each in newer}
+    assert again[0].members.equals(newer[-1].members)
     assert whole.admin.verify(deep=True).findings == ()
     activity = whole.admin.activity()
-    assert activity[activity["subject"] == "two@2"]["action"].tolist() == ["computed", "computed"]
+    assert activity[activity["subject"] == "two@4"]["action"].tolist() == ["computed", "computed"]
 
 
 @sqlite_first

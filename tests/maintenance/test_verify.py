@@ -292,6 +292,18 @@ def test_damage_of_unionize_tables_is_found_by_experiment(whole: Store) -> None:
     assert (f"unionizes/{experiment_id}", "damaged_catalog") in kinds
 
 
+@pytest.mark.parametrize("value", ["max_voxel_x + 0.5", "x'01'"])
+def test_a_value_that_is_not_of_the_type_of_its_column_is_found(whole: Store, value: str) -> None:
+    if not whole.database.is_sqlite:
+        pytest.skip("Postgres does not allow them")
+    with whole.database.reading() as connection:
+        experiment_id = connection.scalar(text("SELECT min(experiment_id) FROM unionize"))
+    change(whole, f"UPDATE unionize SET max_voxel_x = {value} WHERE experiment_id = {experiment_id}")
+    report = whole.admin.verify(deep=True)
+    assert (f"unionizes/{experiment_id}", "damaged_catalog") in found(report)
+    assert len([each for each in report.damage if each.object.startswith("unionizes/")]) == 1
+
+
 def test_rows_that_refer_to_nothing_are_found_on_sqlite(whole: Store) -> None:
     if not whole.database.is_sqlite:
         pytest.skip("Postgres does not allow them")

@@ -109,7 +109,7 @@ REFUSED: Mapping[str, str] = {
     "untrash": "x",
     "verify": "",
 }
-FIGURES = ("3d", "injections", "matrix", "overlay", "projections", "regions", "slices", "targets")
+FIGURES = ("3d", "differences", "injections", "matrix", "overlay", "projections", "regions", "slices", "targets")
 ELSEWHERE = {
     # Averages: tests/remote/test_averages.py.
     "aggregate",

@@ -15,7 +15,7 @@ import pytest
 
 from bsv_store import Selection, Store, open_store
 from bsv_store.errors import ReadOnlyStoreError
-from bsv_store.reports import injection_map, matrix_map
+from bsv_store.reports import injection_map, matrix_map, structure_differences
 from bsv_store.store.schema_changes import grant_access
 from tests.conftest import DatabaseKind
 from tests.remote.filled import make
@@ -309,7 +309,8 @@ def test_figures_have_the_same_pixels(both: tuple[DatabaseKind, Store, Store]) -
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     _, own, remote = both
-    for draw in (lambda s: injection_map(s), lambda s: matrix_map(s)):
+    figures = (injection_map, matrix_map, lambda s: structure_differences(s, "by-structure"))
+    for draw in figures:
         drawn = []
         for store in (own, remote):
             canvas = FigureCanvasAgg(draw(store))

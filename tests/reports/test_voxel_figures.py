@@ -613,6 +613,8 @@ def test_inks_darken_and_lights_add_up() -> None:
     [
         ({"at_mm": 5200}, r"at_mm must be from 0 to 13\.2 mm along AP"),
         ({"at_mm": []}, "at_mm must have 1 to 60"),
+        ({"at_mm": [None]}, "at_mm must be a finite number, got None"),
+        ({"at_mm": float("nan")}, "at_mm must be a finite number, got nan"),
         ({"at_mm": 5.0, "through": "VISp"}, "at_mm cannot be combined with through"),
         ({"count": 0}, "count must be a positive integer"),
         ({"plane": "diagonal"}, "plane must be one of"),

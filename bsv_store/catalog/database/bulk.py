@@ -154,7 +154,7 @@ def _fetched_blocks(driver: Any, statement: str, table: Table) -> Iterator[dict[
     import numpy as np
 
     types = {column.name: _copy_type(table, column.name) for column in table.columns}
-    # Packing whole rows takes a third of the time of one array for each column.
+    # Packing a row refuses values of other types, and takes a tenth of the time of fetching it.
     pack = struct.Struct("<" + "".join(_PACKED_TYPES[each] for each in types.values())).pack
     packed = {name: np.int8 if each == "bool" else np.dtype(_BINARY_TYPES[each][1:]) for name, each in types.items()}
     row_type = np.dtype([(name, np.dtype(each).newbyteorder("<")) for name, each in packed.items()])

@@ -19,8 +19,9 @@ from bsv_store.datasets.history.compare import GroupPlanes, MapPlanes, Planes, v
 from bsv_store.datasets.history.structures import value_differences
 from bsv_store.datasets.original_inputs import content_of_file, original_inputs
 from bsv_store.datasets.publish import require_writable
+from bsv_store.datasets.result.content_hash import arrays_without_groups
 from bsv_store.datasets.result.contents import software
-from bsv_store.datasets.result.file import EncodedResult, arrays_without_groups, result_path
+from bsv_store.datasets.result.file import EncodedResult, result_path
 from bsv_store.datasets.table import add_check, find_version, replace_file
 from bsv_store.datasets.workers import checked_workers
 from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError

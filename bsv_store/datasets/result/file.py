@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -46,7 +46,8 @@ from numpy.typing import NDArray
 
 from bsv_store.averaging.inputs import Inputs
 from bsv_store.averaging.units import cf_unit, describe_unit
-from bsv_store.datasets.result.columns import COLUMNS, SIGNAL, create_columns
+from bsv_store.datasets.result.columns import SIGNAL, create_columns
+from bsv_store.datasets.result.content_hash import arrays_without_groups, has_content, planes_per_chunk, slab_planes
 from bsv_store.datasets.result.contents import (
     describe_variable,
     write_axes,
@@ -56,16 +57,7 @@ from bsv_store.datasets.result.contents import (
     write_inputs,
     write_members,
 )
-from bsv_store.datasets.result.slabs import (
-    NO_GROUP,
-    ArrayHash,
-    ArrayKey,
-    array_keys,
-    content_of,
-    create_table,
-    fill_table,
-    has_slab_hashes,
-)
+from bsv_store.datasets.result.slabs import NO_GROUP, ArrayHash, array_keys, content_of, create_table, fill_table
 from bsv_store.errors import DamagedFileError, StoreError
 from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS, ComparisonMap, Statistic
 from bsv_store.volumes.files import hashes_of, store_errors
@@ -82,8 +74,6 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
 
 _DIMENSIONS = ("group", "ap", "dv", "ml")
-# A compromise between reading small boxes and the number of chunks.
-_CHUNK_BYTES = 1_250_000
 _UINT32 = np.dtype("<u4")
 _MAP_TYPE = np.dtype("<f4")
 
@@ -348,52 +338,6 @@ def _sealed_memory(memory: io.BytesIO) -> tuple[memoryview, int, str]:
     return image, len(image), hashlib.sha256(image).hexdigest()
 
 
-def content_hash(
-    file: h5py.File, statistics: Sequence[str], arrays: Sequence[str], *, slab_planes: int | None = None
-) -> str:
-    """The content hash of an open result file, of its statistics and its arrays without groups; see `ResultWriter`.
-
-    Parameters
-    ----------
-    slab_planes : int, optional
-        Number of AP planes in a slab, if arrays are hashed by slabs.
-    """
-    groups = file[statistics[0]].shape[0] if statistics else 0
-    hashes: dict[ArrayKey, ArrayHash] = {}
-    for name, group in array_keys(statistics, groups, arrays):
-        values = file[name]
-        prefix = () if group == NO_GROUP else (group,)
-        hashes[name, group] = ArrayHash(slab_planes)
-        # By chunks, since an array may be larger than the memory.
-        step = values.chunks[len(prefix)] if values.chunks else values.shape[len(prefix)]
-        for first in range(0, values.shape[len(prefix)], step):
-            hashes[name, group].update(np.ascontiguousarray(values[(*prefix, slice(first, first + step))]))
-    return content_of(hashes)
-
-
-def has_content(file: h5py.File, recipe: Recipe, content_sha256: str) -> bool:
-    """Whether the arrays of an open result file have a content hash; see `ResultWriter`.
-
-    At 25 and 10 um, the hash of an array may also be that of all its bytes, as in versions that were recorded before
-    slabs were hashed.
-    """
-    arrays = recipe.statistics, arrays_without_groups(recipe)
-    rules = [slab_planes(recipe), None] if slab_planes(recipe) else [None]
-    return any(content_hash(file, *arrays, slab_planes=each) == content_sha256 for each in rules)
-
-
-def slab_planes(recipe: Recipe) -> int | None:
-    """Number of AP planes in a slab, if the arrays of a result are hashed by slabs."""
-    if not recipe.has_voxels or not has_slab_hashes(grid := Grid(recipe.spacing_um)):
-        return None
-    return planes_per_chunk(grid, np.dtype(recipe.dtype).itemsize)
-
-
-def arrays_without_groups(recipe: Recipe) -> tuple[str, ...]:
-    """The names of the arrays without groups: maps of a comparison by voxel, or columns of one by structure."""
-    return recipe.maps if recipe.has_voxels else (SIGNAL, *COLUMNS)
-
-
 def result_path(name: str, fingerprint: str, file_sha256: str) -> str:
     """The path of a result file relative to the store.
 
@@ -407,13 +351,6 @@ def array_dtype(name: Statistic | ComparisonMap, dtype: str) -> np.dtype[Any]:
     if name in COMPARISON_MAPS:
         return _MAP_TYPE
     return _UINT32 if STATISTICS[name].is_count else np.dtype(dtype).newbyteorder("<")
-
-
-def planes_per_chunk(grid: Grid, itemsize: int) -> int:
-    """The largest number of AP planes that divides the grid and gives chunks of a suitable size."""
-    count, dv, ml = grid.shape
-    fitting = [planes for planes in range(1, count + 1) if count % planes == 0]
-    return max([1, *(planes for planes in fitting if planes * dv * ml * itemsize <= _CHUNK_BYTES)])
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from bsv_store.datasets.groups import groups_of
 from bsv_store.datasets.new_version import NewVersion
 from bsv_store.datasets.provenance import Provenance
 from bsv_store.datasets.refs import check_name, check_tag
-from bsv_store.datasets.result.file import EncodedResult, arrays_without_groups, checked_stream, has_content
+from bsv_store.datasets.result.content_hash import arrays_without_groups, has_content
+from bsv_store.datasets.result.file import EncodedResult, checked_stream
 from bsv_store.datasets.result.slabs import TABLE, array_keys, verified_table
 from bsv_store.datasets.share.bundle_schema import (
     CATALOG,

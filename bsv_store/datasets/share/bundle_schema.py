@@ -21,8 +21,9 @@ from bsv_store.averaging.recorded import RecordedInputs
 from bsv_store.datasets.provenance import Provenance
 from bsv_store.datasets.result.columns import PROBABILITIES as COLUMN_PROBABILITIES
 from bsv_store.datasets.result.columns import SIGNAL
+from bsv_store.datasets.result.content_hash import arrays_without_groups
 from bsv_store.datasets.result.contents import read_inputs as recorded_text
-from bsv_store.datasets.result.file import ResultWriter, arrays_without_groups
+from bsv_store.datasets.result.file import ResultWriter
 from bsv_store.datasets.result.slabs import TABLE
 from bsv_store.errors import FormatError, FrameError
 from bsv_store.text import SHA256, listed, shown

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bsv_store.datasets.result.file import arrays_without_groups
+from bsv_store.datasets.result.content_hash import arrays_without_groups
 from bsv_store.datasets.share.image import group_slabs
 from bsv_store.formats.npy import write_array
 from bsv_store.volumes.grid import AXES

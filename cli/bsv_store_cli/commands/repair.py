@@ -86,5 +86,7 @@ def repair(
         print_list("Left:", (f"{finding}\n    {report.why_left(finding)}" for finding in report.left))
     if report.left or (report.steps and not apply):
         if not apply and any(step.action != "none" for step in report.steps):
-            note("Carry out the plan: bsv-store repair --apply")
+            options = {"--drop-missing": drop_missing, "--adopt-results": adopt_results, "--decode": decode}
+            chosen = "".join(f" {option}" for option, is_chosen in options.items() if is_chosen)
+            note(f"Carry out the plan: bsv-store repair --apply{chosen}")
         click.get_current_context().exit(1)

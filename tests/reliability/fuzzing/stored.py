@@ -137,7 +137,7 @@ def _changed_inputs(file: Any, chance: random.Random) -> None:
 def _refitted(parts: dict[str, bytes]) -> None:
     """Make the hashes of the manifest fit the other parts, as an attacker would."""
     from bsv_store.averaging.recorded import fingerprint_of
-    from bsv_store.datasets.result.file import content_hash
+    from bsv_store.datasets.result.content_hash import content_hash
 
     values: dict[str, Any] = {
         "size_bytes": len(parts["result.nc"]),

@@ -4,6 +4,7 @@ const FIRST_COLOR = 0.12;
 const FADE = 0.16;
 const DECADES = 3;
 const STEPS = 1024;
+const LABEL_GAP_PX = 6;
 
 let tables = null;
 
@@ -149,9 +150,18 @@ export function drawBar(context, colors, { x, y, width, height, ink, background,
   context.fillStyle = ink;
   context.font = font;
   context.textBaseline = "top";
-  for (const value of colors.ticks()) {
-    const at = colors.norm(value);
-    context.textAlign = at < 0.05 ? "left" : at > 0.95 ? "right" : "center";
-    context.fillText(short(value, 2), x + at * width, y + height + 4);
+  const labels = colors.ticks().map((value) => {
+    const [at, text] = [colors.norm(value), short(value, 2)];
+    const size = context.measureText(text).width;
+    const left = x + at * width - size * (at < 0.05 ? 0 : at > 0.95 ? 1 : 0.5);
+    return { text, left, right: left + size };
+  });
+  // The ends first; of the others, those that fit between.
+  const shown = [];
+  for (const label of [labels[0], labels.at(-1), ...labels.slice(1, -1)].filter(Boolean)) {
+    if (shown.some((each) => label.left < each.right + LABEL_GAP_PX && each.left < label.right + LABEL_GAP_PX)) continue;
+    shown.push(label);
   }
+  context.textAlign = "left";
+  for (const { text, left } of shown) context.fillText(text, left, y + height + 4);
 }
