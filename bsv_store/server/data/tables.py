@@ -27,6 +27,15 @@ def flat(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_axis(names, axis="columns")
 
 
+def table_without_paths(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataFrame:
+    """A copy of a table without paths of the machine in its texts."""
+    found = frame.copy(deep=False)
+    for place, kind in enumerate(frame.dtypes):
+        if kind.kind == "O":
+            found.isetitem(place, frame.iloc[:, place].map(clean).astype(object))
+    return found
+
+
 def _name(label: Any) -> str:
     if isinstance(label, tuple):
         return " ".join(str(part) for part in label if part not in (None, ""))
