@@ -150,12 +150,3 @@ def arrow_bytes(frame: pd.DataFrame) -> bytes:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
-
-
-def table_without_paths(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataFrame:
-    """A copy of a table without paths of the machine in its texts."""
-    found = frame.copy(deep=False)
-    for place, kind in enumerate(frame.dtypes):
-        if kind.kind == "O":
-            found.isetitem(place, frame.iloc[:, place].map(clean).astype(object))
-    return found
