@@ -90,7 +90,12 @@ def record_result(database: Database, files: StoreFiles, relative: str, *, progr
         with database.reading() as connection:
             _require_experiments(connection, recorded)
             inputs = inputs_with_files(
-                connection, recorded.recipe, recorded.groups, recorded.members, recorded.covariates
+                connection,
+                recorded.recipe,
+                recorded.groups,
+                recorded.members,
+                recorded.covariates,
+                recorded.structures,
             )
         record_use(database, inputs.files())
         with temporary_result(files, inputs.recipe) as path:

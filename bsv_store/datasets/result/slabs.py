@@ -169,7 +169,7 @@ class LargeResult:
     ) -> NDArray[Any] | None:
         """A part of an array, shape as ``where``; None if it must be read from a file that is verified as a whole.
 
-        That is so if the file has no valid table, or is damaged.
+        That is so if the file has no table, as from before slabs were hashed, or is damaged.
 
         Raises
         ------
@@ -187,12 +187,15 @@ class LargeResult:
 
     def _read(
         self, name: str, group: int | str, where: tuple[slice, slice, slice], dtype: np.dtype[Any]
-    ) -> NDArray[Any]:
+    ) -> NDArray[Any] | None:
         with self.files.opened(self.path, size_bytes=self.size_bytes) as stream:
             try:
                 with opened_hdf5(stream, what=f"the file of {self.what}", arrays=[name, TABLE]) as file:
                     return self._read_slabs(file, name, group, where, dtype)
-            except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+            except KeyError:
+                # Without a table the file is intact, so that it must not be discarded from a cache.
+                return None
+            except (OSError, ValueError, RuntimeError, TypeError) as error:
                 raise DamagedFileError(f"the file of {self.what} is damaged: {error}") from error
 
     def _read_slabs(
