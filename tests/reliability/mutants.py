@@ -261,7 +261,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "bsv_store/catalog/unused_files.py",
         "            if path in used or _size_if_older",
         "            if _size_if_older",
-        ("tests/maintenance/test_gc_beside.py",),
+        ("tests/maintenance/test_gc_beside.py", "-k", "committed_before"),
     ),
     Mutant(
         "the name of a new folder is on the disk before the rows of its files",
