@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,10 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _COPIED = ("bsv_store", "cli", "synthetic", "tests", "alembic", "migrations", "benchmarks", "docs", "container")
+# Exit codes: of pytest if a test failed, and for tests that did not end, which is a failure, too. All tests together
+# take some minutes.
+_FAILED, _ENDLESS = 1, -signal.SIGKILL
+_TIMEOUT_S = 1200.0
 
 
 @dataclass(frozen=True)
@@ -481,8 +486,8 @@ def run(mutants: tuple[Mutant, ...], *, show: bool = False) -> list[Mutant]:
         for mutant in mutants:
             start = time.monotonic()
             done = _tried(copy, mutant)
-            # 1: tests failed; others mean that pytest could not run them.
-            is_noticed = done.returncode == 1
+            # Other codes mean that pytest could not run the tests.
+            is_noticed = done.returncode in (_FAILED, _ENDLESS)
             _say(f"{'noticed' if is_noticed else 'MISSED':<8} {time.monotonic() - start:5.0f} s  {mutant.promise}")
             if show:
                 _say(done.stdout[-1500:])
@@ -518,7 +523,17 @@ def _pytest(copy: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess[s
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
     command += ["-m", "not long and not integration", *tests]
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    # A group of its own, since the tests have processes, too.
+    with subprocess.Popen(
+        command, cwd=copy, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            return subprocess.CompletedProcess(command, _ENDLESS, output)
+    return subprocess.CompletedProcess(command, process.returncode, output)
 
 
 def _say(text: str) -> None:
