@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from bsv_store.check import path as checked_path
 from bsv_store.datasets.arrays import checked_array, without_voxels
 from bsv_store.datasets.groups import group_number
-from bsv_store.datasets.structure_table import structure_table
 from bsv_store.errors import InputError
 from bsv_store.formats.output_file import check_target
 from bsv_store.formats.table import IMAGE_FORMATS, FileFormat, checked_format, format_of, write_file
@@ -146,6 +145,8 @@ def _write_csv(export: VersionExport, path: Path) -> None:
 
 
 def _write_structures(export: VersionExport, path: Path) -> None:
+    from bsv_store.datasets.structure_table import structure_table
+
     frame = structure_table(export.version)
     frame.insert(0, "dataset", export.version.ref)
     frame.to_csv(path, index=False)
