@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.server.data.plain import json_bytes
-from bsv_store.server.data.replies import table_without_paths
-from bsv_store.server.data.tables import ColumnType, flat, table_values, type_of, values_of
+from bsv_store.server.data.tables import ColumnType, flat, table_values, table_without_paths, type_of, values_of
 
 if TYPE_CHECKING:
     import numpy as np

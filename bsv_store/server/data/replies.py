@@ -55,7 +55,7 @@ def table_reply(
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"not a DataFrame: {frame!r}")
     paths = context_of(call.request).paths
-    flat = table_without_paths(tables.flat(frame), paths.in_cell)
+    flat = tables.table_without_paths(tables.flat(frame), paths.in_cell)
     count = len(flat) if total is None else total
     chosen = call.media_type
     if chosen == JSON:
@@ -82,15 +82,6 @@ def without_paths(value: Any, clean: Callable[[Any], Any]) -> Any:
     if isinstance(value, dict):
         return {key: without_paths(each, clean) for key, each in value.items()}
     return [without_paths(each, clean) for each in value] if isinstance(value, list) else value
-
-
-def table_without_paths(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataFrame:
-    """A copy of a table without paths of the machine in its texts."""
-    found = frame.copy(deep=False)
-    for place, kind in enumerate(frame.dtypes):
-        if kind.kind == "O":
-            found.isetitem(place, frame.iloc[:, place].map(clean).astype(object))
-    return found
 
 
 def described(warned: Sequence[BsvStoreWarning], paths: PrivatePaths) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
@@ -25,6 +25,15 @@ def flat(frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.reset_index()
     names = [_name(each) for each in frame.columns]
     return frame.set_axis(names, axis="columns")
+
+
+def table_without_paths(frame: pd.DataFrame, clean: Callable[[Any], Any]) -> pd.DataFrame:
+    """A copy of a table without paths of the machine in its texts."""
+    found = frame.copy(deep=False)
+    for place, kind in enumerate(frame.dtypes):
+        if kind.kind == "O":
+            found.isetitem(place, frame.iloc[:, place].map(clean).astype(object))
+    return found
 
 
 def _name(label: Any) -> str:

@@ -21,9 +21,9 @@ from bsv_store.server.data.collected_warnings import collected_warnings
 from bsv_store.server.data.etags import with_etag
 from bsv_store.server.data.experiments import selection_facts
 from bsv_store.server.data.plain import json_bytes, plain
-from bsv_store.server.data.replies import described, table_without_paths, without_paths
+from bsv_store.server.data.replies import described, without_paths
 from bsv_store.server.data.shared import shared_of
-from bsv_store.server.data.tables import column_values, flat
+from bsv_store.server.data.tables import column_values, flat, table_without_paths
 from bsv_store.server.pages.address import public_address
 from bsv_store.server.pages.compression import compressed
 from bsv_store.server.pages.criteria_form import label_of
