@@ -29,6 +29,7 @@ from bsv_store.datasets.history.rebuild import rebuild_version
 from bsv_store.datasets.publish import require_writable
 from bsv_store.datasets.table import raise_last_number
 from bsv_store.errors import BsvStoreError
+from bsv_store.file_systems import read_errors
 from bsv_store.maintenance.catalog_checks import VOLUME_USE, damaged_volume_rows
 from bsv_store.maintenance.inventory import expected_objects, found_files
 from bsv_store.maintenance.object_checks import (
@@ -279,9 +280,11 @@ class _Repair:
         """Record the intact file of a volume; returns the reason why not, if so."""
         experiment_id, kind, spacing_um = volume_of_key(key)
         folder = self.files.path(f"volumes/{kind}/{spacing_um}um")
-        if len(list(folder.glob(f"{experiment_id}.*.h5"))) > 1:
-            return "there are several files of the volume, and the catalog does not tell which one is current"
         try:
+            with read_errors(folder):
+                files = list(folder.glob(f"{experiment_id}.*.h5"))
+            if len(files) > 1:
+                return "there are several files of the volume, and the catalog does not tell which one is current"
             judge.learn([experiment_id])
             file = orphans.recover(experiment_id)
             if file is None:
