@@ -378,8 +378,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an HDF5 file cannot make the library open another file",
         "bsv_store/volumes/hdf5.py",
-        "        if problem is not None:\n            raise DamagedFileError(",
-        "        if False:\n            raise DamagedFileError(",
+        "            if problem is not None:\n                raise DamagedFileError(",
+        "            if False:\n                raise DamagedFileError(",
         ("tests/security/test_hdf5.py", "-k", "external and as_volume"),
     ),
     Mutant(
@@ -427,8 +427,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a folder that is a link is not emptied",
         "bsv_store/maintenance/trash.py",
-        " if folder.is_dir() and not folder.is_symlink() else ():",
-        " if folder.is_dir() else ():",
+        " if folder.is_dir() and not folder.is_symlink() else ()\n",
+        " if folder.is_dir() else ()\n",
         ("tests/security/test_paths.py", "-k", "linked_folders and trash"),
     ),
     Mutant(
