@@ -383,8 +383,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an HDF5 file cannot make the library open another file",
         "bsv_store/volumes/hdf5.py",
-        "        if problem is not None:\n            raise DamagedFileError(",
-        "        if False:\n            raise DamagedFileError(",
+        "            if problem is not None:\n                raise DamagedFileError(",
+        "            if False:\n                raise DamagedFileError(",
         ("tests/security/test_hdf5.py", "-k", "external and as_volume"),
     ),
     Mutant(
@@ -409,10 +409,31 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/security/test_paths.py", "-k", "pruning"),
     ),
     Mutant(
+        "a snapshot is pruned before the objects that only it needs",
+        "bsv_store/maintenance/backup/prune.py",
+        ", is_durable=True)",
+        ")",
+        ("tests/reliability/test_power_loss.py", "-k", "prune"),
+    ),
+    Mutant(
+        "folders of the cache are on the disk before an average in them is acknowledged",
+        "bsv_store/remote/folder.py",
+        "                sync_folder(new.parent)\n",
+        "                pass\n",
+        ("tests/reliability/test_power_loss.py", "-k", "network"),
+    ),
+    Mutant(
+        "an error of the disk while HDF5 reads is an error of the package",
+        "bsv_store/volumes/hdf5.py",
+        "self.error = self.error or error\n",
+        "pass\n",
+        ("tests/reliability/test_io_sweep.py", "-k", "network"),
+    ),
+    Mutant(
         "a folder that is a link is not emptied",
         "bsv_store/maintenance/trash.py",
-        " if folder.is_dir() and not folder.is_symlink() else ():",
-        " if folder.is_dir() else ():",
+        " if folder.is_dir() and not folder.is_symlink() else ()\n",
+        " if folder.is_dir() else ()\n",
         ("tests/security/test_paths.py", "-k", "linked_folders and trash"),
     ),
     Mutant(
