@@ -57,25 +57,29 @@ class MemberChanges:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The experiments of a version or of some inputs by id, the labels of the groups by number, and what was read."""
+    """The experiments of a version or of some inputs by id, and the labels of the groups by number.
+
+    ``what`` is the reason if a member has another hash of what was read.
+    """
 
     members: Mapping[int, Member]
     labels: Mapping[int, str]
-    what: str = "volume"
+    what: str = "another volume"
 
     @classmethod
     def of_version(cls, version: DatasetVersion) -> Membership:
         """The experiments of a version."""
         return cls(
-            _by_id(version.experiments), {group.number: group.label for group in version.groups}, _read(version.recipe)
+            _by_id(version.experiments),
+            {group.number: group.label for group in version.groups},
+            _reason(version.recipe),
         )
 
     @classmethod
     def of_inputs(cls, inputs: Inputs) -> Membership:
         """The experiments of inputs."""
-        return cls(
-            _by_id(inputs.experiments()), {group.number: group.label for group in inputs.groups}, _read(inputs.recipe)
-        )
+        labels = {group.number: group.label for group in inputs.groups}
+        return cls(_by_id(inputs.experiments()), labels, _reason(inputs.recipe))
 
     def placed(self) -> set[int]:
         """Ids of the experiments that are in a group."""
@@ -112,7 +116,7 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
     if first.label(before) != second.label(after):
         reasons.append(f"group {first.label(before)!r} became {second.label(after)!r}")
     if before.array_sha256 != after.array_sha256 and first.what == second.what:
-        reasons.append(f"another {first.what}")
+        reasons.append(first.what)
     for mask in ("injection_fraction", "data_mask"):
         one, other = getattr(before, f"{mask}_sha256"), getattr(after, f"{mask}_sha256")
         # A mask in only one of the two is due to the recipe, or was not recorded by an early schema.
@@ -128,8 +132,10 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
     return reasons
 
 
-def _read(recipe: Recipe) -> str:
-    return "volume" if recipe.has_voxels else "row of the unionize table, or other structures"
+def _reason(recipe: Recipe) -> str:
+    if recipe.has_voxels:
+        return "another volume"
+    return "other values in the unionize table, or other structures or hemispheres"
 
 
 def _by_id(members: Iterable[Member]) -> dict[int, Member]:
