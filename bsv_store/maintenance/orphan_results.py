@@ -27,6 +27,7 @@ from bsv_store.owner import current_user
 from bsv_store.text import listed_ids
 from bsv_store.volumes.hdf5 import opened_hdf5
 from bsv_store.volumes.hdf5_limits import HDF5_ERRORS
+from bsv_store.volumes.hdf5_probe import try_to_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,12 @@ def record_result(database: Database, files: StoreFiles, relative: str, *, progr
         with database.reading() as connection:
             _require_experiments(connection, recorded)
             inputs = inputs_with_files(
-                connection, recorded.recipe, recorded.groups, recorded.members, recorded.covariates
+                connection,
+                recorded.recipe,
+                recorded.groups,
+                recorded.members,
+                recorded.covariates,
+                recorded.structures,
             )
         record_use(database, inputs.files())
         with temporary_result(files, inputs.recipe) as path:
@@ -107,6 +113,8 @@ def record_result(database: Database, files: StoreFiles, relative: str, *, progr
 def _content(path: Path) -> tuple[RecordedInputs, str, str]:
     """The inputs in a result file, their fingerprint, and the hash of its arrays."""
     try:
+        # No row has its hash.
+        try_to_read(path)
         with path.open("rb") as stream, opened_hdf5(stream, what="the file") as file:
             text, inputs = read_inputs(file, path)
             check_structure(file, inputs, path)

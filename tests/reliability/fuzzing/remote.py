@@ -75,7 +75,9 @@ def _query(_scratch: Path) -> Prepared:
     }
 
     def run(data: bytes) -> None:
-        found = query_server(_replaying(data), "select 1", {}, store_id="a", row_limit=None, max_bytes=1 << 20)
+        found = query_server(
+            _replaying(data), "select 1", {}, store_id="a", row_limit=None, time_limit_s=5.0, max_bytes=1 << 20
+        )
         assert len(found.rows) == len(json.loads(data)["rows"])
 
     return Prepared([json.dumps(seed).encode()], run)
