@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,10 @@ class _Replaying:
 
     def json(self, path: str, what: str, **_: Any) -> Answer:
         return Answer(_parsed(io.BytesIO(self.data), what), None)
+
+    @contextmanager
+    def patient(self, _time_limit_s: float) -> Iterator[_Replaying]:
+        yield self
 
 
 def _replaying(data: bytes) -> Client:
