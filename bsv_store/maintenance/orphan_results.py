@@ -27,6 +27,7 @@ from bsv_store.owner import current_user
 from bsv_store.text import listed_ids
 from bsv_store.volumes.hdf5 import opened_hdf5
 from bsv_store.volumes.hdf5_limits import HDF5_ERRORS
+from bsv_store.volumes.hdf5_probe import try_to_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,6 +113,8 @@ def record_result(database: Database, files: StoreFiles, relative: str, *, progr
 def _content(path: Path) -> tuple[RecordedInputs, str, str]:
     """The inputs in a result file, their fingerprint, and the hash of its arrays."""
     try:
+        # No row has its hash.
+        try_to_read(path)
         with path.open("rb") as stream, opened_hdf5(stream, what="the file") as file:
             text, inputs = read_inputs(file, path)
             check_structure(file, inputs, path)
