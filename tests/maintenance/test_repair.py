@@ -400,7 +400,7 @@ def test_a_result_that_cannot_be_computed_again_or_differs_is_not_recorded(
     key = f"result/two/{version.fingerprint[:16]}"
     forget(whole, "two@1")
     with monkeypatch.context() as patch:
-        patch.setattr(orphan_results, "content_hash", lambda *_: "0" * 64)
+        patch.setattr(orphan_results, "content_hash", lambda *_, **__: "0" * 64)
         report = whole.admin.repair(apply=True, offline=True, adopt_results=True)
     assert outcomes(report) == {key: ("record", "failed")}
     assert "differs from the file" in str(report.steps[0].result)
