@@ -265,6 +265,12 @@ def test_forged_results_are_refused(filled: Store, tmp_path: Path) -> None:
     ):
         with pytest.raises(FormatError, match=message):
             filled.datasets.import_bundle(forged(bundle, set_value(name, value)), name="other")
+    for edit, message in (
+        (lambda file: file["t"].attrs.pop("permutations"), "the attribute permutations of t is None"),
+        (lambda file: file["t"].attrs.modify("tests", np.int64(4)), "the attribute tests of t is "),
+    ):
+        with pytest.raises(FormatError, match=message):
+            filled.datasets.import_bundle(forged(bundle, edit), name="other")
     with pytest.raises(NotReproducibleError, match="not reproducible"):
         filled.datasets.import_bundle(forged(bundle, set_value("t", 5.0)), name="other")
 
