@@ -321,7 +321,8 @@ class _Supervisor:
                 worker.receive()
                 if worker.process.is_alive():
                     continue
-                LOG.error("a worker ended with %s and is replaced", worker.process.exitcode)
+                reason = "" if worker.failure is None else f": {worker.failure.message}"
+                LOG.error("a worker ended with %s and is replaced%s", worker.process.exitcode, reason)
                 forget_requests(shared, worker.process.pid)
                 worker.close()
                 if time.monotonic() - worker.started_at < _SHORT_LIFE_S:
@@ -370,7 +371,7 @@ class _Worker:
                 else:
                     self.failure = message
         except (EOFError, OSError):
-            # It ended; a message may have been cut.
+            # The worker has ended; its last message may be incomplete.
             self._close_pipe()
 
     def join(self, deadline: float) -> None:
