@@ -423,6 +423,11 @@ def _aggregate(place: Place) -> None:
         store.aggregate(IDS[:2], name="average", workers=1)
 
 
+def _fetch_large(place: Place) -> None:
+    with small_is_large():
+        _fetch(place, 0)
+
+
 def _aggregate_large(place: Place) -> None:
     with small_is_large():
         _aggregate(place)
@@ -594,6 +599,7 @@ JOBS = (
         _listed,
         (Step("first", lambda place: _fetch(place, 0)), Step("second", lambda place: _fetch(place, 1))),
     ),
+    Job("fetch-large", _listed, (Step("fetch", _fetch_large),)),
     Job("annotation", _listed, (Step("annotation", _annotate),)),
     Job("adopt", _with_cache, (Step("adopt", _adopt),)),
     Job("aggregate", _fetched, (Step("aggregate", _aggregate),)),

@@ -117,7 +117,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "claims of processes that have ended are taken over at once",
         "bsv_store/acquisition/work/claims.py",
-        "return [owner for owner in connection.execute(query).scalars() if has_ended(_process(owner))]",
+        "return [owner for owner in connection.execute(query).scalars() if _has_ended(owner)]",
         "return [owner for owner in connection.execute(query).scalars() if False]",
         _CLAIMS,
     ),
@@ -376,8 +376,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "claims of processes that have ended protect no files",
         "bsv_store/acquisition/work/claims.py",
-        "    return {key for key, process in claims if process not in ended}",
-        "    return {key for key, process in claims}",
+        "    return {key for key, owner in claims if owner not in ended}",
+        "    return {key for key, owner in claims}",
         ("tests/acquisition/test_claims.py", "-k", "protect_no_files"),
     ),
     Mutant(
