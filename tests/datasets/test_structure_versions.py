@@ -17,8 +17,6 @@ from bsv_store import Selection, by_selection, create_store
 from bsv_store.averaging.comparison.structure_comparison import StructureComparison
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.database.models import Unionize, UnionizeCoverage
-from bsv_store.datasets.refs import parse_ref
-from bsv_store.datasets.table import delete_version_rows, version_id
 from bsv_store.errors import (
     DamagedCatalogError,
     FormatError,
@@ -163,15 +161,6 @@ def test_a_damaged_file_is_rebuilt_to_the_bit(filled: Store) -> None:
     pd.testing.assert_frame_equal(filled.dataset("test").comparison_table(), expected)
     findings = filled.admin.verify(deep=True, decode=True).findings
     assert "version/test@1" not in {each.object for each in findings}
-
-
-def test_a_result_without_a_row_is_recorded_again(filled: Store) -> None:
-    version = stored(filled)
-    with filled.database.writing() as connection:
-        delete_version_rows(connection, version_id(connection, parse_ref(version.ref)))
-    report = filled.admin.repair(apply=True, offline=True, adopt_results=True)
-    assert ("record", "done") in {(each.action, each.outcome) for each in report.steps}
-    assert filled.dataset(version.name).content_sha256 == version.content_sha256
 
 
 def test_differences_between_two_versions_are_listed_by_column(filled: Store) -> None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+LOG = logging.getLogger("bsv_store.catalog")
+
 
 class RunningQuery:
-    """One query that is running."""
+    """One query that is running.
+
+    Attributes
+    ----------
+    is_stopped : bool
+        Whether it is to end. What runs it checks this while it runs, and after it has set ``cancel``.
+    cancel : callable or None
+        Interrupts it from any thread.
+    """
 
     def __init__(self) -> None:
         self.is_stopped = False
         self.cancel: Callable[[], object] | None = None
-
-    def stop(self) -> None:
-        """End it. What runs it looks at `is_stopped`, or `cancel` interrupts it from any thread."""
-        self.is_stopped = True
-        if self.cancel is not None:
-            self.cancel()
 
 
 class RunningQueries:
@@ -49,5 +54,13 @@ class RunningQueries:
         """End the queries that are running now; each raises BusyError."""
         with self._lock:
             found = list(self._queries)
+        # All at once: to cancel one may take seconds.
         for query in found:
-            query.stop()
+            query.is_stopped = True
+        for query in found:
+            if query.cancel is None:
+                continue
+            try:
+                query.cancel()
+            except Exception as error:  # noqa: BLE001 (of any driver; the other queries are still to be ended)
+                LOG.warning("a query could not be ended before its timeout: %s", error)
