@@ -107,7 +107,7 @@ def inputs_with_files(
     groups: tuple[Group, ...],
     experiments: Sequence[Member],
     covariates: CovariateValues,
-    structures: Sequence[ComparedStructure] = (),
+    structures: Sequence[ComparedStructure],
 ) -> Inputs:
     """Recorded inputs with the files of their members, or with the values of a comparison by structure.
 

@@ -73,7 +73,7 @@ def record_result(database: Database, files: StoreFiles, relative: str, *, progr
     InputError
         If its version was deleted.
     MissingDataError
-        If volumes or experiments that it was computed from are not in the store, or were replaced.
+        If volumes, unionize tables or experiments that it was computed from are not in the store, or were replaced.
     NotReproducibleError
         If the computed result differs from the file.
     """
@@ -90,7 +90,12 @@ def record_result(database: Database, files: StoreFiles, relative: str, *, progr
         with database.reading() as connection:
             _require_experiments(connection, recorded)
             inputs = inputs_with_files(
-                connection, recorded.recipe, recorded.groups, recorded.members, recorded.covariates
+                connection,
+                recorded.recipe,
+                recorded.groups,
+                recorded.members,
+                recorded.covariates,
+                recorded.structures,
             )
         record_use(database, inputs.files())
         with temporary_result(files, inputs.recipe) as path:

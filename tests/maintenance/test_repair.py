@@ -18,7 +18,7 @@ from bsv_store import open_store
 from bsv_store.acquisition.annotation import derive_annotations
 from bsv_store.datasets.refs import parse_ref
 from bsv_store.datasets.table import delete_version_rows, version_id
-from bsv_store.errors import DamagedFileError, ReadOnlyStoreError
+from bsv_store.errors import BsvStoreWarning, DamagedFileError, ReadOnlyStoreError
 from bsv_store.maintenance import orphan_results
 from bsv_store.vocabulary import REPAIR_ACTIONS
 from tests.databases import sqlite_first
@@ -393,6 +393,20 @@ def test_results_that_are_newer_than_the_database_are_recorded_and_the_last_keep
 
 
 @sqlite_first
+def test_a_comparison_by_structure_that_is_newer_than_the_database_is_recorded(whole: Store) -> None:
+    ids = list(whole.select(VISUAL))
+    with pytest.warns(BsvStoreWarning, match="smallest possible p"):
+        whole.compare_structures(ids[:2], ids[2:4], name="areas", permutations=10, bootstrap=10)
+    before = whole.dataset("areas@1")
+    path = forget(whole, "areas@1")
+    report = whole.admin.repair(apply=True, offline=True, adopt_results=True)
+    assert outcomes(report) == {f"result/areas/{before.fingerprint[:16]}": ("record", "done")}
+    after = whole.dataset("areas@1")
+    assert (after.relative_path, after.fingerprint) == (path, before.fingerprint)
+    assert after.comparison_table().equals(before.comparison_table())
+
+
+@sqlite_first
 def test_a_result_that_cannot_be_computed_again_or_differs_is_not_recorded(
     whole: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,7 +414,7 @@ def test_a_result_that_cannot_be_computed_again_or_differs_is_not_recorded(
     key = f"result/two/{version.fingerprint[:16]}"
     forget(whole, "two@1")
     with monkeypatch.context() as patch:
-        patch.setattr(orphan_results, "content_hash", lambda *_: "0" * 64)
+        patch.setattr(orphan_results, "content_hash", lambda *_, **__: "0" * 64)
         report = whole.admin.repair(apply=True, offline=True, adopt_results=True)
     assert outcomes(report) == {key: ("record", "failed")}
     assert "differs from the file" in str(report.steps[0].result)
