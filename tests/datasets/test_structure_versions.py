@@ -136,7 +136,7 @@ def test_changes_of_the_tables_are_found(filled: Store) -> None:
     (report,) = filled.datasets.stale(version)
     assert report.is_stale
     assert [(each.experiment_id, each.reason) for each in report.members.changed] == [
-        (103, "another row of the unionize table, or other structures")
+        (103, "other values of the unionize table, or other structures")
     ]
     states = {each.experiment_id: each.state for each in filled.datasets.lineage(version).members}
     assert states == {**dict.fromkeys((101, 102, 201, 301), "in the store"), 103: "replaced"}

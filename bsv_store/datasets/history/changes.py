@@ -57,24 +57,34 @@ class MemberChanges:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The experiments of a version or of some inputs by id, the labels of the groups by number, and what was read."""
+    """The experiments of a version or of some inputs by id, the labels of the groups by number, and a reason.
+
+    Attributes
+    ----------
+    changed : str
+        What it means if a member has another hash.
+    """
 
     members: Mapping[int, Member]
     labels: Mapping[int, str]
-    what: str = "volume"
+    changed: str = "another volume"
 
     @classmethod
     def of_version(cls, version: DatasetVersion) -> Membership:
         """The experiments of a version."""
         return cls(
-            _by_id(version.experiments), {group.number: group.label for group in version.groups}, _read(version.recipe)
+            _by_id(version.experiments),
+            {group.number: group.label for group in version.groups},
+            _change(version.recipe),
         )
 
     @classmethod
     def of_inputs(cls, inputs: Inputs) -> Membership:
         """The experiments of inputs."""
         return cls(
-            _by_id(inputs.experiments()), {group.number: group.label for group in inputs.groups}, _read(inputs.recipe)
+            _by_id(inputs.experiments()),
+            {group.number: group.label for group in inputs.groups},
+            _change(inputs.recipe),
         )
 
     def placed(self) -> set[int]:
@@ -111,8 +121,8 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
     reasons = []
     if first.label(before) != second.label(after):
         reasons.append(f"group {first.label(before)!r} became {second.label(after)!r}")
-    if before.array_sha256 != after.array_sha256 and first.what == second.what:
-        reasons.append(f"another {first.what}")
+    if before.array_sha256 != after.array_sha256 and first.changed == second.changed:
+        reasons.append(first.changed)
     for mask in ("injection_fraction", "data_mask"):
         one, other = getattr(before, f"{mask}_sha256"), getattr(after, f"{mask}_sha256")
         # A mask in only one of the two is due to the recipe, or was not recorded by an early schema.
@@ -128,8 +138,8 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
     return reasons
 
 
-def _read(recipe: Recipe) -> str:
-    return "volume" if recipe.has_voxels else "row of the unionize table, or other structures"
+def _change(recipe: Recipe) -> str:
+    return "another volume" if recipe.has_voxels else "other values of the unionize table, or other structures"
 
 
 def _by_id(members: Iterable[Member]) -> dict[int, Member]:

@@ -206,7 +206,7 @@ def create_snapshot(
     _record(database, snapshot, str(repository.target))
     return BackupReport(
         snapshot,
-        len(snapshot.files) + len(snapshot.beside) - snapshot.new_files,
+        snapshot.file_count - snapshot.new_files,
         run.from_trash,
         run.attempts,
         database_s,
@@ -218,7 +218,7 @@ def _record(database: Database, snapshot: Snapshot, target: str) -> None:
     """Record the backup as an activity, unless the account has no write access or the database stays locked."""
     details: Details = {
         "target": target,
-        "files": len(snapshot.files),
+        "files": snapshot.file_count,
         "new_bytes": snapshot.new_bytes,
         "problems": len(snapshot.problems),
     }
