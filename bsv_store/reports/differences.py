@@ -86,7 +86,7 @@ def structure_differences(
     rows = []
     for row in frame.to_dict("records"):
         difference, size = float(row["difference"]), float(row["effect_size"])
-        # One unit of the measure in standard deviations.
+        # Standard deviations per unit of the measure.
         unit = (size / difference if difference else math.nan) if in_deviations else 1.0
         text = (f"{difference:.3g}" if in_deviations else f"{size:.2f}").replace("-", "−")
         rows.append(

@@ -1,4 +1,4 @@
-"""The queries of users that are running, so that a server that stops can end them."""
+"""The running queries of users, which a server stops when it shuts down."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from contextlib import contextmanager
 
 
 class RunningQuery:
-    """One query that is running."""
+    """A running query."""
 
     def __init__(self) -> None:
         self.is_stopped = False
         self.cancel: Callable[[], object] | None = None
 
     def stop(self) -> None:
-        """End it. What runs it looks at `is_stopped`, or `cancel` interrupts it from any thread."""
+        """Stop it from any thread: the code that runs it checks `is_stopped`, or `cancel` interrupts it."""
         self.is_stopped = True
         if self.cancel is not None:
             self.cancel()
 
 
 class RunningQueries:
-    """The queries that are running on a database. Safe to share between threads."""
+    """The running queries of a database. Thread-safe."""
 
     def __init__(self) -> None:
         self._queries: set[RunningQuery] = set()
@@ -30,12 +30,12 @@ class RunningQueries:
 
     @property
     def count(self) -> int:
-        """Their number."""
+        """Number of running queries."""
         return len(self._queries)
 
     @contextmanager
     def running(self) -> Iterator[RunningQuery]:
-        """A query that is running during the block."""
+        """Register a query for the duration of the block."""
         query = RunningQuery()
         with self._lock:
             self._queries.add(query)
@@ -46,7 +46,7 @@ class RunningQueries:
                 self._queries.discard(query)
 
     def stop(self) -> None:
-        """End the queries that are running now; each raises BusyError."""
+        """Stop all running queries; each raises BusyError."""
         with self._lock:
             found = list(self._queries)
         for query in found:

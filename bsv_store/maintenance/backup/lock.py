@@ -68,7 +68,7 @@ def locked(target: Target, purpose: Purpose) -> Iterator[Lock]:
         If another process prunes the target, or this one is to prune it while others use it.
     """
     lock = Lock(target, f"{LOCKS}/{secrets.token_hex(12)}.json", purpose, datetime.now(UTC))
-    # First write, then look: of two processes, at least one sees the other.
+    # Write before reading: of two processes, at least one sees the other.
     try:
         lock.refresh()
     except BackupError:

@@ -229,19 +229,19 @@ def _options(url: str) -> dict[str, Any]:
     if url.partition("://")[0] not in ("sftp", "ssh"):
         # Listings must be current: other processes write to the target.
         return {"use_listings_cache": False}
-    # It caches no listings, and passes unknown options on to the connection.
+    # SFTP listings are not cached, and unknown options are passed to the connection.
     from fsspec.implementations import sftp
 
     if not hasattr(sftp, "HOST_KEY_POLICIES"):
         raise InputError(
-            "this version of fsspec trusts any server that answers to sftp://",
-            hint="Use a later one: pip install --upgrade fsspec",
+            "this version of fsspec does not verify the host key of an SFTP server",
+            hint="Upgrade it: pip install --upgrade fsspec",
         )
     return {"host_key_policy": _known_hosts(sftp.paramiko)}
 
 
 def _known_hosts(paramiko: Any) -> Any:
-    """The policy of SSH connections: as for ``ssh``, a server must be in ``known_hosts``."""
+    """The policy of SSH connections: the server must be in ``known_hosts``, as ``ssh`` requires."""
 
     class KnownHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]  # it has no types
         def missing_host_key(self, _client: Any, hostname: str, key: Any) -> None:
@@ -249,7 +249,7 @@ def _known_hosts(paramiko: Any) -> Any:
             known = paramiko.HostKeys(str(file)) if file.exists() else paramiko.HostKeys()
             if not known.check(hostname, key):
                 raise paramiko.SSHException(
-                    f"the {key.get_name()} key of {hostname} is not in {file}; connect to it with ssh once"
+                    f"the {key.get_name()} key of {hostname} is not in {file}; connect with ssh once to add it"
                 )
 
     return KnownHosts
