@@ -6,8 +6,11 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from bsv_store.errors import StoreError
 
 MOUNTS = Path("/proc/self/mountinfo")
 
@@ -110,6 +113,26 @@ def entries_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
             yield path, found
             if stat.S_ISDIR(found.st_mode):
                 yield from entries_below(path)
+
+
+@contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Translate errors of the operating system while a file or folder of a store is read.
+
+    FileNotFoundError is left as it is.
+
+    Raises
+    ------
+    StoreError
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be read: {error.strerror or error}", hint="Check its permissions, and the disk."
+        ) from error
 
 
 def file_system_of(folder: Path) -> FileSystem | None:

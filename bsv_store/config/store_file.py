@@ -155,7 +155,10 @@ def _rewrite_hint(folder: Path) -> str:
 
 def has_checksum(path: Path) -> bool:
     """Whether ``store.toml`` has a checksum. Earlier versions did not write one; users may delete it."""
-    return _CHECKSUM in (path / STORE_FILE).read_text(encoding="utf-8")
+    try:
+        return _CHECKSUM in (path / STORE_FILE).read_text(encoding="utf-8")
+    except OSError as error:
+        raise StoreUnreachableError(f"the store {path} cannot be read: {error}") from error
 
 
 def _checksum(text: str) -> str:

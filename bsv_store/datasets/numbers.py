@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from bsv_store.checkpoints import checkpoint
 from bsv_store.documents import read_document, record_of, seal_of, sealed_value
 from bsv_store.errors import BsvStoreWarning, StoreError
+from bsv_store.file_systems import read_errors
 from bsv_store.volumes.files import store_errors
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def given_number(files: StoreFiles, name: str) -> GivenNumber | None:
 def given_numbers(files: StoreFiles) -> list[GivenNumber]:
     """The highest number given in each dataset, according to the folder, by name."""
     folder = files.path(NUMBERS_FOLDER)
-    names = sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
+    with read_errors(folder):
+        names = sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
     return [found for found in (given_number(files, name) for name in names) if found is not None]
 
 

@@ -24,6 +24,7 @@ from sqlalchemy import insert, select, update
 from bsv_store.catalog.database.models import StoreLink
 from bsv_store.documents import json_value, record_of
 from bsv_store.errors import DamagedCatalogError, FolderWarning, StoreMismatchError
+from bsv_store.file_systems import read_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -64,8 +65,9 @@ def read_identity(folder: Path) -> FolderIdentity | None:
     """The identity of a folder; None if it has no token file."""
     file = folder / TOKEN_FILE
     try:
-        token = file.read_text(encoding="utf-8").strip()
-        found = file.stat()
+        with read_errors(file):
+            token = file.read_text(encoding="utf-8").strip()
+            found = file.stat()
     except FileNotFoundError:
         return None
     # At most 64 bits, as JSON documents here: some file systems of Windows have 128.

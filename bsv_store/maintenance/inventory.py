@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bsv_store.config import FOLDERS
 from bsv_store.datasets.numbers import NUMBERS_FOLDER
-from bsv_store.file_systems import entries_below
+from bsv_store.file_systems import entries_below, read_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -70,7 +70,9 @@ def found_files(files: StoreFiles, *folders: Folder) -> Iterator[FoundFile]:
     for name in folders or FOLDERS:
         if (files.root / name).is_symlink():
             continue
-        for path, found in entries_below(files.root / name):
+        with read_errors(files.root / name):
+            entries = list(entries_below(files.root / name))
+        for path, found in entries:
             relative = path.relative_to(files.root).as_posix()
             if stat.S_ISDIR(found.st_mode) or relative.startswith(f"{NUMBERS_FOLDER}/"):
                 continue

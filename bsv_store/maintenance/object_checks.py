@@ -23,6 +23,7 @@ from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.datasets.table import find_version
 from bsv_store.documents import json_value
 from bsv_store.errors import BsvStoreError, DamagedFileError, UnknownDatasetError
+from bsv_store.file_systems import read_errors
 from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding, replace_version
 from bsv_store.vocabulary import VOLUME_KINDS, VerifyDepth
 from bsv_store.volumes.annotation import annotation_from_image
@@ -289,7 +290,8 @@ def _stated(files: StoreFiles, file: VolumeFile) -> tuple[str, int, int]:
 
 
 def _problem_of_annotation(files: StoreFiles, file: AnnotationFile) -> str | None:
-    image = files.path(file.path).read_bytes()
+    with read_errors(files.path(file.path)):
+        image = files.path(file.path).read_bytes()
     if xxhash.xxh3_64_hexdigest(image) != file.file_xxh3:
         return "the recorded XXH3 is not that of the file, so it cannot be read"
     annotation, _ = annotation_from_image(image, what=file.path)

@@ -11,6 +11,7 @@ from bsv_store.catalog.ingest.hemisphere import lock_experiments
 from bsv_store.catalog.unused_files import trash_unused
 from bsv_store.catalog.volumes import record_volumes, volume_key
 from bsv_store.checkpoints import checkpoint
+from bsv_store.file_systems import read_errors
 from bsv_store.maintenance.catalog_checks import damaged_volume_rows
 from bsv_store.maintenance.object_checks import volume_of_key
 from bsv_store.maintenance.unlisted import named_file
@@ -32,7 +33,9 @@ def record_orphan(database: Database, files: StoreFiles, orphans: OrphanVolumes,
     """
     experiment_id, kind, spacing_um = volume_of_key(key)
     folder = files.path(f"volumes/{kind}/{spacing_um}um")
-    if len(list(folder.glob(f"{experiment_id}.*.h5"))) > 1:
+    with read_errors(folder):
+        files_of_volume = list(folder.glob(f"{experiment_id}.*.h5"))
+    if len(files_of_volume) > 1:
         raise ValueError("there are several files of the volume, and the catalog does not say which one is current")
     judge.learn([experiment_id])
     file = orphans.recover(experiment_id)

@@ -17,6 +17,7 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.deleted_rows import restore_rows
 from bsv_store.datasets.numbers import reserving
 from bsv_store.errors import DamagedFileError, InputError, ReadOnlyStoreError
+from bsv_store.file_systems import read_errors
 from bsv_store.html import card, text_card
 from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.owner import current_user
@@ -132,8 +133,10 @@ def read_trash(files: StoreFiles) -> tuple[dict[str, TrashRecord], dict[str, Pat
     folder = files.path("trash")
     records: dict[str, TrashRecord] = {}
     found: dict[str, Path] = {}
-    # A link may lead to a folder with other files, which would be purged.
-    for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
+    with read_errors(folder):
+        # A link may lead to a folder with other files, which would be purged.
+        paths = sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ()
+    for path in paths:
         if path.is_dir():
             # Not of bsv-store.
             continue
@@ -141,7 +144,9 @@ def read_trash(files: StoreFiles) -> tuple[dict[str, TrashRecord], dict[str, Pat
             found[item_of_file(path.name) or path.name] = path
             continue
         try:
-            records[item] = read_record(path.read_bytes(), what=path.name)
+            with read_errors(path):
+                content = path.read_bytes()
+            records[item] = read_record(content, what=path.name)
         except FileNotFoundError:
             continue
         except DamagedFileError:
@@ -235,7 +240,8 @@ def _restore(database: Database, files: StoreFiles, record: TrashRecord, path: P
     checkpoint("untrash:committed")
     if path is not None:
         # Only if the same file was there again.
-        path.unlink(missing_ok=True)
+        with store_errors(path):
+            path.unlink(missing_ok=True)
     files.forget_trash(record.item)
     return Untrashed(record.item, record.key or record.path, remark)
 

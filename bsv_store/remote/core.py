@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Collection, Mapping
-from contextlib import closing
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import xxhash
 
+from bsv_store.catalog.database.driver_errors import translated
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
 from bsv_store.catalog.seals import check_schema_seal, seal_schema
@@ -88,7 +89,7 @@ def _prepare(connection: Connection) -> None:
 
 def row_objects(core: Path) -> Mapping[tuple[str, str], str]:
     """The statements that create the tables, indexes and views of unionize rows, by type and name."""
-    with closing(opened_core(core)) as driver:
+    with _reading(core) as driver:
         query = f"SELECT type, name, sql FROM {OBJECTS_TABLE} ORDER BY number"
         return {(kind, name): text for kind, name, text in driver.execute(query)}
 
@@ -98,7 +99,7 @@ Half = tuple[int, str]
 
 def recorded_halves(core: Path) -> dict[Half, tuple[int, str]]:
     """Number and hash of the rows of each half of a unionize table, by experiment and part."""
-    with closing(opened_core(core)) as driver:
+    with _reading(core) as driver:
         query = "SELECT experiment_id, part, row_count, content_sha256 FROM unionize_coverage ORDER BY 1, 2"
         return {(row[0], row[1]): (row[2], row[3]) for row in driver.execute(query)}
 
@@ -135,6 +136,15 @@ def complete_copies(folder: Path) -> list[Path]:
 def opened_core(file: Path) -> CatalogConnection:
     """A connection to a prepared catalog."""
     return connect_sqlite(file, read_only=True, immutable=True)
+
+
+@contextmanager
+def _reading(core: Path) -> Iterator[CatalogConnection]:
+    try:
+        with closing(opened_core(core)) as driver:
+            yield driver
+    except sqlite3.Error as error:
+        raise translated(error, str(core)) from error
 
 
 def _names(sql: str, names: Collection[str]) -> bool:

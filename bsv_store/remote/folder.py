@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from bsv_store.config import setting
 from bsv_store.volumes.files import store_errors
+from bsv_store.volumes.folders import sync_folder
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
@@ -54,7 +55,7 @@ def server_folder(cache: Path, url: str) -> Path:
 
 
 def make_private(folder: Path) -> Path:
-    """Create a folder of the cache and its missing parents, for this account only.
+    """Create a folder of the cache and its missing parents, for this account only, and flush their names to disk.
 
     Raises
     ------
@@ -65,4 +66,6 @@ def make_private(folder: Path) -> Path:
         for new in (*reversed(folder.parents), folder):
             if not new.is_dir():
                 new.mkdir(mode=FOLDER_MODE, exist_ok=True)
+                # Averages computed here are kept in the cache, too.
+                sync_folder(new.parent)
     return folder

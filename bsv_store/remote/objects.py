@@ -406,9 +406,8 @@ class ObjectCache:
     def _locked(self, file: RemoteFile, on_bytes: Callable[[int], None] = ignore_bytes) -> Iterator[None]:
         with self._writing(file):
             folder = make_private(self.folder / "locks")
-            lock = locked(folder / file.sha256, file.path, on_wait=lambda: on_bytes(0))
-        with lock:
-            yield
+            with locked(folder / file.sha256, file.path, on_wait=lambda: on_bytes(0)):
+                yield
 
     @contextmanager
     def _writing(self, file: RemoteFile) -> Iterator[None]:

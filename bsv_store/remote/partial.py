@@ -93,17 +93,22 @@ class PartialFile:
         os.fsync(self._data)
 
     def _write(self, data: Any, at: int) -> None:
-        view = memoryview(data).cast("B")
-        while view:
-            count = os.pwrite(self._data, view, at)
-            view, at = view[count:], at + count
+        _write_all(self._data, data, at)
 
     def _mark(self, first: int, last: int) -> None:
-        os.pwrite(self._marks, b"\1" * (last - first), first)
+        _write_all(self._marks, b"\1" * (last - first), first)
         checkpoint("cache:block")
 
     def _unmark(self, first: int, last: int) -> None:
-        os.pwrite(self._marks, b"\0" * (last - first), first)
+        _write_all(self._marks, b"\0" * (last - first), first)
+
+
+def _write_all(descriptor: int, data: Any, at: int) -> None:
+    view = memoryview(data).cast("B")
+    while view:
+        # It can write only a part, as before a disk is full.
+        count = os.pwrite(descriptor, view, at)
+        view, at = view[count:], at + count
 
 
 class SeekableFile(io.RawIOBase):

@@ -175,10 +175,16 @@ class StoreFiles:
         """A unique path under ``tmp/``, named by this process; a file left there at the end is removed.
 
         The first one of a process also removes temporary files of processes that have certainly ended.
+
+        Raises
+        ------
+        NoSpaceError, ReadOnlyStoreError, StoreError
+            If there is no such folder, and it cannot be created.
         """
         folder = self.root / "tmp"
-        self.make_folder(folder)
-        _remove_leftovers(folder)
+        with store_errors(folder):
+            self.make_folder(folder)
+            _remove_leftovers(folder)
         path = folder / f"{process_owner()}-{secrets.token_hex(8)}{TEMPORARY_ENDING}"
         try:
             yield path
@@ -386,8 +392,8 @@ def _remove_leftovers(folder: Path) -> None:
             if owner not in ended:
                 ended[owner] = has_ended(owner)
             if ended[owner]:
-                # Another process may be removing it too, or this account may not.
-                with contextlib.suppress(FileNotFoundError, PermissionError):
+                # Another process may be removing it too, or this account may not. Nothing depends on it.
+                with contextlib.suppress(OSError):
                     Path(entry.path).unlink()
 
 

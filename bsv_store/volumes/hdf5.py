@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bsv_store.errors import DamagedFileError
+from bsv_store.errors import DamagedFileError, StoreError
 from bsv_store.text import shown
+from bsv_store.volumes.hdf5_limits import HDF5_ERRORS
 
 if TYPE_CHECKING:
     import h5py
@@ -50,16 +51,59 @@ def opened_hdf5(
     DamagedFileError
         If it has anything but arrays of numbers and text in its root group: a link of any kind to another place, a
         group, a virtual dataset, external storage, references, or filters that this package does not use.
+    StoreError
+        If the system cannot read the stream. That is not damage: the next attempt may succeed.
     OSError, RuntimeError, ValueError, KeyError
-        If the library cannot read it, or one of ``arrays`` is missing.
+        If the library cannot read its content, or one of ``arrays`` is missing.
     """
     import h5py
 
-    with h5py.File(stream, "r") as file:
-        problem = _foreign_content(file, file.id if arrays is None else [name.encode() for name in arrays])
-        if problem is not None:
-            raise DamagedFileError(f"{what} is not a file that bsv-store writes: {problem}")
-        yield file
+    source = stream if isinstance(stream, io.BytesIO) else _Source(stream)
+    try:
+        with h5py.File(source, "r") as file:
+            problem = _foreign_content(file, file.id if arrays is None else [name.encode() for name in arrays])
+            if problem is not None:
+                raise DamagedFileError(f"{what} is not a file that bsv-store writes: {problem}")
+            yield file
+    except HDF5_ERRORS as error:
+        if isinstance(source, io.BytesIO) or source.error is None:
+            raise
+        raise StoreError(
+            f"{what} cannot be read: {source.error.strerror or source.error}", hint="Check the disk."
+        ) from error
+
+
+class _Source(io.RawIOBase):
+    """A file for HDF5 to read from, which remembers an error of the system: the library reports it in other words."""
+
+    def __init__(self, file: BinaryIO | io.RawIOBase) -> None:
+        super().__init__()
+        self._file = file
+        self.error: OSError | None = None
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Delegate to the file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Delegate to the file."""
+        return self._file.tell()
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Delegate to the file."""
+        try:
+            return self._file.readinto(buffer)  # type: ignore[union-attr]
+        except OSError as error:
+            self.error = self.error or error
+            raise
 
 
 def _foreign_content(file: h5py.File, names: Iterable[bytes]) -> str | None:

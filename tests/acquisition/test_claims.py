@@ -19,7 +19,7 @@ from bsv_store.acquisition.work import claims as claims_module
 from bsv_store.acquisition.work.claims import Claims, delete_expired, expired_claims, held_claims, live_keys
 from bsv_store.catalog.database.models import Claim
 from bsv_store.catalog.database.models.base import UtcDateTime
-from bsv_store.errors import InputError
+from bsv_store.errors import InputError, StoreError
 from bsv_store.owner import process_owner
 from bsv_store.server.allen.messages import Request
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
@@ -228,6 +228,25 @@ def test_a_released_claim_is_not_confirmed_when_another_run_takes_it(
 
 
 HOST = socket.gethostname()
+
+
+def test_claims_that_could_not_be_released_hold_back_no_later_run_of_the_process(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Claims(store.database), Claims(store.database)
+    assert taken(store, first, "a") == {"a"}
+    with monkeypatch.context() as patch:
+
+        def broken(*_arguments: object, **_options: object) -> Any:
+            raise StoreError("the disk is broken")
+
+        patch.setattr(store.database, "writing", broken)
+        with pytest.raises(StoreError):
+            first.release_all()
+    assert free(store, second, "a") == {"a"}
+    assert live(store) == set()
+    assert taken(store, second, "a") == {"a"}
+    assert confirmed(store, first, "a") == set()
 
 
 def ended_process() -> str:

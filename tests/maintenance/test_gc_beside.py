@@ -5,14 +5,17 @@ The guarantee is then the order of locks and checks, not the time: see `bsv_stor
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bsv_store import Store, open_store
+from bsv_store.catalog.unused_files import trash_unused
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from tests.maintenance.collecting import NONE, collect, missing_files, use
 from tests.plausibility.caches import write_cache
@@ -74,6 +77,39 @@ def test_a_claim_saves_a_second_download(
     catalog.fetch(IDS, workers=1, api_url=server.url)
     assert set(orphans) == {0}
     assert server.requests.total == len(IDS)
+
+
+def test_a_volume_whose_row_is_committed_before_it_would_be_removed_stays(
+    catalog: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collection found a file without a row, and the row is committed before its transaction begins."""
+    published, may_commit, listed = threading.Event(), threading.Event(), []
+
+    def checkpoint(point: str) -> None:
+        if point == "fetch:published":
+            published.set()
+            assert may_commit.wait(60)
+
+    monkeypatch.setattr("bsv_store.acquisition.tasks.volumes.checkpoint", checkpoint)
+    monkeypatch.setattr("bsv_store.maintenance.gc.live_keys", lambda _connection: set())
+    fetching = threading.Thread(target=lambda: catalog.fetch(IDS[:1], workers=1, api_url=server.url))
+    fetching.start()
+
+    def trash_late(database: Any, files: Any, paths: list[str], *arguments: Any, **options: Any) -> Any:
+        listed.extend(paths)
+        may_commit.set()
+        fetching.join(60)
+        return trash_unused(database, files, paths, *arguments, **options)
+
+    monkeypatch.setattr("bsv_store.maintenance.gc.trash_unused", trash_late)
+    assert published.wait(60)
+    time.sleep(0.01)
+    with open_store(catalog.path) as other:
+        other.admin.collect_garbage(apply=True, grace=NONE)
+    assert len(listed) == 1
+    assert not fetching.is_alive()
+    assert missing_files(catalog) == []
+    np.testing.assert_array_equal(catalog.volume(IDS[0]), ATLAS.volume(IDS[0]))
 
 
 def test_an_adopted_volume_removed_before_its_row_is_copied_again(

@@ -82,11 +82,11 @@ CAMPAIGNS: dict[Name, Campaign] = {
     "writers": Campaign("many processes add versions to one name", "versions", 12, 400, "test_together.py"),
     "readers": Campaign("reads during refreshes, fetches and collections", "reads", 200, 22_000, "test_together.py"),
     "lost-connections": Campaign(
-        "Postgres killed, or its connection cut in mid-commit", "interruptions", 14, 1400, "test_lost_connections.py"
+        "Postgres killed, or its connection cut", "interruptions", 14, 1400, "test_lost_connections.py"
     ),
     "damage": Campaign("random bits flipped in stored files", "flips", 40, 7800, "test_flips.py"),
     "bad-bodies": Campaign("random changes of what Allen sends", "replies", 60, 20_000, "test_bad_replies.py"),
-    "io-sweep": Campaign("a file operation that fails, also SQLite's", "failures", 120, 6000, "test_io_sweep.py"),
+    "io-sweep": Campaign("a file operation that fails, also SQLite's", "failures", 120, 24_000, "test_io_sweep.py"),
     "power-loss": Campaign("states that a loss of power may leave", "states", 450, 100_000, "test_power_loss.py"),
     "schedules": Campaign("seeded schedules of several processes", "schedules", 100, 100_000, "test_schedules.py"),
     "state-machine": Campaign(
@@ -128,7 +128,7 @@ def is_long() -> bool:
 
 
 @contextmanager
-def campaign(name: Name, *, part: str = "", share: float = 1.0) -> Iterator[Trials]:
+def campaign(name: Name, *, part: str = "", share: float = 1.0, every: int | None = None) -> Iterator[Trials]:
     """The trials of one test of a campaign; their number is recorded at the end, also if the test fails.
 
     An error gets a note with the seed, and how many trials passed before.
@@ -140,10 +140,16 @@ def campaign(name: Name, *, part: str = "", share: float = 1.0) -> Iterator[Tria
         Distinguishes the tests of a campaign, such as the database or the job.
     share : float
         The share of the campaign's trials that this test makes.
+    every : int, optional
+        Number of all possible trials, all of which ``make reliability`` with ``ROUNDS=1`` makes, whatever the share.
     """
     row = CAMPAIGNS[name]
-    total = row.long * float(_ENVIRONMENT[ROUNDS_VARIABLE]) if is_long() else row.ordinary
-    trials = Trials(max(1, math.ceil(total * share)), int(_ENVIRONMENT.get(SEED_VARIABLE, "1")))
+    if not is_long():
+        total = row.ordinary * share
+    else:
+        rounds = float(_ENVIRONMENT[ROUNDS_VARIABLE])
+        total = row.long * share * rounds if every is None else every * min(1.0, rounds)
+    trials = Trials(max(1, math.ceil(total)), int(_ENVIRONMENT.get(SEED_VARIABLE, "1")))
     start = time.monotonic()
     is_passed = False
     try:

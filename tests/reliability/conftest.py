@@ -1,19 +1,25 @@
-"""Servers of a synthetic atlas, and a process whose file operations are observed."""
+"""Servers of a synthetic atlas, a process whose file operations are observed, and stores of jobs that are killed."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from bsv_store import open_store
 from bsv_store_synthetic import SyntheticServer
 from tests.reliability import disk
-from tests.reliability.jobs import Place
+from tests.reliability.jobs import Place, averaged
+from tests.reliability.killing import Worlds
 from tests.reliability.stores import ATLAS
+from tests.server.serving import serving
+from tests.stores import Templates
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +35,9 @@ def server() -> Iterator[SyntheticServer]:
     with SyntheticServer(ATLAS) as running:
         yield running
         assert running.errors == []
+
+
+MakeWorlds = Callable[[str], Worlds]
 
 
 @dataclass(frozen=True)
@@ -54,15 +63,46 @@ def observed(server_url: str) -> Iterator[Observed]:
     """A process whose file operations are recorded, or fail."""
     if (reason := disk.missing()) is not None:
         pytest.skip(reason)
+    with observing(server_url) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def observing(server_url: str) -> Iterator[Observed]:
+    """See `observed`."""
     folder = Path(tempfile.mkdtemp(prefix="bsv-store-reliability-", dir=disk.memory_folder())).resolve()
-    try:
-        places = [Place(folder / name, server_url, folder / "templates") for name in ("observed", "other")]
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        served = Place(folder / "served", server_url, folder / "templates")
+        served.begin(averaged)
+        store = stack.enter_context(open_store(served.store, read_only=True))
+        address = stack.enter_context(serving(store))
+        places = [replace(served, folder=folder / name, served=address) for name in ("observed", "other")]
         for place in places:
             place.folder.mkdir()
-        process = disk.ObservedProcess(places[0].folder)
-        try:
-            yield Observed(process, *places)
-        finally:
-            process.close()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        process = stack.enter_context(contextlib.closing(disk.ObservedProcess(places[0].folder)))
+        yield Observed(process, *places)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def make_worlds(
+    server: SyntheticServer,
+    stack: contextlib.ExitStack,
+    templates: Templates,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> MakeWorlds:
+    """A function that returns the stores on a database for all tests of a module."""
+
+    @functools.cache
+    def make(database: str) -> Worlds:
+        folder = tmp_path_factory.mktemp(f"kills-{database}")
+        return Worlds(folder, database, server, templates, request, stack)
+
+    return make

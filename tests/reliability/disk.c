@@ -5,8 +5,10 @@
  * folder are made under one lock, so that the log has them in their order, also from threads and children.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
@@ -26,7 +28,9 @@
 enum { OPEN, READ, WRITE, FSYNC, RENAME, UNLINK, MKDIR, LINK, TRUNCATE, CALLS };
 
 /* The kinds of records, in the order of KINDS in disk.py. */
-enum { R_CREATE, R_WRITE, R_TRUNCATE, R_SYNC, R_RENAME, R_LINK, R_UNLINK, R_MKDIR, R_RMDIR, R_MARK, R_UNKNOWN };
+enum {
+    R_CREATE, R_WRITE, R_TRUNCATE, R_SYNC, R_RENAME, R_LINK, R_UNLINK, R_MKDIR, R_RMDIR, R_MARK, R_CALL, R_UNKNOWN
+};
 
 struct control {
     pthread_mutex_t lock;
@@ -40,6 +44,8 @@ struct control {
     uint32_t error;
     uint32_t failed; /* how many have failed */
     uint32_t counts[16];
+    uint32_t is_tracing; /* whether the counted calls are recorded, too */
+    uint32_t unused;
     uint64_t used;   /* bytes of the log */
     uint64_t size;
 };
@@ -55,6 +61,8 @@ struct record {
 static struct control *control;
 static char root[PATH_MAX];
 static size_t root_length;
+/* The path of the file of the last call of is_ours. */
+static __thread char ours[PATH_MAX];
 
 static void end(const char *why) {
     dprintf(2, "disk.c: %s\n", why);
@@ -123,10 +131,9 @@ static const char *absolute(int folder, const char *path, char *buffer) {
 
 /* Whether a file descriptor is a file or folder below the root. */
 static int is_ours(int file, struct stat *found) {
-    char path[PATH_MAX];
     if (!is_active() || fstat(file, found)) return 0;
     if (!S_ISREG(found->st_mode) && !S_ISDIR(found->st_mode)) return 0;
-    return name_of(file, path) && is_below(path);
+    return name_of(file, ours) && is_below(ours);
 }
 
 /* -- control ----------------------------------------------------------------------------------------------------- */
@@ -141,23 +148,9 @@ static void unlock(void) {
     errno = kept;
 }
 
-/* Whether a write that is to fail writes a part instead: error 0. */
-static int is_short(void) { return control->is_counting && control->error == 0; }
-
-/* Counts a call; true if it is to fail, with errno set. */
-static int fails(int call) {
-    if (!control->is_counting) return 0;
-    uint32_t number = ++control->counts[call];
-    if (control->call != (uint32_t)call || number < control->number) return 0;
-    if (number > control->number && !control->is_lasting) return 0;
-    control->failed++;
-    errno = control->error;
-    return 1;
-}
-
 static void add(int kind, uint64_t inode, int64_t offset, const char *first, const char *second, const void *data,
                 size_t length) {
-    if (!control->is_recording) return;
+    if (!control->is_recording && kind != R_CALL) return;
     int kept = errno;
     struct record record = {kind, first ? strlen(first) : 0, second ? strlen(second) : 0, length, inode, offset};
     size_t size = sizeof record + record.first + record.second + length;
@@ -172,6 +165,48 @@ static void add(int kind, uint64_t inode, int64_t offset, const char *first, con
     if (length) memcpy(at, data, length);
     control->used += size;
     errno = kept;
+}
+
+/* Records a counted call, with its path and the place in the program: the lines of Python, and the return addresses of
+ * the C code below, such as SQLite. */
+static void trace(int call, uint32_t number, const char *path) {
+    static int file = -1;
+    static char text[1 << 16], name[PATH_MAX];
+    int kept = errno;
+    /* `ours` changes while the stack is written. */
+    snprintf(name, sizeof name, "%s", path);
+    void *(*state_of)(void) = (void *(*)(void))dlsym(RTLD_DEFAULT, "PyGILState_GetThisThreadState");
+    void (*dump)(int, void *) = (void (*)(int, void *))dlsym(RTLD_DEFAULT, "_Py_DumpTraceback");
+    if (!state_of || !dump) end("no stack of Python");
+    Dl_info python, found;
+    if (!dladdr((void *)state_of, &python)) end("dladdr");
+    if (file < 0) file = syscall(SYS_memfd_create, "stack", MFD_CLOEXEC);
+    syscall(SYS_ftruncate, file, 0);
+    syscall(SYS_lseek, file, 0, SEEK_SET);
+    void *state = state_of();
+    if (state) dump(file, state);
+    ssize_t length = syscall(SYS_pread64, file, text, sizeof text - 1, 0);
+    text[length < 0 ? 0 : length] = 0;
+    void *frames[64];
+    int count = backtrace(frames, 64), used = 0;
+    while (used < count && !(dladdr(frames[used], &found) && found.dli_fbase == python.dli_fbase)) used++;
+    add(R_CALL, call, number, name, text, frames, used * sizeof *frames);
+    errno = kept;
+}
+
+/* Whether a write that is to fail writes a part instead: error 0. */
+static int is_short(void) { return control->is_counting && control->error == 0; }
+
+/* Counts a call; true if it is to fail, with errno set. */
+static int fails(int call, const char *path) {
+    if (!control->is_counting) return 0;
+    uint32_t number = ++control->counts[call];
+    if (control->is_tracing) trace(call, number, path);
+    if (control->call != (uint32_t)call || number < control->number) return 0;
+    if (number > control->number && !control->is_lasting) return 0;
+    control->failed++;
+    errno = control->error;
+    return 1;
 }
 
 /* Called by the tests: a step of the job has returned. */
@@ -190,7 +225,7 @@ static int opened(int folder, const char *path, int flags, mode_t mode) {
     if (!is_below(name)) return syscall(SYS_openat, folder, path, flags, mode);
     lock();
     int file = -1;
-    if (!fails(OPEN)) {
+    if (!fails(OPEN, name)) {
         struct stat before, after;
         int existed = !syscall(SYS_newfstatat, folder, path, &before, 0);
         file = syscall(SYS_openat, folder, path, flags, mode);
@@ -224,13 +259,25 @@ int __openat64_2(int folder, const char *path, int flags) { return opened(folder
 int creat(const char *path, mode_t mode) { return opened(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
 int creat64(const char *path, mode_t mode) { return opened(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
 
+/* The listing of a folder, which is counted as an open. */
+DIR *opendir(const char *path) {
+    REAL(opendir);
+    char buffer[PATH_MAX];
+    const char *name = control && control->is_counting ? absolute(AT_FDCWD, path, buffer) : "";
+    if (!is_below(name)) return real(path);
+    lock();
+    DIR *folder = fails(OPEN, name) ? NULL : real(path);
+    unlock();
+    return folder;
+}
+
 /* -- reads, which are only counted -------------------------------------------------------------------------------- */
 
 static int read_fails(int file) {
     struct stat found;
     if (!control || !control->is_counting || !is_ours(file, &found) || !S_ISREG(found.st_mode)) return 0;
     lock();
-    int failed = fails(READ);
+    int failed = fails(READ, ours);
     unlock();
     return failed;
 }
@@ -271,7 +318,7 @@ ssize_t write(int file, const void *data, size_t size) {
     if (!is_ours(file, &found)) return syscall(SYS_write, file, data, size);
     lock();
     ssize_t done = -1;
-    int failed = fails(WRITE);
+    int failed = fails(WRITE, ours);
     if (failed && is_short()) failed = 0, size = size > 1 ? size / 2 : size;
     if (!failed) {
         off64_t at = position(file);
@@ -287,7 +334,7 @@ static ssize_t written_at(int file, const void *data, size_t size, off64_t at) {
     if (!is_ours(file, &found)) return syscall(SYS_pwrite64, file, data, size, at);
     lock();
     ssize_t done = -1;
-    int failed = fails(WRITE);
+    int failed = fails(WRITE, ours);
     if (failed && is_short()) failed = 0, size = size > 1 ? size / 2 : size;
     if (!failed) {
         done = syscall(SYS_pwrite64, file, data, size, at);
@@ -304,7 +351,7 @@ ssize_t writev(int file, const struct iovec *parts, int count) {
     if (!is_ours(file, &found)) return syscall(SYS_writev, file, parts, count);
     lock();
     ssize_t done = -1;
-    if (!fails(WRITE)) {
+    if (!fails(WRITE, ours)) {
         off64_t at = position(file);
         done = syscall(SYS_writev, file, parts, count);
         if (done > 0) add_read_back(file, &found, at, done);
@@ -319,7 +366,7 @@ static ssize_t written_parts_at(int file, const struct iovec *parts, int count, 
     if (!is_ours(file, &found)) return real(file, parts, count, at);
     lock();
     ssize_t done = -1;
-    if (!fails(WRITE)) {
+    if (!fails(WRITE, ours)) {
         done = real(file, parts, count, at);
         if (done > 0) add_read_back(file, &found, at, done);
     }
@@ -339,7 +386,7 @@ static ssize_t sent(int to, int from, off64_t *at_from, size_t size) {
     if (!is_ours(to, &found)) return real(to, from, at_from, size);
     lock();
     ssize_t done = -1;
-    if (!fails(WRITE)) {
+    if (!fails(WRITE, ours)) {
         off64_t at = position(to);
         done = real(to, from, at_from, size);
         if (done > 0) add_read_back(to, &found, at, done);
@@ -356,7 +403,7 @@ ssize_t copy_file_range(int from, off64_t *at_from, int to, off64_t *at_to, size
     if (!is_ours(to, &found)) return real(from, at_from, to, at_to, size, flags);
     lock();
     ssize_t done = -1;
-    if (!fails(WRITE)) {
+    if (!fails(WRITE, ours)) {
         off64_t at = at_to ? *at_to : position(to);
         done = real(from, at_from, to, at_to, size, flags);
         if (done > 0) add_read_back(to, &found, at, done);
@@ -387,7 +434,7 @@ static int truncated(int file, off64_t size) {
     if (!is_ours(file, &found)) return syscall(SYS_ftruncate, file, size);
     lock();
     int done = -1;
-    if (!fails(TRUNCATE)) {
+    if (!fails(TRUNCATE, ours)) {
         done = syscall(SYS_ftruncate, file, size);
         if (!done) add(R_TRUNCATE, found.st_ino, size, NULL, NULL, NULL, 0);
     }
@@ -413,7 +460,7 @@ static int allocated(int file, int mode, off64_t at, off64_t size) {
     if (!is_ours(file, &found)) return syscall(SYS_fallocate, file, mode, at, size);
     lock();
     int done = -1;
-    if (!fails(WRITE)) {
+    if (!fails(WRITE, ours)) {
         done = syscall(SYS_fallocate, file, mode, at, size);
         if (!done && mode) add(R_UNKNOWN, 0, 0, "fallocate", "", NULL, 0);
         else if (!done && at + size > found.st_size) add(R_TRUNCATE, found.st_ino, at + size, NULL, NULL, NULL, 0);
@@ -433,7 +480,7 @@ static int flushed(int file, long call) {
     if (!is_ours(file, &found)) return syscall(call, file);
     lock();
     int done = -1;
-    if (!fails(FSYNC)) {
+    if (!fails(FSYNC, ours)) {
         done = syscall(call, file);
         if (!done) add(R_SYNC, found.st_ino, S_ISDIR(found.st_mode), NULL, NULL, NULL, 0);
     }
@@ -452,7 +499,7 @@ static int renamed(int from, const char *old, int to, const char *new, unsigned 
     if (!is_below(source) && !is_below(target)) return syscall(SYS_renameat2, from, old, to, new, flags);
     lock();
     int done = -1;
-    if (!fails(RENAME)) {
+    if (!fails(RENAME, target)) {
         struct stat found = {0};
         syscall(SYS_newfstatat, from, old, &found, AT_SYMLINK_NOFOLLOW);
         done = syscall(SYS_renameat2, from, old, to, new, flags);
@@ -475,7 +522,7 @@ static int linked(int from, const char *old, int to, const char *new, int flags)
     if (!is_below(target)) return syscall(SYS_linkat, from, old, to, new, flags);
     lock();
     int done = -1;
-    if (!fails(LINK)) {
+    if (!fails(LINK, target)) {
         struct stat found = {0};
         done = syscall(SYS_linkat, from, old, to, new, flags);
         syscall(SYS_newfstatat, to, new, &found, AT_SYMLINK_NOFOLLOW);
@@ -507,7 +554,7 @@ static int removed(int folder, const char *path, int flags) {
     if (!is_below(name)) return syscall(SYS_unlinkat, folder, path, flags);
     lock();
     int done = -1;
-    if (!fails(UNLINK)) {
+    if (!fails(UNLINK, name)) {
         struct stat found = {0};
         syscall(SYS_newfstatat, folder, path, &found, AT_SYMLINK_NOFOLLOW);
         done = syscall(SYS_unlinkat, folder, path, flags);
@@ -530,7 +577,7 @@ static int made(int folder, const char *path, mode_t mode) {
     if (!is_below(name)) return syscall(SYS_mkdirat, folder, path, mode);
     lock();
     int done = -1;
-    if (!fails(MKDIR)) {
+    if (!fails(MKDIR, name)) {
         struct stat found = {0};
         done = syscall(SYS_mkdirat, folder, path, mode);
         syscall(SYS_newfstatat, folder, path, &found, AT_SYMLINK_NOFOLLOW);

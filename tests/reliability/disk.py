@@ -7,10 +7,13 @@ the result must equal the folder that the process left (`tests.reliability.power
 from __future__ import annotations
 
 import ctypes
+import gc
+import importlib
 import mmap
 import multiprocessing
 import os
 import pickle
+import pkgutil
 import shutil
 import struct
 import subprocess
@@ -29,15 +32,18 @@ CALLS: tuple[Call, ...] = get_args(Call)
 # Instead of an error number: a write that writes half of the bytes, as before the disk is full.
 SHORT = 0
 
-Kind = Literal["create", "write", "truncate", "sync", "rename", "link", "unlink", "mkdir", "rmdir", "mark", "unknown"]
+Kind = Literal[
+    "create", "write", "truncate", "sync", "rename", "link", "unlink", "mkdir", "rmdir", "mark", "call", "unknown"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # The layout of struct control in disk.c, behind the lock.
-_CONTROL = struct.Struct("=8I16IQQ")
+_CONTROL = struct.Struct("=8I16I2IQQ")
 _CONTROL_AT = 128
 _IS_READY, _IS_RECORDING, _IS_COUNTING, _CALL, _NUMBER, _IS_LASTING, _ERROR, _FAILED = range(8)
 _COUNTS = 8
-_USED = 24
+_IS_TRACING = 24
+_USED = 26
 _LOG_AT = 4096
 _RECORD = struct.Struct("=4IQq")
 _LOG_BYTES = 1 << 28
@@ -68,6 +74,30 @@ class Operation:
     inode: int
     offset: int
     data: bytes
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A counted call.
+
+    Attributes
+    ----------
+    call : Call
+    number : int
+        From 1, of its kind.
+    path : str
+        Absolute.
+    stack : str
+        Lines of Python from which it was made.
+    inner : bytes
+        Return addresses of the C code below, such as SQLite; the same in all forks of a process.
+    """
+
+    call: Call
+    number: int
+    path: str
+    stack: str
+    inner: bytes
 
 
 @dataclass(frozen=True)
@@ -121,12 +151,8 @@ class Control:
         """How many calls have failed."""
         return self._get(_FAILED)
 
-    def counts(self) -> dict[Call, int]:
-        """The calls since the last start, by kind."""
-        return {call: self._get(_COUNTS + number) for number, call in enumerate(CALLS)}
-
-    def start(self, *, is_recording: bool = False, failure: Failure | None = None) -> None:
-        """Begin to record, or to count and fail calls."""
+    def start(self, *, is_recording: bool = False, is_tracing: bool = False, failure: Failure | None = None) -> None:
+        """Begin to record operations, or to count, trace and fail calls."""
         call = len(CALLS) if failure is None else CALLS.index(failure.call)
         for place, value in (
             (_CALL, call),
@@ -137,9 +163,10 @@ class Control:
             *((_COUNTS + number, 0) for number in range(len(CALLS))),
         ):
             self._set(place, int(value))
-        if is_recording:
+        if is_recording or is_tracing:
             struct.pack_into("=Q", self._memory, _CONTROL_AT + 4 * _USED, 0)
         self._set(_IS_RECORDING, int(is_recording))
+        self._set(_IS_TRACING, int(is_tracing))
         self._set(_IS_COUNTING, int(not is_recording))
 
     def stop(self) -> None:
@@ -147,8 +174,16 @@ class Control:
         self._set(_IS_RECORDING, 0)
         self._set(_IS_COUNTING, 0)
 
+    def counted(self) -> Iterator[Counted]:
+        """The traced calls."""
+        for each in self._records():
+            yield Counted(CALLS[each.inode], each.offset, each.path, each.target, each.data)
+
     def operations(self) -> Iterator[Operation]:
         """The recorded operations."""
+        return self._records()
+
+    def _records(self) -> Iterator[Operation]:
         (used,) = struct.unpack_from("=Q", self._memory, _CONTROL_AT + 4 * _USED)
         at, end = _LOG_AT, _LOG_AT + used
         while at < end:
@@ -249,15 +284,31 @@ def _ready() -> None:
 
 
 def _serve(connection: Connection, _library: Path) -> None:
-    import tests.preloaded
-    import tests.reliability.jobs  # noqa: F401
-
+    _import_everything()
     while True:
         try:
             function, arguments, timeout_s = pickle.loads(connection.recv_bytes())
         except EOFError:
             return
         connection.send_bytes(_in_fork(function, arguments, timeout_s))
+
+
+def _import_everything() -> None:
+    """Import what jobs need, once for all forks."""
+    import alembic.command  # noqa: F401
+    from sqlalchemy.orm import configure_mappers
+
+    import bsv_store
+    import tests.preloaded
+    import tests.reliability.jobs  # noqa: F401
+
+    for module in pkgutil.walk_packages(bsv_store.__path__, "bsv_store."):
+        if module.name.split(".")[1] not in ("__main__", "compat", "figures", "reports", "server"):
+            importlib.import_module(module.name)
+    configure_mappers()
+    # Else the first collection of each fork copies all pages.
+    gc.collect()
+    gc.freeze()
 
 
 def _in_fork(function: Callable[..., Any], arguments: tuple[Any, ...], timeout_s: float) -> bytes:

@@ -13,15 +13,19 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from bsv_store import Store, create_store, open_store
 from bsv_store.errors import BsvStoreError, InputError, NotAStoreError, SchemaTooOldError, StoreExistsError
+from bsv_store.remote import unionizes
+from bsv_store.remote.cache import list_cache, verify_cache
 from bsv_store.store.opening import upgrade_store
-from bsv_store.store.restoring import restore_store, verify_backup
+from bsv_store.store.restoring import prune_backup, restore_store, verify_backup
 from bsv_store.store.schema_changes import downgrade_store
 from bsv_store_synthetic import wire, wire_volumes
-from tests.reliability.stores import ATLAS, IDS, QUERIES, fill_lists
+from tests.reliability.power_loss import digests_of, key_of, read_folder
+from tests.reliability.stores import ATLAS, IDS, QUERIES, fill_lists, small_is_large
 
 Facts = dict[str, object]
 """What a user was told, and can look up again: names with comparable values."""
@@ -49,17 +53,25 @@ class Place:
         Initial states of jobs, to be copied.
     database : str or None
         URL of the store's database on Postgres; None on SQLite.
+    served : str
+        Address of a store on a server.
     """
 
     folder: Path
     url: str
     templates: Path
     database: str | None = None
+    served: str = ""
 
     @property
     def store(self) -> Path:
         """The store's folder."""
         return self.folder / "store"
+
+    @property
+    def cache(self) -> Path:
+        """The cache of stores on servers."""
+        return self.folder / "cache"
 
     def open(self) -> Store:
         """The store."""
@@ -126,7 +138,15 @@ class Job:
         for step in self.steps:
             step.run(place)
 
-    def check(self, place: Place, acknowledged: Sequence[str], before: Facts, after: Mapping[str, Facts]) -> None:
+    def check(
+        self,
+        place: Place,
+        acknowledged: Sequence[str],
+        before: Facts,
+        after: Mapping[str, Facts],
+        *,
+        is_verified: bool = False,
+    ) -> None:
         """Check a place after an accident during the job: nothing is lost, and the job can be run again.
 
         Parameters
@@ -138,18 +158,22 @@ class Job:
             What users were told before the job.
         after : mapping of str to Facts
             What they are told by its steps.
+        is_verified : bool
+            Whether a place with the same files was checked before: then only the next run is.
 
         Raises
         ------
         AssertionError, BsvStoreError
         """
-        told = after[acknowledged[-1]] if acknowledged else before
-        later = [after[step.name] for step in self.steps[len(acknowledged) :]]
-        found = self.look(place, is_complete=not later)
-        missing = lost(told, found, later=later, removes=(*(self.removes if later else ()), *self.repeats))
-        assert not missing, f"lost: {missing}"
+        if not is_verified:
+            told = after[acknowledged[-1]] if acknowledged else before
+            later = [after[step.name] for step in self.steps[len(acknowledged) :]]
+            found = self.look(place, is_complete=not later)
+            missing = lost(told, found, later=later, removes=(*(self.removes if later else ()), *self.repeats))
+            assert not missing, f"lost: {missing}"
         self.run(place)
-        expected, found = after[self.steps[-1].name], self.look(place, is_complete=True)
+        expected = after[self.steps[-1].name]
+        found = self.read(place) if is_verified else self.look(place, is_complete=True)
         assert found == expected, f"run again: {sorted(found.items() ^ expected.items())}"
 
     def told(self, place: Place) -> tuple[Facts, dict[str, Facts]]:
@@ -167,6 +191,8 @@ class Job:
         before: Facts,
         after: Mapping[str, Facts],
         accident: AbstractContextManager[Callable[[], bool]],
+        *,
+        checked: Path | None = None,
     ) -> str | None:
         """Run the job in an accident; returns what is wrong then, in words.
 
@@ -177,6 +203,8 @@ class Job:
             See `check`.
         accident : context manager
             The accident happens at most once while it is entered. Its value says whether it has happened.
+        checked : pathlib.Path, optional
+            A folder that records which states were checked, so that the bytes of their files are not verified again.
         """
         acknowledged = []
         said: Exception | None = None
@@ -191,10 +219,13 @@ class Job:
             return "raised " + "".join(traceback.format_exception(said)[-8:])
         if said is not None and not has_happened():
             return f"raised {said!r}, although nothing had happened"
+        record = None if checked is None else checked / f"{self.name}-{_key(place, acknowledged).hex()}"
         try:
-            self.check(place, acknowledged, before, after)
+            self.check(place, acknowledged, before, after, is_verified=record is not None and record.exists())
         except (AssertionError, BsvStoreError) as error:
             return f"{'succeeded' if said is None else repr(said)}, and then {error!r}"
+        if record is not None:
+            record.touch()
         return None
 
     def read(self, place: Place) -> Facts:
@@ -222,6 +253,13 @@ class Job:
                 damage = store.admin.verify(deep=True, workers=1).damage
                 assert not damage, damage
             return {**self.facts(place), **facts_of(store)}
+
+
+def _key(place: Place, acknowledged: Sequence[str]) -> bytes:
+    """Differs between states with different content, except that of temporary files."""
+    folders, files = read_folder(place.folder)
+    digests = digests_of({name: b"" if "/tmp/" in name else data for name, data in files.items()})
+    return key_of(folders, digests, acknowledged)
 
 
 def facts_of(store: Store) -> Facts:
@@ -258,7 +296,8 @@ def _fetched(place: Place) -> None:
     _fetch(place, 1)
 
 
-def _averaged(place: Place) -> None:
+def averaged(place: Place) -> None:
+    """A store with lists, tables, two volumes and their average."""
     place.begin(_fetched)
     _aggregate(place)
 
@@ -277,7 +316,7 @@ def _with_cache(place: Place) -> None:
 
 
 def _with_bundle(place: Place) -> None:
-    place.begin(_averaged)
+    place.begin(averaged)
     with place.open() as store:
         store.dataset("average@1").export(place.folder / "given.bsv.zip")
     place.forget_store()
@@ -285,13 +324,13 @@ def _with_bundle(place: Place) -> None:
 
 
 def _with_old_exports(place: Place) -> None:
-    place.begin(_averaged)
+    place.begin(averaged)
     for name in _EXPORTED:
         (place.folder / name).write_bytes(_OLD)
 
 
 def _with_garbage(place: Place) -> None:
-    place.begin(_averaged)
+    place.begin(averaged)
     with place.open() as store:
         store.aggregate(IDS[:1], name="other")
         store.datasets.delete("other@1", force=True)
@@ -300,20 +339,42 @@ def _with_garbage(place: Place) -> None:
 
 
 def _with_old_schema(place: Place) -> None:
-    place.begin(_averaged)
+    place.begin(averaged)
     downgrade_store(place.store, revision="0012", make_backup=False)
 
 
 def _backed_up(place: Place) -> None:
-    place.begin(_averaged)
+    place.begin(averaged)
     _back_up(place)
     place.forget_store()
 
 
+def _backed_up_twice(place: Place) -> None:
+    place.begin(averaged)
+    _back_up(place)
+    _tag(place)
+    _back_up(place)
+
+
+def _with_trash(place: Place) -> None:
+    place.begin(averaged)
+    _tag(place)
+    _delete(place)
+
+
 def _damaged(place: Place) -> None:
-    place.begin(_averaged)
+    place.begin(averaged)
     first, *_ = sorted((place.store / "volumes").rglob("*.h5"))
     first.unlink()
+    _damage_result(place)
+
+
+def _with_damaged_result(place: Place) -> None:
+    place.begin(averaged)
+    _damage_result(place)
+
+
+def _damage_result(place: Place) -> None:
     (result,) = (place.store / "datasets").rglob("*.nc")
     data = bytearray(result.read_bytes())
     data[len(data) // 2] ^= 1
@@ -360,6 +421,16 @@ def _adopt(place: Place) -> None:
 def _aggregate(place: Place) -> None:
     with place.open() as store:
         store.aggregate(IDS[:2], name="average", workers=1)
+
+
+def _fetch_large(place: Place) -> None:
+    with small_is_large():
+        _fetch(place, 0)
+
+
+def _aggregate_large(place: Place) -> None:
+    with small_is_large():
+        _aggregate(place)
 
 
 def _import(place: Place) -> None:
@@ -427,6 +498,39 @@ def _repair(place: Place) -> None:
         raise IncompleteError(f"not repaired: {report.left}")
 
 
+def _rebuild(place: Place) -> None:
+    with place.open() as store:
+        report = store.datasets.rebuild("average@1", workers=1)
+    if not report.is_identical:
+        raise IncompleteError(f"not rebuilt: {report}")
+
+
+def _untrash(place: Place) -> None:
+    with place.open() as store:
+        if not store.datasets.list():
+            store.admin.untrash("version/average@1")
+
+
+def _evict(place: Place) -> None:
+    with place.open() as store:
+        store.admin.enforce_quota(0, apply=True, unused_for=timedelta(0))
+
+
+def _prune(place: Place) -> None:
+    prune_backup(place.folder / "backup", keep_last=1, apply=True)
+
+
+def _read_over_network(place: Place) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BSV_STORE_CACHE", str(place.cache))
+        # Small, so that there are several.
+        patch.setattr(unionizes, "PACK", 1)
+        with open_store(place.served) as store:
+            assert len(store.catalog.unionizes(IDS))
+            assert store.volume(IDS[0]).max() > 0
+            store.aggregate(IDS[:2], name="mine")
+
+
 # -- facts beside the store --------------------------------------------------------------------------------------------
 
 
@@ -474,6 +578,14 @@ def _garbage(place: Place) -> Facts:
         return {} if store.admin.trash() else {"collected": True}
 
 
+def _cached(place: Place) -> Facts:
+    """No file in the cache is damaged, and averages computed here are kept."""
+    findings = verify_cache(folder=place.cache).findings
+    assert not findings, findings
+    results = (each for server in list_cache(place.cache).servers for each in server.results)
+    return {f"average {each.name}": each.content_sha256 for each in results}
+
+
 def _schema(place: Place) -> Facts:
     with place.open() as store, store.database.reading() as connection:
         return {"revision": connection.execute(text("SELECT version_num FROM bsv_store_version")).scalar_one()}
@@ -487,18 +599,25 @@ JOBS = (
         _listed,
         (Step("first", lambda place: _fetch(place, 0)), Step("second", lambda place: _fetch(place, 1))),
     ),
+    Job("fetch-large", _listed, (Step("fetch", _fetch_large),)),
     Job("annotation", _listed, (Step("annotation", _annotate),)),
     Job("adopt", _with_cache, (Step("adopt", _adopt),)),
     Job("aggregate", _fetched, (Step("aggregate", _aggregate),)),
+    Job("aggregate-large", _fetched, (Step("aggregate", _aggregate_large),)),
     Job("import", _with_bundle, (Step("import", _import),)),
     Job("export", _with_old_exports, tuple(Step(each, _export(each)) for each in _EXPORTED), facts=_exports),
-    Job("edit", _averaged, (Step("tag", _tag), Step("exclude", _exclude))),
-    Job("delete", _averaged, (Step("delete", _delete),), facts=_deleted, removes=("version",)),
+    Job("edit", averaged, (Step("tag", _tag), Step("exclude", _exclude))),
+    Job("delete", averaged, (Step("delete", _delete),), facts=_deleted, removes=("version",)),
     Job("gc", _with_garbage, (Step("collect", _collect),), facts=_garbage, repeats=("collected",)),
     Job("migrate", _with_old_schema, (Step("upgrade", _upgrade),), facts=_schema, removes=("revision",), is_old=True),
-    Job("backup", _averaged, (Step("first", _back_up), Step("second", _back_up)), facts=_snapshots),
+    Job("backup", averaged, (Step("first", _back_up), Step("second", _back_up)), facts=_snapshots),
     Job("restore", _backed_up, (Step("restore", _restore),), is_new=True),
     Job("repair", _damaged, (Step("repair", _repair),), is_damaged=True),
+    Job("rebuild", _with_damaged_result, (Step("rebuild", _rebuild),), is_damaged=True),
+    Job("untrash", _with_trash, (Step("untrash", _untrash),), facts=_deleted, removes=("deleted",)),
+    Job("quota", _fetched, (Step("evict", _evict),), removes=("volume",)),
+    Job("network", _empty, (Step("read", _read_over_network),), facts=_cached),
+    Job("prune", _backed_up_twice, (Step("prune", _prune),), facts=_snapshots, removes=("snapshot",)),
 )
 
 

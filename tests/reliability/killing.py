@@ -1,4 +1,7 @@
-"""Kill jobs at checkpoints, before statements and at random times, and check what is left."""
+"""Kill jobs at checkpoints, before statements and at random times, and check what is left.
+
+Instead of killing the process, its connections to Postgres can be cut at a checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, make_url
 
 import bsv_store.checkpoints
 from bsv_store import open_store
+from bsv_store.config import read_store_config
+from bsv_store.config.store_file import STORE_FILE
 from bsv_store.errors import BsvStoreError, BsvStoreWarning
 from bsv_store.volumes.files import temporary_owner
 from bsv_store_synthetic import SyntheticServer
@@ -106,12 +111,14 @@ def observed() -> Iterator[list[Site]]:
 
 @dataclass(frozen=True)
 class Kill:
-    """The moment at which a process is killed.
+    """The moment at which a process is killed, or loses its connections to Postgres.
 
     Attributes
     ----------
     point : str or None
         A checkpoint, with ``@N``.
+    is_cut : bool
+        The process loses its connections instead.
     statement : int or None
         Number of the SQL statement before which it dies.
     after_s : float or None
@@ -123,10 +130,11 @@ class Kill:
     statement: int | None = None
     after_s: float | None = None
     number: signal.Signals = signal.SIGKILL
+    is_cut: bool = False
 
     def __str__(self) -> str:
         if self.point is not None:
-            return self.point
+            return f"{self.point}, connections cut" if self.is_cut else self.point
         if self.statement is not None:
             return f"statement {self.statement}"
         return f"{self.number.name} after {self.after_s:.3f} s"
@@ -273,6 +281,16 @@ class Worlds:
                 world = replace(world, served=self._serve(template / "store"))
             yield world
 
+    def cut_connections(self, world: World) -> None:
+        """Close all connections to the databases of a world, as its server does when it ends them."""
+        stores = [each for each in (world.store, world.other) if (each / STORE_FILE).exists()]
+        urls = {world.database, *(read_store_config(each).database for each in stores)} - {None, "sqlite"}
+        names = [make_url(url).database for url in urls if url is not None]
+        with self._postgres.connect() as administration:
+            administration.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = ANY(%s)", [names]
+            )
+
     def _serve(self, location: Path) -> str:
         """The address of a server with a store, which runs until the end of the tests."""
         if self._served is None:
@@ -351,7 +369,7 @@ def try_kills(worlds: Worlds, job: Job, kills: list[Kill], what: str) -> int:
         killed = 0
         found: Facts | None = whole.states[0]
         for number, kill in enumerate(kills):
-            done, was_killed = _run(job, world, kill, what)
+            done, was_killed = _cut(job, worlds, world, kill) if kill.is_cut else _run(job, world, kill, what)
             killed += was_killed
             earlier, found = found, _between(job, world, what)
             if found is None or earlier is None:
@@ -394,6 +412,30 @@ def _run(job: Job, world: World, kill: Kill, what: str) -> tuple[int, bool]:
     is_interrupt = kill.number == signal.SIGINT and ended == 1 and ("KeyboardInterrupt" in errors or not errors)
     assert ended in (0, -kill.number) or is_interrupt, (what, ended, errors)
     return output.count("step"), ended != 0
+
+
+def _cut(job: Job, worlds: Worlds, world: World, kill: Kill) -> tuple[int, bool]:
+    """As `_run`, for a job of this process that loses its connections."""
+    assert kill.point is not None
+    point, _, count = kill.point.partition("@")
+    reached = done = 0
+
+    def cut(name: str) -> None:
+        nonlocal reached
+        reached += name == point
+        if name == point and reached == int(count):
+            worlds.cut_connections(world)
+
+    bsv_store.checkpoints.set_hook(cut)
+    try:
+        for _ in _quietly(job.run(world)):
+            done += 1
+    except BsvStoreError:
+        # Any other error is not clean.
+        pass
+    finally:
+        bsv_store.checkpoints.set_hook(None)
+    return done, reached >= int(count)
 
 
 def _between(job: Job, world: World, what: str) -> Facts | None:

@@ -130,7 +130,7 @@ class State:
 
     def key(self) -> bytes:
         """Differs between states with different content."""
-        return key_of(self.folders, self.files, self.acknowledged)
+        return key_of(self.folders, digests_of(self.files), self.acknowledged)
 
     def build(self, root: Path) -> None:
         """Write the state into an empty folder, with the permissions of a store."""
@@ -146,13 +146,14 @@ class State:
                 os.close(file)
 
 
-def key_of(folders: Sequence[str], files: Mapping[str, bytes], acknowledged: Sequence[str]) -> bytes:
-    """A hash of the content of a folder."""
-    digest = xxhash.xxh3_128()
-    digest.update(repr((folders, sorted(files), acknowledged)).encode())
-    for name in sorted(files):
-        digest.update(_hash(files[name]))
-    return digest.digest()
+def key_of(folders: Sequence[str], digests: Mapping[str, bytes], acknowledged: Sequence[str]) -> bytes:
+    """A hash of the content of a folder, from those of its files."""
+    return xxhash.xxh3_128_digest(repr((folders, sorted(digests.items()), acknowledged)).encode())
+
+
+def digests_of(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """A hash of the content of each file."""
+    return {name: _hash(content) for name, content in files.items()}
 
 
 _hashes: dict[int, tuple[bytes, bytes]] = {}
@@ -165,7 +166,7 @@ def _hash(content: bytes) -> bytes:
         return known[1]
     found = xxhash.xxh3_128_digest(content)
     if len(content) > _BLOCK:
-        if len(_hashes) > 2000:
+        if len(_hashes) > 300:
             _hashes.clear()
         _hashes[id(content)] = content, found
     return found

@@ -2,8 +2,11 @@
 
 The calls of SQLite and HDF5 fail, too (`tests.reliability.disk`): with EIO, as on a broken disk; with ENOSPC, once or
 from then on; with EINTR; or a write writes only a part. The job succeeds or raises an error of the package. The same
-process then finds no damage and everything that was acknowledged, and repeats the job. The ordinary run takes a sample
-of the operations, rare kinds first. All jobs use SQLite, because Postgres does its own file operations.
+process then finds no damage and everything that was acknowledged, and repeats the job. If all files are the same as
+after an earlier failure, their bytes are not verified again.
+
+The long run lets every call of every job fail in each of these ways; the ordinary run a sample, of calls from different
+places in the program. All jobs use SQLite, because Postgres does its own file operations.
 """
 
 from __future__ import annotations
@@ -12,25 +15,38 @@ import contextlib
 import errno
 import itertools
 import random
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 
 from tests.reliability.campaigns import campaign
 from tests.reliability.conftest import Observed
-from tests.reliability.disk import CALLS, SHORT, Call, Control, DiedError, Failure, own_control
+from tests.reliability.disk import CALLS, SHORT, Call, Control, Counted, DiedError, Failure, own_control
 from tests.reliability.jobs import JOBS, Facts, Job, Place, named
 
-_CHANGES: tuple[Call, ...] = ("open", "write", "fsync", "rename", "unlink", "mkdir", "link", "truncate")
+# The parts of paths that differ between runs.
+_VARIABLE = re.compile(r"[0-9a-f]{8,}|\d+")
+
+
+# Failures that jobs did not survive once: of the first such call in a function.
+_FOUND: tuple[tuple[str, Call, str], ...] = (
+    ("backup", "read", "_store_database"),
+    ("restore", "unlink", "restore_snapshot"),
+    ("prune", "unlink", "locked"),
+    ("network", "read", "_foreign_content"),
+    ("network", "read", "row_objects"),
+)
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 def test_a_job_survives_the_failure_of_a_file_operation(job: Job, observed: Observed) -> None:
     place = observed.place
-    before, after, counts = observed.process.call(_count, job.name, place)
-    with campaign("io-sweep", part=job.name, share=1 / len(JOBS)) as trials:
-        for failure in itertools.islice(_failures(counts, trials.seed), trials.size):
+    before, after, calls = observed.process.call(_traced, job.name, place)
+    failures = list(failures_of(calls))
+    with campaign("io-sweep", part=job.name, share=1 / len(JOBS), every=len(failures)) as trials:
+        for failure in [*_found_earlier(job, calls), *sampled(failures, calls, trials.seed)[: trials.size]]:
             what = f"{job.name}: {failure}"
             try:
                 said = observed.process.call(_fail, job.name, place, failure, before, after)
@@ -40,22 +56,42 @@ def test_a_job_survives_the_failure_of_a_file_operation(job: Job, observed: Obse
             trials.done()
 
 
-def _failures(counts: dict[Call, int], seed: int) -> Iterator[Failure]:
-    """All failures of a job, each kind of call in turn."""
+def _found_earlier(job: Job, calls: Sequence[Counted]) -> Iterator[Failure]:
+    for name, call, function in _FOUND:
+        if name == job.name:
+            found = (each.number for each in calls if each.call == call and f" in {function}\n" in each.stack)
+            yield Failure(call, next(found), errno.EIO)
+
+
+def failures_of(calls: Sequence[Counted]) -> Iterator[Failure]:
+    """All ways in which each call of a job may fail."""
+    for each in calls:
+        yield Failure(each.call, each.number, errno.EIO)
+        yield Failure(each.call, each.number, errno.EINTR)
+        if each.call != "read":
+            yield Failure(each.call, each.number, errno.ENOSPC)
+            yield Failure(each.call, each.number, errno.ENOSPC, is_lasting=True)
+        if each.call == "write":
+            yield Failure(each.call, each.number, SHORT)
+
+
+def sampled(failures: Iterable[Failure], calls: Sequence[Counted], seed: int) -> list[Failure]:
+    """The failures in another order: first one call from each place in the program, the kinds of calls in turn."""
     draw = random.Random(seed)
-    each: list[list[Failure]] = []
-    for call in CALLS:
-        found = [Failure(call, number, errno.EIO) for number in range(1, counts[call] + 1)]
-        found += [Failure(call, number, errno.EINTR) for number in range(1, counts[call] + 1)]
-        if call in _CHANGES:
-            for is_lasting in (False, True):
-                found += [Failure(call, number, errno.ENOSPC, is_lasting) for number in range(1, counts[call] + 1)]
-        if call == "write":
-            found += [Failure(call, number, SHORT) for number in range(1, counts[call] + 1)]
-        draw.shuffle(found)
-        each.append(found)
-    for together in itertools.zip_longest(*each):
-        yield from (failure for failure in together if failure is not None)
+    places = {(each.call, each.number): (_VARIABLE.sub("", each.path), each.stack, each.inner) for each in calls}
+    tried = set()
+    groups: dict[tuple[bool, Call], list[Failure]] = {key: [] for key in itertools.product((False, True), CALLS)}
+    for failure in sorted(failures, key=lambda _: draw.random()):
+        key = places[failure.call, failure.number], failure.error, failure.is_lasting
+        groups[key in tried, failure.call].append(failure)
+        tried.add(key)
+    return [
+        failure
+        for is_again in (False, True)
+        for together in itertools.zip_longest(*(groups[is_again, call] for call in CALLS))
+        for failure in together
+        if failure is not None
+    ]
 
 
 # -- in the observed process -------------------------------------------------------------------------------------------
@@ -67,23 +103,24 @@ def _prepare(job: Job, place: Place) -> None:
     place.begin(job.prepare)
 
 
-def _count(name: str, place: Place) -> tuple[Facts, dict[str, Facts], dict[Call, int]]:
+def _traced(name: str, place: Place) -> tuple[Facts, dict[str, Facts], list[Counted]]:
     job, control = named(name), own_control()
     _prepare(job, place)
     before, after = job.told(place)
     _prepare(job, place)
-    control.start()
+    control.start(is_tracing=True)
     job.run(place)
-    counts = control.counts()
     control.stop()
-    return before, after, counts
+    return before, after, list(control.counted())
 
 
 def _fail(name: str, place: Place, failure: Failure, before: Facts, after: dict[str, Facts]) -> str | None:
     """Run a job in which a call fails, and return a description of what is wrong."""
     job, control = named(name), own_control()
     _prepare(job, place)
-    return job.wrong_after(place, before, after, _failing(control, failure))
+    checked = place.templates / "checked"
+    checked.mkdir(exist_ok=True)
+    return job.wrong_after(place, before, after, _failing(control, failure), checked=checked)
 
 
 @contextlib.contextmanager

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import random
 import sys
-from collections.abc import Callable, Iterator
 
 import pytest
 
-from bsv_store_synthetic import SyntheticServer
 from tests.conftest import DatabaseKind
 from tests.reliability.campaigns import campaign, is_long
+from tests.reliability.conftest import MakeWorlds
 from tests.reliability.kill_jobs import BY_NAME, JOBS, Job
 from tests.reliability.killing import Site, Worlds, draw_time, sites, try_kills
-from tests.stores import Templates
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills processes as on Linux")
 
@@ -24,35 +20,8 @@ PAIRS = [(job, database) for job in JOBS for database in job.databases]
 _killed: set[Site] = set()
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[contextlib.ExitStack]:
-    with contextlib.ExitStack() as opened:
-        yield opened
-
-
-Make = Callable[[str], Worlds]
-
-
-@pytest.fixture(scope="module")
-def make_worlds(
-    server: SyntheticServer,
-    stack: contextlib.ExitStack,
-    templates: Templates,
-    tmp_path_factory: pytest.TempPathFactory,
-    request: pytest.FixtureRequest,
-) -> Make:
-    """A function that returns the stores on a database for all tests of this module."""
-
-    @functools.cache
-    def make(database: str) -> Worlds:
-        folder = tmp_path_factory.mktemp(f"kills-{database}")
-        return Worlds(folder, database, server, templates, request, stack)
-
-    return make
-
-
 @pytest.fixture
-def worlds(database: DatabaseKind, make_worlds: Make) -> Worlds:
+def worlds(database: DatabaseKind, make_worlds: MakeWorlds) -> Worlds:
     """Stores on a database."""
     return make_worlds(database)
 
@@ -60,7 +29,7 @@ def worlds(database: DatabaseKind, make_worlds: Make) -> Worlds:
 @pytest.mark.parametrize(
     ("job", "database"), PAIRS, indirect=["database"], ids=[f"{job.name}-{database}" for job, database in PAIRS]
 )
-def test_a_job_survives_a_kill_at_each_checkpoint(job: Job, worlds: Worlds, make_worlds: Make) -> None:
+def test_a_job_survives_a_kill_at_each_checkpoint(job: Job, worlds: Worlds, make_worlds: MakeWorlds) -> None:
     with campaign("kills", part=f"{job.name} {worlds.database}", share=1 / len(PAIRS)) as trials:
         # A job reaches the same checkpoints on both databases, but for the rows of a restore.
         is_second = not is_long() and worlds.database == "postgres" and job.name != "restore"
@@ -98,7 +67,9 @@ def test_a_job_survives_a_kill_at_a_random_time(worlds: Worlds) -> None:
             trials.done()
 
 
-def test_every_checkpoint_of_the_library_is_reached_by_a_job(make_worlds: Make, request: pytest.FixtureRequest) -> None:
+def test_every_checkpoint_of_the_library_is_reached_by_a_job(
+    make_worlds: MakeWorlds, request: pytest.FixtureRequest
+) -> None:
     request.getfixturevalue("postgres")
     sqlite, postgres = make_worlds("sqlite"), make_worlds("postgres")
     reached = {site for job in JOBS for site in sqlite.whole(job).reached}

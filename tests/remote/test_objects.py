@@ -143,6 +143,17 @@ def test_a_cut_download_continues_with_the_missing_blocks(here: Laptop, monkeypa
     assert [part[1:] for part in here.client.requests()] == [(0, size), (BLOCK_BYTES, size)]
 
 
+def test_blocks_are_complete_although_each_write_writes_a_part(here: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.pwrite
+
+    def part(descriptor: int, data: bytes, at: int) -> int:
+        return write(descriptor, data[: -(-len(data) // 2)], at)
+
+    monkeypatch.setattr(os, "pwrite", part)
+    assert (here.store.volume(3) == voxels(3)).all()
+    assert len(here.client.requests()) == 1
+
+
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "emptied"])
 def test_a_damaged_object_is_downloaded_again_once(here: Laptop, damage: str) -> None:
     here.store.volume(3)

@@ -250,9 +250,13 @@ def test_hdf5_files_are_opened_in_one_place() -> None:
     assert loading == {"bsv_store/datasets/version.py"}
 
 
+# Has a method of SSH keys with the name of one of h5py.
+_SSH = "bsv_store/maintenance/backup/target.py"
+
+
 def test_references_in_files_are_not_followed() -> None:
     # Attributes may contain references (the dimension scales of netCDF do), which are only followed if asked for.
-    names = {name.rpartition(".")[2] for _, name, _ in calls()}
+    names = {name.rpartition(".")[2] for path, name, _ in calls() if path != _SSH}
     assert names.isdisjoint({"dereference", "get_region", "get_name", "AttachScale", "RegionReference"})
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bsv_store.errors import BsvStoreError, DamagedFileError
+from bsv_store.file_systems import read_errors
 from bsv_store.plausibility.judge import Plausibility
 from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import AnnotationOrigin, VolumeKind
@@ -157,7 +158,9 @@ def recover_annotation(
         Hash that the catalog recorded for an annotation whose file is lost; None without a row.
     """
     folder = files.path(f"{ANNOTATION_FOLDER}/{spacing_um}um")
-    for path in sorted(folder.glob("annotation.*.h5")):
+    with read_errors(folder):
+        paths = sorted(folder.glob("annotation.*.h5"))
+    for path in paths:
         try:
             image = path.read_bytes()
             if path.name != f"annotation.{hashlib.sha256(image).hexdigest()[:_HASH_DIGITS]}.h5":
@@ -176,7 +179,8 @@ def recover_annotation(
 
 def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.iterdir())
+        with read_errors(folder):
+            return sorted(folder.iterdir())
     except FileNotFoundError:
         return []
 

@@ -27,6 +27,9 @@ from bsv_store.vocabulary import OwnerState
 
 LEASE_S = 60.0
 
+# Owners of claims in this process that could not be released at the end of their run.
+_ended_runs: set[str] = set()
+
 _table = table_of(Claim)
 _columns = _table.c
 
@@ -112,9 +115,14 @@ class Claims:
         """Release all claims, and delete expired claims of other runs."""
         if not self._held:
             return
-        with self._database.writing() as connection:
-            expired = _columns.expires_at < _now(connection)
-            connection.execute(delete(_table).where(or_(_columns.owner == self.owner, expired)))
+        try:
+            with self._database.writing() as connection:
+                expired = _columns.expires_at < _now(connection)
+                connection.execute(delete(_table).where(or_(_columns.owner == self.owner, expired)))
+        except BaseException:
+            # Later runs in this process need not wait until they expire.
+            _ended_runs.add(self.owner)
+            raise
         self._held.clear()
 
 
@@ -128,9 +136,13 @@ def _now(connection: Connection, *, after_s: float = 0.0) -> ColumnElement[Any]:
 
 
 def _dead_owners(connection: Connection, keys: Collection[str]) -> list[str]:
-    """The owners of the keys whose process is certain to have ended."""
+    """The owners of the keys whose run is certain to have ended."""
     query = select(_columns.owner).where(_columns.object_key.in_(sorted(keys))).distinct()
-    return [owner for owner in connection.execute(query).scalars() if has_ended(_process(owner))]
+    return [owner for owner in connection.execute(query).scalars() if _has_ended(owner)]
+
+
+def _has_ended(owner: str) -> bool:
+    return owner in _ended_runs or has_ended(_process(owner))
 
 
 def _process(owner: str) -> str:
@@ -189,11 +201,11 @@ def delete_claims(connection: Connection, keys: Collection[str]) -> None:
 
 
 def live_keys(connection: Connection) -> set[str]:
-    """The keys of all claims that have not expired, except those of processes that have certainly ended."""
+    """The keys of all claims that have not expired, except those of runs that have certainly ended."""
     query = select(_columns.object_key, _columns.owner).where(_columns.expires_at >= _now(connection))
-    claims = [(str(key), _process(owner)) for key, owner in connection.execute(query)]
-    ended = {process for process in {each for _, each in claims} if has_ended(process)}
-    return {key for key, process in claims if process not in ended}
+    claims = [(str(key), str(owner)) for key, owner in connection.execute(query)]
+    ended = {owner for owner in {each for _, each in claims} if _has_ended(owner)}
+    return {key for key, owner in claims if owner not in ended}
 
 
 def expired_claims(connection: Connection) -> int:

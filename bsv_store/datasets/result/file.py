@@ -424,6 +424,8 @@ def open_result(path: Path, *, size_bytes: int, file_sha256: str, what: str) -> 
     ------
     DamagedFileError
         If it is missing or differs in any bit from what was published.
+    StoreError
+        If it cannot be read.
     """
     with (
         checked_stream(path, size_bytes=size_bytes, file_sha256=file_sha256, what=what) as stream,

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from bsv_store.documents import MAX_RECORD_BYTES, json_value
-from bsv_store.errors import BackupError, BusyError
+from bsv_store.errors import BackupError, BusyError, NoSpaceError
 from bsv_store.maintenance.backup.target import Target
 from bsv_store.owner import current_user, has_ended, process_owner
 
@@ -29,6 +29,8 @@ _STALE = timedelta(minutes=30)
 
 Purpose = Literal["backup", "restore", "verify", "prune"]
 _READING: tuple[Purpose, ...] = ("restore", "verify")
+# The locks that this process holds.
+_held: set[str] = set()
 
 
 @dataclass(slots=True)
@@ -68,20 +70,24 @@ def locked(target: Target, purpose: Purpose) -> Iterator[Lock]:
         If another process prunes the target, or this one is to prune it while others use it.
     """
     lock = Lock(target, f"{LOCKS}/{secrets.token_hex(12)}.json", purpose, datetime.now(UTC))
-    # Write before reading: of two processes, at least one sees the other.
+    _held.add(lock.name)
     try:
-        lock.refresh()
-    except BackupError:
-        if purpose not in _READING:
-            raise
-        # A target that is mounted read-only can be read, and is not being pruned from here.
-        lock.is_written = False
-    try:
-        _refuse_conflicts(lock)
-        yield lock
+        # Write before reading: of two processes, at least one sees the other.
+        try:
+            lock.refresh()
+        except (BackupError, NoSpaceError):
+            if purpose not in _READING:
+                raise
+            # A full or read-only target can be read, and no process on this host can prune it.
+            lock.is_written = False
+        try:
+            _refuse_conflicts(lock)
+            yield lock
+        finally:
+            if lock.is_written:
+                target.remove(lock.name)
     finally:
-        if lock.is_written:
-            target.remove(lock.name)
+        _held.discard(lock.name)
 
 
 def _refuse_conflicts(lock: Lock) -> None:
@@ -96,7 +102,7 @@ def _refuse_conflicts(lock: Lock) -> None:
         except ValueError:
             # Locks are renamed when they are complete: this one was cut by a crash of the host.
             other = None
-        if other is None or _is_stale(other):
+        if other is None or _is_stale(name, other):
             if not lock.is_written:
                 continue
             with contextlib.suppress(FileNotFoundError):
@@ -127,7 +133,10 @@ def _facts(text: bytes) -> dict[str, str]:
     return {name: values[name] for name in names}
 
 
-def _is_stale(values: dict[str, str]) -> bool:
+def _is_stale(name: str, values: dict[str, str]) -> bool:
     if has_ended(values["owner"]):
+        return True
+    if values["owner"] == process_owner() and name not in _held:
+        # The file could not be removed when the lock was released.
         return True
     return datetime.now(UTC) - datetime.fromisoformat(values["refreshed_at"]) > _STALE

@@ -97,7 +97,8 @@ def prune_target(
         for each in report.snapshots:
             check_abort()
             if not each.is_kept:
-                repository.target.remove(snapshot_name(each.snapshot.id))
+                # Durable: otherwise a power failure could leave a snapshot without its objects.
+                repository.target.remove(snapshot_name(each.snapshot.id), is_durable=True)
                 checkpoint("prune:snapshot")
         # Read again: only what no manifest names is removed.
         for sha256 in sorted(_unused(repository, _readable(repository))):

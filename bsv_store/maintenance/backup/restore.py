@@ -28,6 +28,7 @@ from bsv_store.catalog.database.postgres import normalized_url
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import CATALOG_FILE, FOLDERS, FORMAT_VERSION, SQLITE, STORE_FILE, StoreConfig
 from bsv_store.errors import BackupError, NoSpaceError, SchemaTooNewError, StoreError, StoreExistsError
+from bsv_store.file_systems import read_errors
 from bsv_store.maintenance.backup.database_copy import create_indexes
 from bsv_store.maintenance.backup.lock import Lock, locked
 from bsv_store.maintenance.backup.manifest import RESTORE_MARKER, BackedUpFile, Snapshot
@@ -148,7 +149,8 @@ def restore_snapshot(
         checkpoint("restore:database")
         files.publish(STORE_FILE, config.to_toml().encode())
         checkpoint("restore:finished")
-        (folder / RESTORE_MARKER).unlink(missing_ok=True)
+        with store_errors(folder / RESTORE_MARKER):
+            (folder / RESTORE_MARKER).unlink(missing_ok=True)
     return RestoreReport(
         found,
         folder,
@@ -180,7 +182,9 @@ def _marker(snapshot: Snapshot, config: StoreConfig) -> bytes:
 def _refuse_occupied(folder: Path, snapshot: Snapshot, config: StoreConfig) -> None:
     marker = folder / RESTORE_MARKER
     if marker.exists():
-        if marker.read_bytes() != _marker(snapshot, config):
+        with read_errors(marker):
+            content = marker.read_bytes()
+        if content != _marker(snapshot, config):
             raise StoreExistsError(
                 f"{folder} has an incomplete restore of another snapshot, or into another database",
                 hint=f"Finish that one with its options, or use a new folder. It is described in {marker}.",
@@ -190,7 +194,8 @@ def _refuse_occupied(folder: Path, snapshot: Snapshot, config: StoreConfig) -> N
         raise StoreExistsError(f"{folder} is a bsv-store, which a restore never changes", hint=_NEW_FOLDER)
     if folder.exists() and not folder.is_dir():
         raise StoreExistsError(f"{folder} is a file", hint=_NEW_FOLDER)
-    found = [each for each in folder.iterdir() if not _is_beginning(each)] if folder.is_dir() else []
+    with read_errors(folder):
+        found = [each for each in folder.iterdir() if not _is_beginning(each)] if folder.is_dir() else []
     if names := sorted(each.name for each in found):
         raise StoreExistsError(f"{folder} is not empty: it contains {', '.join(names[:3])}", hint=_NEW_FOLDER)
 

@@ -40,7 +40,7 @@ from bsv_store.errors import (
     StoreError,
     StoreUnreachableError,
 )
-from bsv_store.file_systems import entries_below
+from bsv_store.file_systems import entries_below, read_errors
 from bsv_store.maintenance.backup.database_copy import copy_catalog, row_counts
 from bsv_store.maintenance.backup.lock import Lock, locked
 from bsv_store.maintenance.backup.manifest import (
@@ -266,7 +266,7 @@ def _large_folder(repository: Repository) -> Iterator[Path]:
 
 def _store_database(run: _Run, path: Path, indexes: tuple[str, ...], *, has_rows: bool) -> DatabaseCopy:
     whole, parts = hashlib.sha256(), []
-    with path.open("rb") as file:
+    with target_errors(run.repository.target), path.open("rb") as file:
         while part := file.read(PART_BYTES):
             run.alive()
             whole.update(part)
@@ -399,12 +399,15 @@ def _beside(files: StoreFiles) -> Iterator[Path]:
     numbers = files.path(NUMBERS_FOLDER)
     # No symbolic links: their targets are outside the store, and may be readable for this account only.
     if not (numbers.is_symlink() or numbers.parent.is_symlink()):
-        records = sorted(path for path, found in entries_below(numbers) if stat.S_ISREG(found.st_mode))
+        with read_errors(numbers):
+            records = sorted(path for path, found in entries_below(numbers) if stat.S_ISREG(found.st_mode))
         yield from (path for path in records if path.suffix == ".json")
     for found in sorted(found_files(files, "datasets"), key=lambda each: each.path):
         if found.is_regular and not found.path.endswith((_RESULT_ENDING, ".tmp")):
             yield files.path(found.path)
-    for path in sorted(files.root.iterdir()):
+    with read_errors(files.root):
+        paths = sorted(files.root.iterdir())
+    for path in paths:
         is_ours = path.name in (*_NOT_COPIED, *FOLDERS) or path.name.startswith(CATALOG_FILE)
         if not is_ours and path.is_file() and not path.is_symlink():
             yield path

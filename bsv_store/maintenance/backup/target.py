@@ -50,8 +50,15 @@ class Target(Protocol):
     def write(self, name: str, blocks: Iterable[bytes]) -> None:
         """Write a file. If ``blocks`` raises an error, there is no file of this name."""
 
-    def remove(self, name: str) -> None:
-        """Remove a file; a missing one is not an error."""
+    def remove(self, name: str, *, is_durable: bool = False) -> None:
+        """Remove a file; a missing one is not an error.
+
+        Parameters
+        ----------
+        name : str
+        is_durable : bool
+            Whether the file must stay removed after a power failure.
+        """
 
 
 def open_target(location: object) -> Target:
@@ -134,11 +141,13 @@ class LocalTarget:
             finally:
                 temporary.unlink(missing_ok=True)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, is_durable: bool = False) -> None:
         """See `Target.remove`."""
         path = self.root / name
         with target_errors(self):
             path.unlink(missing_ok=True)
+            if is_durable:
+                sync_folder(path.parent)
             if path.parent.parent == self.root / TMP:
                 # The folder of a database that was being copied; not empty if there is more in it.
                 with contextlib.suppress(OSError):
@@ -215,7 +224,7 @@ class FsspecTarget:
                 if self._files.exists(temporary):
                     self._files.rm_file(temporary)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, is_durable: bool = False) -> None:
         """See `Target.remove`."""
         with target_errors(self), contextlib.suppress(FileNotFoundError):
             self._files.rm_file(self._path(name))

@@ -11,7 +11,7 @@ import pytest
 
 from bsv_store import Selection, Store, open_store
 from bsv_store.catalog.database import sqlite_copy
-from bsv_store.errors import BackupError, BusyError, InputError
+from bsv_store.errors import BackupError, BusyError, InputError, NoSpaceError
 from bsv_store.maintenance.backup import snapshot as snapshot_module
 from bsv_store.maintenance.backup.repository import create_repository
 from bsv_store.maintenance.backup.target import LocalTarget
@@ -272,6 +272,41 @@ def test_an_expired_lock_of_another_host_is_ignored(filled: Store, target: str) 
         else:
             filled.admin.backup(target)
             assert not lock.exists()
+
+
+def test_a_lock_that_could_not_be_removed_is_ignored(
+    filled: Store, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bsv_store.store.restoring import prune_backup
+
+    filled.admin.backup(target)
+
+    def fail(_self: LocalTarget, name: str, *, is_durable: bool = False) -> None:
+        raise BackupError(f"cannot remove {name}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalTarget, "remove", fail)
+        with pytest.raises(BackupError, match="cannot remove locks/"):
+            prune_backup(target, keep_last=1, apply=True)
+    assert list((Path(target) / "locks").iterdir())
+    filled.admin.backup(target)
+    assert not list((Path(target) / "locks").iterdir())
+
+
+def test_a_full_target_can_be_verified_and_restored(
+    filled: Store, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.admin.backup(target)
+
+    def fail(_self: LocalTarget, _name: str, _blocks: object) -> None:
+        raise NoSpaceError("no space left in the backup target")
+
+    monkeypatch.setattr(LocalTarget, "write", fail)
+    assert verify_backup(target, deep=True).findings == ()
+    restore_store(target, tmp_path / "restored")
+    checks.assert_intact(tmp_path / "restored")
+    with pytest.raises(NoSpaceError):
+        filled.admin.backup(target)
 
 
 def test_a_busy_sqlite_catalog_is_copied_in_one_piece(
