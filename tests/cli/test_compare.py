@@ -127,6 +127,8 @@ def test_structures_are_compared_as_a_version(run: Runner, own_filled: Path, tmp
     for text in ("by structure", "wt minus cre; welch, up to 50 permutations; seed 0", "p max-t"):
         assert text in shown.out
     assert "20 shown (all: dataset export)" in shown.err
+    members = run("dataset", "show", "lines", "--members", store=own_filled).succeeded()
+    assert "divided by" not in members.out
     target = tmp_path / "lines.csv"
     run("dataset", "export", "lines", str(target), store=own_filled).succeeded()
     rows = run(*arguments, "--limit", "1000", "--format", "json", store=own_filled).succeeded().json

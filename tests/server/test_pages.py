@@ -354,6 +354,8 @@ def test_a_comparison_by_structure_has_its_table_and_no_images(store: Store, url
     assert "version.comparison_table()" in text
     assert "Open in the viewer" not in text
     assert ".nii.gz" not in text
+    assert "by structure" in get(f"{url}/datasets").text
+    assert "structures@1 is a comparison" in get(f"{url}/view?version=structures@1", accept="text/html").text
     found = get(f"{url}/v1/versions/structures@1").json()
     assert found["grid"] is None
     assert found["recipe"]["comparison"]["by"] == "structure"
