@@ -154,7 +154,7 @@ class CachePruning:
 
     @property
     def size_bytes(self) -> int:
-        """Size of everything that is removed; of an average also if its file stays, because it has another name."""
+        """Total size of what is removed, including averages whose file stays because another name refers to it."""
         catalogs = sum(each.catalog_bytes + _results_bytes(each.results) for each in self.servers)
         return catalogs + _results_bytes(self.averages) + sum(each.size_bytes for each in self.files)
 

@@ -215,7 +215,7 @@ def create_snapshot(
 
 
 def _record(database: Database, snapshot: Snapshot, target: str) -> None:
-    """Record the backup as an activity, unless the account has no write access or the database stays locked."""
+    """Record the backup as an activity, unless the account has no write access or the database remains locked."""
     details: Details = {
         "target": target,
         "files": snapshot.file_count,
