@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from bsv_store.averaging.comparison.design import CovariateValues
     from bsv_store.averaging.recipe import Recipe
+    from bsv_store.averaging.recorded import RecordedInputs
     from bsv_store.datasets.groups import GroupInfo
     from bsv_store.datasets.share.source import VersionSource
     from bsv_store.vocabulary import VolumeKind
@@ -98,17 +99,10 @@ def _from_content(connection: Connection, recipe: Recipe, content: Mapping[str, 
             hint="Compute the comparison again.",
         )
     structures = structures_from_json(content.get("structures"), recipe.structure_comparison)
-    return inputs_with_files(connection, recipe, groups, experiments, covariates, structures)
+    return _from_parts(connection, recipe, groups, experiments, covariates, structures)
 
 
-def inputs_with_files(
-    connection: Connection,
-    recipe: Recipe,
-    groups: tuple[Group, ...],
-    experiments: Sequence[Member],
-    covariates: CovariateValues,
-    structures: Sequence[ComparedStructure],
-) -> Inputs:
+def inputs_with_files(connection: Connection, recorded: RecordedInputs) -> Inputs:
     """Recorded inputs with the files of their members, or with the values of a comparison by structure.
 
     Raises
@@ -116,6 +110,19 @@ def inputs_with_files(
     MissingDataError
         If a recorded file or value is missing from the store.
     """
+    return _from_parts(
+        connection, recorded.recipe, recorded.groups, recorded.members, recorded.covariates, recorded.structures
+    )
+
+
+def _from_parts(
+    connection: Connection,
+    recipe: Recipe,
+    groups: tuple[Group, ...],
+    experiments: Sequence[Member],
+    covariates: CovariateValues,
+    structures: Sequence[ComparedStructure],
+) -> Inputs:
     members = [member for member in experiments if member.group is not None]
     left_out = tuple(LeftOut(each.experiment_id, each.reason or "") for each in experiments if each.group is None)
     if recipe.structure_comparison is None:

@@ -27,6 +27,7 @@ from bsv_store.owner import current_user
 from bsv_store.text import listed_ids
 from bsv_store.volumes.hdf5 import opened_hdf5
 from bsv_store.volumes.hdf5_limits import HDF5_ERRORS
+from bsv_store.volumes.hdf5_probe import try_to_read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +74,7 @@ def record_result(database: Database, files: StoreFiles, relative: str, *, progr
     InputError
         If its version was deleted.
     MissingDataError
-        If volumes, unionize tables or experiments that it was computed from are not in the store, or were replaced.
+        If volumes, unionize rows or experiments that it was computed from are not in the store, or were replaced.
     NotReproducibleError
         If the computed result differs from the file.
     """
@@ -89,14 +90,7 @@ def record_result(database: Database, files: StoreFiles, relative: str, *, progr
     while True:
         with database.reading() as connection:
             _require_experiments(connection, recorded)
-            inputs = inputs_with_files(
-                connection,
-                recorded.recipe,
-                recorded.groups,
-                recorded.members,
-                recorded.covariates,
-                recorded.structures,
-            )
+            inputs = inputs_with_files(connection, recorded)
         record_use(database, inputs.files())
         with temporary_result(files, inputs.recipe) as path:
             result = compute(files, inputs, progress, path=path)
@@ -112,6 +106,8 @@ def record_result(database: Database, files: StoreFiles, relative: str, *, progr
 def _content(path: Path) -> tuple[RecordedInputs, str, str]:
     """The inputs in a result file, their fingerprint, and the hash of its arrays."""
     try:
+        # No row has its hash.
+        try_to_read(path)
         with path.open("rb") as stream, opened_hdf5(stream, what="the file") as file:
             text, inputs = read_inputs(file, path)
             check_structure(file, inputs, path)

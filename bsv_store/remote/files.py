@@ -442,7 +442,7 @@ class _BlockFile(SeekableFile):
 def _is_verified(path: Path, file: RemoteFile) -> bool:
     """Whether the file at a path of the cache has its hash. Hashed once per process, as long as it does not change."""
     with path.open("rb") as opened:
-        identity, looked_ns = file_identity(os.fstat(opened.fileno())), time.time_ns()
+        looked_ns, identity = time.time_ns(), file_identity(os.fstat(opened.fileno()))
         if _verified.get(identity) == file.sha256:
             return True
         if hashes_of(opened).sha256 != file.sha256:

@@ -79,7 +79,7 @@ def existing_rows(folder: Path, content: str) -> Path | None:
     for file in folder.glob(f"{ROWS_PREFIX}{content[:16]}-*.db"):
         # Another process may remove it, if it has rows of a newer catalog.
         with store_errors(file), suppress(FileNotFoundError):
-            identity, looked_ns = file_identity(file.stat()), time.time_ns()
+            looked_ns, identity = time.time_ns(), file_identity(file.stat())
             if _verified.get(file) == identity:
                 return file
             if is_undamaged(file):

@@ -44,6 +44,8 @@ _BACKLOG = 2048
 _START_S = 300.0
 # A worker that ends sooner than this after its start is not replaced at once.
 _SHORT_LIFE_S = 5.0
+# Time to end the queries that are running, after the time for requests in progress.
+_STOP_S = 5.0
 _STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -183,17 +185,19 @@ class _Server(uvicorn.Server):
             self._on_start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        def stop() -> None:
+        def stop() -> threading.Thread:
             # In a thread, because stopping a Postgres query needs the network.
-            threading.Thread(target=self._stop_queries, name="bsv-store-stop", daemon=True).start()
+            thread = threading.Thread(target=self._stop_queries, name="bsv-store-stop", daemon=True)
+            thread.start()
+            return thread
 
         timer = asyncio.get_running_loop().call_later(self._shutdown_s, stop)
         try:
             await super().shutdown(sockets)
         finally:
             timer.cancel()
-            # Queries that were still waiting for others.
-            stop()
+            # Queries that were still waiting for others. Later queries of the caller must not be stopped.
+            stop().join(_STOP_S)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -323,7 +327,8 @@ class _Supervisor:
                 worker.receive()
                 if worker.process.is_alive():
                     continue
-                LOG.error("a worker ended with %s and is replaced", worker.process.exitcode)
+                reason = "" if worker.failure is None else f": {worker.failure.message}"
+                LOG.error("a worker ended with %s and is replaced%s", worker.process.exitcode, reason)
                 forget_requests(shared, worker.process.pid)
                 worker.close()
                 if time.monotonic() - worker.started_at < _SHORT_LIFE_S:
@@ -372,7 +377,7 @@ class _Worker:
                 else:
                     self.failure = message
         except (EOFError, OSError):
-            # The worker ended; its last message may be incomplete.
+            # The worker has ended; its last message may be incomplete.
             self._close_pipe()
 
     def join(self, deadline: float) -> None:

@@ -23,6 +23,6 @@ def is_settled(identity: FileIdentity, looked_ns: int) -> bool:
     ----------
     identity : FileIdentity
     looked_ns : int
-        When the identity was taken, before the file was read: ``time.time_ns()``.
+        Time before the identity was taken: ``time.time_ns()``.
     """
     return looked_ns - max(identity[3:]) > _SETTLED_NS

@@ -33,12 +33,13 @@ from pathlib import Path
 port, home, root = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 
 async def main():
-    for name in ("host", "id_ed25519"):
-        key = asyncssh.generate_private_key("ssh-ed25519")
+    kinds = {"host": "ssh-ed25519", "host_ecdsa": "ecdsa-sha2-nistp256", "id_ed25519": "ssh-ed25519"}
+    for name, kind in kinds.items():
+        key = asyncssh.generate_private_key(kind)
         key.write_private_key(home / ".ssh" / name)
         key.write_public_key(home / ".ssh" / (name + ".pub"))
     await asyncssh.listen(
-        "127.0.0.1", port, server_host_keys=[home / ".ssh" / "host"],
+        "127.0.0.1", port, server_host_keys=[home / ".ssh" / "host", home / ".ssh" / "host_ecdsa"],
         authorized_client_keys=str(home / ".ssh" / "id_ed25519.pub"),
         sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=root),
     )
@@ -133,7 +134,8 @@ def sftp(folder: Path) -> Iterator[Target]:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
-        key = (folder / ".ssh" / "host.pub").read_text().strip()
+        # The server prefers its other key.
+        key = (folder / ".ssh" / "host_ecdsa.pub").read_text().strip()
         (folder / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}\n")
         yield Target(f"sftp://tester@127.0.0.1:{port}/backups", {"HOME": str(folder)})
 

@@ -19,7 +19,7 @@ from sqlalchemy import delete, select, text, update
 from bsv_store import open_store
 from bsv_store.catalog.database.models import StoredVolume, Verification
 from bsv_store.datasets.numbers import reserving
-from bsv_store.errors import BusyError, InputError
+from bsv_store.errors import BusyError, DamagedCatalogError, InputError
 from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.maintenance.object_checks import ObjectCheck, ObjectChecker
 from bsv_store.vocabulary import FINDING_KINDS
@@ -302,6 +302,8 @@ def test_a_value_that_is_not_of_the_type_of_its_column_is_found(whole: Store, va
     report = whole.admin.verify(deep=True)
     assert (f"unionizes/{experiment_id}", "damaged_catalog") in found(report)
     assert len([each for each in report.damage if each.object.startswith("unionizes/")]) == 1
+    with pytest.raises(DamagedCatalogError, match="does not have the type of its column"):
+        whole.catalog.stored_unionizes([experiment_id])
 
 
 def test_rows_that_refer_to_nothing_are_found_on_sqlite(whole: Store) -> None:

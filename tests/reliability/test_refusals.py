@@ -130,6 +130,8 @@ def test_every_command_refuses_a_store_that_is_too_old_or_too_new(
 ) -> None:
     location = shutil.copytree(template, tmp_path / "store")
     monkeypatch.chdir(tmp_path)
+    # A server would run until it is stopped.
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_arguments, **_options: None)
     if revision == "format":
         toml = location / "store.toml"
         lines = toml.read_text(encoding="utf-8").replace("format_version = 1", "format_version = 2").splitlines()

@@ -251,7 +251,7 @@ def test_hdf5_files_are_opened_in_one_place() -> None:
 
 
 # Has a method of SSH keys with the name of one of h5py.
-_SSH = "bsv_store/maintenance/backup/target.py"
+_SSH = "bsv_store/maintenance/backup/known_hosts.py"
 
 
 def test_references_in_files_are_not_followed() -> None:

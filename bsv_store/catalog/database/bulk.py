@@ -31,7 +31,7 @@ from sqlalchemy.exc import DBAPIError
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.database.models.base import Base, UtcDateTime
-from bsv_store.errors import BusyError
+from bsv_store.errors import BusyError, DamagedCatalogError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +121,7 @@ def read_arrays(
     ------
     DBAPIError
         If the database fails.
-    ValueError
+    DamagedCatalogError
         If a column has a value that is not of its type, which is possible on SQLite.
     """
     order = [_quoted(connection, column.name) for column in table.primary_key.columns]
@@ -167,7 +167,7 @@ def _fetched_blocks(driver: Any, statement: str, table: Table) -> Iterator[dict[
                 values = rows[name].astype(packed[name])
                 if kind == "bool":
                     if ((values != 0) & (values != 1)).any():
-                        raise ValueError(f"a value of {table.name}.{name} is neither 0 nor 1")
+                        raise _not_valid(f"a value of {table.name}.{name} is neither 0 nor 1")
                     values = values.view(np.bool_)
                 columns[name] = values
             yield columns
@@ -177,7 +177,11 @@ def _joined(rows: Iterable[bytes], table: Table) -> bytes:
     try:
         return b"".join(rows)
     except struct.error as error:
-        raise ValueError(f"a value in the table {table.name} does not have the type of its column: {error}") from error
+        raise _not_valid(f"a value in the table {table.name} does not have the type of its column: {error}") from error
+
+
+def _not_valid(problem: str) -> DamagedCatalogError:
+    return DamagedCatalogError(f"the catalog is damaged: {problem}", hint="List all damage: bsv-store catalog verify")
 
 
 def _whole_rows(messages: Iterable[Any], row_bytes: int) -> Iterator[NDArray[Any]]:

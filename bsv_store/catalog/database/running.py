@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+LOG = logging.getLogger("bsv_store.catalog")
+
 
 class RunningQuery:
-    """A running query."""
+    """A running query.
+
+    Attributes
+    ----------
+    is_stopped : bool
+        Whether it must stop. The code that runs it checks this while it runs, and after it has set ``cancel``.
+    cancel : callable or None
+        Interrupts it from any thread.
+    """
 
     def __init__(self) -> None:
         self.is_stopped = False
         self.cancel: Callable[[], object] | None = None
-
-    def stop(self) -> None:
-        """Stop it from any thread: the code that runs it checks `is_stopped`, or `cancel` interrupts it."""
-        self.is_stopped = True
-        if self.cancel is not None:
-            self.cancel()
 
 
 class RunningQueries:
@@ -49,5 +54,13 @@ class RunningQueries:
         """Stop all running queries; each raises BusyError."""
         with self._lock:
             found = list(self._queries)
+        # Mark all of them first, because canceling one may take seconds.
         for query in found:
-            query.stop()
+            query.is_stopped = True
+        for query in found:
+            if query.cancel is None:
+                continue
+            try:
+                query.cancel()
+            except Exception as error:  # noqa: BLE001 (of any driver; the other queries must be stopped too)
+                LOG.warning("a query could not be stopped before its timeout: %s", error)

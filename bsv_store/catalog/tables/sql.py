@@ -234,6 +234,8 @@ def _run_on_copy(path: Path, query: _Query, time_limit_s: float, running: Runnin
         with snapshot_copy(path, time_limit_s=READ_LIMIT_S, wait_s=BUSY_TIMEOUT_S) as copy:
             return _run_on_file(ReadableFile(copy, blocks_writers=False), query, time_limit_s, running)
     except (BusyError, CopyTooSlowError, NoSpaceError, OSError, sqlite3.Error) as error:
+        if running.is_stopped:
+            raise _stopped() from error
         reason = f"copying it takes longer than {READ_LIMIT_S:g} s" if isinstance(error, CopyTooSlowError) else error
         raise QueryError(
             f"the query took longer than {READ_LIMIT_S:g} s and was stopped, because other jobs cannot write while it "
@@ -343,6 +345,8 @@ def _run_postgres(database: Database, query: _Query, running: RunningQuery) -> _
         for name in ("json", "jsonb"):
             driver.adapters.register_loader(name, TextLoader)
         running.cancel = driver.cancel_safe
+        if running.is_stopped:
+            raise _stopped()
         try:
             names = _column_names(driver, statement, values)
             # Close it first: using the connection while it is open would block forever.

@@ -144,14 +144,7 @@ def _check(
         return NewCheck(software=software(), outcome="inputs missing", file_state="intact", note=note)
     try:
         with database.reading() as connection:
-            inputs = inputs_with_files(
-                connection,
-                recorded.recipe,
-                recorded.groups,
-                recorded.members,
-                recorded.covariates,
-                recorded.structures,
-            )
+            inputs = inputs_with_files(connection, recorded)
         record_use(database, inputs.files())
         with temporary_result(files, inputs.recipe) as path:
             result = compute(files, inputs, progress, path=path, executor=executor, workers=workers)

@@ -15,6 +15,7 @@ import socket
 import stat
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ from bsv_store.config import CATALOG_FILE, FOLDERS, STORE_FILE
 from bsv_store.datasets.numbers import NUMBERS_FOLDER
 from bsv_store.errors import (
     BackupError,
+    BsvStoreError,
+    BsvStoreWarning,
     BusyError,
     DamagedFileError,
     ReadOnlyStoreError,
@@ -215,17 +218,24 @@ def create_snapshot(
 
 
 def _record(database: Database, snapshot: Snapshot, target: str) -> None:
-    """Record the backup as an activity, unless the account has no write access or the database remains locked."""
+    """Record the backup as an activity, unless the account has no write access or the database stays locked.
+
+    Other errors, such as a full disk, become warnings, because the snapshot is complete.
+    """
     details: Details = {
         "target": target,
         "files": snapshot.file_count,
         "new_bytes": snapshot.new_bytes,
         "problems": len(snapshot.problems),
     }
-    with contextlib.suppress(BusyError, ReadOnlyStoreError):
-        database.require_writable()
-        with database.writing() as connection:
-            record_activity(connection, "backed_up", f"snapshot {snapshot.short_id}", details)
+    try:
+        with contextlib.suppress(BusyError, ReadOnlyStoreError):
+            database.require_writable()
+            with database.writing() as connection:
+                record_activity(connection, "backed_up", f"snapshot {snapshot.short_id}", details)
+    except BsvStoreError as error:
+        problem = f"the snapshot {snapshot.short_id} is complete, but the store could not record it: {error.message}"
+        warnings.warn(BsvStoreWarning(problem, hint=error.hint), stacklevel=2)
 
 
 def _copy_available(run: _Run, expected: list[StoredObject]) -> None:

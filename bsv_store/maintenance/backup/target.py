@@ -235,33 +235,17 @@ class FsspecTarget:
 
 def _options(url: str) -> dict[str, Any]:
     """The options of the file system of a URL."""
+    if "::" in url:
+        raise InputError(
+            f"the target of a backup must be one URL, got {shown(url)}", hint="For example s3://bucket/bsv-store."
+        )
     if url.partition("://")[0] not in ("sftp", "ssh"):
         # Listings must be current: other processes write to the target.
         return {"use_listings_cache": False}
+    from bsv_store.maintenance.backup.known_hosts import ssh_options
+
     # SFTP listings are not cached, and unknown options are passed to the connection.
-    from fsspec.implementations import sftp
-
-    if not hasattr(sftp, "HOST_KEY_POLICIES"):
-        raise InputError(
-            "this version of fsspec does not verify the host key of an SFTP server",
-            hint="Upgrade it: pip install --upgrade fsspec",
-        )
-    return {"host_key_policy": _known_hosts(sftp.paramiko)}
-
-
-def _known_hosts(paramiko: Any) -> Any:
-    """The policy of SSH connections: the server must be in ``known_hosts``, as ``ssh`` requires."""
-
-    class KnownHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]  # it has no types
-        def missing_host_key(self, _client: Any, hostname: str, key: Any) -> None:
-            file = Path("~/.ssh/known_hosts").expanduser()
-            known = paramiko.HostKeys(str(file)) if file.exists() else paramiko.HostKeys()
-            if not known.check(hostname, key):
-                raise paramiko.SSHException(
-                    f"the {key.get_name()} key of {hostname} is not in {file}; connect with ssh once to add it"
-                )
-
-    return KnownHosts
+    return ssh_options(url)
 
 
 def _temporary(name: str) -> str:

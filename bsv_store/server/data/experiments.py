@@ -52,6 +52,7 @@ def _experiments(call: Call) -> Response:
     given = call.given("missing")
     described = {each.name: each.description for each in VIEWS["experiments"].columns}
     if call.media_type == JSON and call.values["columns"] is None and call.values["sort"] is None:
+        before = len(call.warnings)
         found = call.shared.experiment_rows(call.store, selection, **given)
         if found is not None:
             rows, numbers = found
@@ -64,7 +65,7 @@ def _experiments(call: Call) -> Response:
             body = rows.answer(numbers[first : first + call.values["limit"]], more=more)
             return Response(body, media_type=JSON)
         # The ids may belong to another state of the catalog than the rows. Warnings are issued again.
-        call.warnings.clear()
+        del call.warnings[before:]
     text = "" if selection is None else selection.to_json()
     frame = call.shared.kept_frame(
         call, ("experiments", text, repr(given)), lambda: call.shared.experiments(call.store, selection, **given)

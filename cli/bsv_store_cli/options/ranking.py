@@ -32,15 +32,18 @@ sorting_hemisphere_option = click.option(
 )
 
 
-_TARGET_HELP = "Only these targets; repeatable."
-target_option = click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    metavar="ACRONYM",
-    shell_complete=complete_structures,
-    help=_TARGET_HELP,
-)
+def _target_by(option: Callable[..., Any]) -> Any:
+    return option(
+        "--target",
+        "targets",
+        multiple=True,
+        metavar="ACRONYM",
+        shell_complete=complete_structures,
+        help="Only these targets; repeatable.",
+    )
+
+
+target_option = _target_by(click.option)
 
 
 def target_options(command: _Command) -> _Command:
@@ -51,14 +54,7 @@ def target_options(command: _Command) -> _Command:
 def target_options_by(option: Callable[..., Any]) -> Callable[[_Command], _Command]:
     """The decorator that adds `target_options`, made by ``option`` instead of `click.option`."""
     options = (
-        option(
-            "--target",
-            "targets",
-            multiple=True,
-            metavar="ACRONYM",
-            shell_complete=complete_structures,
-            help=_TARGET_HELP,
-        ),
+        _target_by(option),
         option(
             "--structure-set",
             type=int,

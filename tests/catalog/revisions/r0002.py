@@ -10,6 +10,9 @@ STATEMENTS: tuple[str, ...] = (
     " '2024-05-19 12:00:00.000000')",
 )
 AT_HEAD: dict[str, list[tuple[object, ...]]] = {
+    "SELECT selection FROM named_selection WHERE id = 1": [
+        ('{"injected_hemisphere":"left","radius_um":500,"target_measure":"projection_volume"}',)
+    ],
     "SELECT experiment_id, lifted_by FROM exclusion WHERE id < 3 ORDER BY id": [(102, None), (103, "ben")],
 }
 NOT_RESTORED: tuple[str, ...] = ()

@@ -5,9 +5,6 @@ STATEMENTS: tuple[str, ...] = (
     " '{\"injected_hemisphere\":\"right\",\"radius_um\":400}', NULL, 'ben', '2024-05-22 12:00:00.000000')",
 )
 AT_HEAD: dict[str, list[tuple[object, ...]]] = {
-    "SELECT selection FROM named_selection WHERE id = 1": [
-        ('{"injected_hemisphere":"left","radius_um":500,"target_measure":"projection_volume"}',)
-    ],
     "SELECT selection FROM named_selection WHERE id = 2": [('{"injected_hemisphere":"right","radius_um":400}',)],
 }
 NOT_RESTORED: tuple[str, ...] = ()

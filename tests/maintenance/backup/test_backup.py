@@ -11,7 +11,7 @@ import pytest
 
 from bsv_store import Selection, Store, open_store
 from bsv_store.catalog.database import sqlite_copy
-from bsv_store.errors import BackupError, BusyError, InputError, NoSpaceError
+from bsv_store.errors import BackupError, BsvStoreWarning, BusyError, InputError, NoSpaceError
 from bsv_store.maintenance.backup import snapshot as snapshot_module
 from bsv_store.maintenance.backup.repository import create_repository
 from bsv_store.maintenance.backup.target import LocalTarget
@@ -63,6 +63,20 @@ def test_a_backup_is_recorded_with_its_target(filled: Store, target: str) -> Non
         "new_bytes": snapshot.new_bytes,
         "problems": 0,
     }
+
+
+@sqlite_first
+def test_a_snapshot_that_cannot_be_recorded_is_complete(
+    filled: Store, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise NoSpaceError("no disk space left")
+
+    monkeypatch.setattr(snapshot_module, "record_activity", full)
+    with pytest.warns(BsvStoreWarning, match="is complete, but the store could not record it: no disk space left"):
+        snapshot = filled.admin.backup(target).snapshot
+    assert snapshot.problems == ()
+    assert verify_backup(target, deep=True).findings == ()
 
 
 def test_a_read_only_store_can_be_backed_up(filled_location: Path, target: str) -> None:

@@ -77,6 +77,9 @@ def test_what_is_no_target_is_refused(tmp_path: Path) -> None:
     assert "secret" not in str(error.value)
     with pytest.raises(InputError, match="cannot be used"):
         list_backups("nosuchprotocol://host/backups")
+    # fsspec would connect to a server without the options that its own protocol needs.
+    with pytest.raises(InputError, match="must be one URL"):
+        list_backups("simplecache::sftp://host/backups")
 
 
 @sqlite_first

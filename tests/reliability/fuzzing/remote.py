@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,10 @@ class _Replaying:
 
     def json(self, path: str, what: str, **_: Any) -> Answer:
         return Answer(_parsed(io.BytesIO(self.data), what), None)
+
+    @contextmanager
+    def patient(self, _time_limit_s: float) -> Iterator[_Replaying]:
+        yield self
 
 
 def _replaying(data: bytes) -> Client:
@@ -75,7 +81,9 @@ def _query(_scratch: Path) -> Prepared:
     }
 
     def run(data: bytes) -> None:
-        found = query_server(_replaying(data), "select 1", {}, store_id="a", row_limit=None, max_bytes=1 << 20)
+        found = query_server(
+            _replaying(data), "select 1", {}, store_id="a", row_limit=None, time_limit_s=5.0, max_bytes=1 << 20
+        )
         assert len(found.rows) == len(json.loads(data)["rows"])
 
     return Prepared([json.dumps(seed).encode()], run)
