@@ -131,7 +131,7 @@ def read_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be read: {error.strerror or error}", hint="Check its permissions, and the disk."
+            f"{path} cannot be read: {error.strerror or error}", hint="Check its permissions and the disk."
         ) from error
 
 

@@ -149,7 +149,7 @@ class Recipe:
         """Check that parts about volumes have the default values."""
         for part in fields(self):
             value = getattr(self, part.name)
-            # A recipe has no spacing and no statistics then, so that they are not given by `dataclasses.replace`.
+            # `dataclasses.replace` passes the spacing and statistics that a recipe without voxels has.
             is_default = value == part.default or (part.name, value) in (("spacing_um", 0), ("statistics", ()))
             if part.name not in _WITHOUT_VOXELS and not is_default:
                 raise RecipeError(

@@ -1,4 +1,4 @@
-"""Rows in a canonical form, which is the same on both databases. Seals are hashes of it."""
+"""The canonical form of rows, which is the same on both databases. Seals are hashes of it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def canonical_rows(table: Table, columns: Sequence[str], rows: Collection[Sequen
     Raises
     ------
     TypeError, ValueError
-        If a value cannot be one of its column.
+        If a value does not fit the type of its column.
     """
     if not rows:
         return []
-    # Column by column: most need no conversion, which their types show at once.
+    # Column by column, because most columns need no conversion.
     converted = [
         _converted(table.c[name], values) for name, values in zip(columns, zip(*rows, strict=True), strict=True)
     ]
@@ -68,7 +68,7 @@ def _date(value: Any) -> str:
     return value.isoformat()
 
 
-# The type of a column; the type of its values that need no conversion; the conversion of others.
+# Type of a column, type of values that need no conversion, conversion of other values.
 _KINDS: tuple[tuple[type[Any], type[Any] | None, Callable[[Any], Any]], ...] = (
     (BigInteger, int, _integer),
     (Boolean, bool, bool),

@@ -30,7 +30,7 @@ def structure_table(
     if comparison is None:
         raise InputError(
             f"{version.ref} is not a comparison by structure",
-            hint=f"Compare two groups: bsv-store compare --by structure --name {version.name}.",
+            hint="Compare two groups and store the result: bsv-store compare A B --name NAME.",
         )
     check_limit(limit)
     order = choice("sort_by", sort_by, COMPARISON_ORDERS).name

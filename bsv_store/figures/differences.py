@@ -121,7 +121,7 @@ def _draw_points(axes: Axes, rows: Sequence[Difference], alpha: float, page: Pag
     for number, row in enumerate(rows):
         if math.isfinite(row.lower) and math.isfinite(row.upper):
             axes.plot([row.lower, row.upper], [number, number], color=colors.ink, linewidth=0.9, zorder=2)
-        # NaN is not small.
+        # NaN is not significant.
         is_significant = row.p_corrected <= alpha
         axes.scatter(
             [row.value], [number], s=16, marker="o", zorder=3, linewidths=0.9, edgecolors=colors.ink,
@@ -144,7 +144,7 @@ def _draw_points(axes: Axes, rows: Sequence[Difference], alpha: float, page: Pag
 
 
 def _draw_sides(page: Page, axes: Axes, left: float, width: float, higher: tuple[str, str]) -> None:
-    """Which group is higher on which side of 0, above the axis, where there is room."""
+    """Write which group is higher on which side of 0 above the axis, where there is enough space."""
     first, last = axes.get_xlim()
     zero = left + width * (0.0 - first) / (last - first)
     for text, room, is_right in (

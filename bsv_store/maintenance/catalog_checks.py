@@ -328,7 +328,7 @@ def _inputs(connection: Connection) -> Iterator[Finding]:
             yield Finding(key, version.path, "inconsistent_rows", problem, remedy)
             continue
         if not recipe.has_voxels:
-            # The values of a comparison by structure are compared by `dataset stale`.
+            # `dataset stale` compares the values of a comparison by structure.
             continue
         used = averaged.get(identifier, [])
         here = {each: stored.get((each, recipe.kind, recipe.spacing_um)) for each, _ in used}

@@ -1,4 +1,4 @@
-"""Result files without a row: record them as versions again, as after a database was restored from an older copy.
+"""Recording result files without a row as versions, as after a database was restored from an older copy.
 
 A result file contains its recipe and its inputs. It is not trusted: the result is computed again from these inputs, and
 recorded if it is the same.
@@ -60,7 +60,7 @@ def recorded_results(connection: Connection) -> set[str]:
 def record_result(database: Database, files: StoreFiles, relative: str, *, progress: Progress) -> Version:
     """Compute the result of a file again from the inputs in it, and record it as a version of its dataset.
 
-    It gets the number that the folder has recorded for it, if that is the highest one, and else the next.
+    The version gets the number that the folder has recorded for it if that is the highest one, otherwise the next.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _content(path: Path) -> tuple[RecordedInputs, str, str]:
 
 
 def _refuse_deleted(files: StoreFiles, name: str, fingerprint: str) -> None:
-    """A deletion that was killed before it moved the file is not undone here."""
+    """Refuse a result whose version was deleted by a process that was killed before it moved the file."""
     records, _ = read_trash(files)
     for record in records.values():
         rows = record.rows or {}

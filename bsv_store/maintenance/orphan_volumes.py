@@ -1,4 +1,4 @@
-"""Intact files of volumes whose row is missing or damaged: record them again."""
+"""Recording intact files of volumes whose row is missing or damaged."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def record_orphan(database: Database, files: StoreFiles, orphans: OrphanVolumes,
     Raises
     ------
     ValueError
-        If there is no such file, or several. The message is the reason.
+        If there is no such file, or more than one. The message states the reason.
     """
     experiment_id, kind, spacing_um = volume_of_key(key)
     folder = files.path(f"volumes/{kind}/{spacing_um}um")
     with read_errors(folder):
         files_of_volume = list(folder.glob(f"{experiment_id}.*.h5"))
     if len(files_of_volume) > 1:
-        raise ValueError("there are several files of the volume, and the catalog does not tell which one is current")
+        raise ValueError("there are several files of the volume, and the catalog does not say which one is current")
     judge.learn([experiment_id])
     file = orphans.recover(experiment_id)
     if file is None:
-        raise ValueError("there is no file that is intact and plausible")
+        raise ValueError("there is no intact and plausible file")
     with database.writing() as connection:
         lock_experiments(connection, [experiment_id])
         replaced = record_volumes(connection, [file])
@@ -49,7 +49,7 @@ def record_orphan(database: Database, files: StoreFiles, orphans: OrphanVolumes,
 
 
 def remove_misplaced_rows(database: Database) -> None:
-    """Remove damaged rows whose path is that of another volume: they would be in the way of its row."""
+    """Remove damaged rows with the path of another volume, which would conflict with its row."""
     with database.writing() as connection:
         damaged = set(damaged_volume_rows(connection))
         columns = (StoredVolume.id, StoredVolume.path, StoredVolume.experiment_id, StoredVolume.kind)

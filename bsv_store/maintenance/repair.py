@@ -170,7 +170,7 @@ class _Repair:
             self._record_volumes()
             self._fetch_volumes()
         self._each("rebuild", self._rebuild)
-        # After the volumes that they need.
+        # After volumes, which results need.
         self._record_results()
         self._each("correct", self._correct)
         if drop_missing:
@@ -394,7 +394,7 @@ class _Repair:
 
     def _record_results(self) -> None:
         """Record results without a version."""
-        # Those whose number the folder has first: another one would be given the next number.
+        # First those whose number the folder has recorded: otherwise another result would get that number.
         numbered = {result_key(each.name, each.fingerprint) for each in given_numbers(self.files) if each.fingerprint}
         steps = [(number, step) for number, step in self._planned("record") if is_result(step.object)]
         for number, step in sorted(steps, key=lambda each: each[1].object not in numbered):

@@ -45,7 +45,7 @@ class Unlisted:
     ----------
     path : str
     key : str
-        Of the object that it would be: that of the volume or annotation, or for a result ``result/NAME/FINGERPRINT``.
+        Key of the volume or annotation that it would be; ``result/NAME/FINGERPRINT`` for a result.
     hash : str
         The first 16 digits of the SHA-256 of its bytes, according to its name.
     """
@@ -145,7 +145,7 @@ def _orphan(
         problem = f"an earlier file of {named.key}, or one that an aborted run stored"
         yield Finding(named.path, named.path, "orphan", problem, _COLLECT)
     elif named.is_result:
-        problem = "a result without a version, of a run that was aborted or from before the catalog was restored"
+        problem = "a result without a version: from an aborted run, or newer than the restored catalog"
         yield Finding(named.key, named.path, "orphan", problem, f"{REPAIR} --adopt-results, else {_COLLECT}")
     else:
         problem = f"the catalog does not list the file {named.path}, which an aborted run may have stored"

@@ -154,7 +154,7 @@ class CachePruning:
 
     @property
     def size_bytes(self) -> int:
-        """Size of everything that is removed; of an average also if its file stays, because it has another name."""
+        """Total size of what is removed, including averages whose file stays because another name refers to it."""
         catalogs = sum(each.catalog_bytes + _results_bytes(each.results) for each in self.servers)
         return catalogs + _results_bytes(self.averages) + sum(each.size_bytes for each in self.files)
 
@@ -267,7 +267,7 @@ def prune_cache(
     Raises
     ------
     InputError
-        If no rule is given, a value is not valid, or the cache has nothing of the server, or not such an average.
+        If no rule is given, a value is not valid, or the cache has nothing from the server or no such average.
     StoreError
         If something cannot be removed.
     """
@@ -423,9 +423,7 @@ def _averages_named(contents: CacheContents, refs: Collection[str]) -> list[tupl
     """The averages with these references, each with the folder of its server."""
     found = [(each.folder, result) for each in contents.servers for result in each.results if result.ref in refs]
     if missing := sorted(set(refs) - {result.ref for _, result in found}):
-        raise InputError(
-            f"the cache has no average {missing[0]!r}", hint="List those that it has: bsv-store cache list."
-        )
+        raise InputError(f"the cache has no average {missing[0]!r}", hint="List the averages: bsv-store cache list.")
     return found
 
 

@@ -177,7 +177,7 @@ class Client:
 
     @contextmanager
     def patient(self, seconds: float) -> Iterator[Client]:
-        """A client for requests whose answer may begin only after this time."""
+        """A client for requests whose reply may take this long to begin."""
         needed = seconds + self._policy.connect_timeout_s
         if needed <= self._policy.read_timeout_s:
             yield self

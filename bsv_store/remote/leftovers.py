@@ -1,4 +1,4 @@
-"""What killed processes leave in the cache of remote stores, and its removal."""
+"""Removal of files that killed processes left in the cache of remote stores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bsv_store.remote.results import RESULTS, listed_results
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left: times of use, marks of blocks, locks, results without a record, catalogs."""
+    """Remove leftovers of killed processes: times of use, marks of blocks, locks, unrecorded results, catalogs."""
     known = {each.sha256 for each in listed_objects(folder)}
     for path in (folder / "uses").glob("*/*"):
         if path.name not in known and is_object_name(path.name):

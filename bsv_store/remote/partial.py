@@ -106,7 +106,7 @@ class PartialFile:
 def _write_all(descriptor: int, data: Any, at: int) -> None:
     view = memoryview(data).cast("B")
     while view:
-        # It can write only a part, as before a disk is full.
+        # A call may write only a part, for example when the disk is almost full.
         count = os.pwrite(descriptor, view, at)
         view, at = view[count:], at + count
 

@@ -87,7 +87,7 @@ _MAX_DETAIL: Final = 2_000
 
 def problem_of(error: BsvStoreError, *, status: int) -> dict[str, Any]:
     """An error as a problem document."""
-    # Of a private class, the public one that it refines, which clients know.
+    # For a private class, its public base class, which clients know.
     kind = next(each for each in type(error).__mro__ if getattr(errors, each.__name__, None) is each)
     name = kind.__name__
     return {

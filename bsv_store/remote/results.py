@@ -116,7 +116,7 @@ def listed_results(server: Path, *, fingerprint: str = "") -> list[LocalResult]:
 
 
 def remove_result(server: Path, result: LocalResult, *, other_names: bool = False) -> None:
-    """Remove a local average from the folder of a server, and its file unless another name has it too.
+    """Remove a local average from the folder of a server, and its file unless another name refers to it too.
 
     Parameters
     ----------

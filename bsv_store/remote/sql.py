@@ -73,7 +73,7 @@ def query_server(
             for row in value["rows"]
         ]
         for place, column in enumerate(value["columns"]):
-            # Only NaN of the database is a number without a value; missing values of all rows have no type.
+            # A column of numbers without values has NaN; a column with missing values only has no type.
             if column["type"] == "number" and all(row[place] is None for row in rows):
                 for row in rows:
                     row[place] = math.nan

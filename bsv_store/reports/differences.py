@@ -86,9 +86,9 @@ def structure_differences(
     rows = []
     for row in frame.to_dict("records"):
         difference, size = float(row["difference"]), float(row["effect_size"])
-        # One unit of the measure in standard deviations.
+        # Standard deviations per unit of the measure.
         unit = (size / difference if difference else math.nan) if in_deviations else 1.0
-        text = f"{difference:.3g}" if in_deviations else f"{size:.2f}"
+        text = (f"{difference:.3g}" if in_deviations else f"{size:.2f}").replace("-", "−")
         rows.append(
             Difference(
                 row["structure"],
@@ -117,7 +117,7 @@ def structure_differences(
             f"{found.quantity[0].upper()}{found.quantity[1:]}; {len(rows):,} of {number_of(facts['tests'], 'test')}.",
             f"Lines: {100 * facts['confidence']:.6g} % bootstrap intervals.",
             f"p: two-sided, {f'all {computed}' if facts['exact'] else computed}.",
-            f"Filled: p max-t, corrected for all tests, ≤ {level:g}.",
+            f"Filled: p max-t, corrected for all tests, at most {level:g}.",
         ],
         fingerprint=found.fingerprint,
         width_mm=width,

@@ -1,4 +1,4 @@
-"""Values by key up to a total size; those that were not used for the longest time are forgotten first."""
+"""A cache with a maximum size in bytes, which removes the least recently used values first."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """The values that were used last. Not safe to share between threads by itself.
+    """Values by key, up to a total size. Not thread-safe.
 
     Parameters
     ----------
     limit_bytes : int
     largest_bytes : int, optional
-        Size of the largest value that is kept; by default all that fit.
+        Maximum size of a value; larger ones are not stored. By default ``limit_bytes``.
 
     Attributes
     ----------
     size_bytes : int
-        Of all values.
+        Total size of all values.
     """
 
     def __init__(self, limit_bytes: int, *, largest_bytes: int | None = None) -> None:
@@ -31,7 +31,7 @@ class Recent(Generic[T]):
         self._entries: OrderedDict[Hashable, tuple[T, int]] = OrderedDict()
 
     def find(self, key: Hashable) -> T | None:
-        """The value of a key, which counts as used; None if there is none."""
+        """The value of a key, which becomes the most recently used one; None if there is none."""
         found = self._entries.get(key)
         if found is None:
             return None
@@ -39,7 +39,7 @@ class Recent(Generic[T]):
         return found[0]
 
     def put(self, key: Hashable, value: T, size_bytes: int) -> None:
-        """Keep a value, in place of the one that the key had."""
+        """Store a value, replacing the one with the same key."""
         if size_bytes > self._largest:
             return
         before = self._entries.pop(key, None)
@@ -50,6 +50,6 @@ class Recent(Generic[T]):
             self.size_bytes -= size
 
     def clear(self) -> None:
-        """Forget all values."""
+        """Remove all values."""
         self._entries.clear()
         self.size_bytes = 0

@@ -153,7 +153,7 @@ def _url(options: ServerOptions, listening: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """A server that ends normally after a signal, and says when it accepts requests.
+    """A server that exits normally after a signal, and reports when it accepts requests.
 
     Parameters
     ----------
@@ -161,9 +161,9 @@ class _Server(uvicorn.Server):
     on_start : callable
         Called when it accepts requests.
     stop_queries : callable
-        Ends the queries that are running. Called when the time for requests in progress is over.
+        Stops the running queries. Called when the time for requests in progress is over.
     shutdown_s : float
-        This time.
+        Time for requests in progress, in seconds.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         def stop() -> threading.Thread:
-            # A thread, because it asks Postgres over the network.
+            # In a thread, because stopping a Postgres query needs the network.
             thread = threading.Thread(target=self._stop_queries, name="bsv-store-stop", daemon=True)
             thread.start()
             return thread
@@ -196,7 +196,7 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             timer.cancel()
-            # Those that waited for others to end. Later queries of the caller are not to be ended.
+            # Queries that were still waiting for others. Later queries of the caller must not be stopped.
             stop().join(_STOP_S)
 
     @contextmanager
@@ -308,7 +308,9 @@ class _Supervisor:
                 if worker.is_ready:
                     break
                 if not is_alive:
-                    raise StoreError(f"a worker of the server ended while it started, with {worker.process.exitcode}")
+                    raise StoreError(
+                        f"a worker of the server exited with code {worker.process.exitcode} while it started"
+                    )
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise StoreError(f"the workers of the server did not start within {_START_S:.0f} s")
@@ -349,7 +351,7 @@ class _Supervisor:
 
 
 class _Worker:
-    """A worker process, and the pipe by which it says that it accepts requests, and sends what it logs."""
+    """A worker process, and the pipe through which it reports that it accepts requests and sends log records."""
 
     def __init__(self, process: BaseProcess, pipe: Connection, started_at: float) -> None:
         self.process = process
@@ -360,11 +362,11 @@ class _Worker:
 
     @property
     def pipes(self) -> list[Connection]:
-        """What can be waited for: the pipe, until the worker has closed it."""
+        """The pipe to wait for; empty when the worker has closed it."""
         return [] if self._pipe is None else [self._pipe]
 
     def receive(self) -> None:
-        """Take what the worker has sent until now."""
+        """Receive all messages that the worker has sent."""
         try:
             while self._pipe is not None and self._pipe.poll(0):
                 message = self._pipe.recv()
@@ -379,7 +381,7 @@ class _Worker:
             self._close_pipe()
 
     def join(self, deadline: float) -> None:
-        """Wait for the end of the worker until a time, and take what it sends meanwhile."""
+        """Wait for the worker to exit, until a deadline, and receive its messages meanwhile."""
         while self.process.is_alive() and (left := deadline - time.monotonic()) > 0:
             multiprocessing.connection.wait([*self.pipes, self.process.sentinel], left)
             self.receive()

@@ -1,4 +1,4 @@
-"""The records that workers log, which the process that started them writes: one process writes to each log."""
+"""Log records of workers, which are sent to the parent process: only one process writes to each log."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ LIBRARY: logging.Logger = logging.getLogger("bsv_store")
 
 
 class Sender:
-    """Sends messages from the threads of a worker to the process that started it.
+    """Sends messages from the threads of a worker to its parent process.
 
     Parameters
     ----------
     pipe : multiprocessing.connection.Connection
-        Used by nothing else.
+        Used by this object only.
     """
 
     def __init__(self, pipe: Connection) -> None:
@@ -31,7 +31,7 @@ class Sender:
 
 
 class SendingHandler(logging.Handler):
-    """Sends records, with their message and traceback as text.
+    """Log handler that sends records, with message and traceback as text.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class SendingHandler(logging.Handler):
         """Send a record."""
         try:
             self._sender.send(_as_text(record))
-        except Exception:  # noqa: BLE001 (as all handlers: an error of the log must not end what is logged)
+        except Exception:  # noqa: BLE001 (as in all handlers: an error in logging must not stop the program)
             self.handleError(record)
 
 
@@ -61,7 +61,7 @@ def _as_text(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def send_records(sender: Sender, level: int) -> None:
-    """Send what this process logs from now on, and write it nowhere else."""
+    """Send all further log records of this process, and write them nowhere else."""
     for handler in list(LIBRARY.handlers):
         LIBRARY.removeHandler(handler)
     LIBRARY.addHandler(SendingHandler(sender))
@@ -69,7 +69,7 @@ def send_records(sender: Sender, level: int) -> None:
 
 
 def handle(record: logging.LogRecord) -> None:
-    """Log a record of a worker here."""
+    """Log a record of a worker in this process."""
     logger = logging.getLogger(record.name)
     if logger.isEnabledFor(record.levelno):
         logger.handle(record)

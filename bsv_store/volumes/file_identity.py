@@ -17,7 +17,7 @@ def file_identity(facts: os.stat_result) -> FileIdentity:
 
 
 def is_settled(identity: FileIdentity, looked_ns: int) -> bool:
-    """Whether the last change of a file was so long before a time that a further one would change its identity.
+    """Whether a file was last changed long enough before a time that any later change alters its identity.
 
     Parameters
     ----------

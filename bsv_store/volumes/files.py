@@ -392,7 +392,7 @@ def _remove_leftovers(folder: Path) -> None:
             if owner not in ended:
                 ended[owner] = has_ended(owner)
             if ended[owner]:
-                # Another process may be removing it too, or this account may not. Nothing depends on it.
+                # Another process may remove it too, or this account may not be permitted to. Nothing depends on it.
                 with contextlib.suppress(OSError):
                     Path(entry.path).unlink()
 

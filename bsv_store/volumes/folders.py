@@ -37,5 +37,5 @@ def make_folders(folder: Path, mode: int | None = None) -> None:
             new.mkdir()
             if mode is not None:
                 new.chmod(mode)
-        # Also if the other process has not done so yet.
+        # Also if another process created it, which may not have flushed it yet.
         sync_folder(new.parent)

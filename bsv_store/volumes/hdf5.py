@@ -74,7 +74,7 @@ def opened_hdf5(
 
 
 class _Source(io.RawIOBase):
-    """A file for HDF5 to read from, which remembers an error of the system: the library reports it in other words."""
+    """A file for HDF5 to read from that stores an error of the system, which HDF5 reports in other words."""
 
     def __init__(self, file: BinaryIO | io.RawIOBase) -> None:
         super().__init__()

@@ -133,7 +133,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str | None:
-    # A record of another process has it as text.
+    # Records from other processes contain the traceback as text.
     return formatter.formatException(record.exc_info) if record.exc_info else record.exc_text
 
 

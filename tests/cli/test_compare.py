@@ -68,7 +68,7 @@ def test_voxels_are_compared_as_a_version(run: Runner, own_filled: Path, tmp_pat
     arguments = ("compare", A, B, "--by", "voxel", "--name", "lines", "--labels", "wt", "cre", *QUICK)
     done = run(*arguments, "--normalize", "injection-volume", store=own_filled).succeeded()
     assert "lines@1 (computed now)" in done.out
-    assert "wt minus cre; welch, 50 permutations; seed 0" in done.out
+    assert "wt minus cre; welch, up to 50 permutations; seed 0" in done.out
     assert "all 10 distinct ones" in done.out
     assert "already in the store" in run(*arguments, "--normalize", "injection-volume", store=own_filled).out
     shown = run("dataset", "show", "lines", store=own_filled).succeeded().out
@@ -124,9 +124,11 @@ def test_structures_are_compared_as_a_version(run: Runner, own_filled: Path, tmp
     assert "Dataset: lines@1." in first.err
     assert run(*arguments, store=own_filled).succeeded().out == first.out
     shown = run("dataset", "show", "lines", store=own_filled).succeeded()
-    for text in ("by structure", "wt minus cre; welch, 50 permutations; seed 0", "p max-t"):
+    for text in ("by structure", "wt minus cre; welch, up to 50 permutations; seed 0", "p max-t"):
         assert text in shown.out
     assert "20 shown (all: dataset export)" in shown.err
+    members = run("dataset", "show", "lines", "--members", store=own_filled).succeeded()
+    assert "divided by" not in members.out
     target = tmp_path / "lines.csv"
     run("dataset", "export", "lines", str(target), store=own_filled).succeeded()
     rows = run(*arguments, "--limit", "1000", "--format", "json", store=own_filled).succeeded().json

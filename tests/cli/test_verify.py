@@ -102,3 +102,16 @@ def test_repair_says_what_is_left_and_why(run: Runner, own_filled: Path) -> None
     assert done.code == 1
     assert "not downloaded: offline" in done.err
     run("repair", "--apply", "--offline", "--drop-missing", store=own_filled).succeeded()
+
+
+def test_repair_fails_if_a_result_cannot_be_recorded(run: Runner, own_filled: Path) -> None:
+    run("aggregate", "--all", "--name", "all", "--missing", "leave-out", store=own_filled).succeeded()
+    (path,) = (own_filled / "datasets" / "all").glob("*.nc")
+    content, mode = path.read_bytes(), path.stat().st_mode
+    run("dataset", "delete", "all@1", store=own_filled).succeeded()
+    # As after a process that was killed before it moved the file.
+    path.write_bytes(content)
+    path.chmod(mode)
+    done = run("repair", "--apply", "--offline", "--adopt-results", store=own_filled)
+    assert done.code == 1
+    assert "all@1 was deleted" in done.out

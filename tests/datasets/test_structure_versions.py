@@ -173,6 +173,8 @@ def test_differences_between_two_versions_are_listed_by_column(filled: Store) ->
     assert (difference.structure, difference.hemisphere, difference.rows) == ("CP", "both", 1)
     assert difference.first - difference.second == pytest.approx(0.16)
     assert "differences in 1 row, the largest in CP (both)" in str(found)
+    other = filled.datasets.diff(first, stored(filled, seed=2))
+    assert [(each.part, each.first, each.second) for each in other.recipe] == [("comparison.seed", "0", "2")]
 
 
 def test_a_bundle_takes_the_comparison_to_another_store(filled: Store, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ class Claims:
                 expired = _columns.expires_at < _now(connection)
                 connection.execute(delete(_table).where(or_(_columns.owner == self.owner, expired)))
         except BaseException:
-            # Later runs in this process need not wait until they expire.
+            # So that later runs in this process do not wait until the claims expire.
             _ended_runs.add(self.owner)
             raise
         self._held.clear()
@@ -136,7 +136,7 @@ def _now(connection: Connection, *, after_s: float = 0.0) -> ColumnElement[Any]:
 
 
 def _dead_owners(connection: Connection, keys: Collection[str]) -> list[str]:
-    """The owners of the keys whose run is certain to have ended."""
+    """The owners of the keys whose runs have certainly ended."""
     query = select(_columns.owner).where(_columns.object_key.in_(sorted(keys))).distinct()
     return [owner for owner in connection.execute(query).scalars() if _has_ended(owner)]
 

@@ -1,4 +1,4 @@
-"""INSERT with ON CONFLICT, which SQLAlchemy has in a class of its own for each database."""
+"""INSERT with ON CONFLICT, for which SQLAlchemy has one class per database."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 def insert_into(connection: Connection, table: Any) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT into a table that can say what to do about rows that exist already."""
-    # Imported here: that of the other database would take a tenth of the time of a short command.
+    """An INSERT into a table that supports ON CONFLICT."""
+    # Imported here: importing the other dialect too would take a tenth of the time of a short command.
     if connection.dialect.name == "sqlite":
         from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 

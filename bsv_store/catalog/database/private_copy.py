@@ -168,7 +168,7 @@ def snapshot_copy(original: Path, *, time_limit_s: float, wait_s: float) -> Iter
         def check_time() -> None:
             nonlocal deadline
             if deadline is None:
-                # Waiting for a writer is not copying.
+                # The time limit does not include waiting for a writer.
                 deadline = time.monotonic() + time_limit_s
             elif time.monotonic() > deadline:
                 raise CopyTooSlowError

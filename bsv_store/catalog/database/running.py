@@ -1,4 +1,4 @@
-"""The queries of users that are running, so that a server that stops can end them."""
+"""The running queries of users, which a server stops when it shuts down."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ LOG = logging.getLogger("bsv_store.catalog")
 
 
 class RunningQuery:
-    """One query that is running.
+    """A running query.
 
     Attributes
     ----------
     is_stopped : bool
-        Whether it is to end. What runs it checks this while it runs, and after it has set ``cancel``.
+        Whether it must stop. The code that runs it checks this while it runs, and after it has set ``cancel``.
     cancel : callable or None
         Interrupts it from any thread.
     """
@@ -27,7 +27,7 @@ class RunningQuery:
 
 
 class RunningQueries:
-    """The queries that are running on a database. Safe to share between threads."""
+    """The running queries of a database. Thread-safe."""
 
     def __init__(self) -> None:
         self._queries: set[RunningQuery] = set()
@@ -35,12 +35,12 @@ class RunningQueries:
 
     @property
     def count(self) -> int:
-        """Their number."""
+        """Number of running queries."""
         return len(self._queries)
 
     @contextmanager
     def running(self) -> Iterator[RunningQuery]:
-        """A query that is running during the block."""
+        """Register a query for the duration of the block."""
         query = RunningQuery()
         with self._lock:
             self._queries.add(query)
@@ -51,10 +51,10 @@ class RunningQueries:
                 self._queries.discard(query)
 
     def stop(self) -> None:
-        """End the queries that are running now; each raises BusyError."""
+        """Stop all running queries; each raises BusyError."""
         with self._lock:
             found = list(self._queries)
-        # All at once: to cancel one may take seconds.
+        # Mark all of them first, because canceling one may take seconds.
         for query in found:
             query.is_stopped = True
         for query in found:
@@ -62,5 +62,5 @@ class RunningQueries:
                 continue
             try:
                 query.cancel()
-            except Exception as error:  # noqa: BLE001 (of any driver; the other queries are still to be ended)
-                LOG.warning("a query could not be ended before its timeout: %s", error)
+            except Exception as error:  # noqa: BLE001 (of any driver; the other queries must be stopped too)
+                LOG.warning("a query could not be stopped before its timeout: %s", error)

@@ -1,4 +1,4 @@
-"""Copies of a SQLite catalog that others may be writing to: one state of it, including what is in its journal."""
+"""Consistent copies of a SQLite catalog that may be in use, including the content of its journal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_RESTARTS = 3
 
 
 class _RestartedError(Exception):
-    """Other connections wrote while the copy was made."""
+    """The copy started again too often, because other connections wrote to the source."""
 
 
 def _no_action() -> None:
@@ -34,29 +34,29 @@ def copy_sqlite(
     is_temporary: bool = False,
     on_block: Callable[[], None] = _no_action,
 ) -> None:
-    """Copy a catalog with SQLite's own means. The copy has a rollback journal, whatever the mode of the source.
+    """Copy a catalog with SQLite's backup API. The copy has a rollback journal, whatever the mode of the source.
 
     Parameters
     ----------
     source, target : pathlib.Path
     read_only : bool
-        False rolls back what a killed writer left in the source.
+        Open the source read-only. Otherwise, a transaction that a killed writer left in it is rolled back.
     wait_s : float
-        How long to wait for a writer.
+        Maximum time to wait for a writer, in seconds.
     lets_others_write : bool
-        Others may commit between two blocks, and the copy then starts again. After the third time, and without this
-        argument from the start, nobody else can commit until the copy is complete.
+        Let other connections commit between two blocks, after which the copy starts again. After three restarts, or
+        if this is False, other connections cannot commit until the copy is complete.
     is_temporary : bool
-        The copy need not survive a crash, and is written faster.
+        The copy does not have to survive a crash, so it is written without flushing.
     on_block : callable
-        Called between blocks; may raise to stop.
+        Called between blocks; may raise an exception to stop.
 
     Raises
     ------
     sqlite3.Error
         If the source cannot be read, or the target cannot be written.
     BusyError
-        If others use the source for longer than ``wait_s``.
+        If the source is locked for longer than ``wait_s``.
     CannotReadInPlaceError
         If a killed writer left a journal, and ``read_only`` is True.
     """
@@ -76,7 +76,8 @@ def copy_sqlite(
             original.begin("DEFERRED", wait_s=wait_s)
             _copy_pages(original, copy, on_block, max_restarts=None)
             original.execute("COMMIT")
-        # The mode is in the file, which may get to a file system or a version of SQLite on which WAL is not safe.
+        # The mode is stored in the file, which may be moved to a file system or a version of SQLite where WAL is not
+        # safe.
         copy.execute("PRAGMA journal_mode = DELETE")
 
 

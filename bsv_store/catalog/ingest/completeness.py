@@ -95,8 +95,8 @@ def check_complete_tables(
     source : str
         Name of the table, for errors.
     injected : mapping of int to collection of int
-        Of experiments with a known injection volume, which must have rows inside the injection site: the structures
-        in which they were injected.
+        The structures in which experiments with a known injection volume were injected. These experiments must have
+        rows inside the injection site.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def _missing(
         missing["outside"] = _ordered(above | _unexplained(absent, rows, facts) if absent else above, facts)
     if "injection" in parts:
         required = {ROOT_STRUCTURE_ID} if inside or injected is not None else set()
-        # The other structures of an ontology without sets may be ones that Allen does not measure.
+        # In an ontology without sets, the other structures may be ones that Allen does not measure.
         required |= set(injected or ()) & (facts.measured or frozenset())
         # Summaries of Brain Street View, which have rows inside the injection site only, may not have all ancestors.
         above = _ancestors(inside, facts) if "projection" in parts else set()

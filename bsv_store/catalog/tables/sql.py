@@ -449,7 +449,7 @@ def _hint(text: str) -> str | None:
 
 
 def _stopped() -> BusyError:
-    return BusyError("the query was stopped, because the server is being stopped", hint="Try again later.")
+    return BusyError("the query was stopped, because the server is shutting down", hint="Try again later.")
 
 
 def _too_long(query: _Query) -> _TooLongError:

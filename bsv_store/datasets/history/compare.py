@@ -288,12 +288,19 @@ class _Moments:
 
 
 def _recipe_changes(first: Recipe, second: Recipe) -> tuple[RecipeChange, ...]:
-    before, after = first.to_dict(), second.to_dict()
+    before, after = _parts(first), _parts(second)
     return tuple(
         RecipeChange(part, canonical_json(before.get(part)), canonical_json(after.get(part)))
         for part in dict.fromkeys([*before, *after])
         if before.get(part) != after.get(part)
     )
+
+
+def _parts(recipe: Recipe) -> dict[str, Any]:
+    """The parts of a recipe, each part of its comparison separately."""
+    parts = recipe.to_dict()
+    comparison = parts.pop("comparison", None) or {}
+    return {**parts, **{f"comparison.{name}": value for name, value in comparison.items()}}
 
 
 def _not_comparable(first: DatasetVersion, second: DatasetVersion) -> str | None:

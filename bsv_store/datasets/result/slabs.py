@@ -1,4 +1,4 @@
-"""Hashes of the slabs of large results, by which a part of one is verified without the rest of its file.
+"""Hashes of the slabs of large results, which verify a part of a result without the rest of its file.
 
 The content hash of a version, which is in the catalog, is one over the hashes of its arrays. At 25 and 10 um, the hash
 of an array is one over the hashes of its slabs, which are the chunks of the file, and the file has those in the array
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "slab_sha256"
 NO_GROUP: Final = "all"
-"""In the place of the number of the group, for an array without groups."""
+"""Takes the place of the group number for arrays without groups."""
 
 # Smaller results are verified as a whole.
 _LARGEST_SPACING_UM = 25
@@ -180,7 +180,7 @@ class LargeResult:
             try:
                 return self._read(out, name, group, where)
             except DamagedFileError:
-                # In the cache of a store on a server, what is damaged is downloaded once more.
+                # In the cache of a remote store, a damaged part is downloaded again.
                 if not self.files.discard_damaged(self.path):
                     return False
         return False

@@ -1,4 +1,4 @@
-"""Options of SSH connections of fsspec: as for ``ssh``, a server must be in a file of known hosts."""
+"""Options of SSH connections of fsspec: a server must be in a file of known hosts, as ``ssh`` requires."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def ssh_options(url: str) -> dict[str, Any]:
     ImportError
         If paramiko is not installed.
     InputError
-        If fsspec is too old to refuse a server.
+        If fsspec is too old to verify host keys.
     """
     from fsspec.implementations import sftp
     from fsspec.utils import infer_storage_options
 
     if not hasattr(sftp, "HOST_KEY_POLICIES"):
         raise InputError(
-            "this version of fsspec trusts any server that answers to sftp://",
-            hint="Use a later one: pip install --upgrade fsspec",
+            "this version of fsspec does not verify the host key of an SFTP server",
+            hint="Upgrade it: pip install --upgrade fsspec",
         )
     paramiko = sftp.paramiko
     known = paramiko.HostKeys()
@@ -50,14 +50,14 @@ def _policy(paramiko: Any, known: Any) -> Any:
         def missing_host_key(self, _client: Any, hostname: str, key: Any) -> None:
             if not known.check(hostname, key):
                 raise paramiko.SSHException(
-                    f"the {key.get_name()} key of {hostname} is not in {_FILES[0]}; connect to it with ssh once"
+                    f"the {key.get_name()} key of {hostname} is not in {_FILES[0]}; connect with ssh once to add it"
                 )
 
     return KnownHosts
 
 
 def _known_types_only(keys: Any) -> dict[str, Any]:
-    """Options that exclude the types of which no key is known: a server shows one of its keys only."""
+    """Options that exclude the types without a known key, because a server presents only one of its keys."""
     types = set() if keys is None else set(keys.keys())
     if "ssh-rsa" in types:
         types.update(_RSA)

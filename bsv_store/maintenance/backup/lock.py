@@ -72,13 +72,13 @@ def locked(target: Target, purpose: Purpose) -> Iterator[Lock]:
     lock = Lock(target, f"{LOCKS}/{secrets.token_hex(12)}.json", purpose, datetime.now(UTC))
     _held.add(lock.name)
     try:
-        # First write, then look: of two processes, at least one sees the other.
+        # Write before reading: of two processes, at least one sees the other.
         try:
             lock.refresh()
         except (BackupError, NoSpaceError):
             if purpose not in _READING:
                 raise
-            # A target that is full or mounted read-only can be read, and is not being pruned from here.
+            # A full or read-only target can be read, and no process on this host can prune it.
             lock.is_written = False
         try:
             _refuse_conflicts(lock)
@@ -137,6 +137,6 @@ def _is_stale(name: str, values: dict[str, str]) -> bool:
     if has_ended(values["owner"]):
         return True
     if values["owner"] == process_owner() and name not in _held:
-        # It could not be removed when it was released.
+        # The file could not be removed when the lock was released.
         return True
     return datetime.now(UTC) - datetime.fromisoformat(values["refreshed_at"]) > _STALE

@@ -149,6 +149,11 @@ class Snapshot:
         """Size of the restored store."""
         return self.database.size_bytes + sum(each.size_bytes for each in (*self.files, *self.beside))
 
+    @property
+    def file_count(self) -> int:
+        """Number of files of the restored store, without the database."""
+        return len(self.files) + len(self.beside)
+
     def objects(self) -> dict[str, int]:
         """Size of each object that the snapshot needs, by hash."""
         needed = {each.sha256: each.size_bytes for each in (*self.files, *self.beside)}

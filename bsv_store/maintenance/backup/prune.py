@@ -97,7 +97,7 @@ def prune_target(
         for each in report.snapshots:
             check_abort()
             if not each.is_kept:
-                # Durable, else a power failure could leave it without its objects.
+                # Durable: otherwise a power failure could leave a snapshot without its objects.
                 repository.target.remove(snapshot_name(each.snapshot.id), is_durable=True)
                 checkpoint("prune:snapshot")
         # Read again: only what no manifest names is removed.

@@ -209,7 +209,7 @@ def create_snapshot(
     _record(database, snapshot, str(repository.target))
     return BackupReport(
         snapshot,
-        len(snapshot.files) + len(snapshot.beside) - snapshot.new_files,
+        snapshot.file_count - snapshot.new_files,
         run.from_trash,
         run.attempts,
         database_s,
@@ -224,7 +224,7 @@ def _record(database: Database, snapshot: Snapshot, target: str) -> None:
     """
     details: Details = {
         "target": target,
-        "files": len(snapshot.files),
+        "files": snapshot.file_count,
         "new_bytes": snapshot.new_bytes,
         "problems": len(snapshot.problems),
     }

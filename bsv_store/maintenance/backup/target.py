@@ -244,7 +244,7 @@ def _options(url: str) -> dict[str, Any]:
         return {"use_listings_cache": False}
     from bsv_store.maintenance.backup.known_hosts import ssh_options
 
-    # It caches no listings, and passes unknown options on to the connection.
+    # SFTP listings are not cached, and unknown options are passed to the connection.
     return ssh_options(url)
 
 

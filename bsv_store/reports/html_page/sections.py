@@ -15,7 +15,7 @@ from bsv_store.reports.html_page.pictures import bar, chip
 from bsv_store.reports.html_page.quality import LIMIT, MEASURE, MIN_ANIMALS
 from bsv_store.reports.html_page.tables import Cell, Column, DataTable, Row, number
 from bsv_store.text import number_of
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, STATISTICS
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, STATISTICS, TWO_SAMPLE_STATISTICS
 from bsv_store.volumes.grid import AXES, FRAME, MIDLINE_UM
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def lead(facts: PageFacts) -> Markup:
         ("Groups", f"{len(version.groups):,}"),
         ("Left out", f"{len(version.left_out):,}"),
         ("Outliers", f"{sum(bool(each.problems) for each in facts.quality):,}"),
-        ("Voxels", f"{version.recipe.spacing_um} um" if version.recipe.has_voxels else "none"),
+        ("Voxels", f"{version.recipe.spacing_um} um") if version.recipe.has_voxels else ("Compared", "by structure"),
         ("Computed", f"{version.created_at:%Y-%m-%d}"),
     ]
     return joined(
@@ -179,11 +179,12 @@ def _compared(facts: PageFacts) -> Markup:
         for row in frame.to_dict("records")
     ]
     computed = number_of(attributes["permutations"], "permutation")
+    test = TWO_SAMPLE_STATISTICS[attributes["test"]].methods
     described = (
         "Each animal is a replicate; signal inside the injection site is not included. The difference is "
-        f"{first} minus {second}, with its bootstrap interval ({attributes['confidence']:.10g}). p is two-sided, from "
-        f"{f'all {computed}' if attributes['exact'] else computed} ({attributes['test']}); p, FDR is p under normality "
-        f"by the procedure of Benjamini and Hochberg, and p, max-t is corrected for all "
+        f"{first} minus {second}, with its {100 * attributes['confidence']:.6g} % bootstrap interval. p is two-sided, "
+        f"from {f'all {computed}' if attributes['exact'] else computed} ({test}); p, FDR is p under normality by the "
+        f"procedure of Benjamini and Hochberg, and p, max-t is corrected for all "
         f"{number_of(attributes['tests'], 'test')} by the maximum of |t|."
     )
     table = DataTable("targets", "Compared structures", columns, rows, "Thalamus")

@@ -1,4 +1,4 @@
-"""Where the token buckets of clients are: in the memory of one process, or shared by the workers of a server."""
+"""Storage of the token buckets of clients: in the memory of one process, or shared by the workers of a server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Bucket = tuple[float, float]
 """Content of a bucket, and the time of the last request, from a clock that all processes of the computer share."""
 
 Change = Callable[[Bucket | None], Bucket]
-"""The bucket after a request, from the one before; None for a client that is not known."""
+"""Computes the bucket after a request from the one before it, which is None for an unknown client."""
 
 
 class Buckets(Protocol):
-    """Buckets by client, up to a number of clients; those without a request for the longest time are forgotten."""
+    """Buckets by client, up to a maximum number of clients; the least recently active ones are removed."""
 
     def update(self, client: str, change: Change) -> None:
-        """Replace the bucket of a client. Called in the event loop only."""
+        """Replace the bucket of a client. Called only in the event loop."""
 
 
 class LocalBuckets:
@@ -30,7 +30,7 @@ class LocalBuckets:
     MAX_CLIENTS: Final = 10_000
 
     def __init__(self) -> None:
-        # A dict is in the order of insertion: oldest first.
+        # A dict preserves the order of insertion: oldest first.
         self._buckets: dict[str, Bucket] = {}
 
     def update(self, client: str, change: Change) -> None:
@@ -41,10 +41,10 @@ class LocalBuckets:
 
 
 class SharedBuckets:
-    """The buckets of all workers of a server, in a file that they map into memory.
+    """The buckets of all workers of a server, in a memory-mapped file.
 
-    A client has its bucket in one of the places of a group, which its hash determines. A group is locked while it is
-    changed, for microseconds; the system releases the lock of a worker that is killed.
+    The bucket of a client is in one of the places of a group, which the hash of the client determines. A group is
+    locked while it is changed, for microseconds; the operating system releases the lock of a killed worker.
 
     Parameters
     ----------
@@ -83,5 +83,5 @@ class SharedBuckets:
 
 
 def buckets_in(folder: Path | None) -> Buckets:
-    """The buckets that the workers share in a folder; those of this process without a folder, or on Windows."""
+    """The buckets that workers share in a folder, or those of this process without a folder or on Windows."""
     return LocalBuckets() if folder is None or os.name == "nt" else SharedBuckets(folder / "rates")

@@ -64,7 +64,7 @@ def _experiments(call: Call) -> Response:
             }
             body = rows.answer(numbers[first : first + call.values["limit"]], more=more)
             return Response(body, media_type=JSON)
-        # The ids may belong to another state of the catalog than the rows; what they warned about is said again.
+        # The ids may belong to another state of the catalog than the rows. Warnings are issued again.
         del call.warnings[before:]
     text = "" if selection is None else selection.to_json()
     frame = call.shared.kept_frame(

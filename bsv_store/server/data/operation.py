@@ -169,7 +169,7 @@ class Operation(Described):
     answer : callable
         Called in a thread.
     is_kept : bool
-        Whether the answer depends on the parameters, the catalog and the format only, so that it can be kept.
+        Whether the answer depends on the parameters, the catalog and the format only, so that it can be cached.
     is_table : bool
         Whether the answer is a table, so that the client chooses its format.
     is_long : bool

@@ -1,4 +1,4 @@
-"""A table whose rows are JSON already, for answers that show some of them."""
+"""A table whose rows are encoded as JSON once, for replies with a subset of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PreparedRows:
-    """The rows of a table as JSON, made once; any of them give the same answer as `table_reply` for them.
+    """The rows of a table, encoded as JSON once. A reply with any of them equals that of `table_reply`.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class PreparedRows:
         self.names: list[str] = [each["name"] for each in values["columns"]]
         self._rows = [json_bytes(row) for row in values["rows"]]
         self._types: list[ColumnType] = [each["type"] for each in values["columns"]]
-        # Of columns of objects other than texts, the type depends on the values that are shown.
+        # The type of a column of objects other than texts depends on the values in the reply.
         self._values: dict[int, list[Any]] = {}
         for place, dtype in enumerate(cleaned.dtypes):
             found = values_of(cleaned.iloc[:, place]) if dtype.kind == "O" else []
@@ -38,7 +38,7 @@ class PreparedRows:
                 self._values[place] = found
 
     def answer(self, rows: NDArray[np.integer[Any]], *, more: Mapping[str, Any]) -> bytes:
-        """The table of some rows, by their numbers in this order, and further members of the object."""
+        """The JSON of the rows with these numbers, in this order, and of further members of the object."""
         numbers: Sequence[int] = rows.tolist()
         types = list(self._types)
         for place, values in self._values.items():

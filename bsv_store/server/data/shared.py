@@ -101,7 +101,7 @@ class Shared:
     def experiment_rows(
         self, store: Store, selection: SelectionLike | None, *, missing: MissingPolicy = "leave_out"
     ) -> tuple[PreparedRows, NDArray[np.integer[Any]]] | None:
-        """The rows of all experiments as JSON, and the numbers of those selected; None if the catalog just changed."""
+        """The rows of all experiments as JSON, and the numbers of those selected; None if the catalog has changed."""
         before = store.catalog.change_marker()
         frame, rows = self._experiments.get(store), self._rows.get(store)
         ids = store.select(selection, missing=missing)
@@ -166,7 +166,7 @@ def shared_of_application(app: Starlette) -> Shared:
 
 
 def prepare_answers(app: Starlette) -> None:
-    """Make what the first searches would wait for. Errors are those of the first search too."""
+    """Prepare what the first search needs. Errors are left to the first search, which raises them again."""
     try:
         store = context_of_application(app).latest_store()
         shared_of_application(app).experiment_rows(store, Selection())

@@ -84,7 +84,7 @@ def written_file(
         return Response(status_code=304, headers=headers)
     media_type = MEDIA_TYPES.get(ending, "application/octet-stream")
     if request.method == "HEAD":
-        # Its length is only known when it is written.
+        # The length is only known after the file is written.
         return without_length(Response(headers={**headers, "Accept-Ranges": "none"}, media_type=media_type))
     with TemporaryFolder() as folder:
         path = folder / f"export.{ending}"

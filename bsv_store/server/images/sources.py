@@ -54,7 +54,7 @@ class Term:
     read : callable
         ``read(first, last)`` returns AP planes.
     read_stored : callable or None
-        The same as the file has them: of a sparse volume, the voxels that are not 0.
+        The same in the form of the file: for a sparse volume, only the voxels that are not 0.
     """
 
     identity: str

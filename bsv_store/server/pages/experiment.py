@@ -18,7 +18,7 @@ from bsv_store.server.data.collected_warnings import collected_warnings
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.citing import atlas_citation
 from bsv_store.server.pages.kept import kept_of
-from bsv_store.server.pages.parts import code, facts, notes, table, tiles
+from bsv_store.server.pages.parts import code, facts, notes, sentence, table, tiles
 from bsv_store.server.pages.shell import page
 from bsv_store.text import size_text
 from bsv_store.vocabulary import VOLUME_KINDS
@@ -336,7 +336,7 @@ def _without_table(identifier: int) -> Markup:
 
 def _refused(error: InputError) -> Markup:
     hint = None if error.hint is None else element("p", error.hint, class_="small")
-    return element("div", element("p", f"{error.message[:1].upper()}{error.message[1:]}."), hint, class_="nothing")
+    return element("div", element("p", sentence(error.message)), hint, class_="nothing")
 
 
 def _hex(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bsv_store.reports.html_page.markup import element
 from bsv_store.server.access.scopes import access_of
 from bsv_store.server.pages.address import address
-from bsv_store.server.pages.parts import hint
+from bsv_store.server.pages.parts import hint, sentence
 from bsv_store.server.pages.shell import page
 
 if TYPE_CHECKING:
@@ -24,12 +24,11 @@ def page_for_browsers(request: Request, problem: Response) -> Response:
         return problem
     document = json.loads(bytes(problem.body))
     title = _TITLES.get(problem.status_code, "Failed")
-    words = str(document["detail"])
     shown = page(
         request,
         title,
         element("h1", title),
-        element("p", f"{words[:1].upper()}{words[1:]}.", class_="lead"),
+        element("p", sentence(str(document["detail"])), class_="lead"),
         hint(str(document["hint"])) if document.get("hint") else None,
         element(
             "ul",

@@ -36,6 +36,12 @@ def hint(text: str) -> Markup:
     return element("p", (element("code", part) if at % 2 else part for at, part in enumerate(parts)))
 
 
+def sentence(message: str) -> str:
+    """An error message as a sentence; a name at its beginning, such as ``visual@1``, is not capitalized."""
+    first = message.partition(" ")[0]
+    return f"{message[:1].upper() if first.isalpha() else message[:1]}{message[1:]}."
+
+
 def facts(values: Iterable[tuple[str, Content]]) -> Markup:
     """Names and values; those that are None or empty are left out."""
     listed = (

@@ -37,6 +37,10 @@ def _words(details: Mapping[str, Any]) -> str:
             parts.append(duration_text(max(1.0, value)))
         elif name == "size_bytes":
             parts.append(size_text(value))
+        elif name.endswith("_bytes") and isinstance(value, int):
+            parts.append(f"{size_text(value)} {name.removesuffix('_bytes').replace('_', ' ')}")
+        elif name in ("before", "after") and isinstance(value, int):
+            parts.append(f"{name} {value}")
         elif value is True:
             parts.append(name)
         elif isinstance(value, int) and name in ACTIONS:

@@ -157,7 +157,7 @@ _AVERAGING = (
     default=10_000,
     show_default=True,
     metavar="N",
-    help="Draws for the interval.",
+    help="Number of bootstrap draws for the interval.",
 )
 @_structure_option(
     "--confidence",
@@ -165,7 +165,7 @@ _AVERAGING = (
     default=0.95,
     show_default=True,
     metavar="SHARE",
-    help="Of the interval of the difference.",
+    help="Confidence level of the interval.",
 )
 @_structure_option(
     "--sort",

@@ -65,7 +65,7 @@ def repair(
     are recorded, volumes, tables and annotations are downloaded again, and results are computed again and restored if
     they are the same. Nothing is deleted. Then the store is verified again.
 
-    The exit code is 1 if there is something to repair, or with --apply if damage is left.
+    The exit code is 1 if there is something to repair, or with --apply if a repair failed or damage is left.
     """
     quiet_retries()
     with opened_store() as store, progress_bar() as progress:
@@ -84,7 +84,8 @@ def repair(
     note(report.summary())
     if report.left:
         print_list("Left:", (f"{finding}\n    {report.why_left(finding)}" for finding in report.left))
-    if report.left or (report.steps and not apply):
+    has_failed = any(step.outcome == "failed" for step in report.steps)
+    if report.left or has_failed or (report.steps and not apply):
         if not apply and any(step.action != "none" for step in report.steps):
             options = {"--drop-missing": drop_missing, "--adopt-results": adopt_results, "--decode": decode}
             chosen = "".join(f" {option}" for option, is_chosen in options.items() if is_chosen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.vocabulary import TWO_SAMPLE_STATISTICS
 from bsv_store_cli.output.datasets import comparison_text, print_answer
 from bsv_store_cli.output.formats import frame_rows, print_facts, print_rows, say
 from bsv_store_cli.output.messages import note
@@ -93,19 +94,20 @@ def print_structure_comparison(frame: pd.DataFrame, output_format: str, *, cut: 
 
 
 def _note_facts(facts: dict[str, Any], *, shown: int, cut: str) -> None:
-    sides = zip("ab", facts["labels"], facts["n"], strict=True)
-    groups = ", ".join(f"{side}: n = {n}" if label == side else f"{side}: {label}, n = {n}" for side, label, n in sides)
+    named = zip("ab", facts["labels"], facts["n"], strict=True)
+    groups = ", ".join(f"{side}: n = {n}" if label == side else f"{side}: {label}, n = {n}" for side, label, n in named)
     note(f"{groups}.")
     is_cut = shown < facts["tests"]
     without = f"; {len(facts['without_signal'])} without signal are not tested" if facts["without_signal"] else ""
     note(f"{number_of(facts['tests'], 'test')}{f', {shown} shown ({cut})' if is_cut else ''}{without}.")
+    sides = ", ".join("both hemispheres" if each == "both" else each for each in facts["hemisphere"])
     unit = f", {facts['unit']}" if facts["unit"] else ""
-    note(f"Values: {facts['measure']}{unit}; {', '.join(facts['hemisphere'])}.")
+    note(f"Values: {facts['measure']}{unit}; {sides}.")
     note("Difference: a - b, with its bootstrap interval.")
     permutations = number_of(facts["permutations"], "permutation")
     kind = f"all {permutations}" if facts["exact"] else f"{permutations}, seed {facts['seed']}"
     covariates = f", covariates {', '.join(facts['covariates'])}" if facts["covariates"] else ""
-    note(f"p: {facts['test']}{covariates}, two-sided, {kind}.")
+    note(f"p: {TWO_SAMPLE_STATISTICS[facts['test']].methods}{covariates}, two-sided, {kind}.")
     note("p max-t: corrected for all tests by the maximum of |t|.")
     if facts["without_unionizes"]:
         note(f"{number_of(len(facts['without_unionizes']), 'experiment')} had no table.")

@@ -121,7 +121,8 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
     print_rows(left_out, "table", columns=(), table=_LEFT_OUT_TABLE, title="Left out")
     if members:
         placed = sorted((row for row in rows if row["group"] is not None), key=lambda row: int(row["group"]))
-        print_rows(placed, "table", columns=(), table=_MEMBER_TABLE, title="Members")
+        table = _MEMBER_TABLE if recipe.has_voxels else _MEMBER_TABLE[:3]
+        print_rows(placed, "table", columns=(), table=table, title="Members")
 
 
 def _print_for_programs(version: DatasetVersion, output_format: str, *, members: bool) -> None:
@@ -187,7 +188,7 @@ def comparison_text(version: DatasetVersion) -> str:
     first, second = (group.label for group in version.groups)
     parts = [
         f"{first} minus {second}",
-        f"{comparison.test}, {number_of(comparison.permutations, 'permutation')}",
+        f"{comparison.test}, up to {number_of(comparison.permutations, 'permutation')}",
         f"seed {comparison.seed}",
     ]
     if comparison.covariates:

@@ -59,7 +59,7 @@ def test_a_backup_is_recorded_with_its_target(filled: Store, target: str) -> Non
     assert (action.action, action.subject) == ("backed_up", f"snapshot {snapshot.short_id}")
     assert action.details == {
         "target": target,
-        "files": len(snapshot.files),
+        "files": snapshot.file_count,
         "new_bytes": snapshot.new_bytes,
         "problems": 0,
     }

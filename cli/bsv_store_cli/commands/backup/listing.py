@@ -46,7 +46,7 @@ TABLE = (
 def snapshot_row(snapshot: Snapshot) -> dict[str, Any]:
     """The row of a snapshot, with the columns `COLUMNS`."""
     values = {name: getattr(snapshot, name) for name in COLUMNS if hasattr(snapshot, name)}
-    counts = {"files": len(snapshot.files), "missing_files": len(snapshot.problems)}
+    counts = {"files": snapshot.file_count, "missing_files": len(snapshot.problems)}
     return {name: {**values, **counts, "snapshot": snapshot.id}[name] for name in COLUMNS}
 
 
