@@ -322,6 +322,24 @@ def _repair(world: World) -> Steps:
     yield
 
 
+def _forget_result(world: World) -> None:
+    """A result whose version an older catalog does not have."""
+    from bsv_store.datasets.refs import parse_ref
+    from bsv_store.datasets.table import delete_version_rows, version_id
+
+    with opened(world.store) as store:
+        version = store.aggregate(IDS[1:], name="average")
+        with sealed_changes(store.database) as connection:
+            delete_version_rows(connection, version_id(connection, parse_ref(version.ref)))
+
+
+def _adopt_results(world: World) -> Steps:
+    with opened(world.store) as store:
+        report = store.admin.repair(apply=True, offline=True, adopt_results=True)
+        assert report.left == (), str(report)
+    yield
+
+
 def _lose_volume(world: World) -> None:
     """A damaged volume that its server no longer has."""
     from tests.maintenance.backup.checks import flip
@@ -529,6 +547,7 @@ JOBS = (
     Job("gc", _collect, _litter),
     Job("quota", _evict, _prepare_eviction),
     Job("repair", _repair, _damage, is_damaged=True),
+    Job("repair-results", _adopt_results, _forget_result, is_damaged=True),
     Job("repair-drop", _drop, _lose_volume, is_damaged=True),
     Job("untrash", _untrash, _throw_away, is_atomic=True),
     Job("import", _import, _bundle, is_atomic=True),
