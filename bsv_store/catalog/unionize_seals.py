@@ -69,10 +69,21 @@ def seal_unionizes(connection: Connection, columns: Mapping[str, NDArray[Any]], 
     upsert_rows(connection, table_of(UnionizeSeal), _SEAL_COLUMNS, sealed)
 
 
-def check_unionizes(connection: Connection, structure_ids: Iterable[int], part: UnionizePart) -> None:
-    """Check the rows of some structures in one half of the tables of all experiments.
+def check_unionizes(
+    connection: Connection,
+    structure_ids: Iterable[int],
+    part: UnionizePart,
+    *,
+    experiment_ids: Collection[int] | None = None,
+) -> None:
+    """Check the rows of some structures in one half of the tables of experiments.
 
     On SQLite, the table is also compared with the index for target searches, because queries read either of them.
+
+    Parameters
+    ----------
+    experiment_ids : collection of int, optional
+        All experiments by default.
 
     Raises
     ------
@@ -83,9 +94,11 @@ def check_unionizes(connection: Connection, structure_ids: Iterable[int], part: 
         sealed = _sealed(connection, part)
         stored = set(connection.scalars(covered(part)))
         refuse("unionize", [str(key) for key in stored ^ sealed.keys()])
-        rows = _read(connection, wanted.tolist(), part, _by_table)
+        if experiment_ids is not None:
+            sealed = {key: sealed[key] for key in sealed.keys() & set(experiment_ids)}
+        rows = _read(connection, wanted.tolist(), part, experiment_ids)
         if connection.dialect.name == "sqlite":
-            _compare_index(connection, rows, wanted.tolist(), part)
+            _compare_index(connection, rows, wanted.tolist(), part, experiment_ids)
         expected, found = _expected(sealed, wanted), _hash_of_each(rows)
         places = expected.keys() | found.keys()
         damaged = {str(place[0]) for place in places if expected.get(place) != found.get(place)}
@@ -312,23 +325,35 @@ def _by_index(query: Select[Any]) -> Select[Any]:
     return query.with_hint(table_of(Unionize), "INDEXED BY ix_unionize_target", "sqlite")
 
 
-def _read(connection: Connection, structure_ids: list[int], part: UnionizePart, hint: Any) -> NDArray[Any]:
+def _read(
+    connection: Connection, structure_ids: list[int], part: UnionizePart, experiment_ids: Collection[int] | None
+) -> NDArray[Any]:
     table = table_of(Unionize)
     query = select(*(table.c[name] for name in UNIONIZE_COLUMNS)).where(
         table.c.experiment_id.in_(covered(part)),
         id_in(connection, table.c.structure_id, structure_ids),
         table.c.is_injection == UNIONIZE_PARTS[part].is_injection,
     )
-    rows = _array(connection.execute(hint(query)).all(), _ROWS)
+    if experiment_ids is not None:
+        query = query.where(id_in(connection, table.c.experiment_id, experiment_ids))
+    rows = _array(connection.execute(_by_table(query)).all(), _ROWS)
     return rows[np.lexsort([rows[name] for name in ("hemisphere_id", "structure_id", "experiment_id")])]
 
 
-def _compare_index(connection: Connection, rows: NDArray[Any], structure_ids: list[int], part: UnionizePart) -> None:
+def _compare_index(
+    connection: Connection,
+    rows: NDArray[Any],
+    structure_ids: list[int],
+    part: UnionizePart,
+    experiment_ids: Collection[int] | None,
+) -> None:
     table = table_of(Unionize)
     query = select(*(table.c[name] for name in _INDEXED)).where(
         id_in(connection, table.c.structure_id, structure_ids),
         table.c.is_injection == UNIONIZE_PARTS[part].is_injection,
     )
+    if experiment_ids is not None:
+        query = query.where(id_in(connection, table.c.experiment_id, experiment_ids))
     dtype = np.dtype([(name, _ROWS[name]) for name in _INDEXED])
     found = np.sort(_array(connection.execute(_by_index(query)).all(), dtype), order=list(_INDEXED[:3]))
     expected = np.empty(len(rows), dtype)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
+from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.models import (
     Base,
@@ -21,10 +22,13 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.database.models.base import UtcDateTime
 from bsv_store.datasets import table
+from bsv_store.datasets.result.file import EncodedResult
 from bsv_store.errors import InputError
 from bsv_store.text import listed, listed_ids
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bsv_store.datasets.table import VersionRecord
 
 # Parents before children. Recorded answers are not kept.
@@ -60,8 +64,15 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def restore_rows(connection: Connection, rows: Mapping[str, Any], *, restored_by: str) -> list[str]:
+def restore_rows(connection: Connection, rows: Mapping[str, Any], file: Path, *, restored_by: str) -> list[str]:
     """Write the rows of a deleted version again, with its number; returns the tags that another version has by now.
+
+    Parameters
+    ----------
+    rows : mapping
+        From `deleted_rows`.
+    file : pathlib.Path
+        Its result file.
 
     Raises
     ------
@@ -75,12 +86,7 @@ def restore_rows(connection: Connection, rows: Mapping[str, Any], *, restored_by
     same_number = DatasetVersion.dataset_id == dataset_id, DatasetVersion.number == number
     if connection.scalar(select(DatasetVersion.id).where(*same_number)) is not None:
         raise InputError(f"{ref} cannot be restored: another version has its number")
-    same_result = (
-        DatasetVersion.dataset_id == dataset_id,
-        DatasetVersion.fingerprint == rows["fingerprint"],
-        DatasetVersion.content_sha256 == rows["version"]["content_sha256"],
-    )
-    twin = connection.scalar(select(func.min(DatasetVersion.number)).where(*same_result))
+    twin = _same_result(connection, rows, file)
     if twin is not None:
         raise InputError(f"{ref} cannot be restored: {name}@{twin} has the same recipe, inputs and result")
     _check_experiments(connection, rows, ref)
@@ -91,6 +97,20 @@ def restore_rows(connection: Connection, rows: Mapping[str, Any], *, restored_by
         if found := [{**_values(model, row, ref), "version_id": identifier} for row in rows[model.__tablename__]]:
             connection.execute(insert(table_of(model)), found)
     return _restore_tags(connection, rows, dataset_id, identifier, ref)
+
+
+def _same_result(connection: Connection, rows: Mapping[str, Any], file: Path) -> int | None:
+    """The number of the first version of the dataset with the same recipe, inputs and result."""
+    row = rows["version"]
+    result = EncodedResult(file, row["size_bytes"], row["file_sha256"], row["content_sha256"])
+    query = select(DatasetVersion.number, DatasetVersion.content_sha256).join(
+        table_of(Dataset), Dataset.id == DatasetVersion.dataset_id
+    )
+    same = Dataset.name == rows["name"], DatasetVersion.fingerprint == rows["fingerprint"]
+    for number, content_sha256 in connection.execute(query.where(*same).order_by(DatasetVersion.number)):
+        if result.has_content(Recipe.from_json(row["recipe"]), content_sha256):
+            return int(number)
+    return None
 
 
 def _restore_tags(

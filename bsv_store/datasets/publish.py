@@ -6,6 +6,7 @@ import contextlib
 import os
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,7 +176,9 @@ def publish_import(
         reserving(files, name) as numbers,
     ):
         dataset = table.lock_or_create_dataset(connection, name, imported_by)
-        identifier = same_version(connection, name, version.fingerprint, result.content_sha256)
+        # A temporary file has been moved.
+        stored_result = replace(result, content=files.path(path))
+        identifier = same_version(connection, name, version, stored_result)
         is_new = identifier is None
         if identifier is None:
             given = numbers.reserve(dataset[1], version.fingerprint, result.content_sha256, wanted=wanted)
@@ -251,16 +254,16 @@ def _published(database: Database, files: StoreFiles, result: EncodedResult, pat
         raise
 
 
-def same_version(connection: Connection, name: str, fingerprint: str, content_sha256: str) -> int | None:
-    """The row id of the version of a dataset with this fingerprint and content; None if there is none.
+def same_version(connection: Connection, name: str, version: NewVersion, result: EncodedResult) -> int | None:
+    """The row id of the version of a dataset with the same fingerprint and content; None if there is none.
 
     Raises
     ------
     NotReproducibleError
         If all versions with this fingerprint have different content.
     """
-    found = table.with_fingerprint(connection, name, fingerprint)
-    same = next((identifier for identifier, content in found if content == content_sha256), None)
+    found = table.with_fingerprint(connection, name, version.fingerprint)
+    same = next((identifier for identifier, content in found if result.has_content(version.recipe, content)), None)
     if same is None and found:
         other = table.read_record(connection, found[0][0]).ref
         standing = table.read_origin(connection, found[0][0]).standing

@@ -323,15 +323,15 @@ class DatasetVersion:
         )
         ends = [each.indices(size)[:2] for each, size in zip(where, self.grid.shape, strict=True)]
         along, down, right = (slice(*each) for each in ends)
-        dtype = array_dtype(name, recipe.dtype)
-        if name not in STATISTICS:
-            return large.read(name, NO_GROUP, (along, down, right), dtype)
-        wanted = numbers if group is None else [group]
-        parts = [large.read(name, number, (along, down, right), dtype) for number in wanted]
-        found = [each for each in parts if each is not None]
-        if len(found) < len(parts):
-            return None
-        return found[0] if group is not None else np.stack(found)
+        wanted: Sequence[int | str] = [NO_GROUP]
+        if name in STATISTICS:
+            wanted = numbers if group is None else [group]
+        shape = [stop - start for start, stop in ends]
+        found = np.empty((len(wanted), *shape), array_dtype(name, recipe.dtype))
+        for part, number in zip(found, wanted, strict=True):
+            if not large.read_into(part, name, number, (along, down, right)):
+                return None
+        return found if name in STATISTICS and group is None else found[0]
 
     def values_in(
         self, mask: NDArray[np.bool_], name: Statistic | ComparisonMap = "mean", *, group: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import stat
 import zlib
 from pathlib import Path
@@ -161,6 +162,29 @@ def decompressed(body: bytes, *, what: str, max_bytes: int = MAX_BYTES) -> bytes
 def unpacked(stream: BinaryIO, *, what: str) -> BinaryIO:
     """A stream that decompresses a gzip file as it is read; raises `FormatError` if the file is damaged."""
     return cast("BinaryIO", _Unpacked(stream, what))
+
+
+def open_unpacked(source: bytes | Path, *, what: str) -> BinaryIO:
+    """A file or its content, open for reading, decompressed as it is read if the whole file is compressed with gzip.
+
+    The reader limits the number of bytes.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    stream: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else open_input(source, what=what)
+    try:
+        is_packed = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        stream.seek(0)
+        return unpacked(stream, what=what) if is_packed else stream
+    except OSError as error:
+        stream.close()
+        raise InputError(f"{what} cannot be read: {error.strerror or error}") from error
+    except BaseException:
+        stream.close()
+        raise
 
 
 class _Unpacked(gzip.GzipFile):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import FormatError, FrameError
 from bsv_store.formats.fields import DAMAGED_HINT
-from bsv_store.formats.input_file import decompressed, read_input_file
+from bsv_store.formats.input_file import open_unpacked, read_stream
 from bsv_store.text import shown
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def read_nifti_labels(path: Path, grid: Grid, *, what: str) -> NDArray[Any]:
         If it lies on another grid.
     """
     limit = grid.size * 8 + (1 << 20)
-    body = decompressed(read_input_file(path, what=what, max_bytes=limit), what=what, max_bytes=limit)
+    with open_unpacked(path, what=what) as stream:
+        body = read_stream(stream, what=what, max_bytes=limit)
     header = _header(body, what)
     order, flips, origin_um = _axes(header.affine, grid, what)
     shape = tuple(header.shape[each] for each in order)
@@ -108,7 +109,8 @@ def _header(body: bytes, what: str) -> _Header:
     offset, slope, intercept = struct.unpack_from(f"{order}3f", body, 108)
     if not (math.isfinite(offset) and offset.is_integer() and _HEADER_BYTES + 4 <= offset <= len(body)):
         raise FormatError(f"the voxels of {what} begin at byte {offset:g}, which is not in the file", hint=DAMAGED_HINT)
-    if slope not in (0.0, 1.0) or (slope == 1.0 and intercept != 0.0):
+    # 0 and values that are not finite mean that there is no scaling.
+    if math.isfinite(slope) and (slope not in (0.0, 1.0) or (slope == 1.0 and intercept != 0.0)):
         raise FormatError(f"the labels of {what} are scaled by {slope:g} and {intercept:g}", hint="Save them unscaled.")
     return _Header(tuple(lengths[:3]), np.dtype(f"{order}{_TYPES[datatype]}"), int(offset), _affine(body, order, what))
 

@@ -11,7 +11,6 @@ with `Image.like_allen` what Allen's files state. Both are read.
 
 from __future__ import annotations
 
-import io
 import math
 import zlib
 from collections.abc import Iterator
@@ -23,9 +22,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.errors import FormatError, FrameError, InputError
+from bsv_store.errors import FormatError, FrameError
 from bsv_store.formats.fields import DAMAGED_HINT, checked_text
-from bsv_store.formats.input_file import GZIP_MAGIC, open_input, unpacked
+from bsv_store.formats.input_file import GZIP_MAGIC, open_unpacked
 from bsv_store.formats.nrrd_header import NrrdHeader, true_frame
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.checks import NO_DATA, checked_values
@@ -94,7 +93,7 @@ def read_nrrd(source: bytes | Path, kind: VolumeKind, *, what: str, spacing_um: 
     InputError
         If the file cannot be read.
     """
-    with _opened(source, what=what) as stream:
+    with open_unpacked(source, what=what) as stream:
         header = _volume_header(stream, what=what, spacing_um=spacing_um)
         voxels = np.empty(header.grid.shape, np.float32)
         for first, block in _checked_blocks(stream, header, kind, what=what):
@@ -121,7 +120,7 @@ def spool_nrrd(
     NoSpaceError, StoreError
         If the spool cannot be written.
     """
-    with _opened(source, what=what) as stream:
+    with open_unpacked(source, what=what) as stream:
         header = _volume_header(stream, what=what, spacing_um=spacing_um)
         return spool.fill(kind, header.grid, _checked_blocks(stream, header, kind, what=what))
 
@@ -162,24 +161,9 @@ def opened_nrrd(source: bytes | Path, *, what: str) -> Iterator[NrrdBlocks]:
     InputError
         If the file cannot be read.
     """
-    with _opened(source, what=what) as stream:
+    with open_unpacked(source, what=what) as stream:
         header = NrrdHeader.read(stream, what=what)
         yield NrrdBlocks(header.grid, header.dtype, (block for _, block in _blocks(stream, header, what=what)))
-
-
-def _opened(source: bytes | Path, *, what: str) -> BinaryIO:
-    """The file, decompressed if the whole file is compressed with gzip."""
-    stream: BinaryIO = io.BytesIO(source) if isinstance(source, bytes) else open_input(source, what=what)
-    try:
-        is_packed = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        stream.seek(0)
-        return unpacked(stream, what=what) if is_packed else stream
-    except OSError as error:
-        stream.close()
-        raise InputError(f"{what} cannot be read: {error.strerror or error}") from error
-    except BaseException:
-        stream.close()
-        raise
 
 
 def _blocks(stream: BinaryIO, header: NrrdHeader, *, what: str) -> Iterator[tuple[int, NDArray[Any]]]:

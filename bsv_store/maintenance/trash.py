@@ -267,7 +267,8 @@ def _restore_version(database: Database, files: StoreFiles, record: TrashRecord,
         _moving_back(files, record, path, replace=True) as move,
     ):
         keep_files(connection)
-        lost = restore_rows(connection, rows, restored_by=current_user())
+        source = files.path(record.path) if path is None else path
+        lost = restore_rows(connection, rows, source, restored_by=current_user())
         numbers.record(rows["number"], rows["fingerprint"], rows["version"]["content_sha256"])
         record_activity(connection, "untrashed", f"{rows['name']}@{rows['number']}", {"item": record.item})
         move()

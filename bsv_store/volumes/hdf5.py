@@ -114,6 +114,8 @@ def _foreign_content(file: h5py.File, names: Iterable[bytes]) -> str | None:
     if count > _MAX_ARRAYS:
         return f"it has {count:,} arrays"
     for name in names:
+        if not file.id.links.exists(name):
+            raise KeyError(f"it does not have the array {_shown(name)}")
         if file.id.links.get_info(name).type != h5l.TYPE_HARD:
             return f"{_shown(name)} is a link to another place"
         found = h5o.open(file.id, name)

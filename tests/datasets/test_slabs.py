@@ -13,7 +13,7 @@ import pytest
 from bsv_store import by_field
 from bsv_store.datasets import version as version_module
 from bsv_store.datasets.result import slabs
-from bsv_store.errors import BsvStoreWarning, DamagedFileError, FormatError
+from bsv_store.errors import BsvStoreWarning, DamagedFileError, FormatError, InputError
 from tests.databases import sqlite_first
 from tests.datasets.bundles import changed, forged
 from tests.datasets.world import VISUAL, ask
@@ -175,3 +175,24 @@ def test_a_version_from_before_slabs_were_hashed_is_read_verified_rebuilt_and_pa
         imported = filled.datasets.import_bundle(bundle)
     assert np.array_equal(imported.mean, expected, equal_nan=True)
     assert filled.admin.verify(decode=True).findings == ()
+
+
+@sqlite_first
+def test_the_same_result_with_a_hash_from_before_slabs_were_hashed_is_not_stored_twice(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    old = ask(filled, VISUAL, by_field("line"))
+    before = old.export(tmp_path / "before.bsv.zip")
+    filled.datasets.delete(old.ref, force=True)
+    monkeypatch.setattr(slabs, "_LARGEST_SPACING_UM", 100)
+    new = ask(filled, VISUAL, by_field("line"))
+    assert (new.fingerprint, new.number) == (old.fingerprint, 2)
+    assert new.content_sha256 != old.content_sha256
+    assert filled.datasets.import_bundle(before).ref == new.ref
+    with pytest.raises(InputError, match="has the same recipe, inputs and result"):
+        filled.admin.untrash([old.ref])
+
+    imported = filled.datasets.import_bundle(before, name="other")
+    assert imported.content_sha256 == old.content_sha256
+    after = new.export(tmp_path / "after.bsv.zip")
+    assert filled.datasets.import_bundle(after, name="other").ref == imported.ref

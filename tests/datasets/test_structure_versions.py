@@ -136,7 +136,7 @@ def test_changes_of_the_tables_are_found(filled: Store) -> None:
     (report,) = filled.datasets.stale(version)
     assert report.is_stale
     assert [(each.experiment_id, each.reason) for each in report.members.changed] == [
-        (103, "other values of the unionize table, or other structures")
+        (103, "other values in the unionize table, or other structures or hemispheres")
     ]
     states = {each.experiment_id: each.state for each in filled.datasets.lineage(version).members}
     assert states == {**dict.fromkeys((101, 102, 201, 301), "in the store"), 103: "replaced"}
@@ -154,6 +154,7 @@ def test_a_damaged_file_is_rebuilt_to_the_bit(filled: Store) -> None:
     assert filled.datasets.rebuild(version).is_identical
     expected, content = version.comparison_table(), version.path.read_bytes()
     version.path.write_bytes(content[:-1])
+    assert {each.state for each in filled.datasets.lineage(version).members} == {"in the store"}
     report = filled.datasets.rebuild(version)
     assert report.was_restored
     assert version.path.read_bytes() == content
@@ -255,6 +256,12 @@ def test_forged_results_are_refused(filled: Store, tmp_path: Path) -> None:
     ):
         with pytest.raises(FormatError, match=message):
             filled.datasets.import_bundle(forged(bundle, set_value(name, value)), name="other")
+    for edit, message in (
+        (lambda file: file["t"].attrs.pop("permutations"), "the attribute permutations of t is None"),
+        (lambda file: file["t"].attrs.modify("tests", np.int64(4)), "the attribute tests of t is "),
+    ):
+        with pytest.raises(FormatError, match=message):
+            filled.datasets.import_bundle(forged(bundle, edit), name="other")
     with pytest.raises(NotReproducibleError, match="not reproducible"):
         filled.datasets.import_bundle(forged(bundle, set_value("t", 5.0)), name="other")
 

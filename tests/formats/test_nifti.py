@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nibabel
 import numpy as np
 import pytest
 
 from bsv_store.formats.nifti import affine_of, write_nifti
+from bsv_store.formats.nifti_reader import read_nifti_labels
 from bsv_store.vocabulary import SPACINGS_UM
 from bsv_store.volumes.grid import Grid
 from tests.formats.images import image_of
@@ -95,3 +98,18 @@ def test_nibabel_reads_values_and_orientation(tmp_path: Path, groups: int, dtype
     assert image.header.get_zooms()[:3] == pytest.approx((0.1, 0.1, 0.1))
     assert image.header.get_xyzt_units()[0] == "mm"
     assert bytes(image.header["descrip"]).rstrip(b"\0") == b"visual@1 mean"
+
+
+def test_a_sparse_label_image_is_read_whatever_its_compression(tmp_path: Path) -> None:
+    grid = Grid(50)
+    labels = np.zeros(grid.shape, np.int64)
+    labels[60, 40, 50] = 7
+    affine = np.array([[0, 0, 0.05, 0.025], [-0.05, 0, 0, -0.025], [0, -0.05, 0, -0.025], [0, 0, 0, 1]])
+    header = bytearray(nibabel.Nifti1Image(labels, affine, dtype="int64").to_bytes()[:352])
+    # Not finite: as without scaling.
+    header[112:120] = np.full(2, np.nan, "<f4").tobytes()
+    packed = zlib.compressobj(1, wbits=31)
+    path = tmp_path / "labels.nii.gz"
+    path.write_bytes(packed.compress(header) + packed.compress(labels.tobytes(order="F")) + packed.flush())
+    assert labels.nbytes > 100 * path.stat().st_size
+    assert np.array_equal(read_nifti_labels(path, grid, what="labels.nii.gz"), labels)

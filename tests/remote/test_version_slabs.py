@@ -14,6 +14,7 @@ from bsv_store.datasets.result import slabs
 from bsv_store.errors import DamagedFileError, StoreUnreachableError
 from bsv_store.remote import files
 from bsv_store.remote.eviction import listed_objects
+from bsv_store.remote.objects import ObjectCache
 from tests.datasets.world import add_volume, fill
 from tests.remote.lab import Laptop, laptop
 from tests.server.image_store import values
@@ -36,14 +37,15 @@ def _treat_as_large(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, NDArray[np.float32]]]:
-    """The folder of a store with a version of two groups, and its mean."""
+    """The folder of a store with a version of two groups, and its mean, and a version from before slabs were hashed."""
     location = tmp_path_factory.mktemp("lab") / "store"
     with pytest.MonkeyPatch.context() as patch:
-        _treat_as_large(patch)
         with create_store(location) as store:
             fill(store, volumes=())
             for identifier in (1, 2, 3, 4, 5):
                 add_volume(store, identifier, array=values(identifier))
+            store.aggregate([1, 2, 3], name="old")
+            _treat_as_large(patch)
             store.aggregate(Selection(injected_in="VIS"), group_by="line", name="lines")
         with open_store(location, read_only=True) as store:
             yield location, store.dataset("lines").mean
@@ -106,3 +108,19 @@ def test_a_part_of_a_local_average_is_read_from_its_file(lab: tuple[Path, NDArra
         slabs._tables.clear()
         found = local.statistic("mean", group=0, box=BOX)
         assert np.array_equal(found, local.mean[0, 40:44], equal_nan=True)
+
+
+def test_a_file_without_hashes_of_slabs_is_downloaded_once_as_a_whole(
+    lab: tuple[Path, NDArray[np.float32]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    location, _ = lab
+    with open_store(location, read_only=True) as store:
+        expected = store.dataset("old").mean[0, 40:44]
+    discarded: list[object] = []
+    monkeypatch.setattr(ObjectCache, "discard_damaged", lambda _, file: discarded.append(file))
+    with laptop(location, tmp_path / "cache") as here:
+        old = here.store.dataset("old")
+        for _ in range(2):
+            assert np.array_equal(old.statistic("mean", group=0, box=BOX), expected, equal_nan=True)
+        assert here.client.received == old.size_bytes
+    assert discarded == []

@@ -356,12 +356,20 @@ def test_a_comparison_by_structure_has_its_table_and_no_images(store: Store, url
     assert ".nii.gz" not in text
     assert "by structure" in get(f"{url}/datasets").text
     assert "structures@1 is a comparison" in get(f"{url}/view?version=structures@1", accept="text/html").text
+    assert "0 um" not in get(f"{url}/datasets").text.replace("100 um", "")
+    assert "structures@1" not in get(f"{url}/view").text
+    assert "has no voxels" in get(f"{url}/view?version=structures@1").text
     found = get(f"{url}/v1/versions/structures@1").json()
     assert found["grid"] is None
     assert found["recipe"]["comparison"]["by"] == "structure"
     rows = get(f"{url}/v1/versions/structures@1/file?format=csv").text.splitlines()
     assert len(rows) == len(store.dataset("structures").comparison_table()) + 1
-    for path in ("/v1/versions/structures@1/regions", "/v1/images/info?version=structures@1"):
+    for path in (
+        "/v1/versions/structures@1/regions",
+        "/v1/images/info?version=structures@1",
+        "/v1/images/slice?version=structures@1&plane=coronal&index=3",
+        "/v1/images/precomputed/version/structures@1/mean/0/info",
+    ):
         reply = get(url + path)
         assert (reply.status_code, "has no voxels" in reply.text) == (400, True), path
 

@@ -116,8 +116,8 @@ def read_values(
         If the ontology does not have a structure.
     """
     rows = find_structures(connection, [each.id for each in structures])
-    check_unionizes(connection, [row.id for row in rows], "projection")
     ids = sorted(group_of)
+    check_unionizes(connection, [row.id for row in rows], "projection", experiment_ids=ids)
     values = np.hstack(
         [
             read_signal(connection, ids, rows, measure=comparison.measure, hemisphere=side).values

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from bsv_store.averaging.comparison.comparison import (
     checked_covariates,
-    checked_draws,
-    checked_seed,
     checked_test,
 )
 from bsv_store.averaging.comparison.design import (
@@ -23,7 +21,8 @@ from bsv_store.averaging.comparison.design import (
     known_covariates,
     warn_if_small,
 )
-from bsv_store.averaging.comparison.structure_comparison import checked_hemispheres
+from bsv_store.averaging.comparison.structure_comparison import StructureComparison, checked_hemispheres
+from bsv_store.averaging.comparison.structure_values import compare_values
 from bsv_store.averaging.grouping.assignment import assign
 from bsv_store.averaging.grouping.facts import experiment_facts
 from bsv_store.averaging.grouping.membership import read_membership
@@ -38,14 +37,11 @@ from bsv_store.catalog.without_unionizes import (
     report_without_covariate,
     report_without_side,
 )
-from bsv_store.check import boolean, choice
+from bsv_store.check import choice
 from bsv_store.errors import InputError, MissingDataError
-from bsv_store.statistics import compare_features
-from bsv_store.statistics.features import checked_share
 from bsv_store.vocabulary import (
     COMPARISON_ORDERS,
     COVARIATES,
-    EFFECT_SIZES,
     MEASURES,
     MISSING_POLICIES,
     ComparisonOrder,
@@ -71,6 +67,10 @@ if TYPE_CHECKING:
     )
 
 _RECIPE_VERSION = 1
+# The structures are recorded by their ids instead.
+_RECORDED = (
+    *("measure", "hemisphere", "test", "effect_size", "covariates", "permutations", "bootstrap", "confidence", "seed"),
+)
 
 
 def compare_structures(
@@ -100,19 +100,24 @@ def compare_structures(
     check_limit(limit)
     order = choice("sort_by", sort_by, COMPARISON_ORDERS).name
     names = checked_covariates(covariates)
+    comparison = StructureComparison(
+        include_sources=include_sources,
+        include_fiber_tracts=include_fiber_tracts,
+        measure=measure,
+        hemisphere=checked_hemispheres(hemisphere),
+        test=checked_test(test, names),
+        effect_size=effect_size,
+        covariates=names,
+        permutations=permutations,
+        bootstrap=bootstrap,
+        confidence=confidence,
+        seed=seed,
+    )
     recipe: dict[str, Any] = {
         "compare": "structures",
         "version": _RECIPE_VERSION,
         "groups": sides.to_dict()["groups"],
-        "measure": choice("measure", measure, MEASURES).name,
-        "hemisphere": list(checked_hemispheres(hemisphere)),
-        "test": checked_test(test, names),
-        "effect_size": choice("effect_size", effect_size, EFFECT_SIZES).name,
-        "covariates": list(names),
-        "permutations": checked_draws("permutations", permutations),
-        "bootstrap": checked_draws("bootstrap", bootstrap),
-        "confidence": checked_share("confidence", confidence),
-        "seed": checked_seed(seed),
+        **{name: value for name, value in comparison.to_dict().items() if name in _RECORDED},
         "missing": choice("missing", missing, MISSING_POLICIES).name,
     }
     animals = _animals(connection, sides, recipe)
@@ -122,8 +127,8 @@ def compare_structures(
         targets=targets,
         structure_set=structure_set,
         within=within,
-        include_sources=boolean("include_sources", include_sources),
-        include_fiber_tracts=boolean("include_fiber_tracts", include_fiber_tracts),
+        include_sources=comparison.include_sources,
+        include_fiber_tracts=comparison.include_fiber_tracts,
     )
     if not rows:
         raise InputError("there are no structures to compare", hint="Name others, or a larger region for within.")
@@ -135,28 +140,12 @@ def compare_structures(
             for side in recipe["hemisphere"]
         ]
     )
-    # A structure without signal in any animal cannot be tested.
+    found = compare_values(comparison, values, animals.in_a, covariate_matrix(animals.covariates), progress)
+    warn_if_small(found.n_a, found.n_b, comparison.permutations, has_covariates=bool(names))
     has_signal = (values != 0).any(axis=0)
-    if not has_signal.any():
-        raise InputError("none of the structures has signal in any of the animals", hint="Compare other structures.")
-    a, b = values[animals.in_a][:, has_signal], values[~animals.in_a][:, has_signal]
-    found = compare_features(
-        a,
-        b,
-        statistic=recipe["test"],
-        effect_size=recipe["effect_size"],
-        permutations=recipe["permutations"],
-        bootstrap=recipe["bootstrap"],
-        confidence=recipe["confidence"],
-        seed=recipe["seed"],
-        covariates=animals.covariate_rows(),
-        progress=progress,
-    )
-    warn_if_small(found.n_a, found.n_b, recipe["permutations"], has_covariates=bool(names))
-    tested = [feature for feature, is_tested in zip(features, has_signal, strict=True) if is_tested]
     untested = [feature for feature, is_tested in zip(features, has_signal, strict=True) if not is_tested]
-    rows_tested = [(row.id, row.acronym, row.name, side) for side, row in tested]
-    frame = comparison_frame(rows_tested, found, np.ones(len(tested), bool), order, limit)
+    named = [(row.id, row.acronym, row.name, side) for side, row in features]
+    frame = comparison_frame(named, found, has_signal, order, limit)
     frame.attrs.update(
         {
             **{
@@ -200,11 +189,6 @@ class _Animals:
     groups: tuple[Group, ...]
     covariates: CovariateValues
     left_out: Mapping[str, list[int]]
-
-    def covariate_rows(self) -> NDArray[np.float64] | None:
-        """The covariates, first of the first group, then of the second; None if there are none."""
-        columns = covariate_matrix(self.covariates)
-        return None if columns is None else np.concatenate([columns[self.in_a], columns[~self.in_a]])
 
 
 def _animals(connection: Connection, sides: SelectionGrouping, recipe: Mapping[str, Any]) -> _Animals:

@@ -57,17 +57,14 @@ class MemberChanges:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The experiments of a version or of some inputs by id, the labels of the groups by number, and a reason.
+    """The experiments of a version or of some inputs by id, and the labels of the groups by number.
 
-    Attributes
-    ----------
-    changed : str
-        What it means if a member has another hash.
+    ``what`` is the reason if a member has another hash of what was read.
     """
 
     members: Mapping[int, Member]
     labels: Mapping[int, str]
-    changed: str = "another volume"
+    what: str = "another volume"
 
     @classmethod
     def of_version(cls, version: DatasetVersion) -> Membership:
@@ -75,17 +72,14 @@ class Membership:
         return cls(
             _by_id(version.experiments),
             {group.number: group.label for group in version.groups},
-            _change(version.recipe),
+            _reason(version.recipe),
         )
 
     @classmethod
     def of_inputs(cls, inputs: Inputs) -> Membership:
         """The experiments of inputs."""
-        return cls(
-            _by_id(inputs.experiments()),
-            {group.number: group.label for group in inputs.groups},
-            _change(inputs.recipe),
-        )
+        labels = {group.number: group.label for group in inputs.groups}
+        return cls(_by_id(inputs.experiments()), labels, _reason(inputs.recipe))
 
     def placed(self) -> set[int]:
         """Ids of the experiments that are in a group."""
@@ -121,11 +115,11 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
     reasons = []
     if first.label(before) != second.label(after):
         reasons.append(f"group {first.label(before)!r} became {second.label(after)!r}")
-    if first.changed != second.changed:
+    if first.what != second.what:
         # One of the two is a comparison by structure, whose members have only values.
         return reasons
     if before.array_sha256 != after.array_sha256:
-        reasons.append(first.changed)
+        reasons.append(first.what)
     for mask in ("injection_fraction", "data_mask"):
         one, other = getattr(before, f"{mask}_sha256"), getattr(after, f"{mask}_sha256")
         # A mask in only one of the two is due to the recipe, or was not recorded by an early schema.
@@ -141,8 +135,10 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
     return reasons
 
 
-def _change(recipe: Recipe) -> str:
-    return "another volume" if recipe.has_voxels else "other values of the unionize table, or other structures"
+def _reason(recipe: Recipe) -> str:
+    if recipe.has_voxels:
+        return "another volume"
+    return "other values in the unionize table, or other structures or hemispheres"
 
 
 def _by_id(members: Iterable[Member]) -> dict[int, Member]:

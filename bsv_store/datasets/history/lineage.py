@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Connection, select
 
-from bsv_store.averaging.comparison.structure_values import read_values, structures_from_json
+from bsv_store.averaging.comparison.structure_values import compared_structures, read_values, structures_from_json
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
 from bsv_store.catalog.volumes import find_volumes
@@ -168,12 +168,16 @@ def _lineage_of_tables(database: Database, version: DatasetVersion, members: Seq
         injection_rows = _injection_rows(connection, ids)
         snapshots = lists_of(connection, version.created_at)
         hashes: dict[int, str | None] = {}
-        if content is not None:
-            structures = structures_from_json(content["structures"], comparison)
-            with contextlib.suppress(UnknownStructureError):
-                # Without one of the structures, the store does not have the values.
-                values = read_values(connection, comparison, structures, {each: group_of[each] for each in tables})
-                hashes = {each.experiment_id: each.array_sha256 for each in values.members}
+        # Without one of the structures, the store does not have the values.
+        with contextlib.suppress(UnknownStructureError):
+            # Only the file names the structures; those of the recipe are the same unless the ontology has changed.
+            structures = (
+                compared_structures(connection, comparison, ids)
+                if content is None
+                else structures_from_json(content["structures"], comparison)
+            )
+            values = read_values(connection, comparison, structures, {each: group_of[each] for each in tables})
+            hashes = {each.experiment_id: each.array_sha256 for each in values.members}
     labels = {group.number: group.label for group in version.groups}
     sources = []
     for member in members:

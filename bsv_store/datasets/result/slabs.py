@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bsv_store.datasets.result.contents import describe_variable, write_dimension
 from bsv_store.errors import DamagedFileError
 from bsv_store.volumes.hdf5 import opened_hdf5
+from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, check_chunk_size
 
 if TYPE_CHECKING:
     import h5py
@@ -130,6 +131,7 @@ def verified_table(
     table = file[TABLE]
     if table.shape != (len(keys), slabs, _HASH_BYTES) or table.dtype != np.uint8:
         return None
+    check_chunk_size(table, TABLE)
     found: NDArray[np.uint8] = table[...]
     hashes = {key: _RecordedHash(row) for key, row in zip(keys, found, strict=True)}
     return found if content_of(hashes) == content_sha256 else None
@@ -164,12 +166,10 @@ class LargeResult:
     planes: int
     what: str
 
-    def read(
-        self, name: str, group: int | str, where: tuple[slice, slice, slice], dtype: np.dtype[Any]
-    ) -> NDArray[Any] | None:
-        """A part of an array, shape as ``where``; None if it must be read from a file that is verified as a whole.
+    def read_into(self, out: NDArray[Any], name: str, group: int | str, where: tuple[slice, slice, slice]) -> bool:
+        """Read a part of an array into ``out``, shape as ``where``; False if the whole file must be verified instead.
 
-        That is so if the file has no valid table, or is damaged.
+        That is so if the file has no table, as from before slabs were hashed, or is damaged.
 
         Raises
         ------
@@ -178,41 +178,42 @@ class LargeResult:
         """
         for _ in range(2):
             try:
-                return self._read(name, group, where, dtype)
+                return self._read(out, name, group, where)
             except DamagedFileError:
                 # In the cache of a remote store, a damaged part is downloaded again.
                 if not self.files.discard_damaged(self.path):
-                    return None
-        return None
+                    return False
+        return False
 
-    def _read(
-        self, name: str, group: int | str, where: tuple[slice, slice, slice], dtype: np.dtype[Any]
-    ) -> NDArray[Any]:
+    def _read(self, out: NDArray[Any], name: str, group: int | str, where: tuple[slice, slice, slice]) -> bool:
         with self.files.opened(self.path, size_bytes=self.size_bytes) as stream:
             try:
                 with opened_hdf5(stream, what=f"the file of {self.what}", arrays=[name, TABLE]) as file:
-                    return self._read_slabs(file, name, group, where, dtype)
-            except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+                    self._read_slabs(file, out, name, group, where)
+                    return True
+            except KeyError:
+                # Without a table the file is intact, so that it must not be discarded from a cache.
+                return False
+            except HDF5_ERRORS as error:
                 raise DamagedFileError(f"the file of {self.what} is damaged: {error}") from error
 
     def _read_slabs(
-        self, file: h5py.File, name: str, group: int | str, where: tuple[slice, slice, slice], dtype: np.dtype[Any]
-    ) -> NDArray[Any]:
+        self, file: h5py.File, out: NDArray[Any], name: str, group: int | str, where: tuple[slice, slice, slice]
+    ) -> None:
         hashes = self._table(file)[self.keys.index((name, group))]
         dataset = file[name]
         prefix = () if group == NO_GROUP else (group,)
-        if dataset.shape[len(prefix) :] != self.grid.shape or dataset.dtype != dtype:
+        if dataset.shape[len(prefix) :] != self.grid.shape or dataset.dtype != out.dtype:
             raise ValueError(f"{name} has another shape or type than was written")
+        check_chunk_size(dataset, name)
         along, *across = where
-        found = np.empty((along.stop - along.start, *(each.stop - each.start for each in across)), dtype)
         for number in range(along.start // self.planes, -(-along.stop // self.planes)):
             first = number * self.planes
             slab = np.ascontiguousarray(dataset[(*prefix, slice(first, first + self.planes))])
             if hashlib.sha256(slab.data).digest() != hashes[number].tobytes():
                 raise ValueError(f"slab {number} of {name} has changed")
             low, high = max(along.start, first), min(along.stop, first + self.planes)
-            found[low - along.start : high - along.start] = slab[(slice(low - first, high - first), *across)]
-        return found
+            out[low - along.start : high - along.start] = slab[(slice(low - first, high - first), *across)]
 
     def _table(self, file: h5py.File) -> NDArray[np.uint8]:
         known = _tables.get(self.content_sha256)

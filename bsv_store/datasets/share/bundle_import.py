@@ -107,9 +107,8 @@ def _is_writable(database: Database, files: StoreFiles) -> bool:
 
 def _existing(database: Database, files: StoreFiles, bundle: Bundle, name: str) -> DatasetVersion | None:
     """The version of the dataset with the same fingerprint and content, if there is one."""
-    version, result = bundle.version, bundle.result
     with database.reading() as connection:
-        identifier = same_version(connection, name, version.fingerprint, result.content_sha256)
+        identifier = same_version(connection, name, bundle.version, bundle.result)
         return None if identifier is None else read_version(database, connection, files, identifier)
 
 

@@ -263,6 +263,7 @@ def check_values(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
                     raise _wrong(path, f"{name} of group {group.number} has infinite values")
                 elif not may_be_negative and (block < 0).any():
                     raise _wrong(path, f"{name} of group {group.number} has negative values")
+    _check_facts(file, inputs, path)
     for each in arrays_without_groups(inputs.recipe):
         values = file[each][:]
         # The t of values that do not vary within the groups is not a number; an infinite one would be wrong.
@@ -272,6 +273,18 @@ def check_values(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
             raise _wrong(path, f"{each} has values outside 0 to 1")
         if each == SIGNAL:
             _check_signal(values, inputs, path)
+
+
+def _check_facts(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
+    """Check the facts about the test of a comparison, which are attributes of t."""
+    comparison = inputs.recipe.comparison
+    if comparison is None:
+        return
+    tests = "tested_voxels" if inputs.recipe.has_voxels else "tests"
+    for name, most in (("permutations", comparison.permutations), ("exact", 1), (tests, file["t"].size)):
+        value = file["t"].attrs.get(name)
+        if not isinstance(value, np.integer) or not 0 <= value <= most:
+            raise _wrong(path, f"the attribute {name} of t is {shown(value)}")
 
 
 def _check_signal(values: NDArray[np.float64], inputs: RecordedInputs, path: Path) -> None:

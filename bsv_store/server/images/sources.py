@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store import check
+from bsv_store.datasets.arrays import require_voxels
 from bsv_store.errors import InputError, UnknownDatasetError
 from bsv_store.server.images.blocks import ReadSlab, ReadStored
 from bsv_store.text import shown
@@ -197,6 +198,7 @@ def version_term(version: DatasetVersion, name: Any, group: int | None) -> Term:
     InputError
         If the version does not have the array or the group.
     """
+    require_voxels(version)
     present = (*version.recipe.statistics, *version.recipe.maps)
     if name not in present:
         raise InputError(f"{version.ref} does not have {name}", hint=f"It has {', '.join(present)}.")

@@ -282,11 +282,13 @@ def _choice(request: Request) -> Response:
             f"{each.spacing_um:,} um",
         ]
         for each in store.datasets.versions().itertuples()
+        # A comparison by structure has no voxels.
+        if each.spacing_um
     ]
     listed = (
         table("Versions", [("Version", False), ("Groups", True), ("Experiments", True), ("Voxels", True)], rows)
         if rows
-        else element("p", "The store has no datasets yet.", class_="nothing")
+        else element("p", "The store has no dataset with voxels yet.", class_="nothing")
     )
     form = element(
         "form",

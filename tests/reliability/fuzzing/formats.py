@@ -6,12 +6,14 @@ import csv
 import gzip
 import io
 import json
+import random
 import zipfile
 import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import nrrd
 import numpy as np
 
@@ -24,11 +26,13 @@ from bsv_store.formats.id_list import read_ids
 from bsv_store.formats.label_files import Label, read_labels, write_color_table, write_label_description
 from bsv_store.formats.matlab import read_injection_info
 from bsv_store.formats.metaimage import read_metaimage_header
+from bsv_store.formats.nifti_reader import read_nifti_labels
 from bsv_store.formats.npy import read_npy
 from bsv_store.formats.nrrd import read_nrrd
 from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import read_unionizes
 from bsv_store.sources.allen.decoding import BodyDecoder
+from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic import SyntheticAtlas, wire, wire_volumes
 from tests.reliability.fuzzing.mutate import any_of, in_gzip, in_nrrd, in_zip, mutate_bytes, mutate_json, mutate_text
 from tests.reliability.fuzzing.target import Prepared, Target
@@ -137,6 +141,30 @@ def _npy(scratch: Path) -> Prepared:
         assert array.tobytes() == expected.tobytes(), "NumPy reads another array"
 
     return Prepared(seeds, run)
+
+
+def _nifti_header(data: bytes, chance: random.Random) -> bytes:
+    """Change the header only, which is small."""
+    return mutate_bytes(data[:352], chance) + data[352:]
+
+
+def _nifti(scratch: Path) -> Prepared:
+    labels = np.zeros((132, 80, 114), "u1")
+    labels[60:63, 40, 50] = 7
+    affine = np.array([[0, 0, 0.1, 0.05], [-0.1, 0, 0, -0.05], [0, -0.1, 0, -0.05], [0, 0, 0, 1]])
+    seed = nibabel.Nifti1Image(labels, affine).to_bytes()
+    file = scratch / "labels.nii"
+
+    def run(data: bytes) -> None:
+        file.write_bytes(data)
+        found = read_nifti_labels(file, Grid(100), what="fuzzed")
+        content = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+        expected = np.asanyarray(nibabel.Nifti1Image.from_bytes(content).dataobj)
+        assert found.shape == (132, 80, 114)
+        # The same voxels in another order.
+        assert np.array_equal(np.unique(found), np.unique(expected)), "nibabel reads other labels"
+
+    return Prepared([seed, gzip.compress(seed, 1)], run)
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -361,6 +389,13 @@ FORMATS: dict[str, Target] = {
     ),
     "metaimage": Target("MetaImage headers", _metaimage, mutate_text, weight=20),
     "npy": Target("NumPy label images", _npy, mutate_bytes),
+    "nifti-labels": Target(
+        "NIfTI label images",
+        _nifti,
+        any_of(_nifti_header, mutate_bytes, in_gzip(_nifti_header)),
+        weight=1,
+        memory_bytes=160 << 20,
+    ),
     "experiments-json": Target("experiment lists, JSON", _experiments_json, _JSON, weight=15),
     "experiments-csv": Target("experiment lists, CSV with Ruby hashes", _experiments_csv, _TEXT, weight=15),
     "structures": Target("ontologies, JSON and CSV", _structures, any_of(mutate_json, mutate_text)),

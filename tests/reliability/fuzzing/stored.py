@@ -9,17 +9,21 @@ import json
 import random
 import shutil
 import zipfile
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import pytest
 
 from bsv_store import Selection, by_coordinate, create_store
 from bsv_store.acquisition.tasks.orphans import _source
 from bsv_store.datasets.numbers import GivenNumber, given_number
 from bsv_store.datasets.numbers import _path as number_path
+from bsv_store.datasets.result import slabs
+from bsv_store.datasets.result.content_hash import planes_per_chunk
 from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.datasets.share.bundle import read_bundle
 from bsv_store.documents import seal_of
@@ -37,7 +41,7 @@ from bsv_store.volumes.trash import new_record, read_record
 from bsv_store.volumes.volume import Volume
 from tests.datasets.bundles import edit_result, set_manifest
 from tests.datasets.world import IDS, fill
-from tests.reliability.fuzzing.mutate import in_hdf5, in_zip, mutate_bytes, mutate_json, mutate_tree, sealed
+from tests.reliability.fuzzing.mutate import any_of, in_hdf5, in_zip, mutate_bytes, mutate_json, mutate_tree, sealed
 from tests.reliability.fuzzing.target import Mutator, Prepared, Target
 
 _GRID = Grid(100)
@@ -88,6 +92,37 @@ def _annotation(_scratch: Path) -> Prepared:
             expected = file["volume"][()]
         read = np.concatenate([planes for _, planes in found.slabs()])
         assert np.array_equal(read, expected), "h5py reads other ids"
+
+    return Prepared([seed], run)
+
+
+def _large_result(scratch: Path) -> Prepared:
+    """A result at 100 um that is hashed by slabs, as those at 25 um are."""
+    with pytest.MonkeyPatch.context() as patch, create_store(scratch / "store") as store:
+        patch.setattr(slabs, "_LARGEST_SPACING_UM", 100)
+        fill(store)
+        version = store.aggregate(Selection(ids=IDS), name="test")
+        seed, expected = version.path.read_bytes(), version.mean
+    shutil.rmtree(scratch / "store")
+    large = slabs.LargeResult(
+        StoreFiles(scratch),
+        "result.nc",
+        len(seed),
+        version.content_sha256,
+        (("mean", 0),),
+        _GRID,
+        planes_per_chunk(_GRID, 4),
+        "fuzzed",
+    )
+    where = (slice(45, 75), slice(0, 80), slice(20, 60))
+
+    def run(data: bytes) -> None:
+        (scratch / "result.nc").write_bytes(data)
+        slabs._tables.clear()
+        found = np.empty((30, 80, 40), "<f4")
+        if not replace(large, size_bytes=len(data)).read_into(found, "mean", 0, where):
+            raise DamagedFileError("the file must be verified as a whole")
+        assert np.array_equal(found, expected[(0, *where)], equal_nan=True), "other values than were written"
 
     return Prepared([seed], run)
 
@@ -265,6 +300,13 @@ STORED: dict[str, Target] = {
     "volume-hdf5": Target("volumes, HDF5", _volume, _HDF5, weight=1, memory_bytes=128 << 20, has_hash=True),
     "annotation-hdf5": Target(
         "annotation files", _annotation, _HDF5, weight=0.7, memory_bytes=128 << 20, has_hash=True
+    ),
+    "large-result": Target(
+        "parts of results that are hashed by slabs",
+        _large_result,
+        any_of(_HDF5, mutate_bytes),
+        weight=1,
+        memory_bytes=128 << 20,
     ),
     "bundle": Target(
         "bundles and the netCDF results in them",
