@@ -355,6 +355,7 @@ def test_a_comparison_by_structure_has_its_table_and_no_images(store: Store, url
     assert "Open in the viewer" not in text
     assert ".nii.gz" not in text
     assert "by structure" in get(f"{url}/datasets").text
+    assert "structures@1 is a comparison" in get(f"{url}/view?version=structures@1", accept="text/html").text
     assert "0 um" not in get(f"{url}/datasets").text.replace("100 um", "")
     assert "structures@1" not in get(f"{url}/view").text
     assert "has no voxels" in get(f"{url}/view?version=structures@1").text

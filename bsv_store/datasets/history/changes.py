@@ -115,7 +115,10 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
     reasons = []
     if first.label(before) != second.label(after):
         reasons.append(f"group {first.label(before)!r} became {second.label(after)!r}")
-    if before.array_sha256 != after.array_sha256 and first.what == second.what:
+    if first.what != second.what:
+        # One of the two is a comparison by structure, whose members have only values.
+        return reasons
+    if before.array_sha256 != after.array_sha256:
         reasons.append(first.what)
     for mask in ("injection_fraction", "data_mask"):
         one, other = getattr(before, f"{mask}_sha256"), getattr(after, f"{mask}_sha256")
