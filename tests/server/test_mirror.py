@@ -418,7 +418,7 @@ def test_a_query_ends_with_the_server_that_stops(filled_location: Path) -> None:
         assert time.monotonic() - began < 20
         asking.join()
         assert (replies[0].status_code, replies[0].json()["code"]) == (503, "BusyError")
-        assert "being stopped" in replies[0].json()["detail"]
+        assert "shutting down" in replies[0].json()["detail"]
         assert len(store.sql("SELECT 1 AS one")) == 1
 
 
