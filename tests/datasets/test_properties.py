@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bsv_store import Selection, by_field
-from bsv_store.datasets.result import file as result_file
+from bsv_store.datasets.result import content_hash
 from tests.databases import sqlite_first
 from tests.datasets.world import BY_ID, IDS, add_volume, ask, voxels
 
@@ -91,7 +91,7 @@ def test_the_chunks_of_the_file_do_not_change_a_bit(
 ) -> None:
     parts: dict[str, Any] = {"statistics": ("mean", "sd", "n"), **SUBTRACTED}
     usual = ask(filled, EVERYBODY, by_field("line"), **parts)
-    monkeypatch.setattr(result_file, "_CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(content_hash, "_CHUNK_BYTES", chunk_bytes)
     other = ask(filled, EVERYBODY, by_field("line"), name="other", **parts)
     with usual.open() as one, other.open() as two:
         assert one["mean"].chunks != two["mean"].chunks
