@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bsv_store.averaging.comparison.comparison import checked_covariates, checked_test
 from bsv_store.averaging.comparison.design import warn_if_small
-from bsv_store.averaging.comparison.structure_comparison import StructureComparison, checked_hemispheres
+from bsv_store.averaging.comparison.structure_comparison import StructureComparison
 from bsv_store.averaging.grouping.grouping import SelectionGrouping, by_selection
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.search.signal import find_targets
@@ -29,12 +28,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.structures import StructureRef
     from bsv_store.datasets.share.source import VersionSource
     from bsv_store.vocabulary import (
-        Covariate,
-        EffectSize,
-        Measure,
-        MeasuredHemisphere,
         MissingPolicy,
-        TwoSampleStatistic,
     )
 
 _LABELS = ("a", "b")
@@ -96,21 +90,11 @@ def union_of(sides: SelectionGrouping) -> Selection:
 def structure_recipe(
     connection: Connection,
     sides: SelectionGrouping,
+    comparison: StructureComparison,
     *,
     targets: StructureRef | Sequence[StructureRef] | None,
     structure_set: int | None,
     within: StructureRef | None,
-    include_sources: bool,
-    include_fiber_tracts: bool,
-    measure: Measure,
-    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere],
-    test: TwoSampleStatistic | None,
-    effect_size: EffectSize,
-    covariates: Covariate | Sequence[Covariate],
-    permutations: int,
-    bootstrap: int,
-    confidence: float,
-    seed: int,
     missing: MissingPolicy,
 ) -> Recipe:
     """The recipe of a comparison by structure; structures are recorded by their ids.
@@ -122,22 +106,11 @@ def structure_recipe(
     RecipeError, InputError
         If an argument is not valid.
     """
-    names = checked_covariates(covariates)
-    comparison = StructureComparison(
+    comparison = replace(
+        comparison,
         targets=None if targets is None else tuple(row.id for row in find_targets(connection, targets, structure_set)),
         structure_set=structure_set,
         within=None if within is None else find_structure(connection, within).id,
-        include_sources=include_sources,
-        include_fiber_tracts=include_fiber_tracts,
-        measure=measure,
-        hemisphere=checked_hemispheres(hemisphere),
-        test=checked_test(test, names),
-        effect_size=effect_size,
-        covariates=names,
-        permutations=permutations,
-        bootstrap=bootstrap,
-        confidence=confidence,
-        seed=seed,
     )
     policy = choice("missing", missing, MISSING_POLICIES).name
     return Recipe(selection=union_of(sides), grouping=sides, missing=policy, comparison=comparison)

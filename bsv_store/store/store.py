@@ -1396,69 +1396,63 @@ class Store:
         BsvStoreWarning
             If the groups are too small for any difference to have a p of 0.05.
         """
+        from bsv_store.averaging.comparison.structure_comparison import structure_comparison
         from bsv_store.averaging.comparison.structures import compare_structures
         from bsv_store.catalog.search.found import check_limit
         from bsv_store.datasets.comparison import structure_recipe, two_sides, warn_if_few
 
         sides = two_sides(a, b, labels)
-        if name is not None:
-            # Before the comparison, which may take a minute.
-            check_limit(limit)
-            order = check.choice("sort_by", sort_by, COMPARISON_ORDERS).name
+        # Before the comparison, which may take a minute.
+        check_limit(limit)
+        order = check.choice("sort_by", sort_by, COMPARISON_ORDERS).name
+        comparison = structure_comparison(
+            include_sources=include_sources,
+            include_fiber_tracts=include_fiber_tracts,
+            measure=measure,
+            hemisphere=hemisphere,
+            test=test,
+            effect_size=effect_size,
+            covariates=covariates,
+            permutations=permutations,
+            bootstrap=bootstrap,
+            confidence=confidence,
+            seed=seed,
+        )
+        if name is None:
             with self.database.reading() as connection:
-                recipe = structure_recipe(
+                return compare_structures(
                     connection,
                     sides,
+                    comparison,
                     targets=targets,
                     structure_set=structure_set,
                     within=within,
-                    include_sources=include_sources,
-                    include_fiber_tracts=include_fiber_tracts,
-                    measure=measure,
-                    hemisphere=hemisphere,
-                    test=test,
-                    effect_size=effect_size,
-                    covariates=covariates,
-                    permutations=permutations,
-                    bootstrap=bootstrap,
-                    confidence=confidence,
-                    seed=seed,
+                    sort_by=order,
+                    limit=limit,
                     missing=missing,
+                    progress=progress,
                 )
-            version = self._computed(
-                recipe,
-                name=name,
-                fetch_damaged=False,
-                api_url=None,
-                progress=progress,
-                executor=None,
-                workers=None,
-            )
-            warn_if_few(version)
-            return version.comparison_table(sort_by=order, limit=limit)
         with self.database.reading() as connection:
-            return compare_structures(
+            recipe = structure_recipe(
                 connection,
                 sides,
+                comparison,
                 targets=targets,
                 structure_set=structure_set,
                 within=within,
-                include_sources=include_sources,
-                include_fiber_tracts=include_fiber_tracts,
-                measure=measure,
-                hemisphere=hemisphere,
-                test=test,
-                effect_size=effect_size,
-                covariates=covariates,
-                permutations=permutations,
-                bootstrap=bootstrap,
-                confidence=confidence,
-                seed=seed,
-                sort_by=sort_by,
-                limit=limit,
                 missing=missing,
-                progress=progress,
             )
+        version = self._computed(
+            recipe,
+            name=name,
+            fetch_damaged=False,
+            api_url=None,
+            progress=progress,
+            executor=None,
+            workers=None,
+        )
+        warn_if_few(version)
+        return version.comparison_table(sort_by=order, limit=limit)
 
     def _computed(
         self,

@@ -73,13 +73,18 @@ def opened_hdf5(
         ) from error
 
 
-class _Source(io.RawIOBase):
-    """A file for HDF5 to read from that stores an error of the system, which HDF5 reports in other words."""
+class _Observed(io.RawIOBase):
+    """A seekable file for HDF5 that stores the first error of the system; see the classes below."""
 
     def __init__(self, file: BinaryIO | io.RawIOBase) -> None:
         super().__init__()
         self._file = file
-        self.error: OSError | None = None
+        self._error: OSError | None = None
+
+    @property
+    def error(self) -> OSError | None:
+        """The first disk error, if any."""
+        return self._error
 
     def readable(self) -> bool:
         """True."""
@@ -97,12 +102,16 @@ class _Source(io.RawIOBase):
         """Delegate to the file."""
         return self._file.tell()
 
+
+class _Source(_Observed):
+    """A file for HDF5 to read from that stores an error of the system, which HDF5 reports in other words."""
+
     def readinto(self, buffer: Any, /) -> int:
         """Delegate to the file."""
         try:
             return self._file.readinto(buffer)  # type: ignore[union-attr]
         except OSError as error:
-            self.error = self.error or error
+            self._error = self._error or error
             raise
 
 
@@ -137,7 +146,7 @@ def _shown(name: bytes) -> str:
     return shown(name.decode(errors="backslashreplace"))
 
 
-class GuardedFile(io.RawIOBase):
+class GuardedFile(_Observed):
     """A file for HDF5 to write to that never raises.
 
     Parameters
@@ -146,47 +155,21 @@ class GuardedFile(io.RawIOBase):
         Unbuffered, readable and seekable. It is not closed with this object.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
-        self._file = file
-        self._error: OSError | None = None
-
-    @property
-    def error(self) -> OSError | None:
-        """The first disk error, if any: later writes are lost."""
-        return self._error
-
     def check(self) -> None:
-        """Raise the first disk error, if any."""
+        """Raise the first disk error, if any: later writes are lost."""
         if self._error is not None:
             raise self._error
-
-    def readable(self) -> bool:
-        """True."""
-        return True
 
     def writable(self) -> bool:
         """True."""
         return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Delegate to the file."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Delegate to the file."""
-        return self._file.tell()
 
     def readinto(self, buffer: Any, /) -> int:
         """Read as from any file; zeros where writes were lost."""
         view = memoryview(buffer).cast("B")
         count = 0
         try:
-            while count < len(view) and (part := self._file.readinto(view[count:])):  # type: ignore[attr-defined]
+            while count < len(view) and (part := self._file.readinto(view[count:])):  # type: ignore[union-attr]
                 count += part
         except OSError as error:
             self._error = self._error or error

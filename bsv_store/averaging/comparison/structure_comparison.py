@@ -130,6 +130,43 @@ class StructureComparison:
         return cls(**values)
 
 
+def structure_comparison(
+    *,
+    include_sources: bool,
+    include_fiber_tracts: bool,
+    measure: Measure,
+    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere],
+    test: TwoSampleStatistic | None,
+    effect_size: EffectSize,
+    covariates: Covariate | Sequence[Covariate],
+    permutations: int,
+    bootstrap: int,
+    confidence: float,
+    seed: int,
+) -> StructureComparison:
+    """The comparison with these options of `Store.compare_structures`; its structures are not chosen yet.
+
+    Raises
+    ------
+    RecipeError, InputError
+        If an option is not valid.
+    """
+    names = checked_covariates(covariates)
+    return StructureComparison(
+        include_sources=include_sources,
+        include_fiber_tracts=include_fiber_tracts,
+        measure=measure,
+        hemisphere=checked_hemispheres(hemisphere),
+        test=checked_test(test, names),
+        effect_size=effect_size,
+        covariates=names,
+        permutations=permutations,
+        bootstrap=bootstrap,
+        confidence=confidence,
+        seed=seed,
+    )
+
+
 def checked_hemispheres(
     hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere],
 ) -> tuple[MeasuredHemisphere, ...]:

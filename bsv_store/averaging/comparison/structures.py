@@ -10,10 +10,6 @@ from typing import TYPE_CHECKING, Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.averaging.comparison.comparison import (
-    checked_covariates,
-    checked_test,
-)
 from bsv_store.averaging.comparison.design import (
     check_design,
     check_groups,
@@ -21,13 +17,12 @@ from bsv_store.averaging.comparison.design import (
     known_covariates,
     warn_if_small,
 )
-from bsv_store.averaging.comparison.structure_comparison import StructureComparison, checked_hemispheres
+from bsv_store.averaging.comparison.structure_comparison import StructureComparison
 from bsv_store.averaging.comparison.structure_values import compare_values
 from bsv_store.averaging.grouping.assignment import assign
 from bsv_store.averaging.grouping.facts import experiment_facts
 from bsv_store.averaging.grouping.membership import read_membership
 from bsv_store.averaging.recipe import canonical_json
-from bsv_store.catalog.search.found import check_limit
 from bsv_store.catalog.search.projection_profile import targets_to_rank
 from bsv_store.catalog.search.signal import read_signal
 from bsv_store.catalog.tables.frames import uncovered_among
@@ -40,7 +35,6 @@ from bsv_store.catalog.without_unionizes import (
 from bsv_store.check import choice
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.vocabulary import (
-    COMPARISON_ORDERS,
     COVARIATES,
     MEASURES,
     MISSING_POLICIES,
@@ -58,12 +52,7 @@ if TYPE_CHECKING:
     from bsv_store.progress import Progress
     from bsv_store.statistics import TwoGroupTest
     from bsv_store.vocabulary import (
-        Covariate,
-        EffectSize,
-        Measure,
-        MeasuredHemisphere,
         MissingPolicy,
-        TwoSampleStatistic,
     )
 
 _RECIPE_VERSION = 1
@@ -76,43 +65,17 @@ _RECORDED = (
 def compare_structures(
     connection: Connection,
     sides: SelectionGrouping,
+    comparison: StructureComparison,
     *,
-    targets: StructureRef | Sequence[StructureRef] | None = None,
-    structure_set: int | None = None,
-    within: StructureRef | None = None,
-    include_sources: bool = False,
-    include_fiber_tracts: bool = False,
-    measure: Measure = "normalized_projection_volume",
-    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = "both",
-    test: TwoSampleStatistic | None = None,
-    effect_size: EffectSize = "hedges_g",
-    covariates: Covariate | Sequence[Covariate] = (),
-    permutations: int = 10_000,
-    bootstrap: int = 10_000,
-    confidence: float = 0.95,
-    seed: int = 0,
-    sort_by: ComparisonOrder = "p",
-    limit: int | None = None,
-    missing: MissingPolicy = "leave_out",
-    progress: Progress | None = None,
+    targets: StructureRef | Sequence[StructureRef] | None,
+    structure_set: int | None,
+    within: StructureRef | None,
+    sort_by: ComparisonOrder,
+    limit: int | None,
+    missing: MissingPolicy,
+    progress: Progress | None,
 ) -> pd.DataFrame:
     """See `Store.compare_structures`."""
-    check_limit(limit)
-    order = choice("sort_by", sort_by, COMPARISON_ORDERS).name
-    names = checked_covariates(covariates)
-    comparison = StructureComparison(
-        include_sources=include_sources,
-        include_fiber_tracts=include_fiber_tracts,
-        measure=measure,
-        hemisphere=checked_hemispheres(hemisphere),
-        test=checked_test(test, names),
-        effect_size=effect_size,
-        covariates=names,
-        permutations=permutations,
-        bootstrap=bootstrap,
-        confidence=confidence,
-        seed=seed,
-    )
     recipe: dict[str, Any] = {
         "compare": "structures",
         "version": _RECIPE_VERSION,
@@ -141,11 +104,11 @@ def compare_structures(
         ]
     )
     found = compare_values(comparison, values, animals.in_a, covariate_matrix(animals.covariates), progress)
-    warn_if_small(found.n_a, found.n_b, comparison.permutations, has_covariates=bool(names))
+    warn_if_small(found.n_a, found.n_b, comparison.permutations, has_covariates=bool(comparison.covariates))
     has_signal = (values != 0).any(axis=0)
     untested = [feature for feature, is_tested in zip(features, has_signal, strict=True) if not is_tested]
     named = [(row.id, row.acronym, row.name, side) for side, row in features]
-    frame = comparison_frame(named, found, has_signal, order, limit)
+    frame = comparison_frame(named, found, has_signal, sort_by, limit)
     frame.attrs.update(
         {
             **{
