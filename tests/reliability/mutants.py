@@ -425,8 +425,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an error of the disk while HDF5 reads is an error of the package",
         "bsv_store/volumes/hdf5.py",
-        "self.error = self.error or error\n",
-        "pass\n",
+        "            self._error = self._error or error\n            raise\n",
+        "            raise\n",
         ("tests/reliability/test_io_sweep.py", "-k", "network"),
     ),
     Mutant(
