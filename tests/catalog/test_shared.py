@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
-from bsv_store import Selection, Store
+from bsv_store import Selection, Store, open_store
 from bsv_store.errors import (
     BusyError,
     EmptySelectionError,
@@ -113,6 +115,26 @@ def test_two_savers_at_once_do_not_overwrite_each_other(filled: Store, monkeypat
     with pytest.raises(BusyError, match=r"another process .*'visual'") as caught:
         filled.catalog.save_selection("visual", Selection(injected_in="CP"))
     assert isinstance(caught.value.__cause__, IntegrityError)
+
+
+def test_selections_that_others_save_meanwhile_are_not_taken_for_damage(filled: Store) -> None:
+    if filled.database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time")
+    others = iter(range(100))
+    with open_store(filled.path) as other:
+
+        def save_another(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if statement.startswith("SELECT") and "seal" in statement:
+                other.catalog.save_selection(f"other-{next(others)}", VISUAL)
+
+        event.listen(filled.database.engine, "after_cursor_execute", save_another)
+        try:
+            assert filled.catalog.save_selection("visual", VISUAL).selection == VISUAL
+        finally:
+            event.remove(filled.database.engine, "after_cursor_execute", save_another)
+    saved = next(others)
+    assert saved
+    assert len(filled.catalog.selections()) == saved + 1
 
 
 # -- exclusions -------------------------------------------------------------------------------------------------------

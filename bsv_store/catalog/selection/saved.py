@@ -50,6 +50,10 @@ def save_selection(
     _check_name(name)
     if note is not None:
         check_line_of_text("note", note)
+    # A writing transaction of Postgres sees what others commit between its statements: it could read the seals, and
+    # then a row that was not there yet.
+    with database.reading() as connection:
+        seals.check_rows(connection, NamedSelection)
     with database.writing() as connection:
         check_selection(connection, selection)
         current = _current(connection, name)
@@ -61,9 +65,10 @@ def save_selection(
                 hint="Choose another name, or replace it with replace=True;"
                 f" the old one remains available as {name}@{current.number}.",
             )
+        number = 1 if current is None else current.number + 1
         values = {
             "name": name,
-            "number": 1 if current is None else current.number + 1,
+            "number": number,
             "selection": selection.to_json(),
             "note": note,
             "saved_by": current_user(),
@@ -72,10 +77,11 @@ def save_selection(
         with refusing_concurrent_change(f"the saved selection {name!r}"):
             statement = insert(table_of(NamedSelection)).returning(table_of(NamedSelection).c.id)
             identifier = connection.execute(statement.values(values)).scalar_one()
+        saved = _value(connection.execute(_saved().where(NamedSelection.id == identifier)).one())
         seals.seal_rows(connection, NamedSelection, [identifier])
         details = {} if note is None else {"note": note}
-        record_activity(connection, "saved", f"selection {name}@{values['number']}", details)
-        return find_selection(connection, name)
+        record_activity(connection, "saved", f"selection {name}@{number}", details)
+        return saved
 
 
 def find_selection(connection: Connection, name: str) -> SavedSelection:
@@ -85,6 +91,8 @@ def find_selection(connection: Connection, name: str) -> SavedSelection:
     ------
     InputError
         If there is none; the hint suggests similar names.
+    DamagedCatalogError
+        If any saved selection differs from what was stored. The transaction must see a single state of the database.
     """
     # If the row of the current selection is lost, an earlier one must not be returned instead.
     seals.check_rows(connection, NamedSelection)
