@@ -79,7 +79,7 @@ mutation: $(MUTATION) ## change every line of the modules that compute values, a
 test-lowest: $(LOW) ## run the ordinary tests with the oldest dependencies that pyproject.toml allows
 	$(VENV)-lowest/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(ORDINARY)" $(ARGS)
 
-check: $(DEV) ## run ruff (lint, format) and mypy --strict
+check: $(DEV) ## run ruff (lint, format) and mypy --strict, on the tests too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -89,7 +89,7 @@ class WarpedVolumes:
                 displacement = _stretched(displacement, length, each)
             own = np.arange(size).reshape([-1 if each == axis else 1 for each in range(3)])
             places.append(np.clip(np.rint(own + displacement), 0, size - 1).astype(np.intp))
-        volume = source[tuple(places)]
+        volume: NDArray[np.float32] = source[tuple(places)]
         # Voxels that are sampled twice must not have equal values, which would compress better than real ones.
         volume *= random.uniform(0.5, 1, GRID.shape).astype(np.float32)
         return volume
@@ -100,7 +100,7 @@ def _stretched(array: NDArray[np.float64], size: int, axis: int) -> NDArray[np.f
     place = np.linspace(0, array.shape[axis] - 1, size)
     low = np.minimum(place.astype(np.intp), array.shape[axis] - 2)
     share = (place - low).reshape([-1 if each == axis else 1 for each in range(array.ndim)])
-    return np.take(array, low, axis) * (1 - share) + np.take(array, low + 1, axis) * share
+    return np.asarray(np.take(array, low, axis) * (1 - share) + np.take(array, low + 1, axis) * share)
 
 
 class ScatteredVolumes:
@@ -111,7 +111,7 @@ class ScatteredVolumes:
         random = np.random.default_rng(number + 1)
         volume = random.random(GRID.size, np.float32) + np.float32(1e-6)
         volume[random.random(GRID.size, np.float32) > 0.072] = 0
-        return np.minimum(volume, 1).reshape(GRID.shape)
+        return np.asarray(np.minimum(volume, 1).reshape(GRID.shape))
 
 
 class VolumeSource(Protocol):

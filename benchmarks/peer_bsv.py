@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 
-def main():
+def main() -> None:
     cache, runs, ids_file, options, result = sys.argv[1:]
     from bsv.fetch_connectivity_data import fetch_connectivity_data
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,7 @@ def _measured(voxels: int, permutations: int) -> Results:
     }
     for what, options in tests.items():
         Path("/proc/self/clear_refs").write_text("5")
-        times = _timed(
-            lambda options=options: compare_voxels(values, in_a, seed=1, permutations=permutations, **options)
-        )
+        times = _timed(partial(compare_voxels, values, in_a, seed=1, permutations=permutations, **options))
         found[f"{name}: {what}"] = _with_ratios(times, product, looped)
     values *= (
         np.random.default_rng(2).random(values.shape, np.float32) < np.linspace(0, 1, voxels, dtype=np.float32) ** 6

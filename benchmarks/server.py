@@ -117,7 +117,10 @@ def _slices_of_version() -> list[str]:
 def _first_slices(url: str, experiment_id: int) -> dict[str, float]:
     """Times of the first requests for planes of a volume and a version that the server has not read before, ms."""
     found = {}
-    sources = {"volume": {"experiment": experiment_id, "spacing_um": 25}, "version": {"version": "fine@1", "group": 0}}
+    sources: dict[str, dict[str, str | int]] = {
+        "volume": {"experiment": experiment_id, "spacing_um": 25},
+        "version": {"version": "fine@1", "group": 0},
+    }
     for what, source in sources.items():
         for plane in ("coronal", "sagittal"):
             query = urlencode({**source, "plane": plane, "index": 200})

@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from sqlalchemy import Engine, event
 
@@ -65,13 +66,13 @@ def counted() -> Iterator[Work]:
         work.bytes_read += len(data)
         return data
 
-    def reading_into(self: StoreFiles, room: memoryview, file: BinaryIO, **recorded: Any) -> None:
+    def reading_into(self: StoreFiles, room: memoryview, file: FileIO, **recorded: Any) -> None:
         read_into(self, room, file, **recorded)
         work.read.append(Path(file.name).name)
         work.bytes_read += len(room)
 
     event.listen(Engine, "before_cursor_execute", on_statement)
-    StoreFiles.read, StoreFiles.read_into = reading, reading_into  # type: ignore[method-assign]
+    StoreFiles.read, StoreFiles.read_into = reading, reading_into  # type: ignore[assignment, method-assign]
     _watching.append(work)
     try:
         yield work

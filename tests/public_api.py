@@ -10,7 +10,7 @@ import dataclasses
 import enum
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -68,16 +68,20 @@ def _class(name: str, value: type) -> list[str]:
     bases = [base.__name__ for base in value.__bases__ if base is not object]
     lines = [f"class {name}{'(' + ', '.join(bases) + ')' if bases else ''}"]
     if _has_own_signature(value):
-        lines.append(f"    {name}{signature(value.__init__)}")
+        lines.append(f"    {name}{signature(_constructor(value))}")
     lines += [f"    {line}" for line in _members(value)]
     return lines
 
 
+def _constructor(value: type) -> Callable[..., Any]:
+    found: Callable[..., Any] = vars(value).get("__init__") or getattr(value, "__init__")  # noqa: B009
+    return found
+
+
 def _has_own_signature(value: type) -> bool:
     # Models get their constructor from SQLAlchemy.
-    return (inspect.isfunction(value.__init__) and value.__init__.__module__.startswith("bsv_store")) or (
-        dataclasses.is_dataclass(value) and inspect.isfunction(value.__init__)
-    )
+    found = _constructor(value)
+    return inspect.isfunction(found) and (found.__module__.startswith("bsv_store") or dataclasses.is_dataclass(value))
 
 
 def _members(value: type) -> Iterator[str]:
@@ -121,7 +125,11 @@ def signature(function: Any) -> str:
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    stars = ""
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        stars = "*"
+    elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        stars = "**"
     line = f"{stars}{parameter.name}"
     if parameter.annotation is not parameter.empty:
         line += f": {parameter.annotation}"

@@ -78,7 +78,7 @@ def installation(distributions: Distributions, tmp_path_factory: pytest.TempPath
     # installation of the checkout there stays out of sight.
     inherited = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
     (packages / "dependencies.pth").write_text("".join(f"{path}\n" for path in sorted(inherited)), encoding="utf-8")
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
     run(*pip, "install", "--quiet", "--no-deps", "--no-index", distributions.wheel, cwd=folder)
     away = folder / "away"
     away.mkdir()

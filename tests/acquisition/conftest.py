@@ -9,6 +9,7 @@ import pytest
 
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from tests.client_defaults import client_defaults
 from tests.processes import Child
 
 from .worker import start
@@ -30,7 +31,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def set_defaults(**options: float) -> None:
         for name, value in options.items():
-            monkeypatch.setitem(AllenClient.__init__.__kwdefaults__, name, value)
+            monkeypatch.setitem(client_defaults(), name, value)
 
     return set_defaults
 

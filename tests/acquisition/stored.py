@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import NothingDownloadedError
+from bsv_store.vocabulary import VOLUME_KINDS
 from bsv_store.volumes.library import VolumeFile
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ def all_volumes(connection: Connection) -> list[VolumeFile]:
     """Every volume of the store, by kind, spacing and experiment."""
     rows = connection.execute(select(StoredVolume.kind, StoredVolume.spacing_um, StoredVolume.experiment_id))
     found = []
-    for kind, spacing_um, experiment_id in sorted(tuple(row) for row in rows):
-        (file,) = find_volumes(connection, [experiment_id], kind=kind, spacing_um=spacing_um).values()
+    for kind, spacing_um, experiment_id in sorted(rows.tuples()):
+        (file,) = find_volumes(
+            connection, [experiment_id], kind=VOLUME_KINDS[kind].name, spacing_um=spacing_um
+        ).values()
         found.append(file)
     return found

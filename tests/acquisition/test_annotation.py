@@ -365,7 +365,7 @@ def test_an_annotation_that_another_process_stored_meanwhile_is_kept(
 
     theirs = ATLAS.annotation.copy()
     theirs[theirs > 0] = theirs[theirs > 0][0]
-    publish = module.publish_annotation
+    publish = module.publish_annotation  # type: ignore[attr-defined]
 
     def in_between(*arguments: Any, **options: Any) -> Any:
         monkeypatch.setattr(module, "publish_annotation", publish)

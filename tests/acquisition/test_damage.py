@@ -237,8 +237,8 @@ def test_brain_street_views_function_fetches_a_damaged_volume_again(
     fetched: Store, server: SyntheticServer, damage: Damage, options: Any
 ) -> None:
     def averaged(**more: Any) -> Any:
-        arguments = {"normalization_method": "none", "subtract_other_hemisphere": False, "export_metadata": False}
-        return fetch_connectivity_data(IDS, "", "", store=fetched, **arguments, **options, **more)[0]
+        given: dict[str, Any] = {"normalization_method": "none", "subtract_other_hemisphere": False, **options, **more}
+        return fetch_connectivity_data(IDS, "", "", store=fetched, export_metadata=False, **given)[0]
 
     expected = averaged(offline=True)
     damage_volume(fetched, SECOND, damage)

@@ -15,10 +15,10 @@ from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
 from bsv_store.errors import UnreachableUpstreamError, UpstreamError
-from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Status
 from tests.cli.running import Runner
+from tests.client_defaults import client_defaults
 from tests.servers import free_port
 
 from .stored import count, reports_of_failure
@@ -139,7 +139,7 @@ def test_the_command_line_says_it_once_within_seconds(
     many: Store, nowhere: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As long as for users.
-    monkeypatch.setitem(AllenClient.__init__.__kwdefaults__, "backoff_s", 1.0)
+    monkeypatch.setitem(client_defaults(), "backoff_s", 1.0)
     run = Runner(capsys, monkeypatch)
     started = time.monotonic()
     for command in (["fetch", "--all", "--unionizes"], ["aggregate", "--all", "--fetch", "--name", "x"]):

@@ -19,8 +19,9 @@ def main(what: str, store_path: Path, url: str, experiment_ids: Sequence[int]) -
     from bsv_store import open_store
     from bsv_store.acquisition.sync import sync_unionizes
     from bsv_store.sources.allen import AllenClient
+    from tests.client_defaults import client_defaults
 
-    AllenClient.__init__.__kwdefaults__["backoff_s"] = 0.01
+    client_defaults()["backoff_s"] = 0.01
     with open_store(store_path) as store:
         if what == "fetch":
             report = store.fetch(experiment_ids, workers=2, api_url=url)

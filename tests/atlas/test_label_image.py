@@ -55,7 +55,7 @@ def test_labels_are_consecutive_and_their_tables_name_them(annotated: Store, tmp
 def test_voxels_have_the_label_of_the_finest_of_the_structures(annotated: Store, tmp_path: Path) -> None:
     written = annotated.atlas.export_labels(tmp_path / "ccf.nii.gz", structures=["VISp", "VIS", "VISpm"])
     assert written.structure_ids == (669, VISP, VISPM)
-    image = np.asarray(nibabel.load(written.image).dataobj)
+    image = np.asarray(nibabel.Nifti1Image.from_filename(written.image).dataobj)
     assert image.dtype == np.uint16
     ids = blocks()
     np.testing.assert_array_equal(image == 1, np.isin(ids, [669, VISL]))

@@ -30,7 +30,7 @@ def test_structures_are_sums_of_labels() -> None:
     values = np.array([[[1, 2, 4, 8], [16, 32, np.nan, 64]]], np.float32)
     labels = StructureLabels({1: {1, 2}, 2: {2}, 5: {5}})
     of = labels.labels(ids)
-    assert (of.dtype, of.shape) == (np.uint8, ids.shape)
+    assert (of.dtype, of.shape) == (np.dtype(np.uint8), ids.shape)
     # Left and right of 1 and 2 together, of 2, and of one without a voxel.
     assert labels.by_structure(labels.counts(of)).tolist() == [[3, 2], [2, 1], [0, 0]]
     sums, unknown = labels.sums(of, values)

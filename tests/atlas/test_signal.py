@@ -15,6 +15,7 @@ from bsv_store.errors import (
     UnknownHemisphereWarning,
     UnknownStructureError,
 )
+from bsv_store.vocabulary import MeasuredHemisphere
 from tests.datasets.world import BY_ID, IDS, MOP, SHAPE, VISL, VISP, VISUAL, add_annotation, add_volume, voxels
 
 VISUAL_IDS = (1, 2, 3, 4, 5)
@@ -64,13 +65,14 @@ def test_mean_and_sum_per_experiment_are_those_of_the_voxels(annotated: Store) -
 
 
 def test_several_structures_and_hemispheres_in_order(annotated: Store) -> None:
-    sides = ("ipsilateral", "contralateral", "left", "right")
+    sides: tuple[MeasuredHemisphere, ...] = ("ipsilateral", "contralateral", "left", "right")
     frame = annotated.atlas.signal(Selection(ids=[5, 1]), ["MOp", "VISp"], hemisphere=sides)
     keys = [(i, name, side) for i in (1, 5) for name in ("VISp", "MOp") for side in sides]
     assert list(zip(frame.experiment_id, frame.structure, frame.hemisphere, strict=True)) == keys
     table = frame.set_index(["experiment_id", "structure", "hemisphere"])
     for i, name, side in keys:
         injected = BY_ID[i].injected
+        assert injected is not None
         other = "left" if injected == "right" else "right"
         absolute = {"ipsilateral": injected, "contralateral": other}.get(side, side)
         count, total = expected(i, [VISP if name == "VISp" else MOP], absolute)
@@ -133,7 +135,7 @@ def test_bad_questions_are_named(annotated: Store) -> None:
         ({"spacing_um": 30}, "30"),
     ):
         with pytest.raises(InputError, match=complaint):
-            annotated.atlas.signal(one, "VISp", **options)  # type: ignore[arg-type]
+            annotated.atlas.signal(one, "VISp", **options)
     with pytest.raises(InputError, match="structures must not be empty"):
         annotated.atlas.signal(one, [])
     with pytest.raises(InputError, match="hemisphere must not be empty"):

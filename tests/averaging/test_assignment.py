@@ -29,9 +29,8 @@ ANCESTRY = {
 
 def subject(number: int, ap: float | None = None, **fields: Any) -> ExperimentFacts:
     structure = fields.pop("structure", "VISp")
-    return ExperimentFacts(
-        number, structure, 385, injection_ap=ap, fields={"line": None, "primary_structure": structure, **fields}
-    )
+    facts: dict[Any, Any] = {"line": None, "primary_structure": structure, **fields}
+    return ExperimentFacts(number, structure, 385, injection_ap=ap, fields=facts)
 
 
 def along_ap(*coordinates: float | None) -> list[ExperimentFacts]:

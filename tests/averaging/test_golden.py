@@ -120,7 +120,7 @@ def test_agrees_with_brain_street_view(files: Golden, case: str) -> None:
     mean = run(files, case).mean
     assert (*mean.shape[1:], mean.shape[0]) == tuple(expected["shape"])
     ap, dv, ml = expected["voxel_index"].astype(int).T
-    close = {"rtol": 1e-6, "atol": 1e-9}
+    close: dict[str, Any] = {"rtol": 1e-6, "atol": 1e-9}
     np.testing.assert_allclose(mean[:, ap, dv, ml].T, expected["voxel_value"], **close)
     np.testing.assert_allclose(mean.sum(axis=(1, 2, 3)), expected["group_sum"], **close)
     np.testing.assert_allclose(np.abs(mean).sum(axis=(1, 2, 3)), expected["group_abs_sum"], **close)

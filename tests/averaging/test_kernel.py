@@ -20,7 +20,7 @@ from bsv_store.averaging.kernel.result import GroupResult, joined
 from bsv_store.averaging.kernel.slab_reader import Flat
 from bsv_store.averaging.kernel.statistics import Sums, statistics_of
 from bsv_store.errors import FrameError, InputError, RecipeError
-from bsv_store.vocabulary import HEMISPHERE_RULES
+from bsv_store.vocabulary import HEMISPHERE_RULES, Statistic
 from bsv_store.vocabulary import STATISTICS as STATISTIC_ROWS
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.volume import SparseArray
@@ -357,7 +357,7 @@ def test_without_a_choice_the_mean_is_computed_without_a_rule_and_weights() -> N
     accumulator = GroupAccumulator(GRID, 1)
     accumulator.add(0, ONES * 3)
     result = accumulator.finish()
-    assert (result.statistics, result.hemisphere_rule, result.mean.dtype) == (("mean",), "none", np.float32)
+    assert (result.statistics, result.hemisphere_rule, result.mean.dtype) == (("mean",), "none", np.dtype(np.float32))
     assert (result.mean == 3).all()
     member = MemberVolume(0, sparse(ONES))
     assert (member.divisor, member.injected, member.weights, member.exclude) == (1.0, None, None, None)
@@ -513,7 +513,7 @@ def test_weighted_spread_of_many_members_is_that_of_fractions() -> None:
 
 
 @pytest.mark.parametrize("statistic", ["mean", "sum", "max"])
-def test_values_beyond_float32_are_an_error_and_fit_into_float64(statistic: str) -> None:
+def test_values_beyond_float32_are_an_error_and_fit_into_float64(statistic: Statistic) -> None:
     def accumulated() -> GroupAccumulator:
         accumulator = GroupAccumulator(GRID, 2, statistics=[statistic])
         accumulator.add(1, np.full(GRID.shape, 3e38, np.float32), divisor=0.5)
@@ -595,8 +595,8 @@ def test_folded_halves_put_homologous_voxels_at_one_index() -> None:
     array[2, 1] = [0.6, 0.4, 0.2, 0.1, 0.3, 0.5]
     folded = aggregated([Member(array, injected="left")], hemisphere_rule="fold_ipsilateral", dtype="float32")
     ipsilateral, contralateral = halves(folded.mean[0])
-    np.testing.assert_array_equal(ipsilateral[2, 1], np.float32([0.2, 0.4, 0.6]))
-    np.testing.assert_array_equal(contralateral[2, 1], np.float32([0.1, 0.3, 0.5]))
+    np.testing.assert_array_equal(ipsilateral[2, 1], np.array([0.2, 0.4, 0.6], np.float32))
+    np.testing.assert_array_equal(contralateral[2, 1], np.array([0.1, 0.3, 0.5], np.float32))
 
 
 def test_group_without_members_is_zero() -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bsv_store.averaging.kernel import scatter
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator, MemberVolume
@@ -62,7 +65,7 @@ def test_an_index_that_does_not_ascend_loses_nothing(monkeypatch: pytest.MonkeyP
 def test_a_place_outside_is_refused_and_nothing_is_written(kind: type, first: int, wrong: int) -> None:
     total = np.zeros(SIZE)
     # Of an unsigned index, -1 is a large number.
-    index = np.array([60, wrong]).astype(kind)
+    index: NDArray[Any] = np.array([60, wrong]).astype(kind)
     good = scatter.Part(total, np.array([70], kind), np.ones(1))
     with pytest.raises(IndexError, match="outside the 200000 voxels"):
         scatter.add_parts([good, scatter.Part(total, index, np.ones(2))], first=first)

@@ -36,6 +36,10 @@ class Viewer:
     messages: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
+    def note_message(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.messages.append(message.text)
+
     def open(self, query: str) -> None:
         self.page.goto(f"{self.url}/view?{query}")
         self.page.wait_for_selector("#viewer[data-limits]", timeout=_WAIT_MS)
@@ -69,7 +73,7 @@ def viewer(location: Path, browser: Any) -> Iterator[Viewer]:
     with open_store(location, read_only=True) as store, serving(store) as url:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         found = Viewer(page, url, store)
-        page.on("console", lambda message: message.type in ("error", "warning") and found.messages.append(message.text))
+        page.on("console", found.note_message)
         page.on("pageerror", lambda error: found.messages.append(str(error)))
         page.on("request", lambda request: found.requests.append(request.url))
         yield found

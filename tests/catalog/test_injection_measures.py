@@ -163,7 +163,10 @@ def test_a_table_is_complete_with_both_of_its_parts(atlas_psu: Store) -> None:
 
 def test_the_new_criteria_have_a_stable_json() -> None:
     selection = Selection(
-        injected_in="VISp", min_injection_overlap=np.float32(0.5), with_volume="density", with_volume_spacing_um=25.0
+        injected_in="VISp",
+        min_injection_overlap=np.float32(0.5),  # type: ignore[arg-type]
+        with_volume="density",  # type: ignore[arg-type]
+        with_volume_spacing_um=25.0,  # type: ignore[arg-type]
     )
     text = selection.to_json()
     assert text == (

@@ -19,7 +19,7 @@ def by_experiment(store: Store, selection: Selection, hemisphere: str, measure: 
         selection,
         rows="experiments",
         targets=TARGETS,
-        hemisphere=hemisphere,
+        hemisphere=hemisphere,  # type: ignore[arg-type]
         measure=measure,  # type: ignore[arg-type]
     )
 

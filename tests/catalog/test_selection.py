@@ -321,7 +321,7 @@ def test_defaults_of_the_arguments_ask_for_nothing() -> None:
 
 def test_every_measure_of_the_table_can_be_asked_for() -> None:
     for measure in MEASURES:
-        assert Selection(projecting_to="CP", target_measure=measure).to_dict()["projecting_to"] == ["CP"]
+        assert Selection(projecting_to="CP", target_measure=measure).to_dict()["projecting_to"] == ["CP"]  # type: ignore[arg-type]
 
 
 # -- JSON that others wrote -------------------------------------------------------------------------------------------

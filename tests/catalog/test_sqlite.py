@@ -240,7 +240,7 @@ def test_a_slow_query_that_cannot_be_copied_is_stopped(
         monkeypatch.setattr(private_copy, "_SPARE_BYTES", 1 << 60)
     else:
         monkeypatch.setattr(sqlite_copy, "_PAGES", 1)
-        monkeypatch.setattr(private_copy.time, "monotonic", iter(range(0, 10**6, 100)).__next__)
+        monkeypatch.setattr(private_copy.time, "monotonic", iter(range(0, 10**6, 100)).__next__)  # type: ignore[attr-defined]
     with pytest.raises(QueryError, match=f"other jobs cannot write.*{'no space' if reason == 'space' else 'longer'}"):
         filled.sql(SLOW, timeout_s=60.0)
     assert not list(temporary.iterdir())

@@ -36,8 +36,8 @@ def test_case_and_punctuation_matter(small_store: Store) -> None:
 
 
 def test_ids_of_numpy_are_ids(small_store: Store) -> None:
-    assert [row.id for row in small_store.atlas.structures(np.array([8, 385]))] == [8, 385]
-    assert find_structure(small_store, np.int64(385)).acronym == "VISp"
+    assert [row.id for row in small_store.atlas.structures(np.array([8, 385]))] == [8, 385]  # type: ignore[arg-type]
+    assert find_structure(small_store, np.int64(385)).acronym == "VISp"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def command(arguments: tuple[object, ...], variables: Mapping[str, str]) -> None
     elif folder is not None:
         from bsv_store.acquisition.work.claims import Claims
 
-        Claims.release_all = held  # type: ignore[method-assign, assignment]
+        Claims.release_all = held  # type: ignore[method-assign]
     from bsv_store_cli.main import main
 
     sys.argv = ["bsv-store", *map(str, arguments)]

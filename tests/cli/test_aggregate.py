@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bsv_store import Selection, open_store
+from bsv_store.vocabulary import VolumeKind
 from bsv_store_synthetic import SyntheticServer
 from bsv_store_synthetic.faults import Status
 from tests.cli.conftest import UNMEASURED, VISP, WILD_TYPE_VISP
@@ -132,7 +133,7 @@ def test_fetch_needs_room_for_all_kinds_together(
 ) -> None:
     """The volumes alone would fit; with the masks it is more than the disk has."""
     with open_store(own_filled) as store:
-        kinds = ("projection_density", "data_mask")
+        kinds: tuple[VolumeKind, ...] = ("projection_density", "data_mask")
         density, mask = (store.plan_fetch(Selection(), kind=kind).store_bytes for kind in kinds)
     free = 100_000_000 + max(density, mask) + min(density, mask) // 2
     usage = SimpleNamespace(total=10**9, used=10**9 - free, free=free)

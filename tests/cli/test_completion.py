@@ -184,7 +184,7 @@ def test_acronyms_are_completed_without_loading_sqlalchemy(filled: Path) -> None
 
 def test_bash_gets_only_what_follows_its_last_word_break() -> None:
     shell = completion._Bash(cli, {}, "bsv-store", COMPLETION_VARIABLE)
-    item = completion.CompletionItem
+    item = completion.CompletionItem  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("_BSV_STORE_BREAKS", WORDBREAKS)
         patch.setenv("_BSV_STORE_LINE", "bsv-store dataset show visual@p")

@@ -192,7 +192,7 @@ def test_a_difference_is_a_finding(run: Runner, own_filled: Path, monkeypatch: p
 
     from bsv_store.datasets.history import rebuild
 
-    real = rebuild.compute
+    real = rebuild.compute  # type: ignore[attr-defined]
 
     def off(files: Any, inputs: Any, progress: Any, **options: Any) -> Any:
         other = replace(inputs.members[0], divisor=2.0)

@@ -14,6 +14,7 @@ from bsv_store_synthetic import SyntheticServer
 from bsv_store_synthetic.faults import Status
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP
 from tests.cli.running import Runner
+from tests.client_defaults import client_defaults
 
 FETCH = ["fetch", "--ids", f"{VISP[0]},{UNMEASURED}"]
 SYNC = ["sync", "unionizes", "--ids", f"{VISP[0]},{UNMEASURED}"]
@@ -166,7 +167,7 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[Selection]:
     from bsv_store.catalog.selection import resolve
 
     compiled: list[Selection] = []
-    look_up = resolve.looked_up
+    look_up = resolve.looked_up  # type: ignore[attr-defined]
 
     def noted(connection: Any, selection: Selection) -> Any:
         compiled.append(selection)
@@ -273,11 +274,7 @@ def test_retries_are_not_printed(
     monkeypatch: pytest.MonkeyPatch,
     command: list[str],
 ) -> None:
-    from bsv_store.sources.allen import client
-
-    defaults = client.AllenClient.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "backoff_s", 0.0)
+    monkeypatch.setitem(client_defaults(), "backoff_s", 0.0)
     server.fail(lambda _request: True, Status(503), 1)
     run(*command, store=own_filled).succeeded()
     assert server.requests.total > 1

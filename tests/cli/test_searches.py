@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ WITHDRAWN, EXCLUDED = VISP[1], VISP[2]
 
 
 @pytest.fixture
-def varied(own_filled: Path) -> Iterator[Path]:
+def varied(own_filled: Path) -> Path:
     """The filled store with one experiment withdrawn and one on the exclusion list."""
     from sqlalchemy import update
 
@@ -28,7 +29,7 @@ def varied(own_filled: Path) -> Iterator[Path]:
     return own_filled
 
 
-WISHES = [
+WISHES: list[list[Any]] = [
     [],
     ["--include-withdrawn"],
     ["--include-excluded"],
@@ -46,7 +47,7 @@ WISHES = [
     ["--selection", f'{{"version":1,"ids":[{WITHDRAWN}]}}', "--line", "any-cre", "--line", "wild-type"],
 ]
 MEASURED, EVERY = set(VISP), set(ATLAS.experiment_ids)
-COMMANDS = [
+COMMANDS: Sequence[tuple[Sequence[object], Any]] = [
     (["search", "source", "root", "--scope", "any"], EVERY),
     (["search", "target", "root"], MEASURED),
     (["search", "injection", "8000,1500,8500"], EVERY),

@@ -186,7 +186,8 @@ def parsed(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """The samples of an exposition; fails if it is not valid."""
     assert text.endswith("\n")
     samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
-    described, typed = set(), set()
+    described: set[str] = set()
+    typed: set[str] = set()
     for line in text.splitlines():
         if line.startswith("# "):
             _, kind, name, words = line.split(" ", 3)

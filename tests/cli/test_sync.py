@@ -12,6 +12,7 @@ from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Failure, Status
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP
 from tests.cli.running import Runner
+from tests.client_defaults import client_defaults
 
 
 def test_downloads_the_catalog(run: Runner, server: SyntheticServer, store_location: Path) -> None:
@@ -87,12 +88,8 @@ def test_a_server_that_has_it_not_is_an_upstream_failure(
 def test_what_a_server_says_cannot_steer_the_terminal(
     run: Runner, server: SyntheticServer, filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bsv_store.sources.allen import client
-
     # One attempt: waiting between several is the client's business, and tested there.
-    defaults = client.AllenClient.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "attempts", 1)
+    monkeypatch.setitem(client_defaults(), "attempts", 1)
     server.fail("query.json", Failure("no \x1b[31mred\u202e words\nError: nor lines"), None)
     done = run("sync", "structures", store=filled).refused(6, "words")
     assert all(each.isprintable() for line in done.err.splitlines() for each in line)

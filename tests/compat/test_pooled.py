@@ -26,6 +26,12 @@ def rows() -> InjectionRows:
     return InjectionRows(lambda: copy.deepcopy(COLUMNS))
 
 
+def _copied(rows: InjectionRows) -> dict[str, Any]:
+    other: dict[str, Any] = {}
+    other.update(rows)
+    return other
+
+
 def with_c(rows: InjectionRows) -> Any:
     return json.loads(json.dumps(rows))
 
@@ -44,7 +50,7 @@ WAYS: dict[str, Callable[[InjectionRows], Any]] = {
     "values": lambda rows: dict(zip(rows.keys(), rows.values(), strict=True)),
     "union": lambda rows: rows | {},
     "right union": lambda rows: {} | rows,
-    "update of another": lambda rows: (other := {}, other.update(rows))[0],
+    "update of another": _copied,
     "popped": lambda rows: {key: rows.pop(key) for key in COLUMNS},
     "repr": lambda rows: eval(repr(rows)),
     "frame": lambda rows: pd.DataFrame(rows).to_dict("list"),

@@ -224,7 +224,8 @@ def test_an_impatient_writer_gives_up(filled: Store, monkeypatch: pytest.MonkeyP
 def test_impatience_ends_with_its_transaction(filled: Store) -> None:
     def timeout(connection: Connection) -> object:
         if filled.database.is_sqlite:
-            return connection.connection.driver_connection.wait_s
+            driver: Any = connection.connection.driver_connection
+            return driver.wait_s
         return connection.exec_driver_sql("SHOW lock_timeout").scalar()
 
     with filled.database.writing() as connection:

@@ -50,7 +50,7 @@ def test_a_difference_is_recorded_with_its_size(filled: Store, monkeypatch: pyte
     from dataclasses import replace
 
     ask(filled)
-    real = module.compute
+    real = module.compute  # type: ignore[attr-defined]
 
     def off(files: Any, inputs: Any, progress: Any, **options: Any) -> Any:
         member = replace(inputs.members[0], divisor=2.0)

@@ -64,7 +64,7 @@ def values(ids: tuple[int, ...], *, folded: bool = False) -> NDArray[np.float64]
             process_volume(
                 voxels(each),
                 divisor=BY_ID[each].volume,
-                hemisphere_rule=rule,
+                hemisphere_rule=rule,  # type: ignore[arg-type]
                 injected=BY_ID[each].injected,  # type: ignore[arg-type]
             )
             for each in ids

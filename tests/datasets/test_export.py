@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel
 import nrrd
@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 import zarr
+from numpy.typing import NDArray
 
 from bsv_store import Selection, by_coordinate
 from bsv_store.datasets.groups import GroupInfo, group_number
@@ -76,14 +77,15 @@ def test_nrrd_of_one_group_is_three_dimensional(filled: Store, tmp_path: Path) -
 IMAGE_ENDINGS = ("nrrd", "nii", "nii.gz", "npy", "ome.zarr")
 
 
-def voxels_of(path: Path) -> np.ndarray:
+def voxels_of(path: Path) -> NDArray[Any]:
     if path.name.endswith(".zarr"):
-        return np.asarray(zarr.open_group(path, mode="r")["0"][:])
+        root: Any = zarr.open_group(path, mode="r")
+        return np.asarray(root["0"][:])
     if path.suffix == ".npy":
-        return np.load(path)
+        return np.asarray(np.load(path))
     if path.suffix == ".nrrd":
         return np.asarray(nrrd.read(str(path))[0])
-    return np.asarray(nibabel.load(path).dataobj)
+    return np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj)
 
 
 @sqlite_first
@@ -191,7 +193,7 @@ def test_npy_is_the_mean(version: DatasetVersion, tmp_path: Path) -> None:
 
 @sqlite_first
 def test_ome_zarr_has_a_channel_for_each_group(version: DatasetVersion, tmp_path: Path) -> None:
-    root = zarr.open_group(version.export(tmp_path / "a.ome.zarr"), mode="r")
+    root: Any = zarr.open_group(version.export(tmp_path / "a.ome.zarr"), mode="r")
     np.testing.assert_array_equal(root["0"][:], version.mean)
     attributes = root.attrs.asdict()
     assert [each["label"] for each in attributes["ome"]["omero"]["channels"]] == [

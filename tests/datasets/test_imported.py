@@ -15,7 +15,7 @@ from bsv_store import Selection, by_coordinate, open_store
 from bsv_store.catalog.database import schema
 from bsv_store.errors import NotReproducibleError, StoreError, UnknownDatasetError
 from bsv_store.owner import current_user
-from bsv_store.vocabulary import DATASET_STANDINGS
+from bsv_store.vocabulary import DATASET_STANDINGS, DatasetStanding
 from tests.datasets.bundles import changed, doubled, forged
 from tests.datasets.world import IDS, VISUAL, add_volume, ask, fill, forget_listed_volumes, remove_volume
 
@@ -56,7 +56,7 @@ def lacking(filled: Store) -> Store:
     return filled
 
 
-def standing(store: Store, ref: str = "test@1") -> str:
+def standing(store: Store, ref: str = "test@1") -> DatasetStanding:
     found = store.dataset(ref).origin.standing
     table = store.datasets.versions()
     assert found == table.standing[table.name + "@" + table.number.astype(str) == ref].item()

@@ -80,7 +80,7 @@ def test_a_result_has_the_bytes_that_it_has_in_memory(large: Store, monkeypatch:
 @sqlite_first
 def test_each_slab_of_a_file_is_read_once(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[str, int, int]] = []
-    real = library.read_large
+    real = library.read_large  # type: ignore[attr-defined]
 
     def count(stream: Any, layout: VolumeLayout, start: int, stop: int, *, what: str) -> Any:
         read.append((what, start, stop))
@@ -262,7 +262,7 @@ def test_a_stack_reads_only_the_planes_that_are_asked_for(
     plain = np.stack([voxels(identifier) for identifier in range(1, 6)])
     stack = large.datasets.stack(ask(large))
     read: list[int] = []
-    real = library.read_large
+    real = library.read_large  # type: ignore[attr-defined]
 
     def count(stream: Any, layout: VolumeLayout, start: int, stop: int, *, what: str) -> Any:
         read.append(stop - start)

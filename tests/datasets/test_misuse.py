@@ -117,7 +117,7 @@ def test_one_statistic_needs_no_list(filled: Store) -> None:
 
 
 def test_a_version_stands_for_itself(filled: Store, version: DatasetVersion) -> None:
-    assert filled.dataset(version) is version  # type: ignore[arg-type]
+    assert filled.dataset(version) is version
     assert filled.datasets.diff(version, version.ref).is_equal
 
 

@@ -103,7 +103,7 @@ def test_processes_confirm_and_restore_the_same_bytes(filled: Store, monkeypatch
 def test_a_difference_is_measured_and_nothing_is_replaced(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     version = ask(filled)
     before = version.path.read_bytes()
-    real = module.compute
+    real = module.compute  # type: ignore[attr-defined]
 
     def off(files: Any, inputs: Any, progress: Any, **options: Any) -> Any:
         from dataclasses import replace

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bsv_store.averaging.hemisphere import HemisphereRule
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator
 from bsv_store.averaging.kernel.result import GroupResult
 from bsv_store.datasets.region_means import region_means
 from bsv_store.errors import FrameError, InputError
+from bsv_store.vocabulary import HemisphereRule
 from tests.averaging.reference import TinyGrid
 
 GRID = TinyGrid((3, 2, 4))
@@ -29,7 +31,7 @@ def result_of(*volumes: NDArray[np.float32], hemisphere: HemisphereRule = "none"
     return accumulator.finish("float64")
 
 
-def rows(result: GroupResult) -> dict[tuple[int, int, str], tuple[int, float]]:
+def rows(result: GroupResult) -> dict[tuple[int, int, str], tuple[int, Any]]:
     columns = region_means(result.mean, annotation(), STRUCTURES, hemisphere_rule=result.hemisphere_rule).columns()
     keys = zip(*(columns[name].tolist() for name in ("group", "structure_id", "hemisphere")), strict=True)
     return dict(zip(keys, zip(columns["voxels"].tolist(), columns["mean"].tolist(), strict=True), strict=True))
@@ -89,4 +91,4 @@ def test_annotation_of_another_grid_is_refused() -> None:
 
 def test_annotation_of_fractions_is_refused() -> None:
     with pytest.raises(InputError, match="integer dtype"):
-        region_means(result_of(np.ones(GRID.shape, np.float32)).mean, np.ones(GRID.shape), STRUCTURES)  # type: ignore[arg-type]
+        region_means(result_of(np.ones(GRID.shape, np.float32)).mean, np.ones(GRID.shape), STRUCTURES)

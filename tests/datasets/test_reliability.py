@@ -32,7 +32,7 @@ def test_the_loser_of_a_race_removes_a_file_of_other_bytes(filled: Store, monkey
     """Two releases may write other bytes of the same inputs; the first to commit wins."""
     from bsv_store.datasets import aggregate as module
 
-    real = module.compute
+    real = module.compute  # type: ignore[attr-defined]
     first = []
 
     def slow(*arguments: object, **options: object) -> object:

@@ -54,11 +54,11 @@ RECIPE = Recipe(
 
 def add_projections(store: Store) -> None:
     """Rows outside the injection: two structures and those that contain them, in both hemispheres and their sum."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for fact in FACTS:
         for structure in (8, VISP, 669, MOP, ROOT_STRUCTURE_ID):
             for hemisphere in (1, 2, 3):
-                values = dict.fromkeys((column for _, column, _ in UNIONIZE_FIELDS), 0.0)
+                values: dict[str, Any] = dict.fromkeys((column for _, column, _ in UNIONIZE_FIELDS), 0.0)
                 values |= {"experiment_id": fact.id, "structure_id": structure, "hemisphere_id": hemisphere}
                 values |= {"is_injection": False, "id": len(rows) + 1_000}
                 values |= {"projection_volume": 0.5, "normalized_projection_volume": fact.id * structure % 100 / 100}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import pytest
 
 from bsv_store import Selection, Store
@@ -57,15 +60,20 @@ def _averaged(store: Store, wish: Selection, name: str) -> list[int]:
     return [member.experiment_id for member in members if member.group is not None]
 
 
+def _calls(varied: Store, number: int, wish: Selection) -> dict[str, Callable[[], Iterable[Any]]]:
+    """Every way to ask for the selected experiments."""
+    return {
+        "average": lambda: _averaged(varied, wish, f"wish-{number}"),
+        "point": lambda: varied.search.point((6600, 4000, 5700), selection=wish)["experiment_id"],
+        "signal": lambda: varied.atlas.signal(wish, "VISp", spacing_um=100)["experiment_id"],
+        "plan": lambda: [*(plan := varied.plan_fetch(wish)).present, *plan.missing],
+        "table": lambda: varied.experiments(wish)["experiment_id"],
+    }
+
+
 def test_volumes_of_the_selected_experiments_and_no_others_count(varied: Store) -> None:
     for number, wish in enumerate(WISHES):
-        calls = {
-            "average": lambda wish=wish, name=f"wish-{number}": _averaged(varied, wish, name),
-            "point": lambda wish=wish: varied.search.point((6600, 4000, 5700), selection=wish)["experiment_id"],
-            "signal": lambda wish=wish: varied.atlas.signal(wish, "VISp", spacing_um=100)["experiment_id"],
-            "plan": lambda wish=wish: [*(plan := varied.plan_fetch(wish)).present, *plan.missing],
-            "table": lambda wish=wish: varied.experiments(wish)["experiment_id"],
-        }
+        calls = _calls(varied, number, wish)
         try:
             expected = varied.select(wish)
         except ExcludedExperimentError:
@@ -82,7 +90,7 @@ def test_volumes_of_the_selected_experiments_and_no_others_count(varied: Store) 
 
 
 def test_the_wishes_differ(varied: Store) -> None:
-    answers = []
+    answers: list[tuple[object, ...]] = []
     for wish in WISHES:
         try:
             answers.append(varied.select(wish))

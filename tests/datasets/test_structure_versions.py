@@ -371,6 +371,6 @@ def test_recipes_are_read_back_and_parts_about_voxels_are_refused() -> None:
     assert set(recipe.to_dict()) == {"selection", "grouping", "missing", "comparison", "recipe_version"}
     for part in ({"spacing_um": 25}, {"kind": "data_mask"}, {"statistics": ("sd",)}, {"exclude_injection": True}):
         with pytest.raises(RecipeError, match=f"{next(iter(part))} cannot be combined with a comparison by structure"):
-            replace(recipe, **part)  # type: ignore[arg-type]
+            replace(recipe, **part)
     with pytest.raises(RecipeError, match="has no part 'cluster'"):
         StructureComparison.from_dict({**comparison.to_dict(), "cluster": "none"})

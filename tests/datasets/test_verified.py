@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bsv_store import Selection
 from bsv_store.datasets import version as version_module
@@ -172,7 +173,8 @@ def test_chunks_that_are_lost_or_change_places_are_noticed(
     filled: Store, monkeypatch: pytest.MonkeyPatch, damage: Damage, times: str
 ) -> None:
     """A failing disk changes no times of a file. Chunks of constants take the same space, and so change places."""
-    array = np.repeat(np.float32([1, 2, 3, 4]) / 8, 33)[:, None, None] + np.zeros((132, 80, 114), np.float32)
+    planes: NDArray[np.float32] = np.repeat(np.array([1, 2, 3, 4], np.float32) / 8, 33)
+    array = np.broadcast_to(planes[:, None, None], (132, 80, 114)).copy()
     add_volume(filled, 1, array=array)
     version = ask(filled, Selection(ids=[1]))
     monkeypatch.setattr(verified, "_BLOCK_BYTES", 4096)
@@ -192,7 +194,7 @@ def test_chunks_that_are_lost_or_change_places_are_noticed(
 def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
     version: DatasetVersion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    real = version_module.read_part
+    real = version_module.read_part  # type: ignore[attr-defined]
     shutil.copy(version.path, tmp_path / "copy.nc")
 
     def swapped(*arguments: Any, **facts: Any) -> Any:

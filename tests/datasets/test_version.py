@@ -179,7 +179,7 @@ def test_the_voxels_of_a_mask_are_read_without_the_rest(filled: Store, monkeypat
     mask = np.zeros(version.grid.shape, bool)
     mask[70:75, 10:20, 60:80] = np.random.default_rng(1).random((5, 10, 20)) < 0.3
     asked: list[Any] = []
-    real = version_module.read_part
+    real = version_module.read_part  # type: ignore[attr-defined]
 
     def watch(path: Any, name: str, key: Any, **facts: Any) -> Any:
         asked.append(key)
@@ -199,7 +199,7 @@ def test_an_invalid_mask_is_an_error(filled: Store) -> None:
     with pytest.raises(InputError, match="no voxel"):
         version.values_in(mask)
     with pytest.raises(InputError, match="must be boolean, got int8"):
-        version.values_in(mask.astype(np.int8))  # type: ignore[arg-type]
+        version.values_in(mask.astype(np.int8))
     with pytest.raises(FrameError, match="shape"):
         version.values_in(mask[1:])
 

@@ -12,7 +12,7 @@ import pytest
 
 from bsv_store import Selection, Store, by_coordinate, create_store
 from bsv_store.averaging.guide import tables, updated
-from bsv_store.vocabulary import HEMISPHERE_RULES
+from bsv_store.vocabulary import HEMISPHERE_RULES, HemisphereRule
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -34,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.mark.parametrize("masks", [{}, {"exclude_injection": True, "weight_by_data_mask": True}], ids=["", "masks"])
 @pytest.mark.parametrize("rule", HEMISPHERE_RULES)
-def test_plain_numpy_gives_the_same_mean(store: Store, rule: str, masks: dict[str, bool]) -> None:
+def test_plain_numpy_gives_the_same_mean(store: Store, rule: HemisphereRule, masks: dict[str, Any]) -> None:
     names: dict[str, Any] = {}
     (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     exec(snippet, names)

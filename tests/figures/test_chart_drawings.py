@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ NAMED = {5: ("A", "#70ff71"), 7: ("B", "#ff7080"), 9: ("C", "#000000")}
 
 def plane(name: str, at_mm: float) -> AnnotatedPlane:
     row = PLANES[name]
-    ids = annotation().take(int(at_mm * 10), axis=AXES.index(row.across))
+    ids = np.take(annotation(), int(at_mm * 10), axis=AXES.index(row.across))
     return AnnotatedPlane(upright(ids, row), 100)
 
 
@@ -51,7 +52,7 @@ def bounds(lines: Sequence[NDArray[np.float64]]) -> list[float]:
 
 
 def test_silhouettes_and_structures_lie_where_the_annotation_is() -> None:
-    near = {"abs": 0.06}
+    near: dict[str, Any] = {"abs": 0.06}
     # Left, top, right and bottom in mm.
     assert bounds(silhouette_of(plane("coronal", 5.0))) == pytest.approx([2, 1, 10, 6], **near)
     assert bounds(silhouette_of(plane("sagittal", 5.0))) == pytest.approx([3, 1, 10, 6], **near)

@@ -15,7 +15,7 @@ def ball(spacing_mm: float = 0.1) -> NDArray[np.float32]:
     """Distance inside a ball, so that its surface is the level 0."""
     axes = [(np.arange(size) + 0.5) * spacing_mm for size in (30, 34, 38)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    return (RADIUS_MM - np.linalg.norm(grid - CENTER_MM, axis=-1)).astype(np.float32)
+    return np.asarray(RADIUS_MM - np.linalg.norm(grid - CENTER_MM, axis=-1), np.float32)
 
 
 def enclosed_mm3(mesh: Mesh) -> float:

@@ -417,7 +417,7 @@ SDK_ROW: Row = {
 
 def _sdk_frame_csv(*, index: bool) -> bytes:
     frame = pd.DataFrame([SDK_ROW])
-    return frame.set_index("id", drop=False).to_csv(index=index).encode()
+    return str(frame.set_index("id", drop=False).to_csv(index=index)).encode()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from tests.formats.images import image_of
 from tests.sources.bodies import voxels
 
 
-def written(path: Path, array: NDArray[Any], **facts: Any) -> zarr.Group:
+def written(path: Path, array: NDArray[Any], **facts: Any) -> Any:
+    """The group of the written file; zarr has types for each version of its format."""
     write_file(image_of(array, **facts), path, IMAGE_FORMATS)
     return zarr.open_group(path, mode="r")
 

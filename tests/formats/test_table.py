@@ -32,7 +32,7 @@ def read(path: Path) -> NDArray[Any]:
     else:
         import nibabel
 
-        array = np.asarray(nibabel.load(path).dataobj)
+        array = np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj)
     return np.moveaxis(array, -1, 0) if array.ndim == 4 else array
 
 

@@ -14,7 +14,7 @@ from allensdk.core.reference_space import ReferenceSpace
 from allensdk.core.structure_tree import StructureTree
 
 
-def main():
+def main() -> None:
     structures, folder = Path(sys.argv[1]), Path(sys.argv[2])
     tree = StructureTree(json.loads(structures.read_text()))
     space = ReferenceSpace(tree, np.load(folder / "annotation.npy").astype(np.int64), [100, 100, 100])

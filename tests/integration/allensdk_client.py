@@ -13,9 +13,9 @@ from allensdk.api.queries.mouse_connectivity_api import MouseConnectivityApi
 from allensdk.core.mouse_connectivity_cache import MouseConnectivityCache
 
 
-def main():
-    url, cache, results, *ids = sys.argv[1:]
-    ids = [int(each) for each in ids]
+def main() -> None:
+    url, cache, results, *texts = sys.argv[1:]
+    ids = [int(each) for each in texts]
     # It reports every download.
     logging.disable(logging.INFO)
     folder = Path(results)

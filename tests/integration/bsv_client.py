@@ -11,7 +11,7 @@ import numpy as np
 from bsv import fetch_connectivity_data, find_connectivity_experiments
 
 
-def main():
+def main() -> None:
     cache, results, *ids = sys.argv[1:]
     found = {
         "VISp": find_connectivity_experiments(["VISp"]),

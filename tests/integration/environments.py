@@ -54,8 +54,9 @@ class Environment:
         if interpreter is None:
             return f"{self.client} needs Python 3.{self.minor}, and there is no python3.{self.minor} here"
         shutil.rmtree(self.root, ignore_errors=True)
-        pip = [self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        for command in ([interpreter, "-m", "venv", self.root], [*pip, *self.requirements]):
+        pip: list[str | Path] = [self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        commands: list[list[str | Path]] = [[interpreter, "-m", "venv", self.root], [*pip, *self.requirements]]
+        for command in commands:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 shutil.rmtree(self.root, ignore_errors=True)

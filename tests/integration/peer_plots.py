@@ -6,6 +6,8 @@ Usage: python peer_plots.py FOLDER. The folder holds what the test wrote; ``retu
 import pathlib
 import pickle
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import matplotlib
 
@@ -17,10 +19,10 @@ import numpy as np
 SPACING = 20
 
 
-def drawn(bsv, folder, result, atlas):
+def drawn(bsv: Any, folder: str, result: Any, atlas: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """What each picture shows, by name."""
     combined, injections, individual, regions = result
-    view = ("CP", 5, 15, "coronal", True, 2, "global", None)
+    view: tuple[Any, ...] = ("CP", 5, 15, "coronal", True, 2, "global", None)
     how = "none"
     yield "groups", bsv.plot_connectivity(combined, folder, *view, how, experiment_region_info=regions, **atlas)[0]
     yield "one group", bsv.plot_connectivity(combined[..., :1], folder, *view, how, **atlas)[0]
@@ -35,7 +37,7 @@ def drawn(bsv, folder, result, atlas):
     plt.close("all")
 
 
-def main():
+def main() -> None:
     import bsv
 
     folder = pathlib.Path(sys.argv[1])
@@ -43,7 +45,7 @@ def main():
     ours = pickle.loads((folder / "ours.pkl").read_bytes())
     theirs = bsv.fetch_connectivity_data(asked["ids"], str(folder / "cache"), "", "none", False, export_metadata=False)
     atlas = {"atlas_type": "ccf", "atlas_resolution": SPACING}
-    returned = {}
+    returned: dict[str, Any] = {}
     for who, result in (*ours.items(), ("theirs", theirs)):
         returned |= {f"{who}-{what}": values for what, values in drawn(bsv, str(folder / "atlas"), result, atlas)}
     np.savez(folder / "returned.npz", **returned)

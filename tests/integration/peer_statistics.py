@@ -6,14 +6,17 @@ Usage: python peer_statistics.py FOLDER. The folder holds what the test wrote; `
 import pathlib
 import sys
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 SEED = 5
 PERMUTATIONS = 200
 
 
-def shuffled(animals):
+def shuffled(animals: int) -> Iterator[NDArray[Any]]:
     """The orders into which nilearn puts the animals with this seed, for one job."""
     seed = np.random.RandomState(SEED).randint(1, np.iinfo(np.int32).max - 1)
     random, order = np.random.RandomState(seed), np.arange(animals)
@@ -22,13 +25,15 @@ def shuffled(animals):
         yield order
 
 
-def nilearn_results(values, in_a, covariates, shape, threshold_p):
+def nilearn_results(
+    values: NDArray[Any], in_a: NDArray[Any], covariates: Any, shape: tuple[int, ...], threshold_p: float
+) -> dict[str, Any]:
     from nibabel import Nifti1Image
     from nilearn.maskers import NiftiMasker
     from nilearn.mass_univariate import permuted_ols
 
     masker = NiftiMasker(Nifti1Image(np.ones(shape, np.int8), np.eye(4)), dtype=np.float64).fit()
-    return permuted_ols(
+    found: dict[str, Any] = permuted_ols(
         in_a[:, np.newaxis].astype(float),
         values,
         confounding_vars=covariates,
@@ -38,9 +43,10 @@ def nilearn_results(values, in_a, covariates, shape, threshold_p):
         tfce=True,
         threshold=threshold_p,
     )
+    return found
 
 
-def statsmodels_results(values, in_a, covariates):
+def statsmodels_results(values: NDArray[Any], in_a: NDArray[Any], covariates: NDArray[Any]) -> dict[str, Any]:
     from statsmodels.api import OLS
     from statsmodels.stats.multitest import multipletests
     from statsmodels.stats.weightstats import ttest_ind
@@ -58,18 +64,19 @@ def statsmodels_results(values, in_a, covariates):
     }
 
 
-def main():
+def main() -> None:
     # Notes of nilearn about future releases.
     warnings.simplefilter("ignore")
     folder = pathlib.Path(sys.argv[1])
     with np.load(folder / "asked.npz") as asked:
         values, in_a, covariates = asked["values"], asked["in_a"], asked["covariates"]
         shape, threshold_p = tuple(asked["shape"]), float(asked["threshold_p"])
-    returned = {"order": list(shuffled(len(in_a)))}
+    returned: dict[str, Any] = {"order": list(shuffled(len(in_a)))}
     for name, confounds in (("plain", None), ("adjusted", covariates)):
         found = nilearn_results(values, in_a, confounds, shape, threshold_p)
         returned |= {f"{name}_{key}": value for key, value in found.items()}
-    np.savez(folder / "returned.npz", **returned, **statsmodels_results(values, in_a, covariates))
+    returned |= statsmodels_results(values, in_a, covariates)
+    np.savez(folder / "returned.npz", **returned)
 
 
 main()

@@ -164,7 +164,7 @@ def test_allensdk_reads_the_experiments(allensdk: Visit) -> None:
             ours.injection_ml,
         )
         assert (found["specimen_name"], found["gender"], found["strain"]) == (ours.specimen_name, ours.sex, ours.strain)
-        names = [line.name for line in ours.lines]
+        names: list[str | None] = [line.name for line in ours.lines]
         assert found["transgenic_line"] in (names or [None])
 
 

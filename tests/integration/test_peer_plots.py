@@ -8,6 +8,7 @@ import pickle
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,7 @@ def test_brain_street_view_draws_what_we_return(golden: Path, data: Path, tmp_pa
     with create_store(tmp_path / "store") as store:
         fill_catalog(store, data)
         store.adopt(cache)
+        asked: dict[str, dict[str, Any]] = {"together": {}, "by AP": {"grouping_method": "AP", "load_all": True}}
         ours = {
             what: fetch_connectivity_data(
                 ids,
@@ -62,7 +64,7 @@ def test_brain_street_view_draws_what_we_return(golden: Path, data: Path, tmp_pa
                 offline=True,
                 **options,
             )
-            for what, options in {"together": {}, "by AP": {"grouping_method": "AP", "load_all": True}}.items()
+            for what, options in asked.items()
         }
     (tmp_path / "ours.pkl").write_bytes(pickle.dumps(ours))
     (tmp_path / "asked.pkl").write_bytes(pickle.dumps({"ids": ids}))

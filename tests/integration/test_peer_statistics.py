@@ -40,7 +40,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
         pytest.skip("nilearn has no environment here: `make test-integration` makes it, or says why not")
     folder = tmp_path_factory.mktemp("statistics")
     asked = {"values": values(), "in_a": IN_A, "covariates": COVARIATES, "shape": SHAPE, "threshold_p": THRESHOLD_P}
-    np.savez(folder / "asked.npz", **asked)  # type: ignore[arg-type]
+    np.savez(folder / "asked.npz", **asked)
     done = subprocess.run(
         [STATISTICS.python, SCRIPT, folder], capture_output=True, text=True, check=False, timeout=1800
     )

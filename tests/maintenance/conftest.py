@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bsv_store import Selection, by_coordinate, create_store, open_store
-from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from tests.cli.running import Runner
+from tests.client_defaults import client_defaults
 from tests.stores import copied_store
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SyntheticServer]:
     """A server that takes the place of Allen's."""
     for name, value in {"backoff_s": 0, "read_timeout_s": 10}.items():
-        monkeypatch.setitem(AllenClient.__init__.__kwdefaults__, name, value)
+        monkeypatch.setitem(client_defaults(), name, value)
     with SyntheticServer(ATLAS) as running:
         monkeypatch.setenv("BSV_STORE_API_URL", running.url)
         monkeypatch.setenv("BSV_STORE_DOWNLOAD_URL", running.url)

@@ -548,7 +548,12 @@ def test_untagging_another_users_tag_asks_on_a_terminal(
         connection.execute(table_of(DatasetTag).update().values(created_by="somebody"))
     asked: list[str] = []
     monkeypatch.setattr("bsv_store_cli.output.messages.is_interactive", lambda: True)
-    monkeypatch.setattr("click.confirm", lambda question, **_options: bool(asked.append(question)) or answer)
+
+    def confirm(question: str, **_options: Any) -> bool:
+        asked.append(question)
+        return answer
+
+    monkeypatch.setattr("click.confirm", confirm)
     done = run("dataset", "untag", "test", "paper", store=filled.path)
     assert done.code == (0 if answer else 2)
     assert asked == ["Remove it?"]

@@ -70,7 +70,8 @@ def change(store: Store, statement: str) -> None:
 
 
 def test_a_store_in_order_is_intact_at_every_depth(whole: Store) -> None:
-    for options in ({}, {"deep": True}, {"decode": True}):
+    choices: tuple[dict[str, Any], ...] = ({}, {"deep": True}, {"decode": True})
+    for options in choices:
         report = whole.admin.verify(**options)
         assert report.findings == ()
         assert report.is_intact
@@ -462,7 +463,7 @@ def test_runs_are_recorded_as_activity_if_deep_or_with_damage(whole: Store) -> N
 
 
 @pytest.mark.parametrize("options", [{}, {"deep": True}])
-def test_volumes_that_are_replaced_meanwhile_are_no_damage(filled: Store, options: dict[str, bool]) -> None:
+def test_volumes_that_are_replaced_meanwhile_are_no_damage(filled: Store, options: Any) -> None:
     is_over = threading.Event()
 
     def replace() -> None:

@@ -14,12 +14,12 @@ from sqlalchemy import text
 from bsv_store.errors import DamagedFileError
 from bsv_store.plausibility.anatomy import Divisions, read_divisions
 from bsv_store.plausibility.facts import GridFacts, stored_facts
-from bsv_store.sources.allen import AllenClient
 from bsv_store.volumes.library import publish_volume
 from bsv_store.volumes.volume import Volume
 from bsv_store_synthetic import SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Substitute
 from tests.acquisition.stored import reports_of_failure
+from tests.client_defaults import client_defaults
 from tests.plausibility.caches import ATLAS, add_table, fill_catalog, lateral, mirrored, true_volume, write_cache
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SAME_SIDE = next(i for i in ATLAS.experiment_ids if i != FIRST and ATLAS.experim
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SyntheticServer]:
-    monkeypatch.setitem(AllenClient.__init__.__kwdefaults__, "backoff_s", 0)
+    monkeypatch.setitem(client_defaults(), "backoff_s", 0)
     with SyntheticServer(ATLAS) as running:
         yield running
         assert running.errors == []
@@ -148,7 +148,7 @@ def test_a_wrong_volume_does_not_keep_out_another_kind_that_the_catalog_supports
     right = write_cache(
         tmp_path / "right",
         FIRST,
-        {kind: true_volume(FIRST, kind) for kind in ("injection_density", "projection_density")},  # type: ignore[arg-type]
+        {kind: true_volume(FIRST, kind) for kind in ("injection_density", "projection_density")},
     )
     report = store.adopt(right)
     assert (report.volumes, report.refused) == (2, ())

@@ -204,12 +204,12 @@ class Message:
 def prepare(shared: Shared) -> None:
     """Replace slow functions, clocks, waits and threads in this process and in those forked from it."""
     for module in (batches, presence, sharing, verify):
-        module.ThreadPoolExecutor = InlineExecutor
+        vars(module)["ThreadPoolExecutor"] = InlineExecutor
     # It fills 32 MiB.
     sharing._keep_freed_memory = lambda: None
     os.fsync = lambda _descriptor: None  # type: ignore[assignment]
     time.monotonic = lambda: 1000.0 + shared.seconds
-    StoreFiles.server_time = lambda _files: datetime.fromtimestamp(  # type: ignore[method-assign]
+    StoreFiles.server_time = lambda _files: datetime.fromtimestamp(  # type: ignore[assignment, method-assign]
         time.time() + 1 + shared.seconds, UTC
     )
     event.listen(Engine, "connect", _new_connection(shared))
@@ -264,14 +264,14 @@ def _share_compiled_statements() -> None:
 
     def new_engine(database: Database, target: Any) -> Engine:
         engine = original(database, target)
-        engine._compiled_cache = compiled  # type: ignore[assignment]
+        engine._compiled_cache = compiled
         return engine
 
-    Database._new_engine = new_engine  # type: ignore[method-assign]
+    Database._new_engine = new_engine  # type: ignore[assignment, method-assign]
 
 
 def _remember_encoded_volumes() -> None:
-    original, encoded = library.encode, {}
+    original, encoded = library.encode, {}  # type: ignore[attr-defined]
 
     def encode(volume: Any, *, experiment_id: int, source: str) -> Any:
         key = id(volume), experiment_id, source
@@ -280,7 +280,7 @@ def _remember_encoded_volumes() -> None:
             encoded[key] = volume, original(volume, experiment_id=experiment_id, source=source)
         return encoded[key][1]
 
-    library.encode = encode  # type: ignore[assignment]
+    library.encode = encode  # type: ignore[attr-defined]
 
 
 def replace_upstream(upstream: Upstream, shared: Shared, requested: Callable[[str, object], None]) -> None:
@@ -343,9 +343,9 @@ class Stopping:
         NumberedFuture.numbers = itertools.count()
         sqlite_module._STEP_S = 0.0
         time.sleep = lambda _seconds: self.stop("wait:lock")
-        RunControl.wait = lambda _control, _seconds: self.stop("wait:claims")  # type: ignore[method-assign]
+        RunControl.wait = lambda _control, _seconds: self.stop("wait:claims")  # type: ignore[assignment, method-assign]
         generator = random.Random(f"{self._settings.seed}/{number}")
-        secrets.token_hex = lambda count=16: generator.randbytes(count).hex()
+        secrets.token_hex = lambda nbytes=None: generator.randbytes(16 if nbytes is None else nbytes).hex()
         os.environ["PGAPPNAME"] = f"actor {number}"
         if self._settings.hosts:
             bsv_store.owner._place = lambda: f"{number:016x}"
@@ -373,7 +373,7 @@ class Stopping:
             if kind == "write" or self._settings.transactions:
                 self.stop(f"{kind}:ended")
 
-        Database._transaction = transaction  # type: ignore[method-assign]
+        Database._transaction = transaction  # type: ignore[assignment, method-assign]
 
     def _report_stored(self) -> None:
         original = VolumeTask.commit
@@ -384,7 +384,7 @@ class Stopping:
             self.note("stored", [each for each in stored if each[0] not in result.lost])
             return result
 
-        VolumeTask.commit = commit  # type: ignore[method-assign]
+        VolumeTask.commit = commit  # type: ignore[assignment, method-assign]
 
 
 class Actor:

@@ -93,19 +93,17 @@ def _perform(location: Path, call: Call) -> None:
 
     from bsv_store import open_store
     from bsv_store.errors import BsvStoreError
-    from bsv_store.sources.allen import AllenClient
+    from tests.client_defaults import client_defaults
 
     # A killed process loses nothing without fsync; see `tests.conftest`.
-    os.fsync = lambda _descriptor: None
+    os.fsync = lambda _descriptor: None  # type: ignore[assignment]
 
     def hurry(connection: Any, _record: Any) -> None:
         if isinstance(connection, sqlite3.Connection):
             connection.execute("PRAGMA synchronous = OFF")
 
     event.listen(Engine, "connect", hurry)
-    defaults = AllenClient.__init__.__kwdefaults__
-    assert defaults is not None
-    defaults["backoff_s"] = 0
+    client_defaults()["backoff_s"] = 0
     warnings.simplefilter("ignore")
     try:
         with open_store(location) as store:

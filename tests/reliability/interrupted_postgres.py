@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FunctionType
 from typing import Literal, assert_never, get_args
 
 from sqlalchemy import make_url
@@ -247,7 +248,12 @@ class InterruptedPostgres:
                 (self.server.folder / "data" / name).unlink(missing_ok=True)
             self.server.start()
             self._wait_until_running()
-        elif kind in ("commit lost", "answer lost", "cut while sending", "cut while receiving"):
+        elif (
+            kind == "commit lost"
+            or kind == "answer lost"
+            or kind == "cut while sending"
+            or kind == "cut while receiving"
+        ):
             raise ValueError(kind)
         else:
             assert_never(kind)
@@ -303,7 +309,7 @@ class PostgresPlace(Place):
 
     def begin(self, prepare: object) -> None:
         """See `Place.begin`; the database is copied, too."""
-        assert callable(prepare)
+        assert isinstance(prepare, FunctionType)
         template, source = self.templates / prepare.__name__, f"template{prepare.__name__}"
         if not template.exists():
             template.mkdir(parents=True)

@@ -142,9 +142,9 @@ class Kill:
 
 def work(job: str, world: World, statement: int | None) -> None:
     """In a process of its own: do a job, and write a line after each step."""
-    from bsv_store.sources.allen import AllenClient
+    from tests.client_defaults import client_defaults
 
-    AllenClient.__init__.__kwdefaults__["backoff_s"] = 0.01
+    client_defaults()["backoff_s"] = 0.01
     warnings.simplefilter("ignore")
     if statement is not None:
         _die_before(statement)

@@ -259,7 +259,7 @@ class StoreMachine(RuleBasedStateMachine):
     def fetch(self, which: int, kind: VolumeKind, ids: tuple[int, ...], mode: str, how: How) -> None:
         side = self.sides[which]
         part = Leaf(ids=ids, include_excluded=True)
-        options = {"kind": kind, "api_url": self.url}
+        options: dict[str, Any] = {"kind": kind, "api_url": self.url}
         if mode != "missing":
             options[mode] = True
         side.make(Call("fetch", (part.selection(),), options), self._fetched(side, part, kind, mode), how)

@@ -167,7 +167,7 @@ _Groups = tuple[tuple[tuple[float | None, float | None, float | None], ...], ...
 
 def _grouped(facts: Facts, name: str, ids: list[int]) -> tuple[_Groups, dict[int, int], dict[int, str]]:
     """The ranges of the groups, the group of each experiment, and the reasons of those that are in none."""
-    factors = {
+    known: dict[str, list[Callable[..., Any]]] = {
         "none": [_one],
         "ap": [lambda *at: _bins(*at, axis="ap", count=3)],
         "ml": [lambda *at: _bins(*at, axis="ml", count=2, quantile=True)],
@@ -177,8 +177,8 @@ def _grouped(facts: Facts, name: str, ids: list[int]) -> tuple[_Groups, dict[int
         "line": [_lines],
         "selections": [_sides_as_selections],
         "crossed": [lambda *at: _bins(*at, axis="ap", count=2), _sides],
-    }[name]
-    made = [each(facts, ids) for each in factors]
+    }
+    made = [each(facts, ids) for each in known[name]]
     keeps_empty = len(made) == 1 and made[0].keeps_empty
     places = {each: tuple(factor.places[each] for factor in made) for each in ids}
     members: dict[tuple[Any, ...], list[int]] = {}

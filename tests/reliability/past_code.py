@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,15 @@ def _id(excluded: Any) -> int:
 
 def fill(folder: str, url: str, database: str, bundle: str) -> dict[str, Any]:
     """Create a store, and fill it with everything that a store of any revision can contain."""
-    with closing(create_store(folder, **({"database": database} if database else {}))) as store:
+    options: dict[str, Any] = {"database": database} if database else {}
+    with closing(create_store(folder, **options)) as store:
         store.sync_structures(api_url=url)
         store.sync_experiments(api_url=url)
         store.sync_unionizes(api_url=url)
         ids = [int(each) for each in store.select(Selection())]
         store.fetch(Selection(ids=ids[:3]), api_url=url)
-        for place in (store, getattr(store, "anatomy", None), getattr(store, "atlas", None)):
+        places: list[Any] = [store, getattr(store, "anatomy", None), getattr(store, "atlas", None)]
+        for place in places:
             if hasattr(place, "sync_annotation"):
                 place.sync_annotation(download_url=url)
                 break
@@ -94,5 +97,6 @@ def try_to_open(folder: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    answer = {"fill": fill, "read": read, "try_to_open": try_to_open}[sys.argv[1]](*sys.argv[2:])
+    calls: dict[str, Callable[..., dict[str, Any]]] = {"fill": fill, "read": read, "try_to_open": try_to_open}
+    answer = calls[sys.argv[1]](*sys.argv[2:])
     sys.stdout.write(json.dumps({**answer, "package": bsv_store.__file__}))

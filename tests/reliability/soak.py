@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -32,6 +32,7 @@ from bsv_store.owner import process_owner
 from bsv_store_synthetic import SyntheticServer, faults
 from bsv_store_synthetic.faults import Rule
 from tests.postgres import PostgresServer
+from tests.processes import Child
 from tests.reliability.soak_end import check_end
 from tests.reliability.soak_growth import Growth
 from tests.reliability.soak_processes import PROCESSES, STOP_S, SoakProcess, SoakServer
@@ -45,6 +46,11 @@ DatabaseKind = Literal["sqlite", "postgres"]
 _OF_SERVER: Final = ("kill server", "restart server", "kill server worker")
 # Clients must be able to use it in between.
 _SETTLED_S: Final = 20.0
+
+
+def _kill_all(processes: Iterable[Child | SoakProcess]) -> None:
+    for each in processes:
+        each.kill()
 
 
 class Soak:
@@ -76,9 +82,10 @@ class Soak:
             places = self._prepare(stack, upstream)
             growth = Growth(places, self._postgres)
             server = SoakServer(places)
-            stack.callback(lambda: server.process.poll() is None and server.process.kill())
+            # It has no effect on a process that ended and was waited for.
+            stack.callback(lambda: server.process.kill())
             processes = [SoakProcess(places, number, self._seed) for number in range(PROCESSES)]
-            stack.callback(lambda: [each.child.kill() for each in processes])
+            stack.callback(lambda: _kill_all(each.child for each in processes))
             self._drive(places, upstream, server, processes, growth, seconds, operations)
             upstream.faults.clear()
             places.stop.touch()
@@ -182,7 +189,7 @@ class Soak:
 
         found: dict[str, Callable[[], object]] = {
             "kill": lambda: self._random.choice(mortal).kill(),
-            "kill two": lambda: [each.kill() for each in self._random.sample(mortal, 2)],
+            "kill two": lambda: _kill_all(self._random.sample(mortal, 2)),
             "damage a volume": lambda: damage("volumes"),
             "damage a result": lambda: damage("datasets"),
             "fail downloads": fail_upstream,

@@ -65,15 +65,15 @@ class Growth:
 
     def sample(self, server: SoakServer, processes: list[SoakProcess], elapsed: float) -> None:
         """Measure everything once, some seconds after the start."""
-        long_lived = {each.name: each.pid for each in processes if not each.is_mortal}
+        long_lived: dict[str, int | None] = {each.name: each.pid for each in processes if not each.is_mortal}
         long_lived["server"] = server.process.pid
         for pid in server.workers()[:1]:
             long_lived["server worker"] = pid
-        for name, pid in long_lived.items():
-            if pid is not None:
+        for name, each in long_lived.items():
+            if each is not None:
                 with contextlib.suppress(OSError):
-                    self._add(f"descriptors of {name}", pid, elapsed, len(list(Path(f"/proc/{pid}/fd").iterdir())))
-                    self._add(f"pss_mb of {name}", pid, elapsed, _pss_mb(pid))
+                    self._add(f"descriptors of {name}", each, elapsed, len(list(Path(f"/proc/{each}/fd").iterdir())))
+                    self._add(f"pss_mb of {name}", each, elapsed, _pss_mb(each))
         entries, size = _content(self._places.temporary)
         self._add("temporary_entries", 0, elapsed, entries)
         self._add("temporary_mb", 0, elapsed, size / 1e6)

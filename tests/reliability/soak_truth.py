@@ -56,7 +56,7 @@ class Truth:
     def has_unionizes(self, ids: list[int], found: pd.DataFrame) -> bool:
         """Whether these are the unionize rows of some experiments, value for value."""
         expected = self._unionizes[self._unionizes["experiment_id"].isin(ids)]
-        return _comparable(found).equals(_comparable(expected))
+        return bool(_comparable(found).equals(_comparable(expected)))
 
 
 @lru_cache(maxsize=64)

@@ -18,7 +18,6 @@ import pytest
 
 from bsv_store import create_store
 from bsv_store.errors import BsvStoreError
-from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer, wire
 from bsv_store_synthetic.faults import (
     CutChunks,
@@ -35,6 +34,7 @@ from bsv_store_synthetic.faults import (
     WrongLength,
     WrongRange,
 )
+from tests.client_defaults import client_defaults
 from tests.reliability.campaigns import campaign
 from tests.reliability.stores import ATLAS, IDS, fill_lists
 
@@ -256,7 +256,7 @@ def store(server: SyntheticServer, tmp_path_factory: pytest.TempPathFactory) -> 
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few attempts, and short timeouts."""
     for name, value in {"attempts": 2, "backoff_s": 0.0, "read_timeout_s": 2.0, "deadline_s": 3.0}.items():
-        monkeypatch.setitem(AllenClient.__init__.__kwdefaults__, name, value)
+        monkeypatch.setitem(client_defaults(), name, value)
 
 
 def _files(store: Store) -> set[str]:

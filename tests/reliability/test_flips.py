@@ -83,7 +83,7 @@ def damaged(content: bytes, damage: Damage, draw: random.Random, other: bytes) -
 
 def objects(store: Store) -> dict[str, StoredObject]:
     with store.database.reading() as connection:
-        return {each.key: each for each in expected_objects(connection) if each.path is not None}
+        return {each.key: each for each in expected_objects(connection)}
 
 
 def read(store: Store, key: str) -> Any:

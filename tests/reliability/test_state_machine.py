@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer
+from tests.client_defaults import client_defaults
 from tests.reliability.campaigns import campaign
 from tests.reliability.machine import Environment, StoreMachine
 from tests.reliability.machine_stores import fill_first, fill_other
@@ -32,7 +32,7 @@ def upstream() -> Upstream:
 @pytest.fixture
 def server(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyntheticServer]:
     """Allen's server, which does not fail."""
-    defaults = AllenClient.__init__.__kwdefaults__
+    defaults = client_defaults()
     monkeypatch.setitem(defaults, "backoff_s", 0)
     with SyntheticServer(upstream) as running:
         yield running

@@ -22,9 +22,9 @@ Change = Literal["refresh", "collect", "verify", "delete"]
 def fetch(location: Path, url: str, ids: Sequence[int]) -> None:
     """Fetch volumes, and fail unless all of them are in the store afterwards."""
     from bsv_store import open_store
-    from bsv_store.sources.allen import AllenClient
+    from tests.client_defaults import client_defaults
 
-    AllenClient.__init__.__kwdefaults__["backoff_s"] = 0.01
+    client_defaults()["backoff_s"] = 0.01
     with open_store(location) as store:
         report = store.fetch(ids, workers=2, api_url=url)
         assert not report.reasons, report.reasons
@@ -80,9 +80,9 @@ def read(location: Path, ids: Sequence[int], expected: dict[str, str], rounds: i
 def change(location: Path, url: str, what: Change, ids: Sequence[int], stop: Path) -> None:
     """Change the store in one way, until the file ``stop`` exists; write a line each time."""
     from bsv_store import open_store
-    from bsv_store.sources.allen import AllenClient
+    from tests.client_defaults import client_defaults
 
-    AllenClient.__init__.__kwdefaults__["backoff_s"] = 0.01
+    client_defaults()["backoff_s"] = 0.01
     with open_store(location) as store:
         while not stop.exists():
             if what == "refresh":
@@ -92,8 +92,8 @@ def change(location: Path, url: str, what: Change, ids: Sequence[int], stop: Pat
             elif what == "collect":
                 store.admin.collect_garbage(apply=True, grace=timedelta(0), trash_days=0)
             elif what == "verify":
-                report = store.admin.verify(deep=True)
-                assert report.is_intact, report.damage
+                verified = store.admin.verify(deep=True)
+                assert verified.is_intact, verified.damage
             else:
                 version = store.aggregate(ids[1:], name="deleted")
                 store.datasets.delete(version.ref)

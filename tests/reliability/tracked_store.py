@@ -343,11 +343,11 @@ class TrackedStore:
         for saved in store.catalog.selections():
             facts["saved", saved.name] = saved.selection.to_json()
         stored = {each.key: each for each in store.catalog.files()}
-        for each in stored.values():
-            if each.kind == "volume":
-                _, kind, _, identifier = each.key.split("/")
-                edition = editions_by_sha256()[each.array_sha256]
-                assert each.array_sha256 == array_sha256(int(identifier), edition, kind), each  # type: ignore[arg-type]
+        for file in stored.values():
+            if file.kind == "volume":
+                _, kind, _, identifier = file.key.split("/")
+                edition = editions_by_sha256()[file.array_sha256]
+                assert file.array_sha256 == array_sha256(int(identifier), edition, kind), file
                 facts["volume", kind, int(identifier)] = edition
         versions = store.datasets.versions()
         for row in versions.itertuples():
@@ -533,6 +533,7 @@ def check_members(version: DatasetVersion, inputs: Inputs) -> None:
         editions = dict(member.volumes)
         kind = member.volumes[0][0]
         assert found.array_sha256 == array_sha256(member.id, editions[kind], kind)
+        assert found.divisor is not None
         assert np.isclose(found.divisor, member.divisor, rtol=1e-12, atol=0)
         assert (found.divisor_source, found.injected_hemisphere) == (member.divisor_source, member.side)
     left_out = {each.experiment_id: each.reason for each in version.experiments if each.group is None}

@@ -17,6 +17,7 @@ from bsv_store.remote.client import Client, ServerRefusalError
 from bsv_store.remote.protocol import PROBLEM_TYPE, problem_of
 from bsv_store.remote.token import Token
 from bsv_store.sources.allen.retry import RetryPolicy
+from tests.client_defaults import keyword_defaults
 
 SECRET = "bsv_not-a-real-token-8tQ1"
 HASTY = RetryPolicy(connect_timeout_s=2, read_timeout_s=2, deadline_s=10, attempts=3, backoff_s=0)
@@ -151,6 +152,6 @@ def test_a_part_must_be_the_one_that_was_requested() -> None:
 
 def test_a_reply_may_be_as_large_as_its_request_permits(monkeypatch: pytest.MonkeyPatch) -> None:
     # As if documents had at most 10 bytes; the answer of a query may have 1 GB.
-    monkeypatch.setitem(json_value.__kwdefaults__, "max_bytes", 10)
+    monkeypatch.setitem(keyword_defaults(json_value), "max_bytes", 10)
     with answering((200, {}, json.dumps([*range(10)]).encode())) as (url, _):
         assert client(url).json("/v1/catalog", "x", limit_bytes=1000).value == [*range(10)]

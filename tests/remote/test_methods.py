@@ -8,6 +8,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -278,7 +279,8 @@ def test_a_method_that_would_change_the_store_or_needs_its_folder_is_refused(
 def test_a_comparison_by_structure_is_read_from_there_and_stored_here(both: tuple[DatabaseKind, Store, Store]) -> None:
     _, own, remote = both
     same(own.dataset("by-structure").comparison_table(), remote.dataset("by-structure").comparison_table())
-    ids, few = own.select(), {"permutations": 20, "bootstrap": 20}
+    ids = own.select()
+    few: dict[str, Any] = {"permutations": 20, "bootstrap": 20}
     expected = own.compare_structures(ids[:3], ids[3:], **few)
     for _ in range(2):
         found = remote.compare_structures(ids[:3], ids[3:], name="mine", **few)
@@ -316,7 +318,8 @@ def test_figures_have_the_same_pixels(both: tuple[DatabaseKind, Store, Store]) -
             canvas = FigureCanvasAgg(draw(store))
             canvas.draw()
             drawn.append(np.asarray(canvas.buffer_rgba()))
-        np.testing.assert_array_equal(*drawn)
+        first, second = drawn
+        np.testing.assert_array_equal(first, second)
 
 
 def test_functions_of_brain_street_view_use_it(both: tuple[DatabaseKind, Store, Store], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,12 @@ def test_the_bytes_of_a_path_are_compared_with_their_hash_until_its_times_have_s
     """A change within a tick of the file system's clock does not change the times."""
     calls: list[object] = []
     monkeypatch.setattr(file_identity, "_SETTLED_NS", settled_ns)
-    monkeypatch.setattr(files, "hashes_of", lambda opened: calls.append(opened) or hashes_of(opened))
+
+    def counted(opened: Any) -> Any:
+        calls.append(opened)
+        return hashes_of(opened)
+
+    monkeypatch.setattr(files, "hashes_of", counted)
     path = here.files.path(here.paths()[0])
     # The clock of the file system may be behind.
     os.utime(path, (1, 1))

@@ -62,6 +62,7 @@ def test_a_slice_downloads_a_small_part_of_the_file_once(lab: tuple[Path, NDArra
         assert np.array_equal(part(here), mean[1, 40:44], equal_nan=True)
         size = here.files.size_bytes(here.store.dataset("lines").relative_path)
         first = here.client.received
+        assert size is not None
         assert first < size / 4
         assert np.array_equal(part(here), mean[1, 40:44], equal_nan=True)
         assert here.client.received == first

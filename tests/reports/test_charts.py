@@ -12,10 +12,10 @@ from bsv_store import Selection, Store, by_coordinate, create_store
 from bsv_store.errors import EmptySelectionError, InputError, MissingDataError, MissingUnionizesWarning
 from bsv_store.figures.ranking import OUTSIDE_NOTE
 from bsv_store.reports import injection_map, matrix_map, ranked_targets, structure_differences
+from tests.figures.panels import panels
 from tests.reports.charts import MEASURED, small_store
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from bsv_store.vocabulary import MatrixOrder, MatrixScale
@@ -31,8 +31,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield opened
 
 
-def axes_named(figure: Figure, label: str) -> list[Axes]:
-    return [axes for axes in figure.axes if axes.get_label() == label]
+def axes_named(figure: Figure, label: str) -> list[Any]:
+    return [axes for axes in panels(figure) if axes.get_label() == label]
 
 
 def said(figure: Figure) -> str:
@@ -165,8 +165,8 @@ def test_titles_and_widths_are_checked_and_written_as_they_are(store: Store, dra
 # -- ranked targets ---------------------------------------------------------------------------------------------------
 
 
-def panel(figure: Figure) -> Axes:
-    return next(axes for axes in figure.axes if axes.containers)
+def panel(figure: Figure) -> Any:
+    return next(axes for axes in panels(figure) if axes.containers)
 
 
 def test_bars_errors_and_dots_are_those_of_the_tables(store: Store) -> None:
@@ -202,8 +202,9 @@ def test_one_animal_has_no_error_bars(store: Store) -> None:
 
 
 def test_selections_side_by_side_have_the_targets_of_the_first(store: Store) -> None:
-    figure = ranked_targets(store, {"both": ALL, "left": [103]}, limit=3)
-    first, second = (axes for axes in figure.axes if axes.containers)
+    selections: dict[str, Any] = {"both": ALL, "left": [103]}
+    figure = ranked_targets(store, selections, limit=3)
+    first, second = (axes for axes in panels(figure) if axes.containers)
     table = store.search.targets_of([103], targets=store.search.targets_of(ALL, limit=3)["structure_id"].tolist())
     wanted = table.set_index("structure").loc[store.search.targets_of(ALL, limit=3)["structure"], "ipsilateral_mean"]
     assert [bar.get_width() for bar in second.containers[0].patches] == pytest.approx(wanted.tolist())
@@ -259,7 +260,7 @@ def test_cells_are_those_of_the_matrix_in_its_order(store: Store) -> None:
     first = axes_named(figure, "ipsilateral")[0]
     assert [text.get_text() for text in first.get_yticklabels()] == frame.index.tolist()
     assert [text.get_text() for text in first.get_xticklabels()] == frame["ipsilateral"].columns.tolist()
-    limits = {axes.images[0].get_clim() for axes in figure.axes if axes.images}
+    limits = {axes.images[0].get_clim() for axes in panels(figure) if axes.images}
     assert len(limits) == 1
 
 
@@ -268,7 +269,7 @@ def test_differences_are_drawn_with_intervals_and_p(store: Store) -> None:
     sides: Any = {"hemisphere": ["ipsilateral", "contralateral"], "permutations": 20, "bootstrap": 20}
     frame = store.compare_structures((101, 201), (102, 103), name="compared", labels=["one", "other"], **sides)
     figure = structure_differences(store, "compared", alpha=0.4, standardized=False)
-    axes = figure.axes[0]
+    axes = panels(figure)[0]
     points = [each for each in axes.collections if each.get_offsets().shape == (1, 2) and each.get_sizes()[0] == 16]
     assert [float(each.get_offsets()[0][0]) for each in points] == pytest.approx(list(frame["difference"]))
     is_filled = [tuple(each.get_facecolor()[0]) == tuple(each.get_edgecolor()[0]) for each in points]
@@ -281,7 +282,7 @@ def test_differences_are_drawn_with_intervals_and_p(store: Store) -> None:
     assert any(text.endswith("(ipsi)") for text in texts)
     assert "compared@1: one (n = 2) − other (n = 2)" in said(figure)
     assert "one higher →" in said(figure)
-    sizes = structure_differences(store, "compared").axes[0].collections
+    sizes = panels(structure_differences(store, "compared"))[0].collections
     drawn = [float(each.get_offsets()[0][0]) for each in sizes if each.get_sizes()[0] == 16]
     assert drawn == pytest.approx(list(frame["effect_size"]), nan_ok=True)
     narrow = structure_differences(

@@ -221,12 +221,12 @@ def accepted_by_heatmap(values: Any) -> bool:
 def test_values_of_a_version_are_the_means_over_structures(store: Store, version: DatasetVersion) -> None:
     frame = store.datasets.regions(version, structures=["TH", "CP"], groups=1)
     both = frame[frame["hemisphere"] == "both"].set_index("structure")["mean"]
-    values = region_values(store, version, structures=["TH", "CP"], group=1)
+    values: Any = region_values(store, version, structures=["TH", "CP"], group=1)
     assert values == pytest.approx(both.to_dict())
     assert values["TH"] > 0
-    sides = region_values(store, "sides", structures=["TH", "CP"], group=1, by_hemisphere=True)
-    assert sides["TH"]["left"] == 0  # type: ignore[index]
-    assert sides["TH"]["right"] > 0  # type: ignore[index]
+    sides: Any = region_values(store, "sides", structures=["TH", "CP"], group=1, by_hemisphere=True)
+    assert sides["TH"]["left"] == 0
+    assert sides["TH"]["right"] > 0
     assert accepted_by_heatmap(values)
     assert accepted_by_heatmap(sides)
     with pytest.raises(InputError, match="sides@1 has 2 groups, and group is not given"):
@@ -235,15 +235,15 @@ def test_values_of_a_version_are_the_means_over_structures(store: Store, version
 
 def test_the_contralateral_side_of_a_folded_version_is_left(store: Store) -> None:
     folded = store.aggregate([101], name="folded", hemisphere_rule="fold_ipsilateral")
-    values = region_values(store, folded, structures="TH", by_hemisphere=True)
-    assert values["TH"]["left"] == 0  # type: ignore[index]
-    assert values["TH"]["right"] > 0  # type: ignore[index]
+    values: Any = region_values(store, folded, structures="TH", by_hemisphere=True)
+    assert values["TH"]["left"] == 0
+    assert values["TH"]["right"] > 0
 
 
 def test_values_of_experiments_are_means_over_animals(store: Store) -> None:
     values = region_values(store, [101, 102], structures=["CP", "VISpm", "TH"], measure="projection_volume")
     assert values == pytest.approx({"CP": (0.5 + 0.05) / 2, "VISpm": 0.15, "TH": 0.0})
-    sides = region_values(store, [101, 102], structures="CP", measure="projection_volume", by_hemisphere=True)
+    sides: Any = region_values(store, [101, 102], structures="CP", measure="projection_volume", by_hemisphere=True)
     assert sides == {"CP": pytest.approx({"left": 0.075, "right": 0.2})}
     assert accepted_by_heatmap(values)
     with pytest.raises(InputError, match="group needs a dataset version"):

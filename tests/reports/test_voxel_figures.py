@@ -23,6 +23,7 @@ from bsv_store.figures.sources import Source, SourceRow, source_of_version
 from bsv_store.vocabulary import THEMES, HemisphereRule, Plane
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import SHAPE, add_annotation, add_volume, fill
+from tests.figures.panels import panels
 from tests.reports.conftest import LEFT_SIGNAL, RIGHT_SIGNAL, annotation, fill_with_blocks, volume
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ DV_ML_RIGHT, DV_ML_LEFT = RIGHT_SIGNAL[1:], LEFT_SIGNAL[1:]
 def texts_of(figure: Figure) -> list[str]:
     return [
         *(text.get_text() for text in figure.texts),
-        *(text.get_text() for axes in figure.axes for text in axes.texts),
+        *(text.get_text() for axes in panels(figure) for text in axes.texts),
     ]
 
 
@@ -47,7 +48,7 @@ def footer_of(figure: Figure) -> str:
     return " ".join(text.get_text() for text in figure.texts if text.get_color() in muted)
 
 
-def middle_of_signal(axes: Axes) -> tuple[float, float]:
+def middle_of_signal(axes: Any) -> tuple[float, float]:
     """Right and down, in data coordinates, of the pixels with the largest values."""
     (image,) = axes.images
     values = np.nan_to_num(np.asarray(image.get_array()))
@@ -72,7 +73,7 @@ def test_a_block_of_signal_appears_where_it_is(
     blocks: Store, plane: Plane, at_mm: float, expected: tuple[float, float], ends: tuple[str, str]
 ) -> None:
     figure = reports.slices(blocks, 1, plane=plane, at_mm=at_mm)
-    axes = figure.axes[0]
+    axes = panels(figure)[0]
     assert middle_of_signal(axes) == pytest.approx(expected)
     # x grows to the right and y downward on paper, so the position in mm is the position on paper.
     origin, right, down = axes.transData.transform([(0, 0), (1, 0), (0, 1)])
@@ -93,7 +94,7 @@ def test_sagittal_planes_name_their_hemisphere(blocks: Store) -> None:
 
 def test_folded_versions_are_labeled_by_the_injected_side(blocks: Store) -> None:
     figure = reports.slices(blocks, "folded@1", at_mm=9.0)
-    axes = figure.axes[0]
+    axes = panels(figure)[0]
     # Both experiments were injected on the left, at ML 2.7; folded they lie on the right.
     assert middle_of_signal(axes) == pytest.approx((11.4 - 2.7, DV))
     at = {text.get_text(): text.get_position()[0] for text in axes.texts}
@@ -107,7 +108,7 @@ def test_folded_versions_are_labeled_by_the_injected_side(blocks: Store) -> None
 
 def test_emphasized_structures_are_outlined_where_they_are(blocks: Store) -> None:
     figure = reports.slices(blocks, 1, at_mm=9.0, emphasize=["VISp", "VISpm"])
-    axes = figure.axes[0]
+    axes = panels(figure)[0]
     areas = {}
     for patch in axes.patches:
         box = patch.get_path().get_extents()
@@ -128,7 +129,7 @@ def test_emphasized_structures_are_outlined_where_they_are(blocks: Store) -> Non
 def test_the_brain_and_the_borders_of_structures_are_lines(blocks: Store) -> None:
     def extents(outlines: Any) -> list[tuple[float, ...]]:
         figure = reports.slices(blocks, 1, at_mm=9.0, outlines=outlines)
-        lines = [segment for group in figure.axes[0].collections for segment in group.get_segments()]
+        lines = [segment for group in panels(figure)[0].collections for segment in group.get_segments()]
         return sorted({tuple(np.round([*line.min(axis=0), *line.max(axis=0)], 1)) for line in lines})
 
     brain = (1.0, 1.0, 10.4, 6.0)
@@ -142,7 +143,7 @@ def test_the_brain_and_the_borders_of_structures_are_lines(blocks: Store) -> Non
 
 def test_the_scale_bar_is_one_millimeter_long(blocks: Store) -> None:
     figure = reports.slices(blocks, 1, at_mm=[9.0, 9.2], width_mm=120)
-    axes = figure.axes[0]
+    axes = panels(figure)[0]
     (bar,) = (line for line in axes.lines if line.get_gid() == "scale-bar")
     x = np.asarray(bar.get_xdata(), float)
     assert np.ptp(x) == pytest.approx(1.0)
@@ -155,7 +156,7 @@ def test_the_scale_bar_is_one_millimeter_long(blocks: Store) -> None:
 
 def test_rows_are_groups_with_their_number_of_experiments(blocks: Store) -> None:
     figure = reports.slices(blocks, "lines@1", at_mm=[8.8, 9.0, 9.2])
-    images = [axes for axes in figure.axes if axes.images][:6]
+    images = [axes for axes in panels(figure) if axes.images][:6]
     assert len({id(axes) for axes in images}) == 6
     labels = [text for text in texts_of(figure) if "n = " in text]
     assert "Rbp4-Cre_KL100  (n = 2)" in labels
@@ -184,7 +185,7 @@ def test_planes_go_through_the_structure_or_through_the_signal(blocks: Store) ->
 
 def test_a_difference_has_a_scale_around_zero(blocks: Store) -> None:
     figure = reports.slices(blocks, "lines@1", minus=0, at_mm=9.0)
-    (image,) = figure.axes[0].images
+    (image,) = panels(figure)[0].images
     # Group 0 has the wild types, which were injected on the right.
     values = {round(float(value), 3) for value in np.unique(np.asarray(image.get_array()))}
     assert values == {-0.8, 0.0, 0.4}
@@ -201,7 +202,7 @@ def test_a_difference_of_numbers_of_experiments_can_be_negative(blocks: Store) -
     fewer = int(np.argmin(counts))
     assert counts[0] != counts[1]
     figure = reports.slices(blocks, version, statistic="n", groups=fewer, minus=1 - fewer, at_mm=9.0)
-    assert np.asarray(figure.axes[0].images[0].get_array()).min() == counts[fewer] - max(counts)
+    assert np.asarray(panels(figure)[0].images[0].get_array()).min() == counts[fewer] - max(counts)
     assert "difference of n of" in " ".join(texts_of(figure))
     quantity = source_of_version(version, statistic="n", groups=fewer, minus=1 - fewer).quantity
     assert quantity == "difference of number of experiments with data"
@@ -211,7 +212,7 @@ def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:
     with pytest.warns(BsvStoreWarning, match="smallest possible"):
         version = blocks.compare_voxels([1, 2, 4], [3, 5], name="sides", permutations=10)
     figure = reports.slices(blocks, version, statistic="difference", at_mm=9.0)
-    image = figure.axes[0].images[0]
+    image = panels(figure)[0].images[0]
     values = np.asarray(image.get_array())
     assert values[DV_ML_RIGHT].min() == pytest.approx(0.8)
     assert values[DV_ML_LEFT].max() == pytest.approx(-0.4)
@@ -230,7 +231,7 @@ def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:
 @pytest.mark.parametrize("scale", ["linear", "log", "power"])
 def test_the_color_scale_ends_at_the_quantile_and_hides_zero(blocks: Store, scale: Any) -> None:
     figure = reports.slices(blocks, "lines@1", at_mm=9.0, scale=scale)
-    image = figure.axes[0].images[0]
+    image = panels(figure)[0].images[0]
     assert image.norm.vmax == pytest.approx(0.8)
     colors = image.cmap(image.norm(np.array([0.0, 0.8])))
     assert colors[:, 3].tolist() == [0.0, 1.0]
@@ -241,14 +242,14 @@ def test_the_color_scale_ends_at_the_quantile_and_hides_zero(blocks: Store, scal
 
 
 def test_weak_signal_is_visible_by_default(blocks: Store) -> None:
-    image = reports.slices(blocks, 1, at_mm=9.0).axes[0].images[0]
+    image = panels(reports.slices(blocks, 1, at_mm=9.0))[0].images[0]
     weak = image.cmap(image.norm(0.02 * image.norm.vmax))
     assert weak[3] > 0.7
 
 
 def test_each_row_can_have_its_own_scale(blocks: Store) -> None:
     figure = reports.slices(blocks, "lines@1", at_mm=9.0, shared=False)
-    first, first_bar, second, second_bar = figure.axes
+    first, first_bar, second, second_bar = panels(figure)
     assert [axes.images[0].norm.vmax for axes in (first, second)] == pytest.approx([0.8, 0.4])
     assert [axes.get_yticklabels()[-1].get_text() for axes in (first_bar, second_bar)] == ["0.8", "0.4"]
     assert "Each row has its own color scale" in footer_of(figure)
@@ -256,7 +257,7 @@ def test_each_row_can_have_its_own_scale(blocks: Store) -> None:
 
 def test_signal_can_be_limited_to_structures(blocks: Store) -> None:
     figure = reports.slices(blocks, [1, 3], at_mm=9.0, region_only="VISpm")
-    assert all(np.asarray(axes.images[0].get_array()).max() == 0 for axes in figure.axes[:2])
+    assert all(np.asarray(axes.images[0].get_array()).max() == 0 for axes in panels(figure)[:2])
     inside = reports.slices(blocks, 1, at_mm=9.0, region_only="VISp").axes[0]
     assert np.count_nonzero(np.asarray(inside.images[0].get_array())) == 6 * 8
 
@@ -292,7 +293,7 @@ def test_without_an_annotation_the_signal_is_outlined_and_only_that_is_said(tmp_
         fill(store, volumes=())
         add_volume(store, 1, array=volume(((slice(70, 110), slice(20, 50), slice(60, 90)), 0.5)))
         figure = reports.slices(store, 1, at_mm=9.0)
-        (lines,) = figure.axes[0].collections
+        (lines,) = panels(figure)[0].collections
         box = np.concatenate(lines.get_segments())
         assert [*box.min(axis=0), *box.max(axis=0)] == pytest.approx([6.0, 2.0, 9.0, 5.0], abs=0.15)
         assert "the store has no annotation" in footer_of(figure)
@@ -317,7 +318,7 @@ def test_a_template_lies_behind_the_signal(blocks: Store, tmp_path: Path) -> Non
         ("horizontal", 4.2, (2.5, 9.0)),
     ):
         figure = reports.slices(blocks, 1, plane=plane, at_mm=at_mm, template=tmp_path / "template.nrrd")  # type: ignore[arg-type]
-        behind, _signal = figure.axes[0].images
+        behind, _signal = panels(figure)[0].images
         colors = np.asarray(behind.get_array())
         rows, columns = np.nonzero(colors[..., 3])
         left, right, bottom, top = behind.get_extent()
@@ -335,7 +336,7 @@ def test_a_template_lies_behind_the_signal(blocks: Store, tmp_path: Path) -> Non
 
 def test_projections_are_upright_with_the_outline_of_the_brain(blocks: Store) -> None:
     figure = reports.projections(blocks, 1, emphasize="VISpm")
-    above, front, left = figure.axes[:3]
+    above, front, left = panels(figure)[:3]
     expected = {above: (ML, AP), front: (ML, DV), left: (AP, DV)}
     brain = {above: (1.0, 2.0, 10.4, 11.0), front: (1.0, 1.0, 10.4, 6.0), left: (2.0, 1.0, 11.0, 6.0)}
     visual = {above: (6.2, 8.0, 7.2, 10.0), front: (6.2, 1.0, 7.2, 2.0), left: (8.0, 1.0, 10.0, 2.0)}
@@ -368,11 +369,11 @@ def test_a_projection_keeps_the_largest_absolute_value(blocks: Store) -> None:
     array = volume((RIGHT_SIGNAL, 0.3), ((slice(85, 95), slice(30, 40), slice(82, 90)), -0.7))
     row = SourceRow("a", 2, lambda axis, first, last: _part(array, axis, first, last), (("AP", 8.5), ("AP", 9.5)))
     figure = draw_projections(replace(both, rows=(row,)), Brain(blocks.database, blocks.files))
-    above = np.asarray(figure.axes[0].images[0].get_array())
+    above = np.asarray(panels(figure)[0].images[0].get_array())
     assert above.min() == pytest.approx(-0.7)
     assert above.max() <= 0
-    assert figure.axes[0].images[0].norm(0.0) == pytest.approx(0.5)
-    dashed = [line for line in figure.axes[0].lines if line.get_gid() is None]
+    assert panels(figure)[0].images[0].norm(0.0) == pytest.approx(0.5)
+    dashed = [line for line in panels(figure)[0].lines if line.get_gid() is None]
     assert sorted(line.get_ydata()[0] for line in dashed) == [8.5, 9.5]
     assert "Dashed: edges of the bin." in footer_of(figure)
 
@@ -382,7 +383,7 @@ def test_a_group_without_experiments_is_gray_and_labeled(blocks: Store) -> None:
     empty = replace(empty, rows=(replace(empty.rows[0], n=0, is_empty=True), empty.rows[1]))
     brain = Brain(blocks.database, blocks.files)
     for figure in (draw_projections(empty, brain), draw_slices(empty, brain, at_mm=[9.0])):
-        assert np.isnan(np.asarray(figure.axes[0].images[0].get_array())).all()
+        assert np.isnan(np.asarray(panels(figure)[0].images[0].get_array())).all()
         assert "no experiments" in texts_of(figure)
 
 
@@ -390,7 +391,7 @@ def test_a_difference_with_a_group_without_experiments_has_no_data(blocks: Store
     version = blocks.aggregate(Selection(ids=[1, 2]), group_by=by_region(["VISp", "VISpm"]), name="with-empty")
     numbers = {group.n: group.number for group in version.groups}
     figure = reports.slices(blocks, version, minus=numbers[0], at_mm=9.0)
-    assert np.isnan(np.asarray(figure.axes[0].images[0].get_array())).all()
+    assert np.isnan(np.asarray(panels(figure)[0].images[0].get_array())).all()
     assert "no experiments" in texts_of(figure)
     assert "Gray: no data (not 0)." in footer_of(figure)
 
@@ -402,7 +403,7 @@ def test_the_edges_of_crossed_bins_are_drawn_along_both_axes_and_mirrored_with_t
         version = blocks.aggregate(
             Selection(ids=[3, 5]), group_by=grouping, hemisphere_rule=rule, name=f"crossed-{rule}"
         )
-        lines = reports.projections(blocks, version).axes[0].lines
+        lines = panels(reports.projections(blocks, version))[0].lines
         across = [line for line in lines if line.get_xdata()[0] == line.get_xdata()[1] and line.get_gid() is None]
         along = [line for line in lines if line not in across and line.get_gid() is None]
         return {round(each.get_xdata()[0], 3) for each in across}, {round(each.get_ydata()[0], 3) for each in along}
@@ -421,8 +422,8 @@ def test_volumes_and_annotations_that_are_read_in_slabs(fine: Store, plane: Plan
     brain = Brain(fine.database, fine.files)
     expected = {"coronal": (ML, DV), "sagittal": (AP, DV), "horizontal": (ML, AP)}[plane]
     for chosen in ({"count": 2}, {"count": 1, "through": "VISp"}):
-        figure = draw_slices(fine_source, brain, plane=plane, emphasize="VISp", **chosen)  # type: ignore[arg-type]
-        axes = figure.axes[0]
+        figure = draw_slices(fine_source, brain, plane=plane, emphasize="VISp", **chosen)
+        axes = panels(figure)[0]
         assert middle_of_signal(axes) == pytest.approx(expected)
         assert axes.patches[0].get_path().contains_point(expected)
     mapped = reports.region_map(fine, {"VISp": 1.0}, plane=plane, count=1).axes[0]
@@ -465,7 +466,7 @@ def test_groups_fill_their_page_without_overlap(blocks: Store, rows: int, width_
         width, height = figure.get_size_inches() * 25.4
         assert width == pytest.approx(width_mm)
         assert height <= 245
-        boxes = [axes.get_position() for axes in figure.axes]
+        boxes = [axes.get_position() for axes in panels(figure)]
         for number, box in enumerate(boxes):
             assert 0 <= box.x0 < box.x1 <= 1.0001
             assert 0 <= box.y0 < box.y1 <= 1
@@ -478,7 +479,7 @@ def test_groups_fill_their_page_without_overlap(blocks: Store, rows: int, width_
                 )
         # Most of the width is used.
         assert max(box.x1 for box in boxes) > 0.8
-        renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+        renderer = FigureCanvasAgg(figure).get_renderer()
         for text in figure.texts:
             extent = text.get_window_extent(renderer)
             assert extent.x0 >= 0
@@ -500,7 +501,7 @@ def test_a_version_draws_its_own_slices(blocks: Store) -> None:
     figure = version.plot(at_mm=9.0, groups=[1], emphasize="VISp")
     same = reports.slices(blocks, version, at_mm=9.0, groups=[1], emphasize="VISp")
     assert texts_of(figure) == texts_of(same)
-    assert np.array_equal(figure.axes[0].images[0].get_array(), same.axes[0].images[0].get_array())
+    assert np.array_equal(panels(figure)[0].images[0].get_array(), panels(same)[0].images[0].get_array())
 
 
 # -- regions and overlays -----------------------------------------------------------------------------------------
@@ -518,7 +519,7 @@ def color_at(axes: Axes, at: tuple[float, float]) -> Any:
 
 def test_structures_are_filled_by_their_value(blocks: Store) -> None:
     figure = reports.region_map(blocks, {"VISp": 1.0, "VIS": 0.25}, at_mm=9.0)
-    axes = figure.axes[0]
+    axes = panels(figure)[0]
     strong, weak, none = (color_at(axes, at) for at in ((8.7, 1.5), (6.7, 1.5), (5.7, 4.0)))
     assert color_at(axes, (2.6, 1.5)) == pytest.approx(strong)
     assert strong[:3].sum() < weak[:3].sum()
@@ -535,7 +536,7 @@ def test_tables_with_hemispheres_fill_each_side(blocks: Store) -> None:
     )  # fmt: skip
     table.attrs = {"measure": "normalized_projection_volume", "unit": ""}
     figure = reports.region_map(blocks, table, at_mm=9.0)
-    axes = figure.axes[0]
+    axes = panels(figure)[0]
     assert color_at(axes, (8.7, 1.5))[:3].sum() < color_at(axes, (2.6, 1.5))[:3].sum()
     assert {"contra", "ipsi", "Normalized projection volume by structure"} <= set(texts_of(figure))
     both = reports.region_map(blocks, table, at_mm=9.0, column="mean").axes[0]
@@ -551,7 +552,7 @@ def test_tables_with_hemispheres_fill_each_side(blocks: Store) -> None:
 def test_a_table_of_one_hemisphere_fills_only_that_half(blocks: Store) -> None:
     table = pd.DataFrame({"structure_id": [385], "hemisphere": ["ipsilateral"], "mean": [1.0]})
     figure = reports.region_map(blocks, table, at_mm=9.0)
-    left, right = (color_at(figure.axes[0], at) for at in ((2.6, 1.5), (8.7, 1.5)))
+    left, right = (color_at(panels(figure)[0], at) for at in ((2.6, 1.5), (8.7, 1.5)))
     assert (left[3], right[3]) == (0, 1)
     assert {"contra", "ipsi"} <= set(texts_of(figure))
     with pytest.raises(InputError, match="column hemisphere must be one of"):
@@ -568,7 +569,7 @@ def test_a_version_is_mapped_by_group(blocks: Store) -> None:
     # The store has no structure sets, of which the summary structures are one.
     table = blocks.datasets.regions("lines@1", structures=["VISp"], hemisphere=["left", "right"])
     figure = reports.region_map(blocks, table, at_mm=9.0)
-    rows = [axes for axes in figure.axes if axes.images][:2]
+    rows = [axes for axes in panels(figure) if axes.images][:2]
     labels = [group.label for group in blocks.dataset("lines").groups]
     for label, axes in zip(labels, rows, strict=True):
         left, right = color_at(axes, (2.6, 1.5)), color_at(axes, (8.7, 1.5))
@@ -578,7 +579,7 @@ def test_a_version_is_mapped_by_group(blocks: Store) -> None:
 
 def test_sources_are_overlaid_in_their_own_colors(blocks: Store) -> None:
     figure = reports.overlay(blocks, {"right": 1, "left": Selection(ids=[3, 5])}, at_mm=9.0)
-    axes = figure.axes[0]
+    axes = panels(figure)[0]
     assert color_at(axes, (ML, DV)) == pytest.approx([0, 114 / 255, 178 / 255, 1])
     assert color_at(axes, (2.7, DV)) == pytest.approx([213 / 255, 94 / 255, 0, 1])
     assert color_at(axes, (5.7, DV))[3] == 0
@@ -673,7 +674,8 @@ def test_without_matplotlib_the_extra_is_named(blocks: Store, monkeypatch: pytes
 def test_figures_are_the_same_on_both_databases(store: Store, tmp_path: Path) -> None:
     fill_with_blocks(store)
     figure = reports.slices(store, 3, through="VISp", count=2, emphasize="VIS", outlines=3)
-    assert middle_of_signal(figure.axes[0]) == pytest.approx((2.7, DV))
-    assert np.asarray(figure.axes[0].images[0].get_array())[LEFT_SIGNAL[1], LEFT_SIGNAL[2]].min() == pytest.approx(0.4)
+    assert middle_of_signal(panels(figure)[0]) == pytest.approx((2.7, DV))
+    drawn = np.asarray(panels(figure)[0].images[0].get_array())
+    assert drawn[LEFT_SIGNAL[1], LEFT_SIGNAL[2]].min() == pytest.approx(0.4)
     path = reports.save(figure, tmp_path / "a.svg")
     assert ">VIS</text>" in path.read_text(encoding="utf-8")

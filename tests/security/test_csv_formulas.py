@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
@@ -83,7 +83,7 @@ def test_the_server_writes_both(filled: Store) -> None:
         # Without formulas they are the same.
         assert replies[0].content == replies[1].content
         for text in FORMULAS:
-            body = {"statement": "select :a as text, -1.5 as number", "parameters": {"a": text}}
+            body: dict[str, Any] = {"statement": "select :a as text, -1.5 as number", "parameters": {"a": text}}
             reply = requests.post(f"{url}/v1/sql", json=body, headers={"Accept": "text/csv"}, timeout=20)
             assert list(csv.reader(io.StringIO(reply.content.decode(), newline="")))[1] == [text, "-1.5"]
 

@@ -170,7 +170,7 @@ def test_arguments_are_shown_harmlessly(
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_pages_show_hostile_names_harmlessly(hostile: Store) -> None:
     with serving(hostile) as url:
-        for path in ("/", "/structures", "/experiments", "/experiments/1", f"/login?next={requests.utils.quote(TEXT)}"):
+        for path in ("/", "/structures", "/experiments", "/experiments/1", f"/login?next={requests.utils.quote(TEXT)}"):  # type: ignore[attr-defined]
             reply = requests.get(f"{url}{path}", headers={"Accept": "text/html"}, timeout=20)
             assert reply.status_code == 200, path
             # Data for scripts are JSON with escapes.

@@ -380,5 +380,5 @@ def test_pruning_a_cache_does_not_follow_links(outside: Outside, tmp_path: Path,
         {"server": outside.folder.name},
     ):
         with suppress(BsvStoreError):
-            prune_cache(folder=folder, apply=True, **rules)  # type: ignore[arg-type]
+            prune_cache(folder=folder, apply=True, **rules)
         outside.assert_unchanged()

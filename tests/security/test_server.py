@@ -181,7 +181,7 @@ def test_signing_in_leads_to_no_other_site(url: str, token: str, then: str) -> N
     assert set(reply.cookies.keys()) == {"bsv_store_token"}
 
 
-BROWSER = (
+BROWSER: tuple[tuple[dict[str, str], bool], ...] = (
     ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, True),
     ({"Sec-Fetch-Site": "cross-site", "Origin": "null"}, True),
     ({"Sec-Fetch-Site": "same-site", "Origin": "http://127.0.0.1:3000"}, True),

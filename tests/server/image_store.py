@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,8 @@ def values(identifier: int) -> NDArray[np.float32]:
 
 
 def add_large(store: Store, volume: Scattered) -> VolumeFile:
-    file = publish_volume(store.files, volume, experiment_id=LARGE_ID, source="test")
+    stands_for: Any = volume
+    file = publish_volume(store.files, stands_for, experiment_id=LARGE_ID, source="test")
     with store.database.writing() as connection:
         record_volume(connection, file)
     return file

@@ -263,8 +263,15 @@ def test_a_body_must_arrive_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/x", "raw_path": b"/x", "query_string": b"", "client": None}
-    scope["headers"] = [(b"host", b"localhost")]
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/x",
+        "raw_path": b"/x",
+        "query_string": b"",
+        "client": None,
+        "headers": [(b"host", b"localhost")],
+    }
     asyncio.run(AccessMiddleware(slow, context=around)(scope, never, send))
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
@@ -497,7 +504,7 @@ def test_the_form_is_shown_only_where_a_token_is_demanded(monkeypatch: pytest.Mo
 
 def test_a_form_of_ten_fields_is_read_and_a_larger_one_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert signed_in(monkeypatch, b"token=anna:1" + b"&a=b" * 9).status == 303
-    with pytest.raises(login_module.HTTPException, match="400"):
+    with pytest.raises(login_module.HTTPException, match="400"):  # type: ignore[attr-defined]
         signed_in(monkeypatch, b"token=anna:1" + b"&a=b" * 10)
     # What is not UTF-8 is no error.
     assert signed_in(monkeypatch, b"token=%ff\xff").status == 401

@@ -109,7 +109,7 @@ def test_a_token_that_is_not_valid_is_refused_even_where_none_is_demanded(value:
 def test_a_local_user_may_do_everything() -> None:
     assert access(demanded=False) is LOCAL_USER
     assert access(demanded=False, authorization="Digest x") is LOCAL_USER
-    assert Access(None, tuple(ACCESS_SCOPES)) == LOCAL_USER
+    assert Access(None, tuple(row.name for row in ACCESS_SCOPES.values())) == LOCAL_USER
 
 
 def test_a_cookie_of_another_local_server_is_ignored() -> None:
@@ -220,11 +220,12 @@ def test_while_the_catalog_is_locked_tokens_are_used_for_a_minute(monkeypatch: p
 
 @pytest.mark.parametrize("scope", [*ACCESS_SCOPES])
 def test_a_scope_is_needed(scope: AccessScope) -> None:
-    others = [each for each in ACCESS_SCOPES if each != scope]
-    require_scope(request(**{KEY: Access("anna", [scope])}), scope)
+    others = [row.name for row in ACCESS_SCOPES.values() if row.name != scope]
+    allowed: dict[str, Any] = {KEY: Access("anna", [scope])}
+    require_scope(request(**allowed), scope)
     for held in (Access("anna", others), None):
         with pytest.raises(ScopeError, match=f"'{scope}'"):
-            require_scope(request(**{KEY: held}), scope)
+            require_scope(request(**dict[str, Any]({KEY: held})), scope)
     with pytest.raises(ScopeError):
         require_scope(request(), scope)
 

@@ -56,7 +56,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             yield writer, url
 
 
-def _get(url: str, headers: dict[str, str] | None = None, **parameters: object) -> requests.Response:
+def _get(url: str, headers: dict[str, str] | None = None, **parameters: Any) -> requests.Response:
     return requests.get(url, params={k: str(v) for k, v in parameters.items()}, headers=headers, timeout=TIMEOUT_S)
 
 
@@ -67,7 +67,7 @@ def _rows(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_rows_that_are_json_already_give_the_answer_of_the_table(served: tuple[Store, str]) -> None:
     _, url = served
-    addresses = [
+    addresses: list[dict[str, Any]] = [
         {},
         {"selection": VISUAL_TEXT},
         {"selection": Selection(injected_in="VISp", min_injection_volume=1e6).to_json()},
@@ -499,8 +499,9 @@ def test_unionize_rows_of_very_many_experiments_are_refused(
 ) -> None:
     _, url = served
     monkeypatch.setattr(experiments, "_MAX_SIGNAL_ROWS", 12)
-    found = {"selection": "1,2,3", "missing": "leave_out"}
-    for more in ({}, {"structures": "VISp", "include_descendants": "true"}, {"structures": "VISp"}):
+    found: dict[str, Any] = {"selection": "1,2,3", "missing": "leave_out"}
+    choices: list[dict[str, Any]] = [{}, {"structures": "VISp", "include_descendants": "true"}, {"structures": "VISp"}]
+    for more in choices:
         refused = _get(f"{url}/v1/signal", **found, **more)
         assert (refused.status_code, refused.json()["code"]) == (400, "InputError")
         assert "unionize rows of 3 experiments are too many" in refused.json()["detail"]
@@ -549,7 +550,8 @@ def test_every_operation_without_required_parameters_answers(served: tuple[Store
         needed = {each.name for each in operation.parameters if each.is_required}
         if operation.path in ("/v1/signal", "/v1/rank-structures", "/v1/search/targets-of"):
             needed.add("selection")
-        reply = _get(f"{url}{path}", **{name: values[name] for name in needed if name not in operation.path_names})
+        asked: dict[str, Any] = {name: values[name] for name in needed if name not in operation.path_names}
+        reply = _get(f"{url}{path}", **asked)
         known = reply.headers["Content-Type"] == "application/problem+json" and reply.json()["code"]
         assert reply.status_code == 200 or known in ("MissingDataError", "InputError"), (operation.name, reply.text)
 
@@ -583,7 +585,8 @@ def test_images_accept_the_parameters_that_the_document_describes(served: tuple[
         path = re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), described.path)
         for parameter in described.parameters:
             if parameter.name not in described.path_names:
-                reply = _get(f"{url}{path}", **{parameter.name: values[parameter.name]})
+                asked: dict[str, Any] = {parameter.name: values[parameter.name]}
+                reply = _get(f"{url}{path}", **asked)
                 # Others may be missing; an unknown one is refused by its name.
                 assert "is not a parameter" not in reply.text, (described.name, parameter.name)
         assert "is not a parameter" in _get(f"{url}{path}", nothing=1).text, described.name

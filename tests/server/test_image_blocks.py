@@ -40,7 +40,7 @@ def volume(filled: float) -> NDArray[np.float32]:
     array[random.random(GRID.shape) > filled] = 0
     array[3, 4, 5] = np.nan
     array[7] = 0
-    return array
+    return np.asarray(array)
 
 
 def wanted(array: NDArray[Any], orientation: str, index: int) -> NDArray[Any]:
@@ -85,8 +85,9 @@ def test_planes_of_a_whole_volume_are_those_of_the_volume(filled: float, kind: t
     assert read == [(first, min(first + 4, 23)) for first in range(0, 23, 4)]
     for orientation in ORIENTATIONS:
         row = PLANES[orientation]
-        is_turned = isinstance(whole, SparseBlock) and orientation != "coronal"
-        block = turned(whole, GRID, row) if is_turned else whole
+        block = whole
+        if isinstance(whole, SparseBlock) and orientation != "coronal":
+            block = turned(whole, GRID, row)
         for index in range(GRID.shape[AXES.index(row.across)]):
             assert block.plane(row, index).tobytes() == wanted(array, orientation, index).tobytes()
 

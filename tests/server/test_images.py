@@ -50,7 +50,7 @@ def plane(reply: requests.Response) -> NDArray[Any]:
 def expected(volume: NDArray[Any], orientation: str, index: int) -> NDArray[Any]:
     row = PLANES[orientation]
     found = np.take(volume, index, axis=AXES.index(row.across))
-    return found if AXES.index(row.down) < AXES.index(row.right) else found.T
+    return np.asarray(found if AXES.index(row.down) < AXES.index(row.right) else found.T)
 
 
 def same(found: NDArray[Any], wanted: NDArray[Any]) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,8 +106,8 @@ def test_the_copy_has_all_rows_but_those_of_unionize_and_of_the_machine(
             kept = {"catalog_change_base", "unionize", *(table.name for table in core_tables())}
             empty = set(Base.metadata.tables) - kept
             counts = {name: theirs.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() for name in empty}
-            query = text("SELECT * FROM experiments ORDER BY experiment_id")
-            assert theirs.execute(query).all() == ours.execute(query).all()
+            rows_of = text("SELECT * FROM experiments ORDER BY experiment_id")
+            assert theirs.execute(rows_of).all() == ours.execute(rows_of).all()
         assert set(counts.values()) == {0}, counts
         check = verify_catalog(copy)
     assert {each.what for each in check.damage} <= {"unionize tables", "sides"}
@@ -139,7 +140,7 @@ def test_a_copy_with_its_unionize_rows_is_intact(unchanged: tuple[Store, str], t
             columns = {name: rows[name] for name in rows.dtype.names}
             insert_arrays(connection, table_of(Unionize), columns)
             covered = connection.execute(select(UnionizeCoverage.experiment_id, UnionizeCoverage.part)).all()
-            seal_unionizes(connection, columns, [tuple(row) for row in covered])
+            seal_unionizes(connection, columns, [(row.experiment_id, row.part) for row in covered])
             assert not damaged_tables(connection, IDS)
         assert verify_catalog(copy).is_intact
         with copy.reading() as theirs, store.database.reading() as ours:
@@ -369,7 +370,7 @@ def test_invalid_ids_are_refused(unchanged: tuple[Store, str], ids: str) -> None
 def test_sql_answers_with_types_and_limits(unchanged: tuple[Store, str]) -> None:
     _, url = unchanged
     query = "SELECT experiment_id, injection_volume, primary_structure FROM experiments WHERE experiment_id > :low"
-    body = {"statement": f"{query} ORDER BY experiment_id", "parameters": {"low": 2}, "limit": 2}
+    body: dict[str, Any] = {"statement": f"{query} ORDER BY experiment_id", "parameters": {"low": 2}, "limit": 2}
     answer = requests.post(f"{url}/v1/sql", json=body, timeout=TIMEOUT_S).json()
     assert [each["type"] for each in answer["columns"]] == ["integer", "number", "string"]
     assert [row[0] for row in answer["rows"]] == [3, 4]
@@ -392,7 +393,7 @@ def test_sql_answers_with_types_and_limits(unchanged: tuple[Store, str]) -> None
         ([], "InputError"),
     ],
 )
-def test_sql_that_is_not_valid_is_refused(unchanged: tuple[Store, str], body: object, code: str) -> None:
+def test_sql_that_is_not_valid_is_refused(unchanged: tuple[Store, str], body: Any, code: str) -> None:
     reply = requests.post(f"{unchanged[1]}/v1/sql", json=body, timeout=TIMEOUT_S)
     assert reply.json()["code"] == code
 

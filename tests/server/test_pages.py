@@ -153,8 +153,8 @@ def test_under_a_prefix_every_address_has_the_prefix(store: Store) -> None:
             assert document.of("html")[0]["data-base"] == "/bsv"
             for each in document.addresses():
                 assert each.startswith(("/bsv/", "#", "https://")), each
-            for each in document.of("script"):
-                assert get(urljoin(url, each["src"])).status_code == 200
+            for script in document.of("script"):
+                assert get(urljoin(url, script["src"])).status_code == 200
         assert f"open_store('{url}/bsv')" in get(f"{url}/bsv/").text.replace("&#x27;", "'")
 
 

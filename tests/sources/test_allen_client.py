@@ -19,6 +19,7 @@ from werkzeug import Request, Response
 from bsv_store.errors import InputError, NotFoundUpstreamError, UpstreamError
 from bsv_store.sources.allen import API_URL, AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from tests.sources.bodies import array_of
 
 ATLAS = SyntheticAtlas(experiments=3)
 FIRST, SECOND, THIRD = ATLAS.experiment_ids
@@ -83,7 +84,7 @@ def test_unionizes_of_several_experiments_come_in_one_request(client: AllenClien
 def test_projection_density_at_100_um_comes_as_the_zip(client: AllenClient, server: SyntheticServer) -> None:
     reply = client.volume(FIRST)
     assert reply.value.kind == "projection_density"
-    np.testing.assert_array_equal(reply.value.array, ATLAS.volume(FIRST))
+    np.testing.assert_array_equal(array_of(reply), ATLAS.volume(FIRST))
     assert reply.source == f"{server.url}/grid_data/download/{FIRST}?include=density"
     assert server.requests.lines == (f"GET /grid_data/download/{FIRST}?include=density",)
 
@@ -92,7 +93,7 @@ def test_projection_density_at_100_um_comes_as_the_zip(client: AllenClient, serv
 def test_other_kinds_come_as_nrrd(client: AllenClient, server: SyntheticServer, tmp_path: Path, on_disk: bool) -> None:
     scratch = tmp_path / "scratch" if on_disk else None
     reply = client.volume(FIRST, kind="injection_density", scratch=scratch)
-    np.testing.assert_array_equal(reply.value.array, ATLAS.volume(FIRST, "injection_density"))
+    np.testing.assert_array_equal(array_of(reply), ATLAS.volume(FIRST, "injection_density"))
     assert server.requests.lines == (f"GET /grid_data/download_file/{FIRST}?image=injection_density&resolution=100",)
     if scratch is not None:
         assert scratch.stat().st_size == reply.size_bytes
@@ -319,7 +320,7 @@ def test_a_forked_process_leaves_the_transfers_of_its_parent_alone(
         children.append(os.waitpid(child, 0)[1])
 
     reply = client.volume(FIRST, kind="projection_density", spacing_um=100, on_bytes=fork)
-    np.testing.assert_array_equal(reply.value.array, ATLAS.volume(FIRST))
+    np.testing.assert_array_equal(array_of(reply), ATLAS.volume(FIRST))
     assert children == [0]
     assert server.requests.total == 1
 

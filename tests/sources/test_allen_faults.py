@@ -32,6 +32,7 @@ from bsv_store_synthetic.faults import (
     WrongLength,
     WrongRange,
 )
+from tests.sources.bodies import array_of
 
 ATLAS = SyntheticAtlas(experiments=2)
 FIRST, SECOND = ATLAS.experiment_ids
@@ -84,7 +85,7 @@ def test_a_passing_fault_is_survived_by_asking_once_more(server: SyntheticServer
     server.fail(VOLUME, fault)
     server.fail(LIST, fault)
     with client_of(server) as client:
-        np.testing.assert_array_equal(client.volume(FIRST).value.array, ATLAS.volume(FIRST))
+        np.testing.assert_array_equal(array_of(client.volume(FIRST)), ATLAS.volume(FIRST))
         assert client.unionizes([FIRST]).value.experiment_ids == (FIRST,)
     assert server.requests.count(VOLUME) == 2
     assert server.requests.count(LIST) == 2
@@ -93,7 +94,7 @@ def test_a_passing_fault_is_survived_by_asking_once_more(server: SyntheticServer
 def test_a_length_beyond_the_end_is_survived_by_asking_for_all_again(server: SyntheticServer) -> None:
     server.fail(VOLUME, WrongLength(100))
     with client_of(server) as client:
-        np.testing.assert_array_equal(client.volume(FIRST).value.array, ATLAS.volume(FIRST))
+        np.testing.assert_array_equal(array_of(client.volume(FIRST)), ATLAS.volume(FIRST))
     # The second asks for the part that is not there: 416.
     assert [request.headers.get("range") is None for request in server.requests.all] == [True, False, True]
 
@@ -207,7 +208,7 @@ def test_a_cut_body_is_continued_where_it_was_cut(server: SyntheticServer) -> No
     counted: list[int] = []
     with client_of(server) as client:
         reply = client.volume(FIRST, on_bytes=counted.append)
-    np.testing.assert_array_equal(reply.value.array, ATLAS.volume(FIRST))
+    np.testing.assert_array_equal(array_of(reply), ATLAS.volume(FIRST))
     assert ranges(server) == [None, "bytes=1000-", "bytes=2000-"]
     # No byte came twice.
     assert sum(counted) == reply.size_bytes
@@ -218,7 +219,7 @@ def test_a_server_that_ignores_ranges_is_read_from_the_start(server: SyntheticSe
     server.fail(VOLUME, Truncate(1000))
     server.fail(VOLUME, IgnoreRange(), times=None)
     with client_of(server) as client:
-        np.testing.assert_array_equal(client.volume(FIRST).value.array, ATLAS.volume(FIRST))
+        np.testing.assert_array_equal(array_of(client.volume(FIRST)), ATLAS.volume(FIRST))
     assert ranges(server) == [None, "bytes=1000-"]
 
 
@@ -227,7 +228,7 @@ def test_another_part_than_asked_for_is_not_spliced_in(server: SyntheticServer, 
     server.fail(VOLUME, Truncate(1000))
     server.fail(VOLUME, WrongRange(7, honest=honest))
     with client_of(server) as client:
-        np.testing.assert_array_equal(client.volume(FIRST).value.array, ATLAS.volume(FIRST))
+        np.testing.assert_array_equal(array_of(client.volume(FIRST)), ATLAS.volume(FIRST))
     assert ranges(server) == [None, "bytes=1000-", None]
 
 

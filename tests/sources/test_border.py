@@ -31,6 +31,7 @@ from bsv_store_synthetic.faults import (
 )
 from tests.error_texts import every_text
 from tests.servers import free_port
+from tests.sources.bodies import array_of
 
 ATLAS = SyntheticAtlas(experiments=2)
 FIRST, SECOND = ATLAS.experiment_ids
@@ -65,7 +66,7 @@ def test_a_redirect_on_the_same_host_is_followed_and_is_the_source(server: Synth
     server.fail(VOLUME, Redirect(f"/grid_data/download/{SECOND}?include=density"))
     with client_of(server) as client:
         reply = client.volume(FIRST)
-    np.testing.assert_array_equal(reply.value.array, ATLAS.volume(SECOND))
+    np.testing.assert_array_equal(array_of(reply), ATLAS.volume(SECOND))
     assert reply.source == f"{server.url}/grid_data/download/{SECOND}?include=density"
 
 
@@ -343,7 +344,12 @@ def test_a_proxy_of_the_environment_is_used(server: SyntheticServer, monkeypatch
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("http_proxy", f"http://me:{SECRET}@127.0.0.1:{server.port}")
     seen: list[str] = []
-    server.fail(lambda request: seen.append(request.target) is None, Substitute(b"{}"), times=None)
+
+    def every(request: Any) -> bool:
+        seen.append(request.target)
+        return True
+
+    server.fail(every, Substitute(b"{}"), times=None)
     with (
         AllenClient(api_url="http://nowhere.invalid", backoff_s=0, attempts=1) as client,
         pytest.raises(UpstreamError) as caught,

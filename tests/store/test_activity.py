@@ -101,11 +101,12 @@ def test_downloads_are_recorded_with_their_counts(store: Store) -> None:
             (lambda: store.sync_experiments(api_url=url), "synced", "experiments", {"added": len(ids)}),
         ):
             assert recorded(store, act) == [(action, subject, details)]
-        for act, action, subject, details in (
+        downloads: tuple[tuple[Callable[[], object], str, str, dict[str, int]], ...] = (
             (lambda: store.sync_unionizes(ids, api_url=url), "synced", "unionize tables", {"synced": 4, "of": 4}),
             (lambda: store.fetch(ids, api_url=url), "fetched", "projection_density at 100 um", {"fetched": 4, "of": 4}),
-        ):
-            ((found, about, counts),) = recorded(store, act)
+        )
+        for download, action, subject, details in downloads:
+            ((found, about, counts),) = recorded(store, download)
             assert (found, about, without_time(counts)) == (action, subject, details)
         first, second = recorded(store, lambda: store.sync_annotation(spacing_um=50, download_url=url))
         assert (first[0], first[1], without_time(first[2])) == ("synced", "annotation at 50 um", {"synced": 1, "of": 1})

@@ -325,7 +325,7 @@ def test_little_space_and_few_inodes_are_warnings(local: Path, monkeypatch: pyte
     diagnosis = diagnose(local, offline=True)
     assert outcome(diagnosis, "space") == "warning"
     assert outcome(diagnosis, "inodes") in ("warning", "ok")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 0))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 100, 0))
     assert outcome(diagnose(local, offline=True), "space") == "fault"
 
 
@@ -418,7 +418,9 @@ def test_old_packages_and_mixed_hdf5_versions_are_found(local: Path, monkeypatch
     monkeypatch.setattr(h5py.version, "hdf5_built_version_tuple", (1, 8, 4))
     monkeypatch.setattr(environment, "_LEAST_SQLITE", (99, 0, 0))
     monkeypatch.setattr(
-        environment.metadata, "requires", lambda _: ["numpy>=99", "absent-package>=1", 'sphinx>=99; extra == "docs"']
+        environment.metadata,  # type: ignore[attr-defined]
+        "requires",
+        lambda _: ["numpy>=99", "absent-package>=1", 'sphinx>=99; extra == "docs"'],
     )
     diagnosis = diagnose(local, offline=True)
     assert outcome(diagnosis, "hdf5") == "warning"

@@ -81,7 +81,7 @@ def test_a_sqlite_catalog_is_copied_to_the_named_file(old: Path, tmp_path: Path)
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_without_space_for_a_copy_nothing_is_changed(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(old)._replace(free=1000)
-    monkeypatch.setattr(catalog_copy.shutil, "disk_usage", lambda _path: usage)
+    monkeypatch.setattr(catalog_copy.shutil, "disk_usage", lambda _path: usage)  # type: ignore[attr-defined]
     with pytest.raises(NoSpaceError, match="for a copy of the catalog"):
         upgrade_store(old)
     assert revision_in(old / "catalog.db") == BEFORE

@@ -43,9 +43,9 @@ def damaged(
         hit = [chunk for chunk in chunks if chunk[1] < start + hole_bytes and start < chunk[1] + chunk[2]]
         changes = [(start, bytes(min(hole_bytes, size - start)))]
     elif damage == "chunk of zeros":
-        hit = [chunks[random.integers(len(chunks))]]
+        hit = [chunks[int(random.integers(len(chunks)))]]
         changes = [(hit[0][1], bytes(hit[0][2]))]
-    elif damage in ("chunks swapped", "chunk copied"):
+    elif damage == "chunks swapped" or damage == "chunk copied":
         pairs = swappable(chunks)
         hit = list(pairs[random.integers(len(pairs))])
         one, two = (_bytes(path, offset, length) for _, offset, length in hit)

@@ -80,7 +80,7 @@ def test_file_reads_back_by_hdf5_alone(files: StoreFiles) -> None:
     file = publish_annotation(files, annotation(), source="annotation_100.nrrd")
     assert file.path == f"volumes/annotation/100um/annotation.{file.file_sha256[:16]}.h5"
     assert (files.root / file.path).stat().st_size == file.size_bytes
-    assert (file.structure_count, file.annotated_voxels) == (3, np.count_nonzero(ids()))
+    assert (file.structure_count, file.annotated_voxels) == (3, int(np.count_nonzero(ids())))
     with h5py.File(files.root / file.path) as opened:
         dataset = opened["volume"]
         np.testing.assert_array_equal(dataset[:], ids())

@@ -64,7 +64,9 @@ def test_only_a_volume_without_missing_voxels_is_read_as_complete(no_data: bool)
     assert isinstance(voxels, SparseArray)
     assert voxels.complete is not no_data
     one = replace(encoded.layout, no_data_voxels=1)
-    assert decode(encoded.image, one).complete is False
+    incomplete = decode(encoded.image, one)
+    assert isinstance(incomplete, SparseArray)
+    assert incomplete.complete is False
 
 
 def test_an_empty_volume_has_no_voxels_at_offset_0() -> None:

@@ -85,7 +85,7 @@ def test_spool_gives_the_slabs_of_the_whole_array(
     assert len(slab_ranges(Grid(100))) == 5
     with files.temporary() as path, VolumeSpool(path) as spool:
         volume = spooled(files, spool, array, depth)
-        assert (volume.non_zero, volume.no_data_voxels) == (np.count_nonzero(array), np.isnan(array).sum())
+        assert (volume.non_zero, volume.no_data_voxels) == (int(np.count_nonzero(array)), int(np.isnan(array).sum()))
         np.testing.assert_array_equal(np.concatenate(list(volume.slabs())), array)
         assert slabs_sha256(volume) == array_sha256(array)
         assert path.stat().st_size <= array.nbytes

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -165,8 +166,13 @@ def test_hashes_computed_from_a_file_are_those_that_were_recorded(small: Stored,
 
 
 def test_the_file_is_hashed_once_per_process(unhashed: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed = []
-    monkeypatch.setattr("bsv_store.volumes.files.hashes_of", lambda file: hashed.append(file) or hashes_of(file))
+    hashed: list[object] = []
+
+    def counted(file: Any) -> Any:
+        hashed.append(file)
+        return hashes_of(file)
+
+    monkeypatch.setattr("bsv_store.volumes.files.hashes_of", counted)
     for plane in (200, 300, 200):
         assert unhashed.is_silently_wrong(plane, plane + 1) is False
     assert len(hashed) == 1

@@ -23,7 +23,7 @@ def test_single_volumes_are_flipped_so_that_injections_are_on_one_side(filled: S
     np.testing.assert_array_equal(read(RIGHT, hemisphere_rule="flip_to_right"), voxels(RIGHT))
     np.testing.assert_array_equal(read(RIGHT, hemisphere_rule="flip_to_left"), voxels(RIGHT)[..., ::-1])
     flipped = read(LEFT, hemisphere_rule="flip_to_right")
-    assert (flipped.dtype, flipped.flags.c_contiguous) == (np.float32, True)
+    assert (flipped.dtype, flipped.flags.c_contiguous) == (np.dtype(np.float32), True)
     subtracted = read(RIGHT, hemisphere_rule="subtract_contralateral")
     assert subtracted.dtype == np.float64
     assert not subtracted[..., :57].any()

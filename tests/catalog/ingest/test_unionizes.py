@@ -63,7 +63,7 @@ def stored(database: Database) -> dict[Key, float]:
     found = rows(
         database, "SELECT experiment_id, structure_id, hemisphere_id, is_injection, projection_volume FROM unionize"
     )
-    return {tuple(row.values())[:4]: row["projection_volume"] for row in found}  # type: ignore[misc]
+    return {tuple(row.values())[:4]: row["projection_volume"] for row in found}
 
 
 def hemisphere(database: Database, experiment_id: int = 1) -> tuple[Any, ...]:

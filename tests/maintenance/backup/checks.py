@@ -90,9 +90,9 @@ def move(location: Path, database: str) -> None:
 
 def work(location: Path, url: str, stop: Path, kind: str) -> None:
     """Fetch again, or compute and delete versions, until the file ``stop`` exists; every error is one."""
-    from bsv_store.sources.allen import AllenClient
+    from tests.client_defaults import client_defaults
 
-    AllenClient.__init__.__kwdefaults__["backoff_s"] = 0.01
+    client_defaults()["backoff_s"] = 0.01
     with open_store(location) as store:
         ids = store.select()
         for number in itertools.count(1):

@@ -105,7 +105,7 @@ def test_only_one_folder_is_attached(filled_location: Path, database: DatabaseKi
 def test_folders_are_told_apart(found: dict[str, object], sameness: str) -> None:
     link = FolderIdentity("a", 1, 2, "/no/such/store", "here")
     values = {name: getattr(link, name) for name in FolderIdentity.__slots__}
-    assert compare(FolderIdentity(**{**values, **found}), link) == sameness  # type: ignore[arg-type]
+    assert compare(FolderIdentity(**{**values, **found}), link) == sameness
 
 
 def test_an_upgrade_links_the_folder(filled_location: Path, database: DatabaseKind) -> None:

@@ -117,7 +117,7 @@ def test_no_snapshot_is_saved_if_files_are_purged_all_the_time(
 
 def copy_then(do: Callable[[str], None], store: Store, monkeypatch: pytest.MonkeyPatch, *, times: int = 1) -> None:
     """Let a version be computed just before the database is copied, and something happen to it just after that."""
-    plain = snapshot_module.copy_catalog
+    plain = snapshot_module.copy_catalog  # type: ignore[attr-defined]
     calls = 0
 
     def copy(database: Database, path: Path, **options: Any) -> tuple[str, ...]:
@@ -161,7 +161,7 @@ def once(name: str, do: object) -> object:
 
 def test_missing_and_damaged_files_are_reported_and_the_rest_is_saved(filled: Store, target: str) -> None:
     with filled.database.reading() as connection:
-        paths = sorted(each.path for each in snapshot_module.expected_objects(connection))
+        paths = sorted(each.path for each in snapshot_module.expected_objects(connection))  # type: ignore[attr-defined]
     (filled.path / paths[0]).unlink()
     checks.flip(filled.path / paths[1])
     report = filled.admin.backup(target)

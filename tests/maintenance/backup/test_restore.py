@@ -159,7 +159,7 @@ def test_no_damaged_byte_is_restored(filled: Store, target: str, tmp_path: Path,
 def test_the_copy_on_postgres_is_compared_with_the_original(
     filled: Store, target: str, tmp_path: Path, empty_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = restore_module.copy_rows
+    plain = restore_module.copy_rows  # type: ignore[attr-defined]
 
     def careless(source, destination, **options):  # type: ignore[no-untyped-def]
         plain(source, destination, **options)
@@ -194,7 +194,7 @@ def test_version_numbers_of_later_snapshots_are_not_assigned_again(filled: Store
 
 def test_a_snapshot_with_missing_files_is_restored_without_them(filled: Store, target: str, tmp_path: Path) -> None:
     with filled.database.reading() as connection:
-        path = sorted(each.path for each in restore_module.expected_objects(connection))[0]
+        path = sorted(each.path for each in restore_module.expected_objects(connection))[0]  # type: ignore[attr-defined]
     (filled.path / path).unlink()
     filled.admin.backup(target)
     report = restore_store(target, tmp_path / "new")
@@ -206,8 +206,8 @@ def test_a_full_disk_is_noticed_before_anything_is_written(
     filled: Store, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled.admin.backup(target)
-    usage = restore_module.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(restore_module.shutil, "disk_usage", lambda _path: usage._replace(free=1000))
+    usage = restore_module.shutil.disk_usage(tmp_path)  # type: ignore[attr-defined]
+    monkeypatch.setattr(restore_module.shutil, "disk_usage", lambda _path: usage._replace(free=1000))  # type: ignore[attr-defined]
     with pytest.raises(NoSpaceError, match=r"has 1\.0 kB left"):
         restore_store(target, tmp_path / "new")
     assert not (tmp_path / "new").exists()

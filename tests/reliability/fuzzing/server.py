@@ -75,7 +75,8 @@ def _seeds(app: Starlette, document: dict[str, Any]) -> Iterable[bytes]:
     described = {path for path in document.get("paths", {})}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            filled, query = path, []
+            filled = path
+            query: list[str] = []
             for parameter in operation.get("parameters", ()):
                 sample = _SAMPLES.get(parameter["name"]) or _sample(parameter.get("schema", {}))
                 if parameter["in"] == "path":

@@ -156,10 +156,10 @@ class _Visitor(cst.CSTVisitor):
             end = span.start + span.length
             if self._bytes[span.start : end].decode() == self._module.code_for_node(node):
                 new = self._module.code_for_node(mutated)
-                return self._bytes[: span.start].decode() + new + self._bytes[end:].decode()
+                return str(self._bytes[: span.start].decode() + new + self._bytes[end:].decode())
         changed = self._module.deep_replace(node, mutated)
         assert isinstance(changed, cst.Module)
-        return changed.code
+        return str(changed.code)
 
 
 _LOGGERS = ("warn", "warning", "debug", "info", "exception")

@@ -83,7 +83,8 @@ def try_target(checkout: Path, target: Target, results: Path, *, noticed: Sequen
     for each in cold:
         first = [test for test, _ in killers.most_common(_FIRST_TESTS)]
         mutation = by_key[each.key]
-        outcome, test = ("survived", "")
+        outcome: Outcome = "survived"
+        test = ""
         if first:
             outcome, test = run_cold(checkout, mutation, options(first), end["seconds"])
         if outcome == "survived":

@@ -312,7 +312,7 @@ class _Nothing:
 def settle(config: pytest.Config) -> None:
     """Draw the same examples each time, and do not shrink failing ones."""
     # Mutants that survive take all examples of all tests.
-    tests.examples.examples = lambda count: hypothesis.settings(max_examples=max(count // 8, 5))  # type: ignore[assignment]
+    tests.examples.examples = lambda count: hypothesis.settings(max_examples=max(count // 8, 5))
     profile = hypothesis.settings(hypothesis.settings.get_profile("ordinary"), max_examples=15)
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile("mutants", profile, derandomize=True, database=None, phases=phases)
@@ -336,9 +336,9 @@ def isolate() -> None:
     for stream in (1, 2):
         os.dup2(nothing, stream)
     # The server of the parent forks processes without the change.
-    multiprocessing.forkserver._forkserver = multiprocessing.forkserver.ForkServer()  # type: ignore[attr-defined]
+    multiprocessing.forkserver._forkserver = multiprocessing.forkserver.ForkServer()
     for name in ("ensure_running", "get_inherited_fds", "connect_to_new_process", "set_forkserver_preload"):
-        setattr(multiprocessing.forkserver, name, getattr(multiprocessing.forkserver._forkserver, name))  # type: ignore[attr-defined]
+        setattr(multiprocessing.forkserver, name, getattr(multiprocessing.forkserver._forkserver, name))
     processes = sys.modules.get("tests.processes")
     if processes is not None:
         processes._context.cache_clear()
@@ -427,7 +427,7 @@ def _redefine(mutation: Mutation, path: str) -> bool:
         return False
     fresh = {"__name__": module.__name__, "__file__": path, "__package__": module.__package__}
     exec(compile(mutation.source, path, "exec", dont_inherit=True), fresh)
-    others = [each for name, each in list(sys.modules.items()) if name.startswith(("bsv_store", "tests")) and each]
+    others = [each for name, each in list(sys.modules.items()) if name.startswith(("bsv_store", "tests"))]
     for name, new in fresh.items():
         old = module.__dict__.get(name)
         if name.startswith("__") or new is old:
@@ -494,7 +494,7 @@ def run_cold(
             except BaseException:  # noqa: BLE001
                 os._exit(1)
         os.close(writing)
-        code = wait_for(child, 120 + 10 * sum(seconds.values()))
+        ended = wait_for(child, 120 + 10 * sum(seconds.values()))
         with os.fdopen(reading, encoding="utf-8") as pipe:
             test = pipe.read()
-    return _OUTCOMES.get(code, "killed"), test
+    return _OUTCOMES.get(ended, "killed"), test
