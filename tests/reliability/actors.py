@@ -45,7 +45,7 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.maintenance import verify
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.allen.client import Reply
-from bsv_store.volumes import batches, library
+from bsv_store.volumes import library, reading
 from bsv_store.volumes.files import StoreFiles
 
 # The time of the clock at the start of each schedule; a Saturday, at noon.
@@ -203,7 +203,7 @@ class Message:
 
 def prepare(shared: Shared) -> None:
     """Replace slow functions, clocks, waits and threads in this process and in those forked from it."""
-    for module in (batches, presence, sharing, verify):
+    for module in (presence, reading, sharing, verify):
         vars(module)["ThreadPoolExecutor"] = InlineExecutor
     # It fills 32 MiB.
     sharing._keep_freed_memory = lambda: None
