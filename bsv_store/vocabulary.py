@@ -1028,7 +1028,7 @@ DATASET_STANDINGS: Mapping[str, DatasetStandingRow] = _rows(
 # -- administration ---------------------------------------------------------------------------------------------------
 
 JournalMode = Literal["rollback", "wal"]
-ObjectKind = Literal["volume", "annotation", "version"]
+ObjectKind = Literal["volume", "annotation", "template", "version"]
 
 
 OBJECT_KINDS: Mapping[str, WordRow[ObjectKind]] = _rows(
@@ -1036,6 +1036,7 @@ OBJECT_KINDS: Mapping[str, WordRow[ObjectKind]] = _rows(
     [
         WordRow("volume", "volume"),
         WordRow("annotation", "annotation"),
+        WordRow("template", "average template"),
         WordRow("version", "dataset version"),
     ],
 )
@@ -1108,7 +1109,7 @@ ACTIONS: Mapping[str, WordRow[Action]] = _rows(
     [
         WordRow("created", "created the store"),
         WordRow("synced", "updated the catalog from the Allen API"),
-        WordRow("ingested", "stored a list, ontology, table or annotation from a file"),
+        WordRow("ingested", "stored a list, ontology, table, annotation or template from a file"),
         WordRow("fetched", "downloaded volumes"),
         WordRow("adopted", "copied a cache folder"),
         WordRow("computed", "computed a dataset version"),
@@ -1675,6 +1676,50 @@ ANNOTATION_OUTCOMES: Mapping[str, WordRow[AnnotationOutcome]] = _rows(
         WordRow("present", "already present"),
         WordRow("added", "added"),
         WordRow("replaced", "added in place of another one"),
+    ],
+)
+
+TemplateOutcome = Literal["fetched", "present", "added", "replaced"]
+
+TEMPLATE_OUTCOMES: Mapping[str, WordRow[TemplateOutcome]] = _rows(
+    TemplateOutcome,
+    [
+        WordRow("fetched", "fetched"),
+        WordRow("present", "already present"),
+        WordRow("added", "added"),
+        WordRow("replaced", "added in place of another one"),
+    ],
+)
+
+TemplateDtype = Literal["uint16", "float32"]
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateDtypeRow:
+    """A type of the numbers of stored templates.
+
+    Attributes
+    ----------
+    name : TemplateDtype
+    words : str
+        For messages.
+    code : str
+        NumPy's code, little-endian.
+    synonyms : tuple of str
+        Other spellings that are accepted.
+    """
+
+    name: TemplateDtype
+    words: str
+    code: str
+    synonyms: tuple[str, ...] = ()
+
+
+TEMPLATE_DTYPES: Mapping[str, TemplateDtypeRow] = _rows(
+    TemplateDtype,
+    [
+        TemplateDtypeRow("uint16", "integers from 0 to 65,535, as in Allen's files", "<u2"),
+        TemplateDtypeRow("float32", "numbers with fractions", "<f4"),
     ],
 )
 

@@ -80,6 +80,8 @@ ELSEWHERE = {
     "ANNOTATION_ORIGINS": "atlas/test_landmarks.py",
     "PLAUSIBILITY_CHECKS": "plausibility/test_checks.py",
     "ANNOTATION_OUTCOMES": "acquisition/test_annotation.py",
+    "TEMPLATE_DTYPES": "acquisition/test_template.py",
+    "TEMPLATE_OUTCOMES": "acquisition/test_template.py",
     "CACHE_LAYOUTS": "sources/test_caches.py",
     "DATASET_STANDINGS": "datasets/test_imported.py",
     "DIVISOR_SOURCES": "datasets/test_aggregate.py",

@@ -19,6 +19,7 @@ from bsv_store.vocabulary import UNIONIZE_PARTS, VolumeKind
 from bsv_store.volumes.annotation import AnnotationFile
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.library import VolumeFile
+from bsv_store.volumes.template import TemplateFile
 
 
 def known_experiments(database: Database, experiment_ids: Collection[int]) -> set[int]:
@@ -44,9 +45,9 @@ def check_known(database: Database, experiment_ids: Collection[int]) -> None:
         )
 
 
-def has_complete_file(files: StoreFiles, file: VolumeFile | AnnotationFile) -> bool:
+def has_complete_file(files: StoreFiles, file: VolumeFile | AnnotationFile | TemplateFile) -> bool:
     """Whether a recorded file exists with the recorded size; if not, it must be downloaded again."""
-    size_bytes = file.size_bytes if isinstance(file, AnnotationFile) else file.layout.size_bytes
+    size_bytes = file.layout.size_bytes if isinstance(file, VolumeFile) else file.size_bytes
     return _has_size(files, file.path, size_bytes)
 
 

@@ -234,7 +234,7 @@ def gather_inputs(
     covariates = required.covariates(sorted(placed))
     inputs = Inputs(recipe, assignment.groups, tuple(members), tuple(left_out), covariates, table)
     if recipe.comparison is not None:
-        check_groups(assignment.groups)
+        check_groups(assignment.groups, left_out)
         check_design(inputs.in_first_group(), covariates)
     return inputs
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
 
-from bsv_store.catalog.database.models import DatasetVersion, StoredAnnotation, StoredVolume
+from bsv_store.catalog.database.models import DatasetVersion, StoredAnnotation, StoredTemplate, StoredVolume
 from bsv_store.checkpoints import checkpoint
 from bsv_store.volumes.files import store_errors
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.trash import TrashRecord
 
-_TABLES = (StoredAnnotation, DatasetVersion, StoredVolume)
+_TABLES = (StoredAnnotation, StoredTemplate, DatasetVersion, StoredVolume)
 # Files moved in one transaction, which other writers wait for.
 _BATCH = 64
 

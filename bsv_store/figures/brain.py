@@ -16,6 +16,7 @@ from sqlalchemy import select
 from bsv_store.catalog.annotations import all_annotations
 from bsv_store.catalog.database.models import Structure
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, structure_set
+from bsv_store.catalog.templates import all_templates
 from bsv_store.check import several
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.text import shown
@@ -23,6 +24,7 @@ from bsv_store.vocabulary import PLANES, Axis, PlaneRow
 from bsv_store.volumes.annotation import AnnotationFile, opened_annotation
 from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
 from bsv_store.volumes.layout import slab_ranges
+from bsv_store.volumes.template import TemplateFile, opened_template
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -153,6 +155,40 @@ class Brain:
         with self._opened(file) as ids:
             found = _planes_of(ids, file.grid, axis, indices)
         return [AnnotatedPlane(upright(ids, plane), spacing) for ids in found]
+
+    def require_template(self, what: str) -> TemplateFile:
+        """The template that is drawn, at 25 um if possible.
+
+        Raises
+        ------
+        MissingDataError
+            If the store has none.
+        """
+        stored: Mapping[int, TemplateFile] = {}
+        if self._catalog is not None:
+            with self._database.reading() as connection:
+                stored = {file.grid.spacing_um: file for file in all_templates(connection)}
+        file = next((stored[um] for um in _PREFERRED_UM if um in stored), None)
+        if file is None:
+            raise MissingDataError(
+                f"{what} needs the average template, which the store does not have",
+                hint="Download it: bsv-store sync template --spacing 25",
+            )
+        return file
+
+    def template_planes(self, file: TemplateFile, plane: PlaneRow, at_um: Sequence[float]) -> list[NDArray[Any]]:
+        """The planes of a template at these positions along the axis across them, upright.
+
+        Raises
+        ------
+        DamagedFileError
+            If its file is damaged.
+        """
+        axis = AXES.index(plane.across)
+        indices = [min(int(um // file.grid.spacing_um), file.grid.shape[axis] - 1) for um in at_um]
+        with opened_template(self._files, file) as values:
+            found = _planes_of(values, file.grid, axis, indices)
+        return [upright(each, plane) for each in found]
 
     @property
     def _coarse(self) -> AnnotationFile | None:

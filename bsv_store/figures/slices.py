@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.figures.background import background_planes
 from bsv_store.figures.brain import AnnotatedPlane, Brain
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.montage import draw
@@ -32,7 +33,6 @@ from bsv_store.figures.planes import (
 from bsv_store.figures.scale import QUANTILE, Scale, check_scale, has_both_signs, scale_of
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
 from bsv_store.figures.style import PAGE_MM, figure_class, theme_row
-from bsv_store.figures.template import template_planes
 from bsv_store.vocabulary import ANNOTATION_ORIGINS
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def draw_slices(
     emphasize: StructureRef | Sequence[StructureRef] | None = None,
     smooth_um: float = 0,
     region_only: StructureRef | Sequence[StructureRef] | None = None,
-    template: Path | str | None = None,
+    background: Path | str | None = None,
     scale: ColorScale | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
@@ -84,6 +84,11 @@ def draw_slices(
                 brain.require(argument)
     chosen = choose(source, brain, orientation, through=through, at_mm=at_mm, count=count, width_mm=width_mm)
     annotated = brain.planes(orientation, chosen.centers_um(source.grid)) if brain.has_annotation else []
+    behind = (
+        None
+        if background is None
+        else background_planes(background, brain, orientation, chosen.centers_um(source.grid), theme=theme)
+    )
     values = _values(source, chosen, smooth)
     if region_only is not None:
         wanted = brain.leaves(region_only)
@@ -99,9 +104,11 @@ def draw_slices(
     scales = [scale_for(values)] * len(values) if shared else [scale_for([row]) for row in values]
     panels = _panels(
         source, brain, chosen, annotated, values, outlines=outlines, emphasize=emphasize, theme=theme,
-        template=template,
+        backgrounds=None if behind is None else behind.layers,
     )  # fmt: skip
     notes = _notes(source, brain, chosen, values, scales[0] if shared else None, quantile, outlines, smooth)
+    if behind is not None:
+        notes.append(behind.note)
     extent = extent_of(orientation)
     rows = [
         Row(
@@ -174,20 +181,18 @@ def _panels(
     outlines: Outlines,
     emphasize: StructureRef | Sequence[StructureRef] | None,
     theme: Theme,
-    template: Path | str | None,
+    backgrounds: Sequence[Layer] | None,
 ) -> list[Panel]:
     plane = chosen.plane
     ends = ends_of(plane, source.halves)
     titles = [title_of(plane, at, source.halves) for at in chosen.at_mm]
     columns = list(zip(*values, strict=True))
-    backgrounds: Sequence[Layer | None] = [None] * len(titles)
-    if template is not None:
-        backgrounds = template_planes(template, plane, chosen.centers_um(source.grid), theme=theme)
+    behind: Sequence[Layer | None] = [None] * len(titles) if backgrounds is None else backgrounds
     if not annotated:
         box = extent_of(plane)
         return [
             Panel(title, box, ends, outline_of_data(column, source.grid.spacing_um), background=background)
-            for title, column, background in zip(titles, columns, backgrounds, strict=True)
+            for title, column, background in zip(titles, columns, behind, strict=True)
         ]
     anatomy = anatomy_of(brain, outlines, emphasize)
     box = box_around(annotated, plane)
@@ -202,7 +207,7 @@ def _panels(
             signal=np.sum([np.abs(np.nan_to_num(part)) for part in column], axis=0),
             background=background,
         )
-        for each, title, column, background in zip(annotated, titles, columns, backgrounds, strict=True)
+        for each, title, column, background in zip(annotated, titles, columns, behind, strict=True)
     ]
 
 

@@ -33,7 +33,7 @@ class Image:
         What the image shows, in one line.
     name : str
         A short name, such as that of the dataset version.
-    content : {'volume', 'mask', 'mean', 'statistic', 'labels'}
+    content : {'volume', 'mask', 'mean', 'statistic', 'labels', 'template'}
     groups : tuple of str, optional
         Labels of the groups; None for an image without a group axis.
     is_computed : bool
@@ -49,7 +49,7 @@ class Image:
     slabs: Callable[[int], Slabs]
     title: str
     name: str
-    content: Literal["volume", "mask", "mean", "statistic", "labels"]
+    content: Literal["volume", "mask", "mean", "statistic", "labels", "template"]
     groups: tuple[str, ...] | None = None
     is_computed: bool = False
     like_allen: bool = False

@@ -30,6 +30,7 @@ from bsv_store.catalog.database.models import (
     VolumeUse,
 )
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
+from bsv_store.catalog.templates import all_templates, template_key
 from bsv_store.catalog.verify import VOLUMES, catalog_checks
 from bsv_store.catalog.volumes import volume_key
 from bsv_store.datasets.result.file import result_path
@@ -38,6 +39,7 @@ from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding, replace_ver
 from bsv_store.text import listed, number_of
 from bsv_store.volumes.annotation import ANNOTATION_FOLDER
 from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.template import template_path
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -292,6 +294,10 @@ def _paths(connection: Connection) -> Iterator[Finding]:
         expected = f"{ANNOTATION_FOLDER}/{file.grid.spacing_um}um/annotation.{file.file_sha256[:16]}.h5"
         if file.path != expected:
             yield different(annotation_key(file.grid.spacing_um), file.path, expected)
+    for template in all_templates(connection):
+        expected = template_path(template.grid.spacing_um, template.file_sha256)
+        if template.path != expected:
+            yield different(template_key(template.grid.spacing_um), template.path, expected)
     for version in _versions(connection).values():
         expected = result_path(version.name, version.fingerprint, version.file_sha256)
         if version.path != expected:

@@ -43,6 +43,7 @@ from bsv_store.catalog.database.models import (
     SnapshotMember,
     SourceSnapshot,
     StoredAnnotation,
+    StoredTemplate,
     StoredVolume,
     StoreInfo,
     Structure,
@@ -80,6 +81,7 @@ _READ_WHOLE: tuple[type[Base], ...] = (
     Seal,
     StoreInfo,
     StoredAnnotation,
+    StoredTemplate,
     UnionizeCoverage,
     UnionizeRevision,
 )
@@ -113,6 +115,7 @@ _TEXTS: dict[type[Base], str] = {
     NamedSelection: "note",
     SourceSnapshot: "source",
     StoredAnnotation: "source",
+    StoredTemplate: "source",
     StoredVolume: "source",
 }
 _ABSOLUTE_PATH = re.compile(

@@ -50,14 +50,16 @@ class FoundFile:
 
 
 def expected_objects(connection: Connection) -> Iterator[StoredObject]:
-    """All files that the database expects: volumes, annotations, results of dataset versions."""
+    """All files that the database expects: volumes, annotations, templates, results of dataset versions."""
     # Imported here, because listing files, as `status` does, needs no NumPy.
     from bsv_store.catalog.annotations import stored_annotations
+    from bsv_store.catalog.templates import stored_templates
     from bsv_store.catalog.volumes import stored_volumes
     from bsv_store.datasets.listing import stored_results
 
     yield from stored_volumes(connection)
     yield from stored_annotations(connection)
+    yield from stored_templates(connection)
     yield from stored_results(connection)
 
 

@@ -16,6 +16,7 @@ from bsv_store.averaging.members import members_from_json
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.averaging.recorded import fingerprint_of
 from bsv_store.catalog.annotations import find_annotation
+from bsv_store.catalog.templates import find_template
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.refs import parse_ref
 from bsv_store.datasets.result.content_hash import has_content
@@ -31,6 +32,7 @@ from bsv_store.volumes.encoding import array_sha256
 from bsv_store.volumes.hdf5 import opened_hdf5
 from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, int_attribute, text_attribute
 from bsv_store.volumes.library import VolumeFile, dense_slabs, read_array
+from bsv_store.volumes.template import template_from_image
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from bsv_store.volumes.annotation import AnnotationFile
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.stored_object import StoredObject
+    from bsv_store.volumes.template import TemplateFile
 
 _BLOCK_BYTES = 1 << 20
 
@@ -118,6 +121,8 @@ class ObjectChecker:
             findings = self._volume(stored) if decode else []
         elif stored.kind == "annotation":
             findings = self._annotation(stored) if decode else []
+        elif stored.kind == "template":
+            findings = self._template(stored) if decode else []
         elif stored.kind == "version":
             findings = self._version(stored, decode=decode)
         else:
@@ -155,6 +160,17 @@ class ObjectChecker:
             return []
         try:
             problem = _problem_of_annotation(self.files, file)
+        except DamagedFileError as error:
+            problem = error.message
+        return [] if problem is None else [_finding(stored, "damaged_content", problem)]
+
+    def _template(self, stored: StoredObject) -> list[Finding]:
+        with self.database.reading() as connection:
+            file = find_template(connection, spacing_of_key(stored.key))
+        if file is None or file.path != stored.path:
+            return []
+        try:
+            problem = _problem_of_template(self.files, file)
         except DamagedFileError as error:
             problem = error.message
         return [] if problem is None else [_finding(stored, "damaged_content", problem)]
@@ -227,7 +243,7 @@ def volume_of_key(key: str) -> tuple[int, Any, int]:
 
 
 def spacing_of_key(key: str) -> int:
-    """Spacing in um of the annotation with this key."""
+    """Spacing in um of the annotation or template with this key."""
     return int(key.rpartition("/")[2])
 
 
@@ -238,6 +254,7 @@ def ref_of_key(key: str) -> str:
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
+_WRONG_XXH3 = "the recorded XXH3 is not that of the file, so it cannot be read"
 _buffers = threading.local()
 
 
@@ -289,11 +306,27 @@ def _stated(files: StoreFiles, file: VolumeFile) -> tuple[str, int, int]:
         raise DamagedFileError(f"the file cannot be decoded: {error}") from error
 
 
-def _problem_of_annotation(files: StoreFiles, file: AnnotationFile) -> str | None:
+def _image(files: StoreFiles, file: AnnotationFile | TemplateFile) -> bytes | None:
+    """The bytes of a file; None if the XXH3 in its row is not theirs."""
     with read_errors(files.path(file.path)):
         image = files.path(file.path).read_bytes()
-    if xxhash.xxh3_64_hexdigest(image) != file.file_xxh3:
-        return "the recorded XXH3 is not that of the file, so it cannot be read"
+    return image if xxhash.xxh3_64_hexdigest(image) == file.file_xxh3 else None
+
+
+def _problem_of_template(files: StoreFiles, file: TemplateFile) -> str | None:
+    image = _image(files, file)
+    if image is None:
+        return _WRONG_XXH3
+    template = template_from_image(image, what=file.path)
+    if (template.grid, template.dtype, template.array_sha256) != (file.grid, file.dtype, file.array_sha256):
+        return "the decoded values are not the ones that were stored"
+    return None
+
+
+def _problem_of_annotation(files: StoreFiles, file: AnnotationFile) -> str | None:
+    image = _image(files, file)
+    if image is None:
+        return _WRONG_XXH3
     annotation, _ = annotation_from_image(image, what=file.path)
     if (annotation.grid, annotation.array_sha256) != (file.grid, file.array_sha256):
         return "the decoded ids are not the ones that were stored"

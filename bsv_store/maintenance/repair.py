@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from sqlalchemy import delete, select
 
@@ -17,9 +17,11 @@ from bsv_store.acquisition.fetch import fetch_volumes
 from bsv_store.acquisition.presence import has_complete_file
 from bsv_store.acquisition.sync import sync_unionizes
 from bsv_store.acquisition.tasks.orphans import OrphanVolumes
+from bsv_store.acquisition.template import sync_template
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.annotations import all_annotations, annotation_key
-from bsv_store.catalog.database.models import StoredAnnotation, StoredVolume, VolumeUse
+from bsv_store.catalog.database.models import StoredAnnotation, StoredTemplate, StoredVolume, VolumeUse
+from bsv_store.catalog.templates import all_templates, template_key
 from bsv_store.catalog.unused_files import trash_unused
 from bsv_store.catalog.volumes import find_volumes, remove_volumes
 from bsv_store.checkpoints import checkpoint
@@ -95,12 +97,14 @@ def repair_store(
     with database.reading() as connection:
         expected = {each.key: each for each in expected_objects(connection)}
         annotations = {annotation_key(each.grid.spacing_um): each for each in all_annotations(connection)}
+        templates = {template_key(each.grid.spacing_um): each for each in all_templates(connection)}
     lost = [expected[each.object] for each in before.findings if each.kind in BYTES_LOST and each.object in expected]
     copies = find_copies(files, lost, skip={each.path for each in expected.values()} - {each.path for each in lost})
     steps = plan_steps(
         before.findings,
         copies=copies,
         annotations=annotations,
+        templates=templates,
         drop_missing=drop_missing,
         adopt_results=adopt_results,
     )
@@ -166,6 +170,7 @@ class _Repair:
             # First what volumes are compared with before they are stored.
             self._fetch_annotations()
             self._derive()
+            self._fetch_templates()
             self._fetch_unionizes()
             self._record_volumes()
             self._fetch_volumes()
@@ -334,7 +339,7 @@ class _Repair:
         )
         return {ids[experiment_id]: reason for experiment_id, reason in report.reasons.items()}
 
-    # -- unionize tables and annotations ------------------------------------------------------------------------------
+    # -- unionize tables, annotations and templates -------------------------------------------------------------------
 
     def _fetch_unionizes(self) -> None:
         keys = [step.object for _, step in self._planned("fetch") if step.object.startswith("unionizes/")]
@@ -349,16 +354,22 @@ class _Repair:
         self._group("fetch", keys, fetch)
 
     def _fetch_annotations(self) -> None:
+        self._fetch_of_spacing("annotation", sync_annotation)
+
+    def _fetch_templates(self) -> None:
+        self._fetch_of_spacing("template", sync_template)
+
+    def _fetch_of_spacing(self, name: str, sync: Callable[..., object]) -> None:
         def fetch(step: RepairStep) -> str | None:
             if self.client is None:
                 return _raise(_OFFLINE)
             refresh = step.finding in CONTENT_WRONG
             spacing_um = spacing_of_key(step.object)
-            sync_annotation(self.database, self.files, self.client, spacing_um, refresh=refresh, progress=self.progress)
+            sync(self.database, self.files, self.client, spacing_um, refresh=refresh, progress=self.progress)
             return None
 
         for number, step in list(self._planned("fetch")):
-            if step.object.startswith("annotation/"):
+            if step.object.startswith(f"{name}/"):
                 self.steps[number] = _attempt(step, fetch)
 
     def _derive(self) -> None:
@@ -441,8 +452,12 @@ class _Repair:
                 current = find_volumes(connection, [key[0]], kind=key[1], spacing_um=key[2]).get(key[0])
                 if current is not None and current.path == stored.path:
                     remove_volumes(connection, [key])
-            else:
+            elif stored.kind == "annotation":
                 connection.execute(delete(StoredAnnotation).where(StoredAnnotation.path == stored.path))
+            elif stored.kind == "template":
+                connection.execute(delete(StoredTemplate).where(StoredTemplate.path == stored.path))
+            else:
+                assert_never(stored.kind)
             record_activity(connection, "repaired", stored.key, {"dropped": stored.path})
         trash_unused(self.database, self.files, [stored.path], "damaged")
 

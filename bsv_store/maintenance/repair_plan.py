@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bsv_store.maintenance.verify_report import VerifyReport
     from bsv_store.volumes.annotation import AnnotationFile
+    from bsv_store.volumes.template import TemplateFile
 
 StepOutcome = Literal["planned", "done", "failed", "left"]
 
@@ -128,6 +129,7 @@ def plan_steps(
     *,
     copies: Mapping[str, str],
     annotations: Mapping[str, AnnotationFile],
+    templates: Mapping[str, TemplateFile],
     drop_missing: bool,
     adopt_results: bool = False,
 ) -> list[RepairStep]:
@@ -140,6 +142,8 @@ def plan_steps(
         Path of a file with the recorded bytes of an object, by the key of the object.
     annotations : mapping of str to AnnotationFile
         The annotations in the catalog, by key.
+    templates : mapping of str to TemplateFile
+        The templates in the catalog, by key.
     drop_missing : bool
         Whether rows without a file are removed if all else fails.
     adopt_results : bool
@@ -155,7 +159,7 @@ def plan_steps(
         elif adopt_results and each.kind == "orphan" and is_result(each.object):
             action, how = "record", "compute it again from the inputs in the file, and record it if it is the same"
         else:
-            action, how = _action(each, copies, annotations)
+            action, how = _action(each, copies, annotations, templates)
         if action == "none" and not each.is_damage:
             continue
         if drop_missing and each.kind in BYTES_LOST and not each.object.startswith("unionizes/"):
@@ -170,7 +174,10 @@ def is_result(key: str) -> bool:
 
 
 def _action(
-    finding: Finding, copies: Mapping[str, str], annotations: Mapping[str, AnnotationFile]
+    finding: Finding,
+    copies: Mapping[str, str],
+    annotations: Mapping[str, AnnotationFile],
+    templates: Mapping[str, TemplateFile],
 ) -> tuple[RepairAction, str]:
     kind, name = finding.kind, finding.object.partition("/")[0]
     if kind == "wrong_permissions":
@@ -179,12 +186,16 @@ def _action(
         return "record", f"check {finding.path} and record it"
     if kind == "orphan" and name == "annotation":
         return "fetch", f"bsv-store sync annotation --spacing {finding.object.partition('/')[2]}"
+    if kind == "orphan" and name == "template":
+        return "fetch", f"bsv-store sync template --spacing {finding.object.partition('/')[2]}"
     if kind in BYTES_LOST and finding.object in copies:
         return "restore_copy", f"copy {copies[finding.object]}"
     if name == "volume":
         return _of_volume(finding)
     if name == "annotation":
         return _of_annotation(finding, annotations.get(finding.object))
+    if name == "template":
+        return _of_template(finding, templates.get(finding.object))
     if name == "version" and kind in BYTES_LOST | {"damaged_content"}:
         return "rebuild", f"bsv-store dataset rebuild {ref_of_key(finding.object)}"
     if name == "unionizes" and kind == "damaged_catalog":
@@ -220,6 +231,14 @@ def _of_annotation(finding: Finding, stored: AnnotationFile | None) -> tuple[Rep
             return "none", f"it was read from a file: bsv-store ingest annotation --replace FILE (was {stored.source})"
         return "fetch", f"bsv-store sync annotation --spacing {spacing_um} --refresh"
     return "none", finding.remedy
+
+
+def _of_template(finding: Finding, stored: TemplateFile | None) -> tuple[RepairAction, str]:
+    if finding.kind not in BYTES_LOST | CONTENT_WRONG:
+        return "none", finding.remedy
+    if stored is not None and not is_address(stored.source):
+        return "none", f"it was read from a file: bsv-store ingest template --replace FILE (was {stored.source})"
+    return "fetch", f"bsv-store sync template --spacing {finding.object.partition('/')[2]} --refresh"
 
 
 def is_address(source: str) -> bool:

@@ -62,7 +62,7 @@ class VerificationState:
     Attributes
     ----------
     never : int
-        Number of volumes, annotations and results that were never verified.
+        Number of volumes, annotations, templates and results that were never verified.
     damaged : int
         Number of objects, including unionize tables, that were found damaged and not found intact since.
     oldest_at : datetime.datetime or None
@@ -120,7 +120,7 @@ def upkeep(connection: Connection, files: StoreFiles, *, objects: int) -> Upkeep
     connection : Connection
     files : StoreFiles
     objects : int
-        Number of volumes, annotations and results in the catalog.
+        Number of volumes, annotations, templates and results in the catalog.
     """
     return Upkeep(
         _folder_state(files, "tmp"),

@@ -44,7 +44,8 @@ class TrashItem:
     item : str
         Its name, for `Admin.untrash`.
     what : str
-        What it was: ``version/NAME@NUMBER``, ``volume/KIND/SPACING/EXPERIMENT``, ``annotation/SPACING``, or its path.
+        What it was: ``version/NAME@NUMBER``, ``volume/KIND/SPACING/EXPERIMENT``, ``annotation/SPACING``,
+        ``template/SPACING``, or its path.
     path : str or None
         Its path before, relative to the store's folder; None if it has no valid record.
     size_bytes : int

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 
 from bsv_store.catalog.annotations import annotation_key
 from bsv_store.catalog.database.models import Dataset, Experiment
+from bsv_store.catalog.templates import template_key
 from bsv_store.catalog.volumes import volume_key
 from bsv_store.datasets.numbers import NUMBERS_FOLDER, given_numbers
 from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HASH = "[0-9a-f]{16}"
 _VOLUME = re.compile(rf"volumes/(?P<kind>\w+)/(?P<um>\d+)um/(?P<id>\d{{1,18}})\.(?P<hash>{_HASH})\.h5")
 _ANNOTATION = re.compile(rf"volumes/annotation/(?P<um>\d+)um/annotation\.(?P<hash>{_HASH})\.h5")
+_TEMPLATE = re.compile(rf"volumes/template/(?P<um>\d+)um/template\.(?P<hash>{_HASH})\.h5")
 _RESULT = re.compile(rf"datasets/(?P<name>[^/]+)/(?P<fingerprint>{_HASH})\.(?P<hash>{_HASH})\.nc")
 
 # A running process writes to its temporary files.
@@ -45,7 +47,7 @@ class Unlisted:
     ----------
     path : str
     key : str
-        Key of the volume or annotation that it would be; ``result/NAME/FINGERPRINT`` for a result.
+        Key of the volume, annotation or template that it would be; ``result/NAME/FINGERPRINT`` for a result.
     hash : str
         The first 16 digits of the SHA-256 of its bytes, according to its name.
     """
@@ -70,6 +72,8 @@ def named_file(path: str) -> Unlisted | None:
         return Unlisted(path, key, found["hash"])
     if (found := _ANNOTATION.fullmatch(path)) is not None:
         return Unlisted(path, annotation_key(int(found["um"])), found["hash"]) if _is_spacing(found["um"]) else None
+    if (found := _TEMPLATE.fullmatch(path)) is not None:
+        return Unlisted(path, template_key(int(found["um"])), found["hash"]) if _is_spacing(found["um"]) else None
     if (found := _RESULT.fullmatch(path)) is not None:
         return Unlisted(path, result_key(found["name"], found["fingerprint"]), found["hash"])
     return None

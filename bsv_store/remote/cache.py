@@ -34,6 +34,7 @@ _BLOCK: Final = 1 << 20
 _OTHER_BYTES: Final = "its bytes do not have the hash that it was stored with"
 _NAMED = (
     "SELECT path, file_sha256 FROM volume UNION ALL SELECT path, file_sha256 FROM annotation "
+    "UNION ALL SELECT path, file_sha256 FROM template "
     "UNION ALL SELECT path, file_sha256 FROM dataset_version"
 )
 

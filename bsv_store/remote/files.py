@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, NoReturn, TypeVar
 
 from sqlalchemy import select
 
-from bsv_store.catalog.database.models import DatasetVersion, StoredAnnotation, StoredVolume
+from bsv_store.catalog.database.models import DatasetVersion, StoredAnnotation, StoredTemplate, StoredVolume
 from bsv_store.errors import BsvStoreError, DamagedFileError, ReadOnlyStoreError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.folder import cache_max_bytes
@@ -92,7 +92,7 @@ class FileCatalog:
         with self._database.reading() as connection:
             return {
                 path: RemoteFile(path, size_bytes, sha256)
-                for table in (StoredVolume, StoredAnnotation, DatasetVersion)
+                for table in (StoredVolume, StoredAnnotation, StoredTemplate, DatasetVersion)
                 for path, size_bytes, sha256 in connection.execute(
                     select(table.path, table.size_bytes, table.file_sha256)
                 )

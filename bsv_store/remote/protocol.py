@@ -39,9 +39,9 @@ the same encoding). A server keeps the copies of the last states only: 404 means
 OBJECTS: Final = "/v1/objects"
 """GET, HEAD ``/v1/objects/SHA256``: a file of the store, by the hash of its bytes.
 
-Every ``file_sha256`` of the tables ``volume``, ``annotation`` and ``dataset_version`` is one. The ETag is the hash in
-quotes. ``Range: bytes=FIRST-LAST`` gets one range as 206, or 416 if it begins after the end; other forms of ``Range``
-get the whole file as 200. A file that is missing or has another size than recorded is a problem document. The
+Every ``file_sha256`` of the tables ``volume``, ``annotation``, ``template`` and ``dataset_version`` is one. The ETag is
+the hash in quotes. ``Range: bytes=FIRST-LAST`` gets one range as 206, or 416 if it begins after the end; other forms of
+``Range`` get the whole file as 200. A file that is missing or has another size than recorded is a problem document. The
 receiver checks the hash.
 """
 

@@ -43,7 +43,7 @@ def slices(
     emphasize: StructureRef | Sequence[StructureRef] | None = None,
     smooth_um: float = 0,
     region_only: StructureRef | Sequence[StructureRef] | None = None,
-    template: Path | str | None = None,
+    background: Path | str | None = None,
     scale: ColorScale | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
@@ -92,8 +92,9 @@ def slices(
         Standard deviation of a Gaussian filter in three dimensions; voxels without data do not count.
     region_only : str, int or sequence of them, optional
         Show signal only inside these structures.
-    template : path, optional
-        NRRD file of the average template, drawn in gray behind the signal.
+    background : 'template' or path, optional
+        Image drawn in gray behind the signal: the average template of the store (`Store.sync_template`), at 25 um
+        where the store has it, or that in an NRRD file.
     scale : {'power', 'linear', 'log'}, optional
         How values become colors. By default 'power', the square root, which shows weak axons without saturating the
         injection site; 'linear' for values of both signs.
@@ -122,7 +123,7 @@ def slices(
     InputError
         If Matplotlib is not installed, or an argument is not valid.
     MissingDataError
-        If the store does not have a volume, or not the annotation that an argument needs.
+        If the store does not have a volume, or not the annotation or template that an argument needs.
     UnknownStructureError, UnknownDatasetError, UnknownExperimentError
         If something does not exist.
     DamagedFileError
@@ -145,7 +146,7 @@ def slices(
         emphasize=emphasize,
         smooth_um=smooth_um,
         region_only=region_only,
-        template=template,
+        background=background,
         scale=scale,
         vmin=vmin,
         vmax=vmax,

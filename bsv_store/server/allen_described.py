@@ -76,4 +76,11 @@ DESCRIBED: Final = (
         Parameter(name="spacing_um", kind="integer", words="Edge of a voxel in um.", least=10, most=100),
         media_type=BINARY,
     ),
+    _allen(
+        "template",
+        "/informatics-archive/current-release/mouse_ccf/average_template/average_template_{spacing_um}.nrrd",
+        "The average template as NRRD",
+        Parameter(name="spacing_um", kind="integer", words="Edge of a voxel in um.", least=10, most=100),
+        media_type=BINARY,
+    ),
 )

@@ -1,9 +1,9 @@
-"""``store.atlas``: structures, the annotation, masks, and signal by structure from voxels."""
+"""``store.atlas``: structures, the annotation and the template, masks, and signal by structure from voxels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
 
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, Normalization, StructureKey, VolumeKind
     from bsv_store.volumes.annotation import AnnotationFile
     from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.template import TemplateFile
 
 
 class Atlas:
     """Anatomy: ``store.atlas``.
 
     Structures are named by acronym (case matters) or id. An unknown one raises `UnknownStructureError`; the hint
-    suggests similar names. An annotation that the store does not have raises `MissingDataError`; the hint is the
-    command that downloads it.
+    suggests similar names. An annotation or template that the store does not have raises `MissingDataError`; the hint
+    is the command that downloads it.
 
     Parameters
     ----------
@@ -270,6 +271,126 @@ class Atlas:
         from bsv_store.atlas.annotation import read_annotation
 
         return read_annotation(self._database, self._files, spacing_um=spacing_um, ap=ap)
+
+    # -- template -------------------------------------------------------------------------------------------------
+
+    def recorded_template(self, *, spacing_um: int = 100) -> TemplateFile:
+        """What the catalog records about the template at a spacing: hashes, size and source. Its file is not opened.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have the template.
+        """
+        from bsv_store.atlas.template import stored_template
+
+        return stored_template(self._database, spacing_um)
+
+    def templates(self) -> tuple[TemplateFile, ...]:
+        """The records of the templates in the store, the finest first. Their files are not read."""
+        from bsv_store.catalog.templates import all_templates
+
+        with self._database.reading() as connection:
+            return tuple(all_templates(connection))
+
+    def template(self, *, spacing_um: int = 100, ap: slice = slice(None)) -> NDArray[Any]:
+        """The average template, an image of the average brain. Every byte read from the file is checked.
+
+        Parameters
+        ----------
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um. The whole array takes 154 MB at 25 um and 2.4 GB at 10 um.
+        ap : slice
+            AP planes to read, by voxel index.
+
+        Returns
+        -------
+        ndarray of uint16 or float32, shape (ap, dv, ml)
+            Intensity in arbitrary units, C order. Allen's are uint16.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have the template. The hint is the command that downloads it.
+        DamagedFileError
+            If its file differs from what was stored.
+        """
+        from bsv_store.atlas.template import read_template
+
+        return read_template(self._database, self._files, spacing_um=spacing_um, ap=ap)
+
+    def template_ml_blocks(self, file: TemplateFile) -> Iterator[NDArray[Any]]:
+        """A template in consecutive blocks of ML planes, for file formats that store the AP axis fastest.
+
+        Parameters
+        ----------
+        file : TemplateFile
+            From `recorded_template`.
+
+        Yields
+        ------
+        ndarray of uint16 or float32, shape (ap, dv, planes)
+            At most 256 MiB each.
+
+        Raises
+        ------
+        InputError
+            If ``file`` is not such a record.
+        DamagedFileError
+            If the file differs from what was stored.
+        """
+        from bsv_store.volumes.layout import ml_blocks, slab_ranges
+        from bsv_store.volumes.template import TemplateFile, opened_template
+
+        hint = "store.atlas.recorded_template() returns it."
+        file = check.instance("file", file, TemplateFile, words="the record of a template", hint=hint)
+        with opened_template(self._files, file) as values:
+            yield from ml_blocks(
+                lambda: ((first, values[first:last]) for first, last in slab_ranges(file.grid)), file.grid, file.dtype
+            )
+
+    def export_template(
+        self, target: Path | str, *, spacing_um: int = 100, like_allen: bool = False, overwrite: bool = False
+    ) -> TemplateFile:
+        """Write the average template to an image file.
+
+        Parameters
+        ----------
+        target : path
+            Its ending names the format, see `export_mask`.
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
+        like_allen : bool
+            Write the directions of Allen's files to an ``.nrrd`` file, see `Volumes.export`.
+        overwrite : bool
+            Replace an existing file.
+
+        Returns
+        -------
+        TemplateFile
+            The record of what was written: hashes and source.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have the template. The hint is the command that downloads it.
+        DamagedFileError
+            If its file differs from what was stored.
+        InputError
+            If the file cannot be written.
+        """
+        from bsv_store.atlas.template import export_template
+
+        return export_template(
+            self._database,
+            self._files,
+            check.path("target", target),
+            spacing_um=spacing_um,
+            like_allen=like_allen,
+            overwrite=overwrite,
+        )
+
+    # -- masks ----------------------------------------------------------------------------------------------------
 
     def mask(
         self,

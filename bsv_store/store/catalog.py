@@ -127,7 +127,7 @@ class Catalog:
         return export_core(self._database, check.path("target", target))
 
     def files(self) -> list[StoredObject]:
-        """All files that the catalog names, with their hashes: volumes, annotations and results of dataset versions."""
+        """All files that the catalog names, with their hashes: volumes, annotations, templates, and results."""
         from bsv_store.maintenance.inventory import expected_objects
 
         with self._database.reading() as connection:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bsv_store.acquisition.fetch import FetchReport
     from bsv_store.acquisition.plan import Plan
     from bsv_store.acquisition.sync import UnionizeSyncReport
+    from bsv_store.acquisition.template import TemplateReport
     from bsv_store.averaging.grouping import Grouping
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
@@ -381,7 +382,10 @@ class Store:
         with self.database.reading() as connection:
             catalog = catalog_status(connection)
             objects = (
-                sum(each.volumes for each in catalog.volumes) + len(catalog.annotations) + catalog.dataset_versions
+                sum(each.volumes for each in catalog.volumes)
+                + len(catalog.annotations)
+                + len(catalog.templates)
+                + catalog.dataset_versions
             )
             state = upkeep(connection, self.files, objects=objects) if self._mirror is None else None
         return StoreStatus(
@@ -655,6 +659,28 @@ class Store:
         self._require_folder()
         return ingest_annotation_file(self.database, self.files, check.path("file", file), replace=replace)
 
+    def ingest_template(self, file: Path | str, *, replace: bool = False) -> TemplateReport:
+        """Store the average template of the CCFv3 from an NRRD file.
+
+        Parameters
+        ----------
+        file : path
+            ``average_template_10|25|50|100.nrrd`` of the Allen Institute, or an image with the same axes and grid.
+        replace : bool
+            Replace a template of the same spacing that differs.
+
+        Raises
+        ------
+        FormatError, FrameError
+            If the file is not a valid template on a CCFv3 grid, or contradicts the annotation. Nothing is stored then.
+        InputError
+            If the store has another template of this spacing and ``replace`` is False.
+        """
+        from bsv_store.acquisition.template import ingest_template_file
+
+        self._require_folder()
+        return ingest_template_file(self.database, self.files, check.path("file", file), replace=replace)
+
     def adopt(
         self,
         folder: Path | str,
@@ -797,6 +823,43 @@ class Store:
             report = sync_unionizes(self.database, client, ids, refresh=refresh, progress=progress)
         require_any_success([report])
         return report
+
+    def sync_template(
+        self,
+        *,
+        spacing_um: int = 100,
+        refresh: bool = False,
+        download_url: str | None = None,
+        progress: Progress | None = None,
+    ) -> TemplateReport:
+        """Download the average template of the CCFv3 from Allen's file server, unless the store has it.
+
+        It is the background of slices, see `bsv_store.reports.slices`. A template that fits the store's annotation only
+        with a reversed axis is refused.
+
+        Parameters
+        ----------
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
+        refresh : bool
+            Download it even if the store has it.
+        download_url : str, optional
+            By default the setting ``download_url``, which is Allen's address unless it was set.
+        progress : Progress, optional
+
+        Raises
+        ------
+        UpstreamError
+            If the download fails or is not valid. Nothing is stored then.
+        FrameError
+            If it contradicts the annotation. Nothing is stored then.
+        """
+        from bsv_store.acquisition.template import sync_template
+        from bsv_store.sources.allen import AllenClient
+
+        self._require_folder()
+        with AllenClient(download_url=download_url, store=self.path) as client:
+            return sync_template(self.database, self.files, client, spacing_um, refresh=refresh, progress=progress)
 
     def plan_sync_unionizes(
         self, selection: SelectionLike | None = None, *, refresh: bool = False, limit: int | None = None
@@ -1372,8 +1435,8 @@ class Store:
             ``permutations`` (computed ones), ``exact`` (whether these are all distinct ones), ``without_signal``
             (structures that were not tested), ``without_unionizes``, ``without_hemisphere`` and ``without_covariate``
             (ids of experiments that were left out), ``recipe`` (canonical JSON) and ``fingerprint`` (SHA-256 of recipe,
-            members, covariates and values: equal for equal results). With ``name``, the last two are those of the
-            version, which ``dataset`` names.
+            members, covariates and values: equal for equal results, and for the same comparison with and without
+            ``name``). With ``name``, ``dataset`` names the version, and ``was_computed`` is False if it existed before.
 
         Raises
         ------
@@ -1397,9 +1460,11 @@ class Store:
             If the groups are too small for any difference to have a p of 0.05.
         """
         from bsv_store.averaging.comparison.structure_comparison import structure_comparison
-        from bsv_store.averaging.comparison.structures import compare_structures
+        from bsv_store.averaging.inputs import gather_inputs
         from bsv_store.catalog.search.found import check_limit
-        from bsv_store.datasets.comparison import structure_recipe, two_sides, warn_if_few
+        from bsv_store.catalog.without_unionizes import report_undecided
+        from bsv_store.datasets.comparison import structure_recipe, two_sides
+        from bsv_store.datasets.structure_table import computed_table, warn_about
 
         sides = two_sides(a, b, labels)
         # Before the comparison, which may take a minute.
@@ -1418,20 +1483,6 @@ class Store:
             confidence=confidence,
             seed=seed,
         )
-        if name is None:
-            with self.database.reading() as connection:
-                return compare_structures(
-                    connection,
-                    sides,
-                    comparison,
-                    targets=targets,
-                    structure_set=structure_set,
-                    within=within,
-                    sort_by=order,
-                    limit=limit,
-                    missing=missing,
-                    progress=progress,
-                )
         with self.database.reading() as connection:
             recipe = structure_recipe(
                 connection,
@@ -1442,17 +1493,26 @@ class Store:
                 within=within,
                 missing=missing,
             )
-        version = self._computed(
-            recipe,
-            name=name,
-            fetch_damaged=False,
-            api_url=None,
-            progress=progress,
-            executor=None,
-            workers=None,
-        )
-        warn_if_few(version)
-        return version.comparison_table(sort_by=order, limit=limit)
+            for side in sides.groups:
+                report_undecided(connection, side.selection, missing=recipe.missing)
+            inputs = gather_inputs(connection, recipe) if name is None else None
+        if inputs is not None:
+            frame = computed_table(inputs, sort_by=order, limit=limit, progress=progress)
+        else:
+            assert name is not None
+            version = self._computed(
+                recipe,
+                name=name,
+                fetch_damaged=False,
+                api_url=None,
+                progress=progress,
+                executor=None,
+                workers=None,
+            )
+            frame = version.comparison_table(sort_by=order, limit=limit)
+            frame.attrs.update({"was_computed": version.was_computed, "standing": version.origin.standing})
+        warn_about(frame, comparison)
+        return frame
 
     def _computed(
         self,

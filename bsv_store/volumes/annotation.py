@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +19,14 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from bsv_store.errors import DamagedFileError, FormatError
+from bsv_store.errors import DamagedFileError
 from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import ANNOTATION_ORIGINS, AnnotationOrigin
 from bsv_store.volumes.grid import FRAME, Grid
 from bsv_store.volumes.hdf5 import FILE_FORMAT, opened_hdf5
 from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, int_attribute, plain_dataset, text_attribute
 from bsv_store.volumes.layout import create_dense, describe, slab_ranges
+from bsv_store.volumes.packing import Packer, turned_slabs, unpacked
 
 if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
@@ -35,7 +35,6 @@ ANNOTATION_FOLDER = "volumes/annotation"
 DERIVED_FROM = "derived from "
 """Prefix of the source of a derived annotation, before the source of the finer one."""
 
-_PACKING_LEVEL = 1
 # Ten times the size at 10 um: a file of noise must not fill the memory.
 _MAX_PACKED_BYTES = 1 << 30
 
@@ -73,7 +72,7 @@ class Annotation:
             If it compresses too badly to be an annotation.
         """
         digest, packed, found, annotated = hashlib.sha256(), [], set(), 0
-        packer = _Packer()
+        packer = _packer()
         for first, last in slab_ranges(grid):
             planes = np.ascontiguousarray(read(first, last), "<u4")
             digest.update(planes.data)
@@ -100,26 +99,12 @@ class Annotation:
         FormatError
             If it compresses too badly to be an annotation.
         """
-        slabs = slab_ranges(grid)
-        pieces: dict[int, list[bytes]] = {first: [] for first, _ in slabs}
-        packer = _Packer()
-        for block in blocks:
-            on_block()
-            turned = np.ascontiguousarray(block, "<u4")
-            for first, last in slabs:
-                pieces[first].append(packer.pack(turned[first:last]))
-
-        def read(first: int, last: int) -> NDArray[np.uint32]:
-            on_block()
-            shape = (last - first, grid.shape[1], -1)
-            return np.concatenate([_unpacked(piece, shape) for piece in pieces.pop(first)], axis=2)
-
-        return cls.from_planes(grid, read)
+        return cls.from_planes(grid, turned_slabs(grid, blocks, "<u4", packer=_packer(), on_block=on_block))
 
     def slabs(self) -> Iterator[tuple[int, NDArray[np.uint32]]]:
         """First AP plane and ids, uint32, shape (planes, dv, ml), read-only, of consecutive slabs."""
         for (first, last), packed in zip(slab_ranges(self.grid), self.packed, strict=True):
-            yield first, _unpacked(packed, (last - first, *self.grid.shape[1:]))
+            yield first, unpacked(packed, (last - first, *self.grid.shape[1:]), "<u4")
 
 
 def sampled_annotation(
@@ -333,22 +318,9 @@ def runs(ids: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return starts, np.diff(starts, append=flat.size)
 
 
-class _Packer:
-    """Compresses arrays up to the maximum size of an annotation."""
-
-    def __init__(self) -> None:
-        self._size_bytes = 0
-
-    def pack(self, array: NDArray[np.uint32]) -> bytes:
-        packed = zlib.compress(array.data, _PACKING_LEVEL)
-        self._size_bytes += len(packed)
-        if self._size_bytes > _MAX_PACKED_BYTES:
-            raise FormatError(
-                "this is not an annotation: few neighboring voxels have the same id",
-                hint="Download it again, or check its origin.",
-            )
-        return packed
-
-
-def _unpacked(packed: bytes, shape: tuple[int, ...]) -> NDArray[np.uint32]:
-    return np.frombuffer(zlib.decompress(packed), "<u4").reshape(shape)
+def _packer() -> Packer:
+    return Packer(
+        _MAX_PACKED_BYTES,
+        "this is not an annotation: few neighboring voxels have the same id",
+        hint="Download it again, or check its origin.",
+    )

@@ -16,7 +16,7 @@ class StoredObject:
     ----------
     key : str
         Unique in the store, and the same after the file is replaced: ``volume/KIND/SPACING/EXPERIMENT``,
-        ``annotation/SPACING`` or ``version/NAME@NUMBER``. Claims of downloads use the same keys.
+        ``annotation/SPACING``, ``template/SPACING`` or ``version/NAME@NUMBER``. Claims of downloads use the same keys.
     kind : ObjectKind
     path : str
         Relative to the store's folder. Versions with the same bytes may share a file.

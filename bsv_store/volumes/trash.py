@@ -33,6 +33,8 @@ _RECORD = re.compile(r"(?P<item>[0-9a-f]{8,16})\.json")
 _VOLUME = re.compile(r"volumes/(?P<kind>\w+)/(?P<spacing>\d+)um/(?P<experiment_id>\d+)\.[^/]*\.h5")
 _ANNOTATION = re.compile(r"volumes/annotation/(?P<spacing>\d+)um/annotation\.[^/]*\.h5")
 
+_TEMPLATE = re.compile(r"volumes/template/(?P<spacing>\d+)um/template\.[^/]*\.h5")
+
 
 @dataclass(frozen=True, slots=True)
 class TrashRecord:
@@ -45,8 +47,8 @@ class TrashRecord:
     path : str
         Of the file before, relative to the store's folder.
     key : str or None
-        Of the object, as in the inventory: ``volume/KIND/SPACING/EXPERIMENT``, ``annotation/SPACING`` or
-        ``version/NAME@NUMBER``. None for files that were none of these.
+        Of the object, as in the inventory: ``volume/KIND/SPACING/EXPERIMENT``, ``annotation/SPACING``,
+        ``template/SPACING`` or ``version/NAME@NUMBER``. None for files that were none of these.
     reason : TrashReason
     size_bytes : int
     trashed_at : datetime.datetime
@@ -130,9 +132,11 @@ def _wrong_part(value: Mapping[str, Any]) -> str | None:
 
 
 def object_key(path: str) -> str | None:
-    """The key of the volume or annotation with this path; None for other files."""
+    """The key of the volume, annotation or template with this path; None for other files."""
     if found := _ANNOTATION.fullmatch(path):
         return f"annotation/{found['spacing']}"
+    if found := _TEMPLATE.fullmatch(path):
+        return f"template/{found['spacing']}"
     if found := _VOLUME.fullmatch(path):
         return f"volume/{found['kind']}/{found['spacing']}/{found['experiment_id']}"
     return None

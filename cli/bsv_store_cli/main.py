@@ -30,9 +30,9 @@ from bsv_store_cli.signals import Signals
 _SECTIONS: dict[str, dict[str, str]] = {
     "Fill the store": {
         "init": "Create a store in a folder.",
-        "sync": "Update the catalog and the annotation from the Allen API.",
+        "sync": "Update the catalog, annotation and template from the Allen API.",
         "fetch": "Download volumes of selected experiments.",
-        "ingest": "Store structures, experiments, tables, annotations from files.",
+        "ingest": "Store structures, experiments, tables, annotation from files.",
         "adopt": "Copy a cache of Brain Street View or AllenSDK into the store.",
     },
     "Find and read": {
@@ -42,6 +42,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "targets": "Rank the targets of the selected experiments.",
         "sources": "Rank the structures that project to a target.",
         "structures": "Find structures; show subtrees and sets; rank by signal.",
+        "atlas": "Export the average template.",
         "matrix": "Tabulate signal by source and target structure.",
         "catalog": "Count selected experiments; list and compare snapshots.",
         "reproduce": "Compare published counts with the catalog.",

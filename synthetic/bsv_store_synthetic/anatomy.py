@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bsv_store.volumes.grid import MIDLINE_UM, Grid
 from bsv_store_synthetic import ontology
+from bsv_store_synthetic.noise import draw
 from bsv_store_synthetic.shapes import Brain
 
 GRID: Final = Grid(100)
@@ -42,6 +43,30 @@ def planes(spacing_um: int) -> Iterator[NDArray[np.uint32]]:
     left = np.concatenate([_codes(grid, np.arange(grid.midline)[first : first + _SLAB]) for first in slabs], axis=2)
     for plane in (*range(grid.midline), *_mirrored_planes(grid).tolist()):
         yield leaf_ids()[left[..., plane]]
+
+
+def template_planes(spacing_um: int) -> Iterator[NDArray[np.uint16]]:
+    """The average template at 100, 50 or 25 um by sagittal plane, from left to right: uint16 arrays, shape (ap, dv).
+
+    Each structure has one intensity; fiber tracts are darker than gray matter, and 0 is outside the brain.
+    """
+    ids = leaf_ids()
+    order = np.argsort(ids)
+    intensities = np.array([_intensity(int(each)) for each in ids[order]], np.uint16)
+    for plane in planes(spacing_um):
+        yield intensities[np.searchsorted(ids, plane, sorter=order)]
+
+
+def _intensity(structure_id: int) -> int:
+    if structure_id == 0:
+        return 0
+    low = 90 if structure_id in _fiber_tracts() else 180
+    return low + int(120 * draw("template", structure_id))
+
+
+@lru_cache(maxsize=1)
+def _fiber_tracts() -> frozenset[int]:
+    return ontology.descendants(ontology.structure("fiber tracts").id)
 
 
 @lru_cache(maxsize=1)

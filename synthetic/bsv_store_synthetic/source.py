@@ -73,5 +73,9 @@ class AtlasSource:
         """See `AllenSource.annotation`."""
         return wire_volumes.annotation(spacing_um) if spacing_um in wire_volumes.ANNOTATION_SPACINGS_UM else None
 
+    def template(self, spacing_um: int) -> Voxels | None:
+        """See `AllenSource.template`."""
+        return wire_volumes.template(spacing_um) if spacing_um in wire_volumes.ANNOTATION_SPACINGS_UM else None
+
     def _identity(self, experiment_id: int, name: str) -> str:
         return f"synthetic {self._atlas.seed} {experiment_id} {name}"

@@ -36,6 +36,17 @@ def annotation(spacing_um: int) -> Voxels:
     )
 
 
+def template(spacing_um: int) -> Voxels:
+    """The average template; at 10 um with the voxels of 50 um, repeated."""
+    sampled = 50 if spacing_um == 10 else spacing_um
+    return Voxels(
+        f"synthetic template {spacing_um}",
+        spacing_um,
+        lambda: _repeated(anatomy.template_planes(sampled), sampled // spacing_um),
+        "u2",
+    )
+
+
 def intensity(atlas: SyntheticAtlas, experiment_id: int) -> NDArray[np.float32]:
     """float32 array, shape (132, 80, 114), axes [ap, dv, ml]: projection intensity, 0 without signal."""
     energy = atlas.volume(experiment_id, "projection_energy")
@@ -84,6 +95,19 @@ def annotation_nrrd(spacing_um: int) -> bytes:
     if spacing_um not in ANNOTATION_SPACINGS_UM:
         raise KeyError(spacing_um)
     return b"".join(nrrd_file(annotation(spacing_um), dtype="u4").pieces())
+
+
+def template_nrrd(spacing_um: int) -> bytes:
+    """An NRRD file of the average template, unsigned short.
+
+    Raises
+    ------
+    KeyError
+        If the spacing is unknown.
+    """
+    if spacing_um not in ANNOTATION_SPACINGS_UM:
+        raise KeyError(spacing_um)
+    return b"".join(nrrd_file(template(spacing_um), dtype="u2").pieces())
 
 
 def nrrd(array: NDArray[Any], spacing_um: int, *, dtype: FileDtype) -> bytes:

@@ -106,7 +106,10 @@ def test_one_that_was_never_compared_is_compared_without_a_download(catalog: Sto
     assert leftovers(catalog) == []
 
 
-@pytest.mark.parametrize(("step", "passages"), [("_Packer.pack", 5), ("runs", 2), ("annotation_image", 1)])
+@pytest.mark.parametrize(
+    ("step", "passages"),
+    [("packing:Packer.pack", 5), ("annotation:runs", 2), ("annotation:annotation_image", 1)],
+)
 def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
     catalog: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch, step: str, passages: int
 ) -> None:
@@ -115,7 +118,7 @@ def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
         # Five slabs of each of three blocks, or more.
         patch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
         patch.setattr("bsv_store.formats.nrrd._BLOCK_BYTES", 1 << 20)
-        passed = interrupt_at(patch, f"bsv_store.volumes.annotation:{step}", passage=min(passages, 2))
+        passed = interrupt_at(patch, f"bsv_store.volumes.{step}", passage=min(passages, 2))
         with pytest.raises(KeyboardInterrupt):
             catalog.sync_annotation(download_url=server.url)
     assert len(passed) == passages

@@ -22,6 +22,7 @@ LATER = {
         "schema_history",
         "seal",
         "store_link",
+        "template",
         "unionize_revision",
         "unionize_seal",
         "volume_block_hashes",

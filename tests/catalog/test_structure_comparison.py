@@ -64,7 +64,7 @@ def test_several_hemispheres_are_one_family_of_tests(small_store: Store) -> None
 
 def test_confidence_may_be_a_number_of_numpy_and_is_checked_before_the_tables(small_store: Store) -> None:
     frame = compared(small_store, confidence=np.float32(0.5))
-    assert json.loads(frame.attrs["recipe"])["confidence"] == 0.5
+    assert json.loads(frame.attrs["recipe"])["comparison"]["confidence"] == 0.5
     with pytest.raises(InputError, match="confidence must be a number between 0 and 1, got 1"):
         compared(small_store, (1, 2), confidence=1)
 
@@ -72,8 +72,8 @@ def test_confidence_may_be_a_number_of_numpy_and_is_checked_before_the_tables(sm
 def test_the_fingerprint_identifies_result_and_inputs(small_store: Store) -> None:
     frame = compared(small_store, labels=["one", "other"], seed=3)
     recipe = json.loads(frame.attrs["recipe"])
-    assert recipe["seed"] == 3
-    assert [group["label"] for group in recipe["groups"]] == ["one", "other"]
+    assert recipe["comparison"]["seed"] == 3
+    assert [group["label"] for group in recipe["grouping"]["groups"]] == ["one", "other"]
     assert frame.attrs["labels"] == ["one", "other"]
     assert frame.attrs["experiment_ids"] == [list(A), list(B)]
     same = compared(small_store, labels=["one", "other"], seed=3, limit=1, sort_by="difference")
@@ -104,8 +104,9 @@ def test_experiments_without_table_are_left_out_and_named(small_store: Store) ->
     assert frame.attrs["n"] == [2, 2]
     with pytest.raises(MissingDataError):
         compared(small_store, b=(*B, without), missing="error")
-    with pytest.warns(MissingUnionizesWarning), pytest.raises(RecipeError, match="'b' has 1 experiment with data"):
+    with pytest.raises(RecipeError, match="'b' has 1 experiment with data") as caught:
         compared(small_store, b=(103, without))
+    assert f"Left out: {without} (the unionize table is not in the store)" in str(caught.value.hint)
 
 
 def test_too_few_animals_are_warned_about(small_store: Store) -> None:
@@ -143,11 +144,13 @@ def test_what_cannot_be_compared_is_an_error(
 
 def test_experiments_without_covariate_are_left_out(small_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {"injection_ap": {101: 8100.0, 102: 8000.0, 103: 7000.0}}
-    monkeypatch.setattr("bsv_store.averaging.comparison.structures.known_covariates", lambda *_: known)
-    with (
-        pytest.warns(LeftOutWarning, match="AP injection coordinate is not known: 201"),
-        pytest.raises(RecipeError, match="'a' has 1 experiment with data"),
-    ):
+    monkeypatch.setattr("bsv_store.averaging.inputs.known_covariates", lambda *_: known)
+    with pytest.raises(RecipeError, match="'a' has 1 experiment with data") as caught:
         compared(small_store, covariates="AP")
-    with pytest.raises(MissingDataError, match="AP injection coordinate is not known: 201"):
+    assert "Left out: 201 (the AP injection coordinate is not known)" in str(caught.value.hint)
+    known["injection_ap"][301] = 7500.0
+    with pytest.warns(LeftOutWarning, match="AP injection coordinate is not known: 201"):
+        frame = compared(small_store, (101, 201, 301), covariates="AP")
+    assert (frame.attrs["without_covariate"], frame.attrs["n"]) == ([201], [2, 2])
+    with pytest.raises(MissingDataError, match="AP injection coordinate is not known: 1 experiment, 201"):
         compared(small_store, covariates="AP", missing="error")

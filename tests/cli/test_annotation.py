@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bsv_store import open_store
-from bsv_store_synthetic import SyntheticServer, wire_volumes
+from bsv_store_synthetic import SyntheticServer, anatomy, wire_volumes
 from bsv_store_synthetic.faults import Status
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP
 from tests.cli.running import Runner
@@ -59,6 +59,31 @@ def test_sync_downloads_it_once(
     found = [tuple(each[name] for name in names) for each in known]
     assert found == [(50, count, "other", None), (100, count, "other", 50)]
     assert "Derived from finer ones: 100 um" in done.err
+
+
+def test_the_template_is_downloaded_once_counted_and_exported(
+    run: Runner, server: SyntheticServer, own_filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BSV_STORE_DOWNLOAD_URL", server.url)
+    target = tmp_path / "template.nrrd"
+    run("atlas", "template", "-o", target, store=own_filled).refused(2, "no template at 100 um", "sync template")
+    done = run("sync", "template", "--format", "csv", store=own_filled).succeeded()
+    (row,) = done.rows
+    assert (row["spacing_um"], row["outcome"]) == ("100", "fetched")
+    assert f"Asking 127.0.0.1:{server.port} for the template at 100 um" in done.err
+    assert "already present" in run("sync", "template", store=own_filled).succeeded().err
+    assert server.requests.count("average_template_100") == 1
+    counts = {row["what"]: row for row in run("status", "--format", "csv", store=own_filled).rows}
+    assert counts["template 100 um"]["count"] == "1"
+    assert "\nTemplate\n" in run("status", store=own_filled).succeeded().out
+    run("atlas", "template", "-o", target, store=own_filled).succeeded()
+    expected = np.stack(list(anatomy.template_planes(100)), axis=2)
+    np.testing.assert_array_equal(nrrd.read(str(target))[0], expected)
+    run("atlas", "template", "-o", target, store=own_filled).refused(2, "exists", "--overwrite")
+    (tmp_path / "average_template_50.nrrd").write_bytes(wire_volumes.template_nrrd(50))
+    again = run("ingest", "template", tmp_path / "average_template_50.nrrd", store=own_filled).succeeded()
+    assert "Template at 50 um: added" in again.err
+    run("ingest", "template", tmp_path / "no.nrrd", store=own_filled).refused(2, "no.nrrd")
 
 
 def test_the_address_of_the_server_is_an_option(run: Runner, server: SyntheticServer, own_filled: Path) -> None:

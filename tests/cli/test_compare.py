@@ -121,8 +121,10 @@ def test_what_cannot_be_compared_is_refused(
 def test_structures_are_compared_as_a_version(run: Runner, own_filled: Path, tmp_path: Path) -> None:
     arguments = ("compare", A, B, *FEW, "--name", "lines", "--labels", "wt", "cre")
     first = run(*arguments, store=own_filled).succeeded()
-    assert "Dataset: lines@1." in first.err
-    assert run(*arguments, store=own_filled).succeeded().out == first.out
+    assert "Dataset: lines@1 (computed now)." in first.err
+    again = run(*arguments, store=own_filled).succeeded()
+    assert again.out == first.out
+    assert "Dataset: lines@1 (already in the store)." in again.err
     shown = run("dataset", "show", "lines", store=own_filled).succeeded()
     for text in ("by structure", "wt minus cre; welch, up to 50 permutations; seed 0", "p max-t"):
         assert text in shown.out

@@ -107,6 +107,7 @@ NO_INPUTS = {
         "seal",
         "store_info",
         "store_link",
+        "template",
         "unionize_revision",
         "unionize_seal",
         "volume_block_hashes",

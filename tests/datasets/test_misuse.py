@@ -41,7 +41,15 @@ GOOD: dict[str, Any] = {
     "is_injection": True,
 }
 # They ask a server, or end the store.
-LEFT_OUT = ("close", "sync_structures", "sync_experiments", "sync_unionizes", "sync_annotation", "fetch")
+LEFT_OUT = (
+    "close",
+    "sync_structures",
+    "sync_experiments",
+    "sync_unionizes",
+    "sync_annotation",
+    "sync_template",
+    "fetch",
+)
 
 
 def _public(owner: object) -> Iterator[tuple[str, Callable[..., Any]]]:

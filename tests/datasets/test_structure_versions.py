@@ -22,6 +22,7 @@ from bsv_store.errors import (
     FormatError,
     InputError,
     MissingDataError,
+    MissingUnionizesWarning,
     NotReproducibleError,
     RecipeError,
     SelectionError,
@@ -89,17 +90,18 @@ def test_the_version_has_the_table_of_the_comparison(filled: Store, arguments: d
     assert version.ref == "test@1"
     table = version.comparison_table(sort_by="difference", limit=1)
     pd.testing.assert_frame_equal(table, compared(filled, sort_by="difference", limit=1, **arguments))
-    own = {"recipe", "fingerprint", "dataset"}
-    assert {key: value for key, value in table.attrs.items() if key not in own} == {
-        key: value for key, value in expected.attrs.items() if key not in own
-    }
+    # Also recipe and fingerprint: both select and read the animals in one way.
+    assert {key: value for key, value in table.attrs.items() if key != "dataset"} == expected.attrs
     assert table.attrs["fingerprint"] == version.fingerprint
     assert Recipe.from_json(table.attrs["recipe"]) == version.recipe
 
 
 def test_the_same_comparison_is_returned_and_another_is_the_next_version(filled: Store) -> None:
-    first = stored(filled)
+    frame = compared(filled, name="test")
+    first = filled.dataset(frame.attrs["dataset"])
+    assert (first.ref, frame.attrs["was_computed"]) == ("test@1", True)
     assert stored(filled) == first
+    assert compared(filled, name="test").attrs["was_computed"] is False
     assert stored(filled, seed=1).ref == "test@2"
     change_value(filled)
     again = stored(filled)
@@ -109,7 +111,8 @@ def test_the_same_comparison_is_returned_and_another_is_the_next_version(filled:
 
 
 def test_experiments_that_cannot_be_compared_are_left_out_with_the_reason(filled: Store) -> None:
-    version = stored(filled, b=(102, 103, 104), hemisphere="ipsilateral")
+    with pytest.warns(MissingUnionizesWarning, match="104"):
+        version = stored(filled, b=(102, 103, 104), hemisphere="ipsilateral")
     assert {each.experiment_id: each.reason for each in version.left_out} == {
         104: "the unionize table is not in the store"
     }
@@ -316,7 +319,8 @@ def test_requests_for_voxels_are_refused(filled: Store) -> None:
 
 
 def test_the_citation_says_what_was_compared(filled: Store) -> None:
-    citation = stored(filled, b=(102, 103, 104), labels=["visual", "other"]).cite()
+    with pytest.warns(MissingUnionizesWarning, match="104"):
+        citation = stored(filled, b=(102, 103, 104), labels=["visual", "other"]).cite()
     for text in (
         "We selected 5 experiments",
         "1 experiment was left out: 1 (the unionize table is not in the store)",

@@ -53,7 +53,7 @@ def _whole_postgres(postgres: PostgresServer, tmp_path_factory: pytest.TempPathF
 
 
 def _fill(location: Path, database: str | None) -> Path:
-    """Volumes of two kinds, unionize tables, the annotation, and two versions."""
+    """Volumes of two kinds, unionize tables, the annotation and the template, and two versions."""
     with SyntheticServer(ATLAS) as server, create_store(location, database=database) as store:
         store.sync_structures(api_url=server.url)
         store.sync_experiments(api_url=server.url)
@@ -61,6 +61,7 @@ def _fill(location: Path, database: str | None) -> Path:
         store.fetch(VISP, api_url=server.url)
         store.fetch(list(store.select(VISP))[:1], kind="injection_density", api_url=server.url)
         store.sync_annotation(spacing_um=100, download_url=server.url)
+        store.sync_template(spacing_um=100, download_url=server.url)
         store.aggregate(VISP, group_by=by_coordinate("AP", bins=2), name="visual")
         store.aggregate(list(store.select(VISP))[:2], name="two")
         store.datasets.tag("visual@1", "paper")

@@ -22,6 +22,7 @@ from bsv_store.datasets.table import delete_version_rows, version_id
 from bsv_store.errors import DamagedFileError, ReadOnlyStoreError
 from bsv_store.maintenance import orphan_results
 from bsv_store.vocabulary import REPAIR_ACTIONS
+from bsv_store_synthetic import wire_volumes
 from tests.databases import sqlite_first
 from tests.datasets.world import VISP, add_annotation, add_volume
 
@@ -107,7 +108,7 @@ def test_files_of_every_kind_of_object_are_repaired(
     whole: Store, server: SyntheticServer, damages: tuple[Callable[[Path], None], ...]
 ) -> None:
     before = arrays(whole)
-    keys = ["annotation/100", "version/two@1", "version/visual@1", *volume_keys(whole, 2)]
+    keys = ["annotation/100", "template/100", "version/two@1", "version/visual@1", *volume_keys(whole, 1)]
     for key, damage in zip(keys, damages, strict=True):
         damage(path_of(whole, key))
     report = whole.admin.repair(apply=True)
@@ -289,6 +290,43 @@ def test_an_annotation_from_a_file_is_left_with_the_command(filled: Store) -> No
     report = filled.admin.repair(apply=True, offline=True)
     assert outcomes(report) == {"annotation/100": ("none", "left")}
     assert "ingest annotation" in report.steps[0].how
+
+
+@sqlite_first
+def test_a_template_is_verified_downloaded_again_or_left_with_the_command(
+    whole: Store, server: SyntheticServer, tmp_path: Path
+) -> None:
+    path = path_of(whole, "template/100")
+    before = whole.atlas.template().tobytes()
+    flip(path)
+    (finding,) = whole.admin.verify(deep=True).findings
+    assert (finding.object, finding.kind) == ("template/100", "damaged_file")
+    assert outcomes(whole.admin.repair(apply=True)) == {"template/100": ("fetch", "done")}
+    assert whole.atlas.template().tobytes() == before
+    # A row that names other values is noticed when the file is decoded.
+    with whole.database.writing() as connection:
+        connection.execute(text("UPDATE template SET array_sha256 = 'x'"))
+    assert [each.kind for each in whole.admin.verify(decode=True).findings] == ["damaged_content"]
+    assert outcomes(whole.admin.repair(apply=True, decode=True))["template/100"] == ("fetch", "done")
+    # Without its row the file is an orphan, which is downloaded again.
+    with whole.database.writing() as connection:
+        connection.execute(text("DELETE FROM template"))
+    report = whole.admin.repair(apply=True)
+    assert outcomes(report) == {"template/100": ("fetch", "done")}
+    assert whole.atlas.template().tobytes() == before
+    file = tmp_path / "average_template_100.nrrd"
+    file.write_bytes(wire_volumes.template_nrrd(100))
+    with whole.database.writing() as connection:
+        connection.execute(text("UPDATE template SET source = 'average_template_100.nrrd'"))
+    path_of(whole, "template/100").unlink()
+    report = whole.admin.repair(apply=True, offline=True)
+    assert outcomes(report) == {"template/100": ("none", "left")}
+    assert "ingest template --replace" in report.steps[0].how
+    assert outcomes(whole.admin.repair(apply=True, offline=True, drop_missing=True)) == {
+        "template/100": ("drop", "done")
+    }
+    assert whole.atlas.templates() == ()
+    assert whole.ingest_template(file).outcome == "added"
 
 
 def annotation(shape: tuple[int, int, int] = (132, 80, 114)) -> np.ndarray:

@@ -184,6 +184,22 @@ def _published_annotation(world: World) -> set[str]:
     return {"annotation"} if list((world.store / "volumes").rglob("annotation*.h5")) else set()
 
 
+def _template(world: World) -> Steps:
+    with opened(world.store) as store:
+        store.sync_template(download_url=world.url)
+    yield
+
+
+def _write_template(world: World) -> None:
+    (world.folder / "average_template_100.nrrd").write_bytes(wire_volumes.template_nrrd(100))
+
+
+def _ingest_template(world: World) -> Steps:
+    with opened(world.store) as store:
+        store.ingest_template(world.folder / "average_template_100.nrrd")
+    yield
+
+
 def _write_annotation(world: World) -> None:
     (world.folder / "annotation_100.nrrd").write_bytes(wire_volumes.annotation_nrrd(100))
 
@@ -537,6 +553,8 @@ JOBS = (
     Job("annotation", _annotation(100), template="lists", is_atomic=True, asks_once=_published_annotation),
     Job("annotation-derived", _annotation(50), template="lists", asks_once=_published_annotation),
     Job("annotation-file", _ingest_annotation, _write_annotation, "lists", is_atomic=True),
+    Job("template", _template, template="lists", is_atomic=True),
+    Job("template-file", _ingest_template, _write_template, "lists", is_atomic=True),
     Job("adopt", _adopt, _write_cache, "lists"),
     Job("aggregate", _aggregate, is_atomic=True),
     Job("aggregate-large", _aggregate_large, is_atomic=True),

@@ -27,6 +27,7 @@ QUERIES = {
     "coverage": "SELECT experiment_id, part, content_sha256 FROM unionize_coverage",
     "volume": "SELECT kind, spacing_um, experiment_id, array_sha256 FROM volume",
     "annotation": "SELECT spacing_um, origin, derived_from_um IS NULL, array_sha256 FROM annotation",
+    "template": "SELECT spacing_um, dtype, array_sha256 FROM template",
     "version": "SELECT d.name, v.number, v.fingerprint, v.content_sha256 FROM dataset_version v"
     " JOIN dataset d ON d.id = v.dataset_id",
     "tag": "SELECT d.name, t.tag, v.number FROM dataset_tag t JOIN dataset_version v ON v.id = t.version_id"
@@ -55,6 +56,7 @@ def fill_full(store: Store, url: str) -> None:
     fill_lists(store, url)
     store.sync_unionizes(api_url=url)
     store.sync_annotation(download_url=url)
+    store.sync_template(download_url=url)
     store.fetch(IDS, api_url=url)
     store.aggregate(IDS[:2], name="average")
     store.aggregate(IDS, name="average")

@@ -97,6 +97,8 @@ def read(store: Store, key: str) -> Any:
             return [store.volumes.read(int(experiment_id), **options, box=each) for each in (None, box)]
     if kind == "annotation":
         return [store.atlas.annotation(spacing_um=int(rest))]
+    if kind == "template":
+        return [store.atlas.template(spacing_um=int(rest))]
     assert kind == "version", key
     version = store.dataset(rest)
     return [version.mean, np.array([group.label for group in version.groups])]
@@ -120,7 +122,7 @@ def test_damage_of_any_stored_file_is_noticed_and_repaired(
 ) -> None:
     monkeypatch.setenv("BSV_STORE_DOWNLOAD_URL", server.url)
     stored = objects(store)
-    assert {key.partition("/")[0] for key in stored} == {"volume", "annotation", "version"}
+    assert {key.partition("/")[0] for key in stored} == {"volume", "annotation", "template", "version"}
     right = {key: read(store, key) for key in stored}
     facts = facts_of(store.path)
     with campaign("damage", part="stored files", share=0.5) as trials:

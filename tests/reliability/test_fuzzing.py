@@ -122,6 +122,8 @@ _READERS = {
     "server/pages/failures.py",
     "sources/allen/decoding.py",
     "volumes/annotation.py",
+    "volumes/packing.py",
+    "volumes/template.py",
     "volumes/encoding.py",
     "volumes/hdf5_limits.py",
     "volumes/hdf5.py",

@@ -11,7 +11,7 @@ EXPERIMENTS = 8
 
 
 def make(folder: Path, database: str | None) -> Path:
-    """Create a store with unionize tables, volumes, the annotation, two versions and a saved selection."""
+    """Create a store with unionize tables, volumes, annotation, template, versions and a saved selection."""
     with (
         SyntheticServer(SyntheticAtlas(experiments=EXPERIMENTS)) as upstream,
         create_store(folder, database=database) as store,
@@ -20,6 +20,7 @@ def make(folder: Path, database: str | None) -> Path:
         store.sync_experiments(api_url=upstream.url)
         store.sync_unionizes(api_url=upstream.url)
         store.sync_annotation(download_url=upstream.url)
+        store.sync_template(download_url=upstream.url)
         store.fetch(Selection(), api_url=upstream.url)
         ids = store.select()
         store.aggregate(ids, name="all", group_by=by_coordinate("AP", bins=2), statistics=("mean", "sd"))

@@ -317,7 +317,7 @@ def test_a_template_lies_behind_the_signal(blocks: Store, tmp_path: Path) -> Non
         ("sagittal", 2.5, (9.0, 4.25)),
         ("horizontal", 4.2, (2.5, 9.0)),
     ):
-        figure = reports.slices(blocks, 1, plane=plane, at_mm=at_mm, template=tmp_path / "template.nrrd")  # type: ignore[arg-type]
+        figure = reports.slices(blocks, 1, plane=plane, at_mm=at_mm, background=tmp_path / "template.nrrd")  # type: ignore[arg-type]
         behind, _signal = panels(figure)[0].images
         colors = np.asarray(behind.get_array())
         rows, columns = np.nonzero(colors[..., 3])
@@ -328,7 +328,28 @@ def test_a_template_lies_behind_the_signal(blocks: Store, tmp_path: Path) -> Non
         )
         assert at == pytest.approx(expected)
     with pytest.raises(InputError, match="nix"):
-        reports.slices(blocks, 1, at_mm=9.0, template=tmp_path / "nix.nrrd")
+        reports.slices(blocks, 1, at_mm=9.0, background=tmp_path / "nix.nrrd")
+
+
+def test_the_template_of_the_store_lies_behind_the_signal_and_is_named(tmp_path: Path) -> None:
+    template = np.zeros(SHAPE, np.uint16)
+    template[85:95, 40:45, 20:30] = 500
+    nrrd.write(str(tmp_path / "average_template_100.nrrd"), template, index_order="F")
+    with create_store(tmp_path / "store") as store:
+        fill_with_blocks(store)
+        with pytest.raises(MissingDataError, match="average template") as caught:
+            reports.slices(store, 1, at_mm=9.0, background="template")
+        assert caught.value.hint == "Download it: bsv-store sync template --spacing 25"
+        store.ingest_template(tmp_path / "average_template_100.nrrd")
+        for plane, at_mm in (("coronal", 9.0), ("sagittal", 2.5), ("horizontal", 4.2)):
+            place: dict[str, Any] = {"plane": plane, "at_mm": at_mm}
+            stored = reports.slices(store, 1, background="template", **place)
+            read = reports.slices(store, 1, background=tmp_path / "average_template_100.nrrd", **place)
+            one, other = (np.asarray(each.axes[0].images[0].get_array()) for each in (stored, read))
+            np.testing.assert_array_equal(one, other)
+            assert "average template at 100 µm (average_template_100.nrrd)" in footer_of(stored)
+        with pytest.raises(InputError, match="must be 'template' or the path"):
+            reports.slices(store, 1, at_mm=9.0, background="tempalte")
 
 
 # -- projections --------------------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ def fill(store: Store, folder: Path) -> None:
         store.sync_experiments(api_url=server.url)
         store.sync_unionizes([FIRST, SECOND], api_url=server.url)
         store.sync_annotation(spacing_um=100, download_url=server.url)
+        store.sync_template(spacing_um=100, download_url=server.url)
         member = wire_volumes.repeated("", 100, lambda: DENSITY_WITH_GAPS)
         body = b"".join(zip_file({"density": member}).pieces())
         server.fail(f"download/{SECOND}", Substitute(body))
@@ -81,6 +82,7 @@ def mirror(store: Store, url: str) -> None:
     store.sync_experiments(api_url=url)
     assert store.sync_unionizes([FIRST, SECOND], api_url=url).failed == ()
     store.sync_annotation(spacing_um=100, download_url=url)
+    store.sync_template(spacing_um=100, download_url=url)
     for experiment_id, kind, spacing_um in VOLUMES:
         report = store.fetch([experiment_id], kind=kind, spacing_um=spacing_um, api_url=url)
         assert report.fetched == (experiment_id,), report.summary()
@@ -164,6 +166,12 @@ def test_no_data_stays_no_data(chain: Chain) -> None:
 def test_annotation_is_equal(chain: Chain) -> None:
     assert chain.b.atlas.recorded_annotation().array_sha256 == chain.a.atlas.recorded_annotation().array_sha256
     np.testing.assert_array_equal(chain.b.atlas.annotation(), ATLAS.annotation)
+
+
+def test_template_is_equal_and_has_the_form_of_allens(chain: Chain) -> None:
+    assert chain.b.atlas.recorded_template().array_sha256 == chain.a.atlas.recorded_template().array_sha256
+    path = "/informatics-archive/current-release/mouse_ccf/average_template/average_template_100.nrrd"
+    assert chain.get(path).content == wire_volumes.template_nrrd(100)
 
 
 def test_selections_find_the_same(chain: Chain) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bsv_store.averaging.comparison.comparison import Comparison
     from bsv_store.averaging.comparison.structure_comparison import StructureComparison
-    from bsv_store.averaging.grouping.assignment import Group
+    from bsv_store.averaging.grouping.assignment import Group, LeftOut
     from bsv_store.averaging.grouping.facts import ExperimentFacts
 
 CovariateValues = Mapping[Covariate, tuple[float, ...]]
@@ -51,8 +51,14 @@ def known_covariates(
     return found
 
 
-def check_groups(groups: Sequence[Group]) -> None:
+def check_groups(groups: Sequence[Group], left_out: Sequence[LeftOut] = ()) -> None:
     """Check that there are two groups of at least two experiments.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+    left_out : sequence of LeftOut
+        Named in the hint of the error about groups that are too small.
 
     Raises
     ------
@@ -70,8 +76,17 @@ def check_groups(groups: Sequence[Group]) -> None:
             raise RecipeError(
                 f"the group {group.label!r} has {number_of(group.n, 'experiment')} with data; a comparison needs at "
                 f"least {_LEAST} in each group, because it measures the variation between animals",
-                hint="Widen the selection, or fetch what is missing.",
+                hint=f"Widen the selection, or fetch what is missing.{_left_out_text(left_out)}",
             )
+
+
+def _left_out_text(left_out: Sequence[LeftOut]) -> str:
+    """The experiments that were left out, in words, with a space before; empty if there are none."""
+    if not left_out:
+        return ""
+    first = left_out[0]
+    more = f" and {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
+    return f" Left out: {first.experiment_id} ({first.reason}){more}."
 
 
 def check_design(in_a: NDArray[np.bool_], covariates: CovariateValues) -> None:

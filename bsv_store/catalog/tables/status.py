@@ -13,6 +13,7 @@ from bsv_store.catalog.database.models import (
     Experiment,
     SourceSnapshot,
     StoredAnnotation,
+    StoredTemplate,
     StoredVolume,
     Structure,
     UnionizeCoverage,
@@ -57,6 +58,16 @@ class AnnotationInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateInfo:
+    """The average template at one spacing."""
+
+    spacing_um: int
+    size_bytes: int
+    source: str
+    fetched_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotInfo:
     """One list or table that was stored."""
 
@@ -87,6 +98,7 @@ class CatalogStatus:
         rows (used to normalize averages).
     volumes : tuple of VolumeCount
     annotations : tuple of AnnotationInfo
+    templates : tuple of TemplateInfo
         Finest first.
     datasets, dataset_versions : int
     unchecked_versions : int
@@ -103,6 +115,7 @@ class CatalogStatus:
     different_injection_volumes: tuple[int, ...]
     volumes: tuple[VolumeCount, ...]
     annotations: tuple[AnnotationInfo, ...]
+    templates: tuple[TemplateInfo, ...]
     datasets: int
     dataset_versions: int
     unchecked_versions: int
@@ -131,6 +144,7 @@ class CatalogStatus:
                     for each in self.volumes
                 ),
                 *(("Annotation", f"{each.spacing_um} um, {size_text(each.size_bytes)}") for each in self.annotations),
+                *(("Template", f"{each.spacing_um} um, {size_text(each.size_bytes)}") for each in self.templates),
                 ("Datasets", f"{self.datasets:,} with {number_of(self.dataset_versions, 'version')}"),
                 *(
                     (f"List of {each.what}", f"{number_of(each.rows, 'row')}, stored {each.taken_at:%Y-%m-%d}")
@@ -161,6 +175,7 @@ def catalog_status(connection: Connection) -> CatalogStatus:
         different_injection_volumes=differing_injection_volumes(connection),
         volumes=tuple(VolumeCount(kind, spacing, count, int(size)) for kind, spacing, count, size in volumes),
         annotations=_annotations(connection),
+        templates=_templates(connection),
         datasets=_count(connection, Dataset),
         dataset_versions=_count(connection, DatasetVersion),
         unchecked_versions=connection.scalar(
@@ -191,6 +206,14 @@ def _annotations(connection: Connection) -> tuple[AnnotationInfo, ...]:
         StoredAnnotation.derived_from_um,
     )
     return tuple(AnnotationInfo(*row) for row in connection.execute(query.order_by(StoredAnnotation.spacing_um)))
+
+
+def _templates(connection: Connection) -> tuple[TemplateInfo, ...]:
+    # In the order of the fields of TemplateInfo.
+    query = select(
+        StoredTemplate.spacing_um, StoredTemplate.size_bytes, StoredTemplate.source, StoredTemplate.fetched_at
+    )
+    return tuple(TemplateInfo(*row) for row in connection.execute(query.order_by(StoredTemplate.spacing_um)))
 
 
 def _latest_snapshots(connection: Connection) -> tuple[SnapshotInfo, ...]:

@@ -1,4 +1,4 @@
-"""Volumes and annotations in Allen's file formats: NRRD, and the zip with MetaImages.
+"""Volumes, annotations and templates in Allen's file formats: NRRD, and the zip with MetaImages.
 
 In the files the first axis varies fastest, in memory slowest. The same voxels give the same bytes.
 """
@@ -24,19 +24,24 @@ ZIP_MEMBERS: tuple[ZipMember, ...] = get_args(ZipMember)
 """The grids that the API has as MetaImages."""
 ZIP_SPACING_UM = 100
 
-FileDtype = Literal["f4", "f8", "u4"]
+FileDtype = Literal["f4", "f8", "u2", "u4"]
 
 # Fast rather than small; most voxels are zeros, which compress well at any level.
 _LEVEL = 1
 _EPOCH = (2022, 1, 1, 0, 0, 0)
-_NRRD_TYPES: Mapping[FileDtype, str] = {"f4": "float", "f8": "double", "u4": "unsigned int"}
+_NRRD_TYPES: Mapping[FileDtype, str] = {
+    "f4": "float",
+    "f8": "double",
+    "u2": "unsigned short",
+    "u4": "unsigned int",
+}
 _PLANES = 16
 _PIECE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Voxels:
-    """The voxels of a volume or annotation, read when a file is written.
+    """The voxels of a volume, annotation or template, read when a file is written.
 
     Attributes
     ----------
@@ -46,11 +51,14 @@ class Voxels:
         10, 25, 50 or 100.
     blocks : callable
         Returns consecutive blocks of ML planes, shape (ap, dv, planes); NaN = no data.
+    dtype : FileDtype, optional
+        Of the numbers in the file, if the voxels determine it.
     """
 
     identity: str
     spacing_um: int
     blocks: Callable[[], Iterator[NDArray[Any]]]
+    dtype: FileDtype | None = None
 
 
 def volume_dtype(spacing_um: int) -> FileDtype:
@@ -118,7 +126,7 @@ def _zip(members: Mapping[ZipMember, Voxels]) -> bytes:
 def _first_axis_fastest(block: NDArray[Any], dtype: FileDtype) -> bytes:
     """The bytes of consecutive ML planes, AP fastest, with -1 for NaN."""
     turned = np.ascontiguousarray(block.T, f"<{dtype}")
-    if dtype != "u4" and (missing := np.isnan(turned)).any():
+    if turned.dtype.kind == "f" and (missing := np.isnan(turned)).any():
         turned = np.where(missing, turned.dtype.type(NO_DATA), turned)
     return turned.tobytes()
 

@@ -23,6 +23,9 @@ _GRID_FILE = re.compile(r"/grid_data/download_file/([0-9]{1,18})")
 _ANNOTATION = re.compile(
     r"/informatics-archive/current-release/mouse_ccf/annotation/ccf_2017/annotation_([0-9]{1,4})\.nrrd"
 )
+_TEMPLATE = re.compile(
+    r"/informatics-archive/current-release/mouse_ccf/average_template/average_template_([0-9]{1,4})\.nrrd"
+)
 _SPACINGS = {str(spacing): spacing for spacing in SPACINGS_UM}
 
 
@@ -85,6 +88,14 @@ def _annotation(source: AllenSource, _: Request, resolution: str) -> Reply:
     return Reply(200, nrrd_file(voxels, dtype="u4"), BINARY)
 
 
+def _template(source: AllenSource, _: Request, resolution: str) -> Reply:
+    spacing = _SPACINGS.get(resolution)
+    voxels = None if spacing is None else source.template(spacing)
+    if voxels is None:
+        return page(404, f"There is no template at {resolution} um")
+    return Reply(200, nrrd_file(voxels, dtype=voxels.dtype or "u2"), BINARY)
+
+
 _ROUTES: tuple[tuple[re.Pattern[str], Callable[..., Reply]], ...] = (
     (_QUERY, _query),
     (_MODEL_QUERY, _model_query),
@@ -92,4 +103,5 @@ _ROUTES: tuple[tuple[re.Pattern[str], Callable[..., Reply]], ...] = (
     (_GRID_ZIP, _grid_zip),
     (_GRID_FILE, _grid_file),
     (_ANNOTATION, _annotation),
+    (_TEMPLATE, _template),
 )

@@ -67,3 +67,6 @@ class AllenSource(Protocol):
 
     def annotation(self, spacing_um: int) -> Voxels | None:
         """The annotation, or None if there is none."""
+
+    def template(self, spacing_um: int) -> Voxels | None:
+        """The average template, or None if there is none."""

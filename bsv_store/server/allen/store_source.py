@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 from bsv_store.catalog.records import UNIONIZE_FIELDS, ExperimentRecord, Ontology
 from bsv_store.catalog.tables.unionize_rows import RowCondition
 from bsv_store.errors import MissingDataError, UnknownExperimentError
-from bsv_store.server.allen.files import ZIP_SPACING_UM, Voxels, ZipMember
+from bsv_store.server.allen.files import ZIP_SPACING_UM, FileDtype, Voxels, ZipMember
 from bsv_store.server.allen.rma import Paging, QueryRefusedError
 from bsv_store.server.allen.source import UnionizePage
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
-    from bsv_store.vocabulary import VolumeKind
+    from bsv_store.vocabulary import TemplateDtype, VolumeKind
 
 MAX_UNIONIZE_ROWS = 100_000
 """Maximum number of unionize rows in a reply: 38 experiments, 45 MB."""
 
+_DTYPES: dict[TemplateDtype, FileDtype] = {"uint16": "u2", "float32": "f4"}
 _COLUMNS = {name: column for name, column, _ in UNIONIZE_FIELDS}
 
 
@@ -88,3 +89,12 @@ class StoreSource:
         except MissingDataError:
             return None
         return Voxels(file.array_sha256, spacing_um, partial(atlas.annotation_ml_blocks, file))
+
+    def template(self, spacing_um: int) -> Voxels | None:
+        """See `AllenSource.template`."""
+        atlas = self._store.atlas
+        try:
+            file = atlas.recorded_template(spacing_um=spacing_um)
+        except MissingDataError:
+            return None
+        return Voxels(file.array_sha256, spacing_um, partial(atlas.template_ml_blocks, file), _DTYPES[file.dtype])

@@ -127,6 +127,7 @@ def _content(status: CatalogStatus) -> Content:
         for each in status.volumes
     ]
     rows += [["Annotation", f"{each.spacing_um} um", "1", size_text(each.size_bytes)] for each in status.annotations]
+    rows += [["Template", f"{each.spacing_um} um", "1", size_text(each.size_bytes)] for each in status.templates]
     lists: list[list[Content]] = [
         [
             each.what.capitalize(),

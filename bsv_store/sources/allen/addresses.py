@@ -89,6 +89,11 @@ def annotation_url(base: str, spacing_um: int) -> str:
     return f"{base}/informatics-archive/current-release/mouse_ccf/annotation/ccf_2017/annotation_{spacing_um}.nrrd"
 
 
+def template_url(base: str, spacing_um: int) -> str:
+    """The average template of the CCFv3 as NRRD; the base is that of the file server."""
+    return f"{base}/informatics-archive/current-release/mouse_ccf/average_template/average_template_{spacing_um}.nrrd"
+
+
 def _query(base: str, query: str) -> str:
     return f"{base}{_QUERY}{quote(query, safe='$:,')}"
 

@@ -11,7 +11,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Generic, Self, TypeVar
+from typing import Any, BinaryIO, Generic, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
 from bsv_store._version import __version__
@@ -24,6 +24,7 @@ from bsv_store.formats.envelope import Envelope, read_envelope
 from bsv_store.formats.experiments import experiments_from_rows
 from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.formats.structures import read_structures
+from bsv_store.formats.template import read_template_nrrd
 from bsv_store.formats.unionizes import BOTH_PARTS, unionize_table_from_rows
 from bsv_store.sources.allen import addresses, credentials
 from bsv_store.sources.allen.gate import Clock
@@ -39,9 +40,11 @@ from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
+from bsv_store.volumes.template import Template
 from bsv_store.volumes.volume import Volume
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Rows = list[dict[str, Any]]
 
 MEBIBYTE = 1024 * 1024
@@ -51,6 +54,15 @@ _UNIONIZE_LIMIT = 16 * MEBIBYTE
 _HEADER_LIMIT = MEBIBYTE
 _MAX_PAGES = 200
 _MAX_VOXEL_BYTES = 8
+
+
+class _CcfReader(Protocol[T_co]):
+    """Reads a file of the CCF, such as `read_annotation_nrrd`."""
+
+    def __call__(
+        self, source: bytes | Path, *, what: str, spacing_um: int | None, on_block: Callable[[], None]
+    ) -> T_co:
+        """The content of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,29 +322,57 @@ class AllenClient:
         InputError
             If the spacing is not valid.
         """
-        grid = Grid(spacing_um)
-        what = f"the annotation at {spacing_um} um"
         url = self.annotation_source(spacing_um)
-
-        def read(sink: BinaryIO) -> Annotation:
-            body = sink.read() if scratch is None else scratch
-            return read_annotation_nrrd(body, what=what, spacing_um=spacing_um, on_block=partial(on_bytes, 0))
-
-        with _sink(scratch) as sink:
-            limit = _HEADER_LIMIT + _MAX_VOXEL_BYTES * grid.size
-            try:
-                request = Request(url, what, limit, sink, on_bytes, can_resume=True)
-                annotation, source = self._transfer.get(request, read)
-            except NotFoundUpstreamError as error:
-                raise NotFoundUpstreamError(
-                    error.message,
-                    hint="Check the address, or use a file: bsv-store ingest annotation.",
-                ) from error
-            return Reply(annotation, source, sink.seek(0, 2))
+        return self._ccf_file("annotation", spacing_um, url, read_annotation_nrrd, scratch, on_bytes)
 
     def annotation_source(self, spacing_um: int) -> str:
         """The address of :meth:`annotation`."""
         return addresses.annotation_url(self.download_url, spacing_um)
+
+    def template(
+        self,
+        spacing_um: int,
+        *,
+        scratch: Path | None = None,
+        on_bytes: Callable[[int], None] = ignore_bytes,
+    ) -> Reply[Template]:
+        """The average template of the CCFv3. Arguments and errors are those of `annotation`."""
+        url = self.template_source(spacing_um)
+        return self._ccf_file("template", spacing_um, url, read_template_nrrd, scratch, on_bytes)
+
+    def template_source(self, spacing_um: int) -> str:
+        """The address of :meth:`template`."""
+        return addresses.template_url(self.download_url, spacing_um)
+
+    def _ccf_file(
+        self,
+        name: str,
+        spacing_um: int,
+        url: str,
+        reader: _CcfReader[T],
+        scratch: Path | None,
+        on_bytes: Callable[[int], None],
+    ) -> Reply[T]:
+        """A file of the CCF from the file server, read by ``reader``."""
+        grid = Grid(spacing_um)
+        what = f"the {name} at {spacing_um} um"
+
+        def read(sink: BinaryIO) -> T:
+            body = sink.read() if scratch is None else scratch
+            return reader(body, what=what, spacing_um=spacing_um, on_block=partial(on_bytes, 0))
+
+        with _sink(scratch) as sink:
+            limit = _HEADER_LIMIT + _MAX_VOXEL_BYTES * grid.size
+            # The template at 10 um is hundreds of megabytes.
+            factor = max(1.0, grid.size / Grid(25).size)
+            try:
+                request = Request(url, what, limit, sink, on_bytes, can_resume=True, deadline_factor=factor)
+                value, source = self._transfer.get(request, read)
+            except NotFoundUpstreamError as error:
+                raise NotFoundUpstreamError(
+                    error.message, hint=f"Check the address, or use a file: bsv-store ingest {name}."
+                ) from error
+            return Reply(value, source, sink.seek(0, 2))
 
     def abort(self) -> None:
         """Abort all transfers: the threads that wait for them get an error."""

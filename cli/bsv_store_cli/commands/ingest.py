@@ -19,6 +19,8 @@ from bsv_store_cli.output.reports import (
     is_confirmed_complete,
     print_annotations,
     print_ingested,
+    print_templates,
+    template_row,
 )
 from bsv_store_cli.session import opened_store
 
@@ -33,7 +35,7 @@ _Result = TypeVar("_Result")
 
 @click.group(cls=Group)
 def ingest() -> None:
-    """Store structures, experiments, unionize tables or annotations from files.
+    """Store structures, experiments, unionize tables, annotations or templates from files.
 
     Each file is checked completely before any of it is stored; ingesting the same file again changes nothing. Invalid
     files are reported and skipped, the others are stored, and the exit code is 2.
@@ -146,6 +148,31 @@ def annotation(files: tuple[Path, ...], replace: bool, output_format: str) -> No
 
     def show(rows: list[dict[str, Any]]) -> None:
         print_annotations(rows, output_format)
+        for summary in summaries:
+            note(summary)
+
+    _ingest_each(files, ingest_one, show)
+
+
+@ingest.command()
+@_FILES
+@click.option("--replace", is_flag=True, help="Replace a template of the same spacing that differs.")
+@format_option
+def template(files: tuple[Path, ...], replace: bool, output_format: str) -> None:
+    """Store the average template, an image of the average brain.
+
+    Known format: the Allen Institute's average_template_10|25|50|100.nrrd, or an NRRD image with the same axes and
+    grid. It is compared with the annotation, if the store has one.
+    """
+    summaries: list[str] = []
+
+    def ingest_one(store: Store, file: Path, _allowed: bool) -> dict[str, Any]:
+        report = store.ingest_template(file, replace=replace)
+        summaries.append(report.summary())
+        return template_row(report, source=str(file))
+
+    def show(rows: list[dict[str, Any]]) -> None:
+        print_templates(rows, output_format)
         for summary in summaries:
             note(summary)
 

@@ -38,6 +38,12 @@ _ANNOTATION_TABLE = (
     Column("source", "source"),
     Column("fetched_at", "stored", day_time),
 )
+_TEMPLATE_TABLE = (
+    Column("spacing_um", "um"),
+    Column("size", "size", right=True),
+    Column("source", "source"),
+    Column("fetched_at", "stored", day_time),
+)
 _LIST_TABLE = (
     Column("what", "list"),
     Column("kind", "kind"),
@@ -182,6 +188,16 @@ def _print_for_people(state: StoreStatus) -> None:
         for each in catalog.annotations
     ]
     print_rows(annotations, "table", columns=(), table=_ANNOTATION_TABLE, title="Annotation")
+    templates = [
+        {
+            "spacing_um": each.spacing_um,
+            "size": size_text(each.size_bytes),
+            "source": host(each.source),
+            "fetched_at": each.fetched_at,
+        }
+        for each in catalog.templates
+    ]
+    print_rows(templates, "table", columns=(), table=_TEMPLATE_TABLE, title="Template")
     print_rows(_lists(catalog), "table", columns=(), table=_LIST_TABLE, title="Lists")
     if state.upkeep is not None and state.upkeep.verification.damaged:
         note("To see the damage and its remedy: bsv-store repair")
@@ -256,8 +272,18 @@ def _counts(state: StoreStatus) -> list[dict[str, Any]]:
         {"what": f"annotation {each.spacing_um} um", "count": 1, "size_bytes": each.size_bytes}
         for each in catalog.annotations
     ]
+    templates = [
+        {"what": f"template {each.spacing_um} um", "count": 1, "size_bytes": each.size_bytes}
+        for each in catalog.templates
+    ]
     rest = [] if upkeep is None else _upkeep_counts(upkeep)
-    return [*({"what": what, "count": number} for what, number in counts.items()), *volumes, *annotations, *rest]
+    return [
+        *({"what": what, "count": number} for what, number in counts.items()),
+        *volumes,
+        *annotations,
+        *templates,
+        *rest,
+    ]
 
 
 def _upkeep_counts(upkeep: Upkeep) -> list[dict[str, Any]]:

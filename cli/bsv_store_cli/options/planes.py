@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -101,7 +100,7 @@ def emphasize_option(command: _Command) -> _Command:
 
 
 def image_options(command: _Command) -> _Command:
-    """Add ``--smooth-um``, ``--region-only`` and ``--template``."""
+    """Add ``--smooth-um``, ``--region-only`` and ``--background``."""
     return _with(
         command,
         smooth_option,
@@ -114,10 +113,9 @@ def image_options(command: _Command) -> _Command:
             help="Show signal only inside this structure; repeatable.",
         ),
         click.option(
-            "--template",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="NRRD file of the average template, drawn in gray behind the signal.",
+            "--background",
+            metavar="template|FILE",
+            help="Image in gray behind the signal: the average template of the store, or of an NRRD file.",
         ),
     )
 

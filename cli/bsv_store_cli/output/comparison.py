@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.vocabulary import TWO_SAMPLE_STATISTICS
-from bsv_store_cli.output.datasets import comparison_text, print_answer
+from bsv_store_cli.output.datasets import comparison_text, origin_words, print_answer
 from bsv_store_cli.output.formats import frame_rows, print_facts, print_rows, say
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, count, number_of
@@ -89,8 +89,9 @@ def print_structure_comparison(frame: pd.DataFrame, output_format: str, *, cut: 
     ]
     print_rows(shown if output_format == "table" else rows, output_format, columns=list(frame.columns), table=table)
     _note_facts(facts, shown=len(frame), cut=cut)
-    if "dataset" in facts:
-        note(f"Dataset: {facts['dataset']}.")
+    if "was_computed" in facts:
+        origin = origin_words(facts["standing"], was_computed=facts["was_computed"])
+        note(f"Dataset: {facts['dataset']} ({origin}).")
 
 
 def _note_facts(facts: dict[str, Any], *, shown: int, cut: str) -> None:

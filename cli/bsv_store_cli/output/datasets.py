@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bsv_store.datasets.groups import GroupInfo
     from bsv_store.datasets.version import DatasetVersion
+    from bsv_store.vocabulary import DatasetStanding
 
 _GROUP_COLUMNS = ("group", "label", "lower_um", "upper_um", "center_um", "n")
 # If two coordinates are crossed.
@@ -58,10 +59,7 @@ def print_answer(version: DatasetVersion, output_format: str) -> None:
         _print_for_programs(version, output_format, members=False)
         return
     is_local = version.origin.standing == "local"
-    if is_local:
-        origin = f"{'computed now' if version.was_computed else 'computed before'}, only on this computer"
-    else:
-        origin = "computed now" if version.was_computed else "already in the store"
+    origin = origin_words(version.origin.standing, was_computed=version.was_computed)
     print_facts([("Dataset", f"{version.ref} ({origin})"), ("Values", _values(version)), ("File", version.path)])
     _print_groups(version)
     if is_local:
@@ -73,6 +71,13 @@ def print_answer(version: DatasetVersion, output_format: str) -> None:
     rows = [{"experiments": number, "left_out_reason": reason} for reason, number in reasons.most_common()]
     table = [Column("experiments", "experiments"), Column("left_out_reason", "reason")]
     print_rows(rows, "table", columns=(), table=table, title="Left out")
+
+
+def origin_words(standing: DatasetStanding, *, was_computed: bool) -> str:
+    """Whether a version that was asked for is new."""
+    if standing == "local":
+        return f"{'computed now' if was_computed else 'computed before'}, only on this computer"
+    return "computed now" if was_computed else "already in the store"
 
 
 def _note_twins(version: DatasetVersion) -> None:

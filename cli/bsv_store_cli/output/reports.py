@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bsv_store.acquisition.annotation import AnnotationReport
     from bsv_store.acquisition.fetch import FetchReport
     from bsv_store.acquisition.sync import UnionizeSyncReport
+    from bsv_store.acquisition.template import TemplateReport
     from bsv_store.acquisition.work.outcome import Failure
     from bsv_store.catalog.ingest import IngestReport
     from bsv_store.errors import IncompleteListError
@@ -39,7 +40,7 @@ API_URL = click.option(
 DOWNLOAD_URL = click.option(
     "--download-url",
     metavar="URL",
-    help="Base URL of the file server with the annotation.  "
+    help="Base URL of the file server with annotation and template.  "
     "[default: the setting download_url, see `bsv-store config show`]",
 )
 
@@ -47,6 +48,7 @@ _INGEST_COLUMNS = ("source", "what", "kind", "rows", "added", "changed", "unchan
 # Rarely set: tables leave them out, and a note states them.
 _REMARKABLE = ("completed", "records", "historic", "merged", "newer_list")
 _ANNOTATION_COLUMNS = ("source", "spacing_um", "outcome", "origin", "structures", "annotated_voxels", "size_bytes")
+_TEMPLATE_COLUMNS = ("source", "spacing_um", "outcome", "size_bytes", "name")
 _OUTCOME_COLUMNS = ("experiment_id", "outcome", "reason")
 
 
@@ -120,6 +122,22 @@ def print_annotations(rows: Sequence[dict[str, Any]], output_format: str) -> Non
         Column("annotated_voxels", "voxels", count),
     ]
     print_rows(rows, output_format, columns=_ANNOTATION_COLUMNS, table=table)
+
+
+def template_row(report: TemplateReport, *, source: str) -> dict[str, Any]:
+    """The row of an ingested template."""
+    return {"source": source, **{name: getattr(report, name) for name in _TEMPLATE_COLUMNS[1:]}}
+
+
+def print_templates(rows: Sequence[dict[str, Any]], output_format: str) -> None:
+    """Print one row for each ingested template."""
+    table = [
+        Column("source", "source"),
+        Column("spacing_um", "um"),
+        Column("outcome", "outcome"),
+        Column("size_bytes", "bytes", count),
+    ]
+    print_rows(rows, output_format, columns=_TEMPLATE_COLUMNS, table=table)
 
 
 def print_by_annotation(frame: pd.DataFrame, output_format: str, *, table: Sequence[Column]) -> None:

@@ -30,6 +30,7 @@ from bsv_store.formats.nifti_reader import read_nifti_labels
 from bsv_store.formats.npy import read_npy
 from bsv_store.formats.nrrd import read_nrrd
 from bsv_store.formats.structures import read_structures
+from bsv_store.formats.template import read_template_nrrd
 from bsv_store.formats.unionizes import read_unionizes
 from bsv_store.sources.allen.decoding import BodyDecoder
 from bsv_store.volumes.grid import Grid
@@ -92,6 +93,18 @@ def _annotation(_scratch: Path) -> Prepared:
         assert np.array_equal(read, expected), "pynrrd reads other ids"
 
     return Prepared([seed], run)
+
+
+def _template(_scratch: Path) -> Prepared:
+    def run(data: bytes) -> None:
+        template = read_template_nrrd(data, what="fuzzed", spacing_um=100)
+        stream = io.BytesIO(gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data)
+        found = nrrd.read_header(stream)
+        expected = nrrd.read_data(found, stream)
+        read = np.concatenate([planes for _, planes in template.slabs()])
+        assert np.array_equal(read, expected.astype(read.dtype)), "pynrrd reads other values"
+
+    return Prepared([wire_volumes.template_nrrd(100)], run)
 
 
 def _density_zip(_scratch: Path) -> Prepared:
@@ -381,6 +394,7 @@ _JSON = in_gzip(mutate_json)
 FORMATS: dict[str, Target] = {
     "nrrd": Target("NRRD volumes", _nrrd, any_of(in_nrrd, in_nrrd, in_gzip(in_nrrd)), weight=1, memory_bytes=160 << 20),
     "nrrd-annotation": Target("NRRD annotations", _annotation, in_nrrd, weight=0.5, memory_bytes=160 << 20),
+    "nrrd-template": Target("NRRD templates", _template, in_nrrd, weight=0.5, memory_bytes=160 << 20),
     "density-zip": Target(
         "the grid download: zip with MetaImage",
         _density_zip,

@@ -54,7 +54,7 @@ def _catalog(_scratch: Path) -> Prepared:
         "protocol": PROTOCOL,
         "store_id": "a",
         "release": "1",
-        "schema_revision": "0019",
+        "schema_revision": "0020",
         "database": "sqlite",
         "state": 5,
         "catalog": {"sha256": "a" * 64, "size_bytes": 100},
@@ -120,7 +120,7 @@ def _rows(_scratch: Path) -> Prepared:
 
 def _state(scratch: Path) -> Prepared:
     value = asdict(
-        MirrorState(_URL, "a", "1", "0019", "sqlite", "a" * 64, 5, 1, None, "core.db", "2025-01-01T00:00:00+00:00")
+        MirrorState(_URL, "a", "1", "0020", "sqlite", "a" * 64, 5, 1, None, "core.db", "2025-01-01T00:00:00+00:00")
     )
     seed = json.dumps({"state": value, "sha256": seal_of(value)}).encode()
 

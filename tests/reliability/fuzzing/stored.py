@@ -37,6 +37,7 @@ from bsv_store.volumes.encoding import decode_with_hdf5, encode
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.hdf5_limits import HDF5_ERRORS
+from bsv_store.volumes.template import Template, template_from_image, template_image
 from bsv_store.volumes.trash import new_record, read_record
 from bsv_store.volumes.volume import Volume
 from tests.datasets.bundles import edit_result, set_manifest
@@ -94,6 +95,22 @@ def _annotation(_scratch: Path) -> Prepared:
         assert np.array_equal(read, expected), "h5py reads other ids"
 
     return Prepared([seed], run)
+
+
+def _template(_scratch: Path) -> Prepared:
+    values = np.zeros(_GRID.shape, "u2")
+    values[40:80, 20:60, 30:90] = 300
+    values[50:60, 30:40, 40:50] = 120
+    template = Template.from_planes(_GRID, "uint16", lambda first, last: values[first:last])
+
+    def run(data: bytes) -> None:
+        found = template_from_image(data, what="fuzzed")
+        with h5py.File(io.BytesIO(data), "r") as file:
+            expected = file["volume"][()]
+        read = np.concatenate([planes for _, planes in found.slabs()])
+        assert np.array_equal(read, expected), "h5py reads other values"
+
+    return Prepared([template_image(template, source="fuzzed")], run)
 
 
 def _large_result(scratch: Path) -> Prepared:
@@ -301,6 +318,7 @@ STORED: dict[str, Target] = {
     "annotation-hdf5": Target(
         "annotation files", _annotation, _HDF5, weight=0.7, memory_bytes=128 << 20, has_hash=True
     ),
+    "template-hdf5": Target("template files", _template, _HDF5, weight=0.7, memory_bytes=128 << 20, has_hash=True),
     "large-result": Target(
         "parts of results that are hashed by slabs",
         _large_result,

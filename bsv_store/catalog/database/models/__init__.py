@@ -36,6 +36,7 @@ from bsv_store.catalog.database.models.store import (
     StoreInfo,
     StoreLink,
 )
+from bsv_store.catalog.database.models.template import StoredTemplate
 from bsv_store.catalog.database.models.verification import Verification
 from bsv_store.catalog.database.models.volume import StoredVolume, VolumeBlockHashes, VolumeUse
 
@@ -66,6 +67,7 @@ __all__ = [
     "StoreInfo",
     "StoreLink",
     "StoredAnnotation",
+    "StoredTemplate",
     "StoredVolume",
     "Structure",
     "StructureAncestor",

@@ -1,0 +1,102 @@
+"""The average template of one spacing; the number that identifies the object is the spacing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from bsv_store.acquisition.presence import has_complete_file
+from bsv_store.acquisition.work.claims import Claims
+from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
+from bsv_store.atlas.template import check_template
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.templates import find_template, record_template, template_key
+from bsv_store.catalog.unused_files import keep_files, trash_unused
+from bsv_store.checkpoints import checkpoint
+from bsv_store.errors import BsvStoreError, InputError, UpstreamError
+from bsv_store.sources.allen import AllenClient
+from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.template import TemplateFile, publish_template
+
+
+def template_subject(spacing_um: int) -> str:
+    """The subject of recorded activities about a template."""
+    return f"template at {spacing_um} um"
+
+
+class TemplateTask(Task[TemplateFile]):
+    """Downloads the template.
+
+    Parameters
+    ----------
+    database : Database
+    files : StoreFiles
+    client : AllenClient
+    spacing_um : int
+    refresh : bool
+        Also download a template that the store has.
+    """
+
+    def __init__(
+        self, database: Database, files: StoreFiles, client: AllenClient, spacing_um: int, *, refresh: bool
+    ) -> None:
+        self.what = "template"
+        self.subject = template_subject(spacing_um)
+        self.action = "synced"
+        self.host = client.download_host
+        self.connections = client.connections
+        self.max_connections = client.max_connections
+        self.remarks: tuple[str, ...] = ()
+        self.error: BsvStoreError | None = None
+        self._database = database
+        self._files = files
+        self._client = client
+        self._refresh = refresh
+
+    def key(self, spacing_um: int) -> str:
+        """The key under which the template is claimed."""
+        return template_key(spacing_um)
+
+    def present(self, spacings: Collection[int]) -> set[int]:
+        """The spacings that are recorded and have a file of the recorded size; none if they are refreshed."""
+        if self._refresh:
+            return set()
+        with self._database.reading() as connection:
+            found = {spacing: find_template(connection, spacing) for spacing in spacings}
+        return {spacing for spacing, file in found.items() if file is not None and has_complete_file(self._files, file)}
+
+    def download(self, spacings: Sequence[int], control: RunControl) -> TemplateFile:
+        """Download, check and publish the template."""
+        (spacing_um,) = spacings
+        try:
+            with self._files.temporary() as scratch:
+                reply = self._client.template(spacing_um, scratch=scratch, on_bytes=control.on_bytes)
+            checkpoint("template:downloaded")
+            what = f"the {self.what} from {reply.source}"
+            self.remarks = check_template(self._database, self._files, reply.value, what=what).remarks()
+        except (UpstreamError, InputError) as error:
+            # A `Failure` holds the message alone; the caller raises this error with its hint.
+            self.error = error
+            raise
+        file = publish_template(self._files, reply.value, source=reply.source, on_slab=control.raise_if_stopped)
+        checkpoint("template:published")
+        return file
+
+    def commit(self, downloads: Sequence[TemplateFile], spacings: Sequence[int], claims: Claims) -> CommitResult:
+        """Record the file; a file that it replaces is moved to the trash."""
+        (file,) = downloads
+        keys = [self.key(file.grid.spacing_um)]
+        replaced = None
+        with self._database.writing() as connection:
+            keep_files(connection)
+            is_ours = bool(claims.confirmed(connection, keys)) and has_complete_file(self._files, file)
+            if is_ours:
+                replaced = record_template(connection, file)
+            claims.release(connection, keys)
+        checkpoint("template:committed")
+        if replaced is not None:
+            trash_unused(self._database, self._files, [replaced], "replaced")
+        return CommitResult() if is_ours else CommitResult(lost=frozenset(spacings))
+
+    def abort(self) -> None:
+        """Abort the download."""
+        self._client.abort()

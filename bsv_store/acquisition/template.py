@@ -1,0 +1,187 @@
+"""Download or ingest the average template of the CCF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bsv_store.acquisition.presence import has_complete_file
+from bsv_store.acquisition.tasks.template import TemplateTask, template_subject
+from bsv_store.acquisition.work.sharing import SharedWork
+from bsv_store.atlas.template import check_template
+from bsv_store.catalog.activity import record_activity
+from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.database.sqlite import long_run
+from bsv_store.catalog.templates import find_template, lock_templates, record_template
+from bsv_store.catalog.unused_files import keep_files, trash_unused
+from bsv_store.checkpoints import checkpoint
+from bsv_store.errors import InputError, MissingDataError
+from bsv_store.formats.template import read_template_nrrd
+from bsv_store.html import text_card
+from bsv_store.progress import Progress
+from bsv_store.sources.allen import AllenClient
+from bsv_store.text import size_text
+from bsv_store.vocabulary import TEMPLATE_OUTCOMES, TemplateOutcome
+from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.template import Template, TemplateFile, publish_template
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateReport:
+    """Result of downloading or ingesting a template.
+
+    Attributes
+    ----------
+    spacing_um : int
+    outcome : {'fetched', 'present', 'added', 'replaced'}
+        See ``bsv_store.vocabulary.TEMPLATE_OUTCOMES``.
+    size_bytes : int
+        Size of the file in the store.
+    downloaded_bytes : int
+    source : str
+        URL or file name.
+    name : str
+        Name of the template in figures and citations.
+    remarks : tuple of str
+        Results of the checks, one sentence each; empty if the template was already present.
+    """
+
+    spacing_um: int
+    outcome: TemplateOutcome
+    size_bytes: int
+    downloaded_bytes: int
+    source: str
+    name: str
+    remarks: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return text_card("Template", self.summary())
+
+    def summary(self) -> str:
+        """The result in a few sentences."""
+        downloaded = f" ({size_text(self.downloaded_bytes)})" if self.outcome == "fetched" else ""
+        what = TEMPLATE_OUTCOMES[self.outcome].words
+        first = f"Template at {self.spacing_um} um: {what}{downloaded}; {size_text(self.size_bytes)} in the store."
+        return " ".join([first, *self.remarks])
+
+
+@long_run()
+def sync_template(
+    database: Database,
+    files: StoreFiles,
+    client: AllenClient,
+    spacing_um: int,
+    *,
+    refresh: bool = False,
+    progress: Progress | None = None,
+) -> TemplateReport:
+    """Download the template of a spacing, unless the store has it with a file of the recorded size.
+
+    If several processes request it at once, it is downloaded once.
+
+    Parameters
+    ----------
+    spacing_um : int
+    refresh : bool
+        Download it even if the store has it, and replace it if it differs or is damaged.
+    progress : Progress, optional
+
+    Raises
+    ------
+    UpstreamError
+        If the download fails. Nothing is stored then.
+    FrameError
+        If it contradicts the annotation. Nothing is stored then.
+    InputError
+        If the spacing is not valid.
+    NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
+        If the store fails.
+    """
+    grid = Grid(spacing_um)
+    task = TemplateTask(database, files, client, grid.spacing_um, refresh=refresh)
+    work = SharedWork(database, task, workers=1, progress=progress)
+    outcome = work.run([grid.spacing_um])
+    if task.error is not None:
+        raise task.error
+    with database.reading() as connection:
+        stored = find_template(connection, spacing_um)
+    if stored is None:
+        raise MissingDataError(
+            f"the template at {spacing_um} um was stored, but has been removed since", hint="Run the command again."
+        )
+    if not outcome.stored:
+        return _report(stored, "present")
+    return _report(stored, "fetched", downloaded_bytes=work.control.size_bytes, remarks=task.remarks)
+
+
+@long_run()
+def ingest_template_file(database: Database, files: StoreFiles, path: Path, *, replace: bool = False) -> TemplateReport:
+    """Store the template from an NRRD file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    replace : bool
+        Replace a template of the same spacing that differs.
+
+    Raises
+    ------
+    FormatError, FrameError
+        If the file is not a valid template, has another grid, or contradicts the annotation. Nothing is stored then.
+    InputError
+        If the file cannot be read, or the store has another template of this spacing and ``replace`` is False.
+    NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
+        If the store fails.
+    """
+    template = read_template_nrrd(path, what=str(path))
+    spacing_um = template.grid.spacing_um
+    fit = check_template(database, files, template, what=str(path))
+    with database.reading() as connection:
+        stored = find_template(connection, spacing_um)
+    if stored is not None and stored.array_sha256 == template.array_sha256 and has_complete_file(files, stored):
+        return _report(stored, "present")
+    _refuse_another(path, stored, template, replace=replace)
+    file = publish_template(files, template, source=path.name)
+    checkpoint("template:published")
+    with database.writing() as connection:
+        # Checked again under the lock: another process may have stored another template meanwhile.
+        lock_templates(connection)
+        stored = find_template(connection, spacing_um)
+        _refuse_another(path, stored, template, replace=replace)
+        keep_files(connection)
+        if not has_complete_file(files, file):
+            publish_template(files, template, source=file.source)
+        replaced = record_template(connection, file)
+        record_activity(connection, "ingested", template_subject(spacing_um), {"source": file.source})
+    checkpoint("template:committed")
+    if replaced is not None:
+        trash_unused(database, files, [replaced], "replaced")
+    differs = stored is not None and stored.array_sha256 != template.array_sha256
+    return _report(file, "replaced" if differs else "added", remarks=fit.remarks())
+
+
+def _refuse_another(path: Path, stored: TemplateFile | None, template: Template, *, replace: bool) -> None:
+    if stored is None or replace or stored.array_sha256 == template.array_sha256:
+        return
+    spacing_um = stored.grid.spacing_um
+    raise InputError(
+        f"{path} differs from the template at {spacing_um} um in the store ({stored.name}, from {stored.source}); the "
+        "stored template was kept",
+        hint=f"To use the file instead: `bsv-store ingest template --replace {path}`. To download Allen's: "
+        f"`bsv-store sync template --spacing {spacing_um} --refresh`.",
+    )
+
+
+def _report(
+    file: TemplateFile, outcome: TemplateOutcome, *, downloaded_bytes: int = 0, remarks: tuple[str, ...] = ()
+) -> TemplateReport:
+    return TemplateReport(
+        spacing_um=file.grid.spacing_um,
+        outcome=outcome,
+        size_bytes=file.size_bytes,
+        downloaded_bytes=downloaded_bytes,
+        source=file.source,
+        name=file.name,
+        remarks=remarks,
+    )
