@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import ipaddress
 import os
 import socket
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,6 +51,22 @@ def pytest_configure(config: pytest.Config) -> None:
     """Draw more examples where tests marked ``long`` run too."""
     tests.examples.FEW = "not long" in config.getoption("markexpr")
     hypothesis.settings.load_profile("ordinary" if tests.examples.FEW else "tests")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Exclude what is imported and collected from garbage collection, and collect less often.
+
+    Each full collection takes 0.3 s with the 13,000 tests, and a tenth of the time of a run was spent in them.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -139,6 +156,14 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
         patch.setattr(os, "fsync", lambda _descriptor: None)
         yield
     event.remove(Engine, "connect", hurry)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_statements() -> None:
+    """Compile each SQL statement once for all stores of the worker."""
+    from tests.statements import share_compiled_statements
+
+    share_compiled_statements()
 
 
 # -- real data ----------------------------------------------------------------------------------------------------

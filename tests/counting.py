@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
+import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, event
 
 from bsv_store.volumes.files import StoreFiles
@@ -37,17 +41,36 @@ class Work:
     bytes_read: int = 0
 
 
-_watching: list[Work] = []
+@contextmanager
+def _counting_opened(work: Work) -> Iterator[None]:
+    """Note the files that are opened.
 
+    An audit hook would see every file too. It cannot be removed, and so would slow down all later tests: Python calls
+    it for each call of ``id``, among others.
+    """
 
-def _on_audit(name: str, arguments: tuple[Any, ...]) -> None:
-    if name == "open" and _watching and isinstance(arguments[0], str) and arguments[0].endswith((".h5", ".nc")):
-        for work in _watching:
-            work.opened.append(Path(arguments[0]).name)
+    def note(file: object) -> None:
+        if isinstance(file, (str, os.PathLike)) and os.fspath(file).endswith((".h5", ".nc")):
+            work.opened.append(Path(file).name)
 
+    class CountedFileIO(FileIO):
+        def __init__(self, file: Any, *arguments: Any, **options: Any) -> None:
+            note(file)
+            super().__init__(file, *arguments, **options)
 
-# An audit hook sees all opened files of the interpreter and cannot be removed, so there is one for all tests.
-sys.addaudithook(_on_audit)
+    plain = io.open
+
+    def counted_open(file: Any, *arguments: Any, **options: Any) -> Any:
+        note(file)
+        return plain(file, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(io, "open", counted_open)
+        patch.setattr(builtins, "open", counted_open)
+        for module in [each for name, each in sys.modules.items() if name.startswith("bsv_store")]:
+            if vars(module).get("FileIO") is FileIO:
+                patch.setattr(module, "FileIO", CountedFileIO)
+        yield
 
 
 @contextmanager
@@ -73,10 +96,9 @@ def counted() -> Iterator[Work]:
 
     event.listen(Engine, "before_cursor_execute", on_statement)
     StoreFiles.read, StoreFiles.read_into = reading, reading_into  # type: ignore[assignment, method-assign]
-    _watching.append(work)
     try:
-        yield work
+        with _counting_opened(work):
+            yield work
     finally:
-        _watching.remove(work)
         StoreFiles.read, StoreFiles.read_into = read, read_into  # type: ignore[method-assign]
         event.remove(Engine, "before_cursor_execute", on_statement)

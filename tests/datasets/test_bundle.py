@@ -26,7 +26,8 @@ from bsv_store.errors import (
     ReadOnlyStoreError,
 )
 from tests.datasets.bundles import changed, edit_result, set_manifest
-from tests.datasets.world import FACTS, IDS, add_volume, ask, change_experiments, remove_volume
+from tests.datasets.world import FACTS, IDS, add_volume, ask, change_experiments, fill, remove_volume
+from tests.stores import store_with
 
 if TYPE_CHECKING:
     from bsv_store import DatasetVersion, Store
@@ -42,9 +43,17 @@ def answer(store: Store) -> DatasetVersion:
     )
 
 
+def _fill(store: Store) -> None:
+    fill(store)
+    answer(store)
+
+
+answered = store_with(_fill)
+
+
 @pytest.fixture
-def version(filled: Store) -> DatasetVersion:
-    return answer(filled)
+def version(answered: Store) -> DatasetVersion:
+    return answered.dataset("test@1")
 
 
 @pytest.fixture(scope="session")
@@ -111,12 +120,12 @@ def test_importing_twice_makes_one_version(version: DatasetVersion, other: Store
     assert take(other, path, name="mine").ref == "mine@1"
 
 
-def test_an_imported_version_takes_the_next_number(version: DatasetVersion, filled: Store, tmp_path: Path) -> None:
+def test_an_imported_version_takes_the_next_number(version: DatasetVersion, answered: Store, tmp_path: Path) -> None:
     path = version.export(tmp_path / "a.bsv.zip")
-    ask(filled, name="mine")
+    ask(answered, name="mine")
     with pytest.warns(BsvStoreWarning, match="version 1 of the bundle is mine@2"):
-        assert take(filled, path, name="mine").number == 2
-    assert not take(filled, path).was_computed
+        assert take(answered, path, name="mine").number == 2
+    assert not take(answered, path).was_computed
 
 
 def test_an_imported_version_can_be_rebuilt_where_the_volumes_are(

@@ -14,16 +14,25 @@ from bsv_store import Selection, create_store, open_store
 from bsv_store.errors import InputError, ReadOnlyStoreError, UnknownDatasetError
 from bsv_store.store.datasets import Datasets
 from tests.datasets.world import add_volume, ask, fill, voxels
+from tests.stores import store_with
 
 if TYPE_CHECKING:
     from bsv_store import Store
 
 
+def _fill(store: Store) -> None:
+    """Two versions, of other members."""
+    fill(store)
+    ask(store, Selection(ids=[1, 2]))
+    ask(store, Selection(ids=[1, 2, 3]))
+
+
+filled = store_with(_fill)
+
+
 @pytest.fixture
 def versions(filled: Store) -> Datasets:
-    """The versions of a store that has two, of other members."""
-    ask(filled, Selection(ids=[1, 2]))
-    ask(filled, Selection(ids=[1, 2, 3]))
+    """The versions of the store."""
     return filled.datasets
 
 
@@ -107,9 +116,9 @@ def test_a_bundle_goes_to_another_store(versions: Datasets, tmp_path: Path) -> N
         assert other.datasets.import_bundle(bundle).ref == "test@2"
 
 
-def test_who_may_only_read_can_look_and_nothing_else(filled_location: Path, versions: Datasets, tmp_path: Path) -> None:
+def test_who_may_only_read_can_look_and_nothing_else(filled: Store, versions: Datasets, tmp_path: Path) -> None:
     bundle = versions.get("test@1").export(tmp_path / "a.bsv.zip")
-    with open_store(filled_location, read_only=True) as store:
+    with open_store(filled.path, read_only=True) as store:
         mine = store.datasets
         assert mine.diff("test@1", "test@1").is_equal
         assert mine.rebuild("test@1", check_only=True).is_identical

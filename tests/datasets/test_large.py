@@ -27,6 +27,7 @@ from bsv_store.volumes.encoding import VolumeLayout
 from tests.databases import sqlite_first
 from tests.datasets.world import IDS, VISUAL, add_volume, ask, fill, voxels
 from tests.formats.images import image_of
+from tests.stores import store_with
 from tests.volumes.damage import Damage, chunks_of, damaged
 
 if TYPE_CHECKING:
@@ -36,13 +37,26 @@ EVERYBODY = Selection(ids=IDS)
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
+def _make_large(patch: pytest.MonkeyPatch) -> None:
+    """Treat volumes as at 25 um: in files of slabs."""
+    patch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1)
+    patch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
+
+
+def _fill_large(store: Store) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        _make_large(patch)
+        fill(store)
+
+
+filled_large = store_with(_fill_large)
+
+
 @pytest.fixture
-def large(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """The filled store with volumes as at 25 um: in files of slabs."""
-    monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1)
-    monkeypatch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
-    fill(store)
-    return store
+def large(filled_large: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The filled store with volumes as at 25 um."""
+    _make_large(monkeypatch)
+    return filled_large
 
 
 def asked(store: Store, **options: Any) -> DatasetVersion:
@@ -288,14 +302,22 @@ def test_a_point_is_looked_up_in_its_plane(large: Store) -> None:
 DAMAGES = get_args(Damage)
 
 
+def _fill_in_chunks(store: Store) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        _make_large(patch)
+        patch.setattr("bsv_store.volumes.blocks._CHUNK_VALUES", 4096)
+        fill(store)
+
+
+filled_in_chunks = store_with(_fill_in_chunks)
+
+
 @pytest.fixture
-def in_chunks(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+def in_chunks(filled_in_chunks: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     """As `large`, with six chunks for each array of a volume."""
-    monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", 1)
-    monkeypatch.setattr("bsv_store.volumes.layout._SLAB_BYTES", 1 << 20)
+    _make_large(monkeypatch)
     monkeypatch.setattr("bsv_store.volumes.blocks._CHUNK_VALUES", 4096)
-    fill(store)
-    return store
+    return filled_in_chunks
 
 
 # Stores that were created before the hashes of blocks were recorded have none.

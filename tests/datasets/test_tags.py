@@ -6,19 +6,22 @@ import pytest
 
 from bsv_store import Selection
 from bsv_store.errors import InputError, UnknownDatasetError
-from tests.datasets.world import ask
+from tests.datasets.world import ask, fill
+from tests.stores import store_with
 
 if TYPE_CHECKING:
     from bsv_store import Store
 
 
-@pytest.fixture
-def two(filled: Store) -> Store:
+def _fill(store: Store) -> None:
     """Versions test@1 and test@2, and other@1."""
-    ask(filled, Selection(ids=[1]))
-    ask(filled, Selection(ids=[2]))
-    ask(filled, Selection(ids=[3]), name="other")
-    return filled
+    fill(store)
+    ask(store, Selection(ids=[1]))
+    ask(store, Selection(ids=[2]))
+    ask(store, Selection(ids=[3]), name="other")
+
+
+two = store_with(_fill)
 
 
 def tag(store: Store, ref: str, name: str, *, move: bool = False) -> int:

@@ -19,7 +19,8 @@ from bsv_store.datasets.result import file as result_file
 from bsv_store.datasets.result import verified
 from bsv_store.errors import DamagedFileError, StoreError
 from bsv_store.volumes import file_identity
-from tests.datasets.world import add_volume, ask
+from tests.datasets.world import add_volume, ask, fill
+from tests.stores import store_with
 from tests.volumes.damage import Damage, chunks_of, damaged
 
 if TYPE_CHECKING:
@@ -28,9 +29,17 @@ if TYPE_CHECKING:
 ANTERIOR = ((0, 1000), (0, 8000), (0, 11400))
 
 
+def _fill(store: Store) -> None:
+    fill(store)
+    ask(store)
+
+
+answered = store_with(_fill)
+
+
 @pytest.fixture
-def version(filled: Store) -> DatasetVersion:
-    return ask(filled)
+def version(answered: Store) -> DatasetVersion:
+    return answered.dataset("test@1")
 
 
 @pytest.fixture

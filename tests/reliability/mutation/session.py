@@ -179,6 +179,8 @@ class Session:
     # -- mutants --
 
     def _try_all(self, session: pytest.Session) -> None:
+        # What is frozen, see `tests.conftest`, would not be found.
+        gc.unfreeze()
         data = self._coverage.get_data()
         contexts = {path: data.contexts_by_lineno(str(self.checkout / path)) for path in self._paths}
         items = {item.nodeid: item for item in session.items}
