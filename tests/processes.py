@@ -6,14 +6,16 @@ processes like any other: they are killed or interrupted, and what they wrote is
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import TracebackType
@@ -91,6 +93,25 @@ class Child:
         self._process.join()
         self._forget()
         self._process.close()
+
+
+@contextlib.contextmanager
+def forked(target: Callable[[Connection], object]) -> Iterator[Connection]:
+    """The end of a pipe, the other end of which has a process that calls ``target`` with it.
+
+    The process ends when this end is closed, or is killed.
+    """
+    ours, theirs = multiprocessing.Pipe()
+    process = _context().Process(target=target, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        process.join(10)
+        process.kill()
+        process.join()
 
 
 @functools.cache

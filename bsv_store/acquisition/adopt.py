@@ -25,7 +25,7 @@ from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.models import SourceSnapshot, UnionizeCoverage
 from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
-from bsv_store.catalog.ingest.hemisphere import lock_experiments
+from bsv_store.catalog.locks import lock_experiments
 from bsv_store.catalog.unused_files import keep_files, trash_unused
 from bsv_store.catalog.volumes import find_volumes, record_volume
 from bsv_store.check import boolean

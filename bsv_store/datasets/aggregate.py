@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bsv_store.averaging.inputs import ALGORITHM_VERSION, Inputs, gather_inputs
 from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.checkpoints import checkpoint
-from bsv_store.datasets import table
+from bsv_store.datasets import locks, table
 from bsv_store.datasets.answers import catalog_state, find_answer, try_record_answer
 from bsv_store.datasets.compute import DamagedInputsError, compute, not_replaced
 from bsv_store.datasets.groups import groups_of
@@ -114,7 +114,7 @@ def aggregate(
 def _look_up(database: Database, files: StoreFiles, recipe: Recipe, name: str) -> DatasetVersion | tuple[Inputs, int]:
     """The version that has the same inputs; else the inputs and the state of the catalog."""
     with database.reading() as connection:
-        table.refuse_case_twin(connection, name)
+        locks.refuse_case_twin(connection, name)
         state = catalog_state(connection)
         identifier = find_answer(connection, name, recipe, state)
         if identifier is not None:

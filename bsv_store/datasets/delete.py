@@ -37,10 +37,9 @@ def delete_version(database: Database, files: StoreFiles, ref: str, *, force: bo
     """
     wanted = parse_ref(ref)
     with database.writing() as connection:
-        table.lock_dataset(connection, wanted.name)
+        _, identifier = table.lock_version(connection, wanted)
         if "@" not in ref:
             raise _without_version(connection, wanted)
-        identifier = table.version_id(connection, wanted)
         version = table.read_record(connection, identifier)
         reasons = [] if force else _reasons_to_keep(connection, version)
         if reasons:
@@ -64,7 +63,6 @@ def delete_version(database: Database, files: StoreFiles, ref: str, *, force: bo
 
 def _without_version(connection: Connection, wanted: DatasetRef) -> InputError:
     """The error for a name alone: in other calls it means the latest version, but deleting requires an explicit one."""
-    table.version_id(connection, wanted)
     numbers = version_numbers(connection, wanted.name)
     refs = [f"{wanted.name}@{number}" for number in numbers]
     return InputError(

@@ -21,7 +21,7 @@ from bsv_store.catalog.database.models import (
     Experiment,
 )
 from bsv_store.catalog.database.models.base import UtcDateTime
-from bsv_store.datasets import table
+from bsv_store.datasets import locks
 from bsv_store.datasets.result.file import EncodedResult
 from bsv_store.errors import InputError
 from bsv_store.text import listed, listed_ids
@@ -81,7 +81,7 @@ def restore_rows(connection: Connection, rows: Mapping[str, Any], file: Path, *,
         no longer in the catalog.
     """
     name, number = rows["name"], rows["number"]
-    dataset_id, last_number = table.lock_or_create_dataset(connection, name, restored_by)
+    dataset_id, last_number = locks.lock_or_create_dataset(connection, name, restored_by)
     ref = f"{name}@{number}"
     same_number = DatasetVersion.dataset_id == dataset_id, DatasetVersion.number == number
     if connection.scalar(select(DatasetVersion.id).where(*same_number)) is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.unused_files import delete_unused, keep_files, trash_unused
 from bsv_store.checkpoints import checkpoint
-from bsv_store.datasets import table
+from bsv_store.datasets import locks, table
 from bsv_store.datasets.answers import record_answer
 from bsv_store.datasets.numbers import reserving
 from bsv_store.datasets.result.file import result_path
@@ -108,7 +108,7 @@ def publish(
         database.writing() as connection,
         reserving(files, name) as numbers,
     ):
-        dataset = table.lock_or_create_dataset(connection, name, version.created_by)
+        dataset = locks.lock_or_create_dataset(connection, name, version.created_by)
         identifier = table.by_fingerprint(connection, name, version.fingerprint)
         was_computed = identifier is None
         confirmed = None
@@ -175,7 +175,7 @@ def publish_import(
         database.writing() as connection,
         reserving(files, name) as numbers,
     ):
-        dataset = table.lock_or_create_dataset(connection, name, imported_by)
+        dataset = locks.lock_or_create_dataset(connection, name, imported_by)
         # A temporary file has been moved.
         stored_result = replace(result, content=files.path(path))
         identifier = same_version(connection, name, version, stored_result)

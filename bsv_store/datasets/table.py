@@ -12,7 +12,6 @@ from bsv_store.averaging.grouping.grouping import axes_of
 from bsv_store.averaging.members import MEMBER_COLUMNS, Member, ids_by_group
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.database.bulk import insert_rows, table_of
-from bsv_store.catalog.database.conflicts import insert_into
 from bsv_store.catalog.database.models import (
     Dataset,
     DatasetAnswer,
@@ -26,6 +25,7 @@ from bsv_store.catalog.database.models.base import now
 from bsv_store.catalog.tables.views import view
 from bsv_store.datasets.groups import GroupInfo
 from bsv_store.datasets.history.checks import NewCheck, VersionCheck
+from bsv_store.datasets.locks import lock_dataset
 from bsv_store.datasets.origin import Origin, Twin
 from bsv_store.datasets.refs import DatasetRef, near_names, parse_ref
 from bsv_store.datasets.version import DatasetVersion
@@ -292,50 +292,22 @@ def _checks(connection: Connection, identifier: int) -> tuple[VersionCheck, ...]
 # -- versions ---------------------------------------------------------------------------------------------------------
 
 
-def lock_dataset(connection: Connection, name: str) -> int | None:
-    """The row id of a dataset, locked until the end of the transaction; None if it does not exist."""
-    return connection.scalar(select(Dataset.id).where(Dataset.name == name).with_for_update())
-
-
-def lock_or_create_dataset(connection: Connection, name: str, created_by: str) -> tuple[int, int]:
-    """Row id and last version number of a dataset, created if necessary and locked until the end of the transaction.
+def lock_version(connection: Connection, ref: DatasetRef) -> tuple[int, int]:
+    """The row ids of a dataset and of one of its versions; the dataset is locked until the end of the transaction.
 
     Raises
     ------
-    InputError
-        If a dataset has the same name except for case.
+    UnknownDatasetError
+        If the store does not have the version.
     """
-    refuse_case_twin(connection, name)
-    values = {"name": name, "created_at": now(), "created_by": created_by, "last_number": 0}
-    new = insert_into(connection, Dataset).values(values)
-    connection.execute(new.on_conflict_do_nothing(index_elements=["name"]))
-    query = select(Dataset.id, Dataset.last_number).where(Dataset.name == name).with_for_update()
-    row = connection.execute(query).one()
-    return row.id, row.last_number
-
-
-def raise_last_number(connection: Connection, name: str) -> None:
-    """Raise the last version number of a dataset to that of its newest version, if it is lower."""
-    dataset_id = lock_dataset(connection, name)
-    highest = connection.scalar(select(func.max(VersionRow.number)).where(VersionRow.dataset_id == dataset_id)) or 0
-    same = Dataset.id == dataset_id, Dataset.last_number < highest
-    connection.execute(update(Dataset).where(*same).values(last_number=highest))
-
-
-def refuse_case_twin(connection: Connection, name: str) -> None:
-    """Raise if a dataset has the same name except for case: on some file systems the two would share a folder.
-
-    Raises
-    ------
-    InputError
-        If there is one.
-    """
-    query = select(Dataset.name).where(func.lower(Dataset.name) == name.lower(), Dataset.name != name)
-    twin = connection.scalar(query)
-    if twin is not None:
-        raise InputError(
-            f"the name {name!r} differs from the dataset {twin!r} only by case", hint=f"Use {twin!r} or another name."
-        )
+    # Another process may create the dataset after the first statement.
+    dataset_id = lock_dataset(connection, ref.name)
+    identifier = version_id(connection, ref)
+    if dataset_id is None:
+        dataset_id = lock_dataset(connection, ref.name)
+        identifier = version_id(connection, ref)
+    assert dataset_id is not None
+    return dataset_id, identifier
 
 
 def add_version(

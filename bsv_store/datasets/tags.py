@@ -9,7 +9,7 @@ from sqlalchemy import select
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.models import DatasetTag
 from bsv_store.checkpoints import checkpoint
-from bsv_store.datasets import table
+from bsv_store.datasets import locks, table
 from bsv_store.datasets.refs import check_name, check_tag, parse_ref
 from bsv_store.errors import InputError, UnknownDatasetError
 
@@ -37,8 +37,7 @@ def tag_version(
     wanted = parse_ref(ref)
     with database.writing() as connection:
         # The lock prevents the version from being deleted, and the tag from being set, at the same time.
-        dataset_id = table.lock_dataset(connection, wanted.name)
-        identifier = table.version_id(connection, wanted)
+        dataset_id, identifier = table.lock_version(connection, wanted)
         tagged = table.tagged_version(connection, dataset_id, tag)
         if tagged is None or tagged[0] != identifier:
             if tagged is not None and not move:
@@ -93,7 +92,7 @@ def remove_tag(database: Database, name: str, tag: str, *, removed_by: str, forc
     check_name(name)
     check_tag(tag)
     with database.writing() as connection:
-        dataset_id = table.lock_dataset(connection, name)
+        dataset_id = locks.lock_dataset(connection, name)
         tagged = table.tagged_version(connection, dataset_id, tag)
         if dataset_id is None or tagged is None:
             raise UnknownDatasetError(f"the dataset {name!r} has no tag {tag!r}", hint="See `bsv-store dataset list`.")

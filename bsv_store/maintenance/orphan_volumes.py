@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 
 from bsv_store.catalog.database.models import StoredVolume
-from bsv_store.catalog.ingest.hemisphere import lock_experiments
+from bsv_store.catalog.locks import lock_experiments
 from bsv_store.catalog.unused_files import trash_unused
 from bsv_store.catalog.volumes import record_volumes, volume_key
 from bsv_store.checkpoints import checkpoint

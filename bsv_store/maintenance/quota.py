@@ -22,7 +22,7 @@ from bsv_store.catalog.database.models import (
     StoredVolume,
     VolumeUse,
 )
-from bsv_store.catalog.ingest.hemisphere import lock_experiments
+from bsv_store.catalog.locks import lock_experiments
 from bsv_store.catalog.unused_files import delete_unused
 from bsv_store.catalog.volume_use import today
 from bsv_store.catalog.volumes import remove_volumes, volume_key

@@ -21,15 +21,16 @@ from bsv_store.acquisition.template import sync_template
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.annotations import all_annotations, annotation_key
 from bsv_store.catalog.database.models import StoredAnnotation, StoredTemplate, StoredVolume, VolumeUse
+from bsv_store.catalog.locks import lock_experiments
 from bsv_store.catalog.templates import all_templates, template_key
 from bsv_store.catalog.unused_files import trash_unused
 from bsv_store.catalog.volumes import find_volumes, remove_volumes
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.delete import delete_version
 from bsv_store.datasets.history.rebuild import rebuild_version
+from bsv_store.datasets.locks import raise_last_number
 from bsv_store.datasets.numbers import given_numbers
 from bsv_store.datasets.publish import require_writable
-from bsv_store.datasets.table import raise_last_number
 from bsv_store.errors import BsvStoreError
 from bsv_store.maintenance.catalog_checks import VOLUME_USE
 from bsv_store.maintenance.inventory import expected_objects, found_files
@@ -449,6 +450,8 @@ class _Repair:
         with self.database.writing() as connection:
             if stored.kind == "volume":
                 key = volume_of_key(stored.key)
+                # So that no other process stores the volume until its row is removed.
+                lock_experiments(connection, [key[0]])
                 current = find_volumes(connection, [key[0]], kind=key[1], spacing_um=key[2]).get(key[0])
                 if current is not None and current.path == stored.path:
                     remove_volumes(connection, [key])

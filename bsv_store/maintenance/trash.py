@@ -321,9 +321,14 @@ class _Move:
                         f"the item {self._item} was not restored: another file is in its place, {self._target}",
                         hint="If no run is using it, move it to the trash: bsv-store gc --apply",
                     )
-            # New, so that the grace period of `collect_garbage` begins again.
-            os.utime(self._path)
-            self._path.replace(self._target)
+            try:
+                # New, so that the grace period of `collect_garbage` begins again.
+                os.utime(self._path)
+                self._path.replace(self._target)
+            except FileNotFoundError as error:
+                raise InputError(
+                    f"the item {self._item} was not restored: another process has removed it from the trash"
+                ) from error
             self._is_moved = True
             sync_folder(self._target.parent)
 

@@ -180,7 +180,7 @@ def test_exports_have_the_right_orientation(catalog: Store, tmp_path: Path) -> N
     marked[10, 20, 30] = 60_000
     catalog.ingest_template(written(tmp_path, body(marked)))
     catalog.atlas.export_template(tmp_path / "t.nii.gz")
-    image = nibabel.load(tmp_path / "t.nii.gz")
+    image = nibabel.Nifti1Image.from_filename(tmp_path / "t.nii.gz")
     assert image.get_data_dtype() == np.uint16
     right, anterior, superior = image.affine @ [10, 20, 30, 1.0] @ np.eye(4)[:, :3]
     whole = image.affine @ [0, 0, 0, 1.0]

@@ -162,7 +162,7 @@ def test_what_changed_since_the_plan_is_respected(downloaded: Store, monkeypatch
 def test_a_volume_that_is_replaced_meanwhile_keeps_its_new_row(
     downloaded: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bsv_store.catalog.ingest.hemisphere import lock_experiments
+    from bsv_store.catalog.locks import lock_experiments
     from bsv_store.catalog.volumes import record_volume
     from bsv_store.maintenance import quota
     from bsv_store.volumes.library import publish_volume

@@ -29,6 +29,7 @@ Name = Literal[
     "writers",
     "readers",
     "lost-connections",
+    "commits-between",
     "damage",
     "bad-bodies",
     "io-sweep",
@@ -83,6 +84,13 @@ CAMPAIGNS: dict[Name, Campaign] = {
     "readers": Campaign("reads during refreshes, fetches and collections", "reads", 200, 22_000, "test_together.py"),
     "lost-connections": Campaign(
         "Postgres killed, or its connection cut", "interruptions", 14, 1400, "test_lost_connections.py"
+    ),
+    "commits-between": Campaign(
+        "another process commits between two statements of a job, on Postgres",
+        "commits",
+        10,
+        4000,
+        "test_commits_between.py",
     ),
     "damage": Campaign("random bits flipped in stored files", "flips", 40, 7800, "test_flips.py"),
     "bad-bodies": Campaign("random changes of what Allen sends", "replies", 60, 20_000, "test_bad_replies.py"),

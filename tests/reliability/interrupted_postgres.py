@@ -290,22 +290,26 @@ def _is_running(pid: int) -> bool:
 
 @dataclass(frozen=True)
 class PostgresPlace(Place):
-    """A place whose store is on Postgres, behind the proxy.
+    """A place whose store is on Postgres.
 
     Attributes
     ----------
-    postgres : InterruptedPostgres
+    server : PostgresServer
     name : str
         Of the database.
     """
 
-    postgres: InterruptedPostgres | None = None
+    server: PostgresServer | None = None
     name: str = ""
 
     @property
-    def _server(self) -> InterruptedPostgres:
-        assert self.postgres is not None
-        return self.postgres
+    def _server(self) -> PostgresServer:
+        assert self.server is not None
+        return self.server
+
+    def database_url(self, database: str) -> str:
+        """The URL of a database of the server."""
+        return self._server.url(database)
 
     def begin(self, prepare: object) -> None:
         """See `Place.begin`; the database is copied, too."""
@@ -313,11 +317,11 @@ class PostgresPlace(Place):
         template, source = self.templates / prepare.__name__, f"template{prepare.__name__}"
         if not template.exists():
             template.mkdir(parents=True)
-            self._server.server.create_database(source)
-            prepare(replace(self, folder=template, name=source, database=self._server.url(source)))
+            self._server.create_database(source)
+            prepare(replace(self, folder=template, name=source, database=self.database_url(source)))
         shutil.copytree(template, self.folder, dirs_exist_ok=True)
-        self._server.server.drop_database(self.name)
-        self._server.server.create_database(self.name, template=source)
+        self._server.drop_database(self.name)
+        self._server.create_database(self.name, template=source)
         if (self.store / "store.toml").exists():
             # An old schema has no table for the link.
             with contextlib.suppress(InputError):
@@ -326,5 +330,22 @@ class PostgresPlace(Place):
     def forget_store(self) -> None:
         """See `Place.forget_store`."""
         super().forget_store()
-        self._server.server.drop_database(self.name)
-        self._server.server.create_database(self.name)
+        self._server.drop_database(self.name)
+        self._server.create_database(self.name)
+
+
+@dataclass(frozen=True)
+class InterruptedPlace(PostgresPlace):
+    """A place whose store is on Postgres, behind the proxy.
+
+    Attributes
+    ----------
+    postgres : InterruptedPostgres
+    """
+
+    postgres: InterruptedPostgres | None = None
+
+    def database_url(self, database: str) -> str:
+        """The URL of a database through the proxy."""
+        assert self.postgres is not None
+        return self.postgres.url(database)

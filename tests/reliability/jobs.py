@@ -298,7 +298,8 @@ def _listed(place: Place) -> None:
         store.sync_unionizes(api_url=place.url)
 
 
-def _fetched(place: Place) -> None:
+def fetched(place: Place) -> None:
+    """A store with lists, tables and two volumes."""
     place.begin(_listed)
     _fetch(place, 0)
     _fetch(place, 1)
@@ -306,7 +307,7 @@ def _fetched(place: Place) -> None:
 
 def averaged(place: Place) -> None:
     """A store with lists, tables, two volumes and their average."""
-    place.begin(_fetched)
+    place.begin(fetched)
     _aggregate(place)
 
 
@@ -328,7 +329,7 @@ def _with_bundle(place: Place) -> None:
     with place.open() as store:
         store.dataset("average@1").export(place.folder / "given.bsv.zip")
     place.forget_store()
-    place.begin(_fetched)
+    place.begin(fetched)
 
 
 def _with_old_exports(place: Place) -> None:
@@ -370,7 +371,8 @@ def _with_trash(place: Place) -> None:
     _delete(place)
 
 
-def _damaged(place: Place) -> None:
+def damaged(place: Place) -> None:
+    """A store with an average, of which a volume is missing and the result is damaged."""
     place.begin(averaged)
     first, *_ = sorted((place.store / "volumes").rglob("*.h5"))
     first.unlink()
@@ -612,8 +614,8 @@ JOBS = (
     Job("fetch-large", _listed, (Step("fetch", _fetch_large),)),
     Job("annotation", _listed, (Step("annotation", _annotate),)),
     Job("adopt", _with_cache, (Step("adopt", _adopt),)),
-    Job("aggregate", _fetched, (Step("aggregate", _aggregate),)),
-    Job("aggregate-large", _fetched, (Step("aggregate", _aggregate_large),)),
+    Job("aggregate", fetched, (Step("aggregate", _aggregate),)),
+    Job("aggregate-large", fetched, (Step("aggregate", _aggregate_large),)),
     Job("import", _with_bundle, (Step("import", _import),)),
     Job("export", _with_old_exports, tuple(Step(each, _export(each)) for each in _EXPORTED), facts=_exports),
     Job("edit", averaged, (Step("tag", _tag), Step("exclude", _exclude))),
@@ -622,10 +624,10 @@ JOBS = (
     Job("migrate", _with_old_schema, (Step("upgrade", _upgrade),), facts=_schema, removes=("revision",), is_old=True),
     Job("backup", averaged, (Step("first", _back_up), Step("second", _back_up)), facts=_snapshots),
     Job("restore", _backed_up, (Step("restore", _restore),), is_new=True),
-    Job("repair", _damaged, (Step("repair", _repair),), is_damaged=True),
+    Job("repair", damaged, (Step("repair", _repair),), is_damaged=True),
     Job("rebuild", _with_damaged_result, (Step("rebuild", _rebuild),), is_damaged=True),
     Job("untrash", _with_trash, (Step("untrash", _untrash),), facts=_deleted, removes=("deleted",)),
-    Job("quota", _fetched, (Step("evict", _evict),), removes=("volume",)),
+    Job("quota", fetched, (Step("evict", _evict),), removes=("volume",)),
     Job("network", _empty, (Step("read", _read_over_network),), facts=_cached),
     Job("prune", _backed_up_twice, (Step("prune", _prune),), facts=_snapshots, removes=("snapshot",)),
 )

@@ -26,10 +26,10 @@ from tests.reliability.conftest import MakeWorlds
 from tests.reliability.interrupted_postgres import (
     KINDS,
     Counts,
+    InterruptedPlace,
     InterruptedPostgres,
     Interruption,
     Kind,
-    PostgresPlace,
 )
 from tests.reliability.jobs import JOBS, Facts, Job
 from tests.reliability.killing import try_kills
@@ -55,21 +55,27 @@ _DURABLE = {"synchronous_commit": "on", "full_page_writes": "on", "wal_level": "
 
 
 @pytest.fixture(scope="module")
-def postgres_place(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresPlace]:
+def postgres_place(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InterruptedPlace]:
     """A place on a Postgres server of its own."""
     require_postgres()
     folder = tmp_path_factory.mktemp("interrupted")
     postgres = InterruptedPostgres()
     try:
         url = postgres.url("interrupted")
-        yield PostgresPlace(
-            folder / "place", server_url, folder / "templates", url, postgres=postgres, name="interrupted"
+        yield InterruptedPlace(
+            folder / "place",
+            server_url,
+            folder / "templates",
+            url,
+            server=postgres.server,
+            name="interrupted",
+            postgres=postgres,
         )
     finally:
         postgres.close()
 
 
-def test_the_server_keeps_what_it_has_committed_when_it_is_killed(postgres_place: PostgresPlace) -> None:
+def test_the_server_keeps_what_it_has_committed_when_it_is_killed(postgres_place: InterruptedPlace) -> None:
     assert postgres_place.postgres is not None
     with postgres_place.postgres.server.connect() as connection:
         found = {name: connection.execute(f"SHOW {name}").fetchone() for name in _DURABLE}
@@ -77,7 +83,7 @@ def test_the_server_keeps_what_it_has_committed_when_it_is_killed(postgres_place
 
 
 @pytest.mark.parametrize("job", _WRITING, ids=lambda job: job.name)
-def test_a_job_survives_a_lost_connection(job: Job, postgres_place: PostgresPlace) -> None:
+def test_a_job_survives_a_lost_connection(job: Job, postgres_place: InterruptedPlace) -> None:
     before, after, counts = _counted(job, postgres_place)
     with campaign("lost-connections", part=job.name, share=1 / len(_WRITING)) as trials:
         draw = random.Random(f"{job.name} {trials.seed}")
@@ -109,7 +115,7 @@ def test_a_job_survives_connections_lost_at_a_checkpoint(make_worlds: MakeWorlds
                 trials.done()
 
 
-def test_a_commit_whose_answer_is_lost_is_looked_up(postgres_place: PostgresPlace) -> None:
+def test_a_commit_whose_answer_is_lost_is_looked_up(postgres_place: InterruptedPlace) -> None:
     (job,) = (each for each in _WRITING if each.name == "edit")
     step = job.steps[0]
     assert postgres_place.postgres is not None
@@ -132,12 +138,12 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(postgres_place: PostgresPlac
     assert {("commit lost", False), ("answer lost", True)} <= found
 
 
-def _begin(job: Job, place: PostgresPlace) -> None:
+def _begin(job: Job, place: InterruptedPlace) -> None:
     shutil.rmtree(place.folder, ignore_errors=True)
     place.begin(job.prepare)
 
 
-def _counted(job: Job, place: PostgresPlace) -> tuple[Facts, dict[str, Facts], Counts]:
+def _counted(job: Job, place: InterruptedPlace) -> tuple[Facts, dict[str, Facts], Counts]:
     assert place.postgres is not None
     _begin(job, place)
     before, after = job.told(place)
@@ -148,7 +154,7 @@ def _counted(job: Job, place: PostgresPlace) -> tuple[Facts, dict[str, Facts], C
 
 
 @contextlib.contextmanager
-def _interrupting(place: PostgresPlace, plan: Interruption) -> Iterator[Callable[[], bool]]:
+def _interrupting(place: InterruptedPlace, plan: Interruption) -> Iterator[Callable[[], bool]]:
     postgres = place.postgres
     assert postgres is not None
     postgres.begin(plan)

@@ -10,7 +10,7 @@ from bsv_store.acquisition.tasks.orphans import OrphanVolumes
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
 from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.ingest.hemisphere import lock_experiments
+from bsv_store.catalog.locks import lock_experiments
 from bsv_store.catalog.unused_files import keep_files, trash_unused
 from bsv_store.catalog.volumes import find_volumes, record_volumes, volume_key
 from bsv_store.checkpoints import checkpoint

@@ -312,6 +312,7 @@ def _access_kept(database: Database, connection: Connection, *, creates: bool) -
         return
     if has_tables(connection):
         privileges.become_owner(connection, _MARKER)
+        _exclude_writers(connection)
     if creates:
         privileges.require_creation(connection)
     had = privileges.access(connection)
@@ -373,6 +374,18 @@ def _refuse_damage(connection: Connection, revision: str) -> None:
 def lock_schema(connection: Connection) -> None:
     """Wait until no other process changes the schema or its grants, until the end of the transaction. On Postgres."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+
+
+def _exclude_writers(connection: Connection) -> None:
+    """Let other processes wait before they write, until the end of the transaction. On Postgres.
+
+    Rows are checked, rewritten and sealed in several statements, which must see a single state of them.
+    """
+    from bsv_store.catalog.database.models import Base
+
+    there = inspect(connection).get_table_names()
+    if names := sorted(set(there) & set(Base.metadata.tables)):
+        connection.exec_driver_sql(f"LOCK TABLE {', '.join(names)} IN SHARE ROW EXCLUSIVE MODE")
 
 
 @contextmanager

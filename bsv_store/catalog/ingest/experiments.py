@@ -24,8 +24,14 @@ from bsv_store.catalog.ingest.current import (
     current_state,
     sex_of,
 )
-from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
-from bsv_store.catalog.ingest.revisions import content_sha256, payloads_of, read_history, write_revisions
+from bsv_store.catalog.ingest.hemisphere import update_injected_hemispheres
+from bsv_store.catalog.ingest.revisions import (
+    check_snapshots,
+    content_sha256,
+    payloads_of,
+    read_history,
+    write_revisions,
+)
 from bsv_store.catalog.ingest.snapshot_log import (
     IngestReport,
     find_same,
@@ -33,6 +39,7 @@ from bsv_store.catalog.ingest.snapshot_log import (
     record_snapshot,
     wait_for_turn,
 )
+from bsv_store.catalog.locks import lock_experiments
 from bsv_store.catalog.ranks import rank_of
 from bsv_store.catalog.records import ExperimentList, ExperimentRecord, LineRecord
 from bsv_store.catalog.tables.frames import differing_injection_volumes
@@ -96,6 +103,9 @@ def ingest_experiments(
     with database.reading() as connection:
         if _is_known(connection, experiments, content):
             return _nothing_new(connection, experiments)
+        # Not in the transaction that writes: on Postgres, it sees what others commit between its statements, and
+        # tables of unionize rows, which do not wait for their turn, have snapshots too.
+        check_snapshots(connection)
     with database.writing() as connection:
         wait_for_turn(connection)
         # Another process may have stored the same list meanwhile.

@@ -16,18 +16,9 @@ from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, Unionize, UnionizeCoverage
+from bsv_store.catalog.locks import lock_experiments
 from bsv_store.catalog.records import RETINA_STRUCTURE_ID, ROOT_STRUCTURE_ID
 from bsv_store.volumes.grid import MIDLINE_UM
-
-
-def lock_experiments(connection: Connection, experiment_ids: Collection[int]) -> set[int]:
-    """Lock the rows of experiments until the transaction ends, and return the ids that the catalog has.
-
-    Postgres locks them in ascending order, so that two writers cannot deadlock. Rows that refer to an experiment can
-    still be written. On SQLite the writing transaction is the lock.
-    """
-    query = select(Experiment.id).where(id_in(connection, Experiment.id, experiment_ids)).order_by(Experiment.id)
-    return set(connection.execute(query.with_for_update(key_share=True)).scalars())
 
 
 def update_injected_hemispheres(connection: Connection, experiment_ids: Collection[int] | None = None) -> int:

@@ -41,9 +41,14 @@ def record_of(payload: str) -> ExperimentRecord:
 
 
 def read_history(connection: Connection) -> History:
-    """The newest record of each experiment by kind, from all snapshots of experiment lists."""
+    """The newest record of each experiment by kind, from all snapshots of experiment lists.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a record or a list differs from its hash. Call `check_snapshots` too.
+    """
     # The current experiments are derived from these rows and then sealed, so damage must be found first.
-    seals.check_rows(connection, SourceSnapshot)
     seals.refuse("snapshot", damaged_revisions(connection) or damaged_snapshots(connection))
     query = select(SourceSnapshot.id, SourceSnapshot.kind, SourceSnapshot.upstream_date)
     ranks: dict[int, Rank] = {}
@@ -61,6 +66,16 @@ def read_history(connection: Connection) -> History:
             rank = ranks[gone["snapshot_id"]]
             latest[kind][gone["experiment_id"]] = LatestRecord(rank, record_of(gone["payload"]))
     return History({kind: ranks[snapshot_id] for kind, snapshot_id in newest.items()}, latest)
+
+
+def check_snapshots(connection: Connection) -> None:
+    """Check the snapshots of all lists and tables. The transaction must see a single state of the database.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    seals.check_rows(connection, SourceSnapshot)
 
 
 def damaged_revisions(connection: Connection) -> list[str]:

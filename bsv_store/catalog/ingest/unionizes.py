@@ -27,8 +27,9 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.ingest.checks import MAX_INT, check_structures, sha256_of
 from bsv_store.catalog.ingest.completeness import check_complete_tables, injected_structures, ontology_facts
-from bsv_store.catalog.ingest.hemisphere import lock_experiments, update_injected_hemispheres
+from bsv_store.catalog.ingest.hemisphere import update_injected_hemispheres
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, record_snapshot
+from bsv_store.catalog.locks import lock_experiments
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.catalog.tables.frames import (
     differing_injection_volumes,

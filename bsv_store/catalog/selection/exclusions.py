@@ -16,6 +16,7 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Exclusion
 from bsv_store.catalog.database.models.base import now
 from bsv_store.catalog.edits import check_line_of_text, refusing_concurrent_change
+from bsv_store.catalog.locks import lock_experiments
 from bsv_store.catalog.selection.names import check_experiments
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import InputError
@@ -62,7 +63,7 @@ def exclude(database: Database, ids: Collection[int], reason: str, *, replace: b
     """See :meth:`bsv_store.store.catalog.Catalog.exclude`."""
     check_line_of_text("reason", reason)
     with database.writing() as connection:
-        wanted = _checked_ids(connection, ids)
+        wanted = _locked_ids(connection, ids)
         before = excluded(connection, wanted)
         other = [identifier for identifier, old in before.items() if old != reason]
         if other and not replace:
@@ -87,7 +88,7 @@ def exclude(database: Database, ids: Collection[int], reason: str, *, replace: b
 def lift_exclusion(database: Database, ids: Collection[int]) -> tuple[int, ...]:
     """See :meth:`bsv_store.store.catalog.Catalog.lift_exclusion`."""
     with database.writing() as connection:
-        wanted = _checked_ids(connection, ids)
+        wanted = _locked_ids(connection, ids)
         in_force = excluded(connection, wanted)
         others = [identifier for identifier in wanted if identifier not in in_force]
         if others:
@@ -111,8 +112,10 @@ def _lift(connection: Connection, ids: Collection[int]) -> None:
     seals.seal_rows(connection, Exclusion, rows)
 
 
-def _checked_ids(connection: Connection, ids: Collection[int]) -> tuple[int, ...]:
+def _locked_ids(connection: Connection, ids: Collection[int]) -> tuple[int, ...]:
+    """The ids of experiments, ascending, whose exclusions no other process changes until the transaction ends."""
     (leaf,) = Selection(ids=ids).leaves()
     wanted = leaf.ids or ()
     check_experiments(connection, wanted)
+    lock_experiments(connection, wanted)
     return wanted

@@ -27,7 +27,7 @@ from bsv_store.datasets.publish import VanishedError, publish_import, require_wr
 from bsv_store.datasets.refs import DatasetRef, check_name
 from bsv_store.datasets.result.contents import software
 from bsv_store.datasets.share.bundle import Bundle, read_bundle
-from bsv_store.datasets.table import read_version, set_trusted, version_id
+from bsv_store.datasets.table import lock_version, read_version, set_trusted
 from bsv_store.errors import MissingDataError, NotReproducibleError, ReadOnlyStoreError
 from bsv_store.owner import current_user
 from bsv_store.temporary import TemporaryFolder
@@ -115,7 +115,7 @@ def _existing(database: Database, files: StoreFiles, bundle: Bundle, name: str) 
 def _trusted(database: Database, files: StoreFiles, version: DatasetVersion) -> DatasetVersion:
     """The version, marked as trusted if it was imported."""
     with database.writing() as connection:
-        identifier = version_id(connection, DatasetRef(version.name, number=version.number))
+        _, identifier = lock_version(connection, DatasetRef(version.name, number=version.number))
         if set_trusted(connection, identifier, trusted_by=current_user()):
             record_activity(connection, "trusted", version.ref)
         return read_version(database, connection, files, identifier)
