@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -33,7 +33,8 @@ from bsv_store.datasets.numbers import given_numbers
 from bsv_store.datasets.publish import require_writable
 from bsv_store.errors import BsvStoreError
 from bsv_store.maintenance.catalog_checks import VOLUME_USE
-from bsv_store.maintenance.inventory import expected_objects, found_files
+from bsv_store.maintenance.intact_copies import copy_new, find_copies
+from bsv_store.maintenance.inventory import expected_objects
 from bsv_store.maintenance.object_checks import (
     file_sha256,
     missing_permissions,
@@ -59,8 +60,6 @@ from bsv_store.vocabulary import VerifyDepth
 from bsv_store.volumes.files import store_errors
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bsv_store.catalog.database.engine import Database
     from bsv_store.progress import Progress
     from bsv_store.sources.allen import AllenClient
@@ -115,37 +114,6 @@ def repair_store(
     run.carry_out(offline=offline, api_url=api_url, drop_missing=drop_missing)
     result = verify_since(database, files, depth=depth, verified_after=started, workers=workers, progress=progress)
     return RepairReport(tuple(run.steps), before, result)
-
-
-def find_copies(files: StoreFiles, lost: Iterable[StoredObject], *, skip: Collection[str]) -> dict[str, str]:
-    """Files in the store with the recorded bytes of objects whose file is lost: path by key of the object.
-
-    Parameters
-    ----------
-    lost : iterable of StoredObject
-    skip : collection of str
-        Paths of intact objects, which are not read.
-    """
-    wanted: dict[int, dict[str, list[str]]] = {}
-    paths = {}
-    for stored in lost:
-        wanted.setdefault(stored.size_bytes, {}).setdefault(stored.file_sha256, []).append(stored.key)
-        paths[stored.key] = stored.path
-    found: dict[str, str] = {}
-    if not wanted:
-        return found
-    for file in found_files(files, "volumes", "datasets", "trash"):
-        hashes = wanted.get(file.size_bytes)
-        if hashes is None or file.path in skip or not file.is_regular:
-            continue
-        try:
-            sha256, _ = file_sha256(files.path(file.path))
-        except OSError:
-            continue
-        for key in hashes.get(sha256, []):
-            if paths[key] != file.path:
-                found.setdefault(key, file.path)
-    return found
 
 
 @dataclass(slots=True)
@@ -261,7 +229,7 @@ class _Repair:
         stored = self.expected[step.object]
         source = self.copies[step.object]
         with store_errors(self.files.root / "tmp"), self.files.temporary() as temporary:
-            _copy(self.files.path(source), temporary)
+            copy_new(self.files.path(source), temporary)
             if file_sha256(temporary)[0] != stored.file_sha256:
                 return _raise(f"{source} has been changed meanwhile")
             checkpoint("repair:copied")
@@ -494,10 +462,3 @@ def _reason(error: Exception) -> str:
 
 def _raise(reason: str) -> str:
     raise ValueError(reason)
-
-
-def _copy(source: Path, target: Path) -> None:
-    import shutil
-
-    with source.open("rb") as reading, target.open("xb") as writing:
-        shutil.copyfileobj(reading, writing, 1 << 20)
