@@ -34,7 +34,7 @@ def all_volumes(connection: Connection) -> list[VolumeFile]:
     """Every volume of the store, by kind, spacing and experiment."""
     rows = connection.execute(select(StoredVolume.kind, StoredVolume.spacing_um, StoredVolume.experiment_id))
     found = []
-    for kind, spacing_um, experiment_id in sorted(rows.tuples()):
+    for kind, spacing_um, experiment_id in sorted((row.kind, row.spacing_um, row.experiment_id) for row in rows):
         (file,) = find_volumes(
             connection, [experiment_id], kind=VOLUME_KINDS[kind].name, spacing_um=spacing_um
         ).values()

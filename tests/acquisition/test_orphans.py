@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 from sqlalchemy import delete
 
-from bsv_store.acquisition.tasks.orphans import OrphanVolumes
 from bsv_store.catalog.database.models import StoredVolume
-from bsv_store.plausibility.judge import Plausibility
 from bsv_store.sources.allen import AllenClient
-from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.library import publish_volume
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Substitute
@@ -86,10 +83,6 @@ def test_refreshing_takes_no_orphan(
     assert server.requests.total == 2
 
 
-def orphans_of(store: Store, kind: VolumeKind) -> OrphanVolumes:
-    return OrphanVolumes(store.files, kind, 100, Plausibility(store.database, store.files))
-
-
 def damage(path: Path, how: str) -> None:
     if how == "cut":
         os.truncate(path, path.stat().st_size // 2)
@@ -99,44 +92,58 @@ def damage(path: Path, how: str) -> None:
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
-    elif how == "unreadable":
-        path.unlink()
-        path.mkdir()
     else:
         path.write_text(how)
 
 
-@pytest.mark.parametrize("how", ["cut", "empty", "flipped", "unreadable", "some text"])
+@pytest.mark.parametrize("how", ["cut", "empty", "flipped", "some text"])
 def test_a_damaged_orphan_is_downloaded_again(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path, how: str
 ) -> None:
     damage(orphan, how)
-    assert orphans_of(catalog, "projection_density").recover(atlas.experiment_ids[0]) is None
-    if how == "unreadable":
-        orphan.rmdir()
     report = catalog.fetch(atlas.experiment_ids[:1], api_url=server.url)
-    assert report.fetched == atlas.experiment_ids[:1]
+    assert (report.fetched, report.recovered) == (atlas.experiment_ids[:1], ())
     np.testing.assert_array_equal(catalog.volume(atlas.experiment_ids[0]), atlas.volume(atlas.experiment_ids[0]))
 
 
+def test_an_orphan_that_cannot_be_read_is_left_alone(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
+) -> None:
+    first, second = atlas.experiment_ids[:2]
+    folder = orphan.with_name(orphan.name.replace(str(first), str(second)))
+    folder.mkdir()
+    report = catalog.fetch([second], api_url=server.url)
+    assert (report.fetched, report.recovered) == ((second,), ())
+    assert folder.is_dir()
+
+
 def test_a_file_named_for_another_experiment_is_not_recovered(
-    catalog: Store, atlas: SyntheticAtlas, orphan: Path
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:
     first, second = atlas.experiment_ids[:2]
     shutil.copy(orphan, orphan.with_name(orphan.name.replace(str(first), str(second))))
-    orphans = orphans_of(catalog, "projection_density")
-    assert orphans.recover(second) is None
-    assert orphans.recover(first) is not None
+    report = catalog.fetch([first, second], api_url=server.url)
+    assert (report.fetched, report.recovered) == ((second,), (first,))
+    np.testing.assert_array_equal(catalog.volume(second), atlas.volume(second))
 
 
-def test_a_file_of_another_kind_is_not_recovered(catalog: Store, atlas: SyntheticAtlas, orphan: Path) -> None:
+def test_a_file_of_another_kind_is_not_recovered(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
+) -> None:
     other = catalog.path / "volumes" / "data_mask" / "100um" / orphan.name
     other.parent.mkdir(parents=True)
     shutil.copy(orphan, other)
-    assert orphans_of(catalog, "data_mask").recover(atlas.experiment_ids[0]) is None
+    report = catalog.fetch(atlas.experiment_ids[:1], kind="data_mask", api_url=server.url)
+    assert (report.fetched, report.recovered) == (atlas.experiment_ids[:1], ())
 
 
-def test_other_files_in_the_folder_are_left_alone(catalog: Store, atlas: SyntheticAtlas, orphan: Path) -> None:
-    for name in ("notes.txt", ".hidden", "x.0123.h5", "5"):
-        (orphan.parent / name).write_text("mine")
-    assert orphans_of(catalog, "projection_density").recover(5) is None
+def test_other_files_in_the_folder_are_left_alone(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
+) -> None:
+    second = atlas.experiment_ids[1]
+    others = [orphan.with_name(name) for name in ("notes.txt", ".hidden", "x.0123.h5", str(second))]
+    for other in others:
+        other.write_text("mine")
+    report = catalog.fetch([second], api_url=server.url)
+    assert (report.fetched, report.recovered) == ((second,), ())
+    assert [other.read_text() for other in others] == ["mine"] * 4

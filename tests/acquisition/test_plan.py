@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -12,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from bsv_store import Selection
-from bsv_store.acquisition.plan import FillPlan, Plan, plan_unionizes, plan_volumes
+from bsv_store.acquisition.plan import FillPlan, Plan, plan_unionizes
 from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.errors import InputError, MissingDataError, NoSpaceError, UnknownExperimentError
 from bsv_store.text import duration_text
@@ -186,10 +185,11 @@ def test_unionize_tables_are_planned_in_batches(catalog: Store, server: Syntheti
     assert plan.seconds is None
 
 
-@pytest.mark.parametrize("make", [plan_volumes, plan_unionizes])
-def test_a_plan_names_unknown_experiments(catalog: Store, make: Callable[..., Plan]) -> None:
+@pytest.mark.parametrize("what", ["volumes", "unionizes"])
+def test_a_plan_names_unknown_experiments(catalog: Store, what: str) -> None:
+    plan = catalog.plan_fetch if what == "volumes" else catalog.plan_sync_unionizes
     with pytest.raises(UnknownExperimentError, match="7"):
-        make(catalog.database, catalog.files, [7])
+        plan([7])
 
 
 def test_a_plan_for_no_grid_is_refused(catalog: Store, atlas: SyntheticAtlas) -> None:

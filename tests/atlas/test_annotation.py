@@ -14,7 +14,8 @@ from bsv_store import Store
 from bsv_store.atlas.annotation import mask_title
 from bsv_store.errors import InputError, MissingDataError, UnknownStructureError
 from bsv_store.volumes.grid import Grid
-from tests.datasets.world import MOP, VISL, VISP, add_annotation
+from tests.datasets.world import MOP, VISL, VISP, add_annotation, fill
+from tests.stores import store_with
 
 
 def blocks(grid: Grid) -> NDArray[np.uint32]:
@@ -27,11 +28,13 @@ def blocks(grid: Grid) -> NDArray[np.uint32]:
     return array
 
 
-@pytest.fixture
-def annotated(filled: Store) -> Store:
+def _fill(store: Store) -> None:
+    fill(store)
     for spacing in (50, 100):
-        add_annotation(filled, blocks(Grid(spacing)))
-    return filled
+        add_annotation(store, blocks(Grid(spacing)))
+
+
+annotated = store_with(_fill)
 
 
 @pytest.mark.parametrize("spacing", [50, 100])

@@ -14,7 +14,8 @@ from bsv_store import Store
 from bsv_store.errors import FormatError, InputError, MissingDataError
 from bsv_store.formats.label_files import Label, read_labels, write_color_table, write_label_description
 from bsv_store.volumes.grid import Grid
-from tests.datasets.world import MOP, VISL, VISP, VISPM, add_annotation
+from tests.datasets.world import MOP, VISL, VISP, VISPM, add_annotation, fill
+from tests.stores import store_with
 
 LARGE = 614454277
 
@@ -30,10 +31,12 @@ def blocks() -> NDArray[np.uint32]:
     return array
 
 
-@pytest.fixture
-def annotated(filled: Store) -> Store:
-    add_annotation(filled, blocks())
-    return filled
+def _fill(store: Store) -> None:
+    fill(store)
+    add_annotation(store, blocks())
+
+
+annotated = store_with(_fill)
 
 
 def test_labels_are_consecutive_and_their_tables_name_them(annotated: Store, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bsv_store import Store
 from bsv_store.errors import InputError, UnknownStructureError
 from bsv_store.volumes.grid import Grid
-from tests.datasets.world import MOP, VISL, VISP, add_annotation
+from tests.datasets.world import MOP, VISL, VISP, add_annotation, fill
+from tests.stores import store_with
 
 
 def blocks() -> NDArray[np.uint32]:
@@ -25,10 +26,12 @@ def blocks() -> NDArray[np.uint32]:
     return array
 
 
-@pytest.fixture
-def annotated(filled: Store) -> Store:
-    add_annotation(filled, blocks())
-    return filled
+def _fill(store: Store) -> None:
+    fill(store)
+    add_annotation(store, blocks())
+
+
+annotated = store_with(_fill)
 
 
 def test_voxels_are_counted_directly_and_with_descendants(annotated: Store) -> None:

@@ -16,7 +16,8 @@ from bsv_store.errors import (
     UnknownStructureError,
 )
 from bsv_store.vocabulary import MeasuredHemisphere
-from tests.datasets.world import BY_ID, IDS, MOP, SHAPE, VISL, VISP, VISUAL, add_annotation, add_volume, voxels
+from tests.datasets.world import BY_ID, IDS, MOP, SHAPE, VISL, VISP, VISUAL, add_annotation, add_volume, fill, voxels
+from tests.stores import store_with
 
 VISUAL_IDS = (1, 2, 3, 4, 5)
 HALVES = {"left": slice(0, 57), "right": slice(57, None), "both": slice(None)}
@@ -30,10 +31,12 @@ def blocks() -> NDArray[np.uint32]:
     return array
 
 
-@pytest.fixture
-def annotated(filled: Store) -> Store:
-    add_annotation(filled, blocks())
-    return filled
+def _fill(store: Store) -> None:
+    fill(store)
+    add_annotation(store, blocks())
+
+
+annotated = store_with(_fill)
 
 
 def expected(identifier: int, ids: list[int], side: str, array: NDArray[np.float32] | None = None) -> tuple[int, float]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from bsv_store import Store, by_coordinate
 from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.formats.label_files import Label, write_color_table
-from tests.datasets.world import BY_ID, MOP, SHAPE, VISP, add_annotation, ask, voxels
+from tests.datasets.world import BY_ID, MOP, SHAPE, VISP, add_annotation, ask, fill, voxels
+from tests.stores import store_with
 
 
 def blocks() -> NDArray[np.uint32]:
@@ -26,10 +27,12 @@ def blocks() -> NDArray[np.uint32]:
     return array
 
 
-@pytest.fixture
-def annotated(filled: Store) -> Store:
-    add_annotation(filled, blocks())
-    return filled
+def _fill(store: Store) -> None:
+    fill(store)
+    add_annotation(store, blocks())
+
+
+annotated = store_with(_fill)
 
 
 def test_bins_of_an_axis_divide_the_extent_of_the_structure(annotated: Store) -> None:

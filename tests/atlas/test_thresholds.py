@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bsv_store import Store, by_coordinate
 from bsv_store.errors import InputError, MissingDataError
-from tests.datasets.world import MOP, SHAPE, VISL, VISP, add_annotation, add_volume, ask, voxels
+from tests.datasets.world import MOP, SHAPE, VISL, VISP, add_annotation, add_volume, ask, fill, voxels
+from tests.stores import store_with
 
 
 def blocks() -> NDArray[np.uint32]:
@@ -23,10 +24,12 @@ def blocks() -> NDArray[np.uint32]:
     return array
 
 
-@pytest.fixture
-def annotated(filled: Store) -> Store:
-    add_annotation(filled, blocks())
-    return filled
+def _fill(store: Store) -> None:
+    fill(store)
+    add_annotation(store, blocks())
+
+
+annotated = store_with(_fill)
 
 
 @pytest.mark.parametrize("positive_only", [False, True])

@@ -12,15 +12,18 @@ from bsv_store import Store, by_coordinate
 from bsv_store.errors import InputError, MissingDataError
 from tests.databases import sqlite_first
 from tests.datasets.test_region_summary import blocks
-from tests.datasets.world import BY_ID, SHAPE, VISL, VISP, add_annotation, add_volume, ask, remove_volume, voxels
+from tests.datasets.world import BY_ID, SHAPE, VISL, VISP, add_annotation, add_volume, ask, fill, remove_volume, voxels
+from tests.stores import store_with
 
 LEFT, RIGHT, BOTH = slice(0, 57), slice(57, None), slice(None)
 
 
-@pytest.fixture
-def annotated(filled: Store) -> Store:
-    add_annotation(filled, blocks())
-    return filled
+def _fill(store: Store) -> None:
+    fill(store)
+    add_annotation(store, blocks())
+
+
+annotated = store_with(_fill)
 
 
 def mean_of(array: NDArray[Any], half: slice, ids: list[int] = [VISP]) -> float:  # noqa: B006

@@ -14,13 +14,6 @@ if TYPE_CHECKING:
     from bsv_store import Store
 
 ATLAS = SyntheticAtlas(experiments=24)
-# By its coordinate the injection is on the left; by its unionize table most of it is on the right.
-MIDLINE = next(
-    each
-    for each in ATLAS.experiment_ids
-    if ATLAS.experiment(each).injection_ml < 5_700 and ATLAS.experiment(each).injected_hemisphere == "right"
-)
-LEFT = next(each for each in ATLAS.experiment_ids if ATLAS.experiment(each).injected_hemisphere == "left")
 
 
 @pytest.fixture
@@ -32,9 +25,13 @@ def atlas() -> SyntheticAtlas:
 def test_an_average_has_what_the_downloaded_tables_select(store: Store, server: SyntheticServer) -> None:
     store.sync_structures(api_url=server.url)
     store.sync_experiments(api_url=server.url)
-    selection = Selection(ids=[MIDLINE, LEFT], injected_hemisphere="left")
-    assert set(store.select(selection)) == {MIDLINE, LEFT}
+    experiments = [ATLAS.experiment(each) for each in ATLAS.experiment_ids]
+    # By its coordinate the injection is on the left; by its unionize table most of it is on the right.
+    midline = next(each.id for each in experiments if each.injection_ml < 5_700 and each.injected_hemisphere == "right")
+    left = next(each.id for each in experiments if each.injected_hemisphere == "left")
+    selection = Selection(ids=[midline, left], injected_hemisphere="left")
+    assert set(store.select(selection)) == {midline, left}
     store.fetch_inputs(selection, api_url=server.url)
     version = store.aggregate(selection, name="left")
-    assert version.members["experiment_id"].tolist() == [LEFT]
-    assert store.select(selection) == (LEFT,)
+    assert version.members["experiment_id"].tolist() == [left]
+    assert store.select(selection) == (left,)

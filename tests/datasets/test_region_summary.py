@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from bsv_store import Store, by_coordinate
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError, UnknownStructureError
 from tests.databases import sqlite_first
-from tests.datasets.world import MOP, SHAPE, VISL, VISP, VISPM, add_annotation, ask
+from tests.datasets.world import MOP, SHAPE, VISL, VISP, VISPM, add_annotation, ask, fill
 from tests.sealing import sealed_changes
+from tests.stores import store_with
 
 
 def blocks() -> NDArray[np.uint32]:
@@ -21,10 +22,12 @@ def blocks() -> NDArray[np.uint32]:
     return array
 
 
-@pytest.fixture
-def annotated(filled: Store) -> Store:
-    add_annotation(filled, blocks())
-    return filled
+def _fill(store: Store) -> None:
+    fill(store)
+    add_annotation(store, blocks())
+
+
+annotated = store_with(_fill)
 
 
 def test_means_per_structure_and_hemisphere(annotated: Store) -> None:

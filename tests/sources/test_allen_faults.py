@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bsv_store import Store, create_store, open_store
 from bsv_store.errors import NotFoundUpstreamError, UpstreamError
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.allen.gate import Clock
@@ -32,6 +35,7 @@ from bsv_store_synthetic.faults import (
     WrongLength,
     WrongRange,
 )
+from tests.client_defaults import client_defaults
 from tests.sources.bodies import array_of
 
 ATLAS = SyntheticAtlas(experiments=2)
@@ -62,6 +66,25 @@ def server() -> Iterator[SyntheticServer]:
         assert running.errors == []
 
 
+@pytest.fixture(scope="module")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faults") / "store"
+    with SyntheticServer(ATLAS) as server, create_store(folder) as store:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+    return folder
+
+
+@pytest.fixture
+def catalog(_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store that knows the experiments, whose clients ask up to four times, without waiting."""
+    for name, value in {"backoff_s": 0, "attempts": 4}.items():
+        monkeypatch.setitem(client_defaults(), name, value)
+    shutil.copytree(_template, tmp_path / "store")
+    with open_store(tmp_path / "store") as store:
+        yield store
+
+
 def client_of(server: SyntheticServer, **options: Any) -> AllenClient:
     return AllenClient(**{"api_url": server.url, "backoff_s": 0, "attempts": 4, **options})
 
@@ -81,20 +104,21 @@ PASSING: list[tuple[str, Fault]] = [
 
 
 @pytest.mark.parametrize("fault", [fault for _, fault in PASSING], ids=[name for name, _ in PASSING])
-def test_a_passing_fault_is_survived_by_asking_once_more(server: SyntheticServer, fault: Fault) -> None:
+def test_a_passing_fault_is_survived_by_asking_once_more(catalog: Store, server: SyntheticServer, fault: Fault) -> None:
     server.fail(VOLUME, fault)
     server.fail(LIST, fault)
-    with client_of(server) as client:
-        np.testing.assert_array_equal(array_of(client.volume(FIRST)), ATLAS.volume(FIRST))
-        assert client.unionizes([FIRST]).value.experiment_ids == (FIRST,)
+    assert catalog.fetch([FIRST], api_url=server.url).fetched == (FIRST,)
+    assert catalog.sync_unionizes([FIRST], api_url=server.url).fetched == (FIRST,)
+    np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
+    assert len(catalog.catalog.unionizes([FIRST])) == len(ATLAS.unionize(FIRST))
     assert server.requests.count(VOLUME) == 2
     assert server.requests.count(LIST) == 2
 
 
-def test_a_length_beyond_the_end_is_survived_by_asking_for_all_again(server: SyntheticServer) -> None:
+def test_a_length_beyond_the_end_is_survived_by_asking_for_all_again(catalog: Store, server: SyntheticServer) -> None:
     server.fail(VOLUME, WrongLength(100))
-    with client_of(server) as client:
-        np.testing.assert_array_equal(array_of(client.volume(FIRST)), ATLAS.volume(FIRST))
+    catalog.fetch([FIRST], api_url=server.url)
+    np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
     # The second asks for the part that is not there: 416.
     assert [request.headers.get("range") is None for request in server.requests.all] == [True, False, True]
 
@@ -215,20 +239,20 @@ def test_a_cut_body_is_continued_where_it_was_cut(server: SyntheticServer) -> No
     assert all("if-range" in request.headers for request in server.requests.all[1:])
 
 
-def test_a_server_that_ignores_ranges_is_read_from_the_start(server: SyntheticServer) -> None:
+def test_a_server_that_ignores_ranges_is_read_from_the_start(catalog: Store, server: SyntheticServer) -> None:
     server.fail(VOLUME, Truncate(1000))
     server.fail(VOLUME, IgnoreRange(), times=None)
-    with client_of(server) as client:
-        np.testing.assert_array_equal(array_of(client.volume(FIRST)), ATLAS.volume(FIRST))
+    catalog.fetch([FIRST], api_url=server.url)
+    np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
     assert ranges(server) == [None, "bytes=1000-"]
 
 
 @pytest.mark.parametrize("honest", [True, False])
-def test_another_part_than_asked_for_is_not_spliced_in(server: SyntheticServer, honest: bool) -> None:
+def test_another_part_than_asked_for_is_not_spliced_in(catalog: Store, server: SyntheticServer, honest: bool) -> None:
     server.fail(VOLUME, Truncate(1000))
     server.fail(VOLUME, WrongRange(7, honest=honest))
-    with client_of(server) as client:
-        np.testing.assert_array_equal(array_of(client.volume(FIRST)), ATLAS.volume(FIRST))
+    catalog.fetch([FIRST], api_url=server.url)
+    np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
     assert ranges(server) == [None, "bytes=1000-", None]
 
 

@@ -133,7 +133,9 @@ def test_requests_are_counted_and_recorded(server: SyntheticServer) -> None:
 
 def test_many_clients_at_once_get_the_same_bytes_made_once() -> None:
     made: list[str] = []
-    with SyntheticServer(ATLAS) as server, pytest.MonkeyPatch.context() as patch:
+    # Servers of the same atlas share their replies.
+    atlas = SyntheticAtlas(seed=1701, experiments=2)
+    with SyntheticServer(atlas) as server, pytest.MonkeyPatch.context() as patch:
         honest = routes.reply_to
 
         def counting(atlas: SyntheticAtlas, request: Request) -> Reply:
@@ -153,6 +155,8 @@ def test_many_clients_at_once_get_the_same_bytes_made_once() -> None:
         assert len(bodies) == 16
         assert len(set(bodies)) == 1
         assert server.requests.total == 16
+        with SyntheticServer(atlas) as another:
+            assert requests.get(another.url + GRID, timeout=20).content == bodies[0]
     assert made == [GRID]
 
 
