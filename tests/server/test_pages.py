@@ -118,7 +118,10 @@ def test_a_page_loads_nothing_from_other_hosts_and_its_assets_exist(url: str, pa
     loaded += [each["href"] for each in document.of("link")]
     for each in loaded:
         assert each is not None
-        assert each.startswith(("/assets/", "/datasets/"))
+        if each.startswith("/datasets/"):
+            # A figure, which depends on the store; see the test of comparisons.
+            continue
+        assert each.startswith("/assets/")
         reply = get(url + each)
         assert reply.status_code == 200
         assert reply.headers["cache-control"] == "public, max-age=31536000, immutable"
