@@ -60,7 +60,7 @@ class Scale:
         from matplotlib.ticker import MaxNLocator
 
         if type(self.norm) is Normalize:
-            inner = MaxNLocator(4, steps=(1, 2, 2.5, 5, 10)).tick_values(self.low, self.high).tolist()
+            inner = list(MaxNLocator(4, steps=(1, 2, 2.5, 5, 10)).tick_values(self.low, self.high))
             rounded = [float(f"{value:.6g}") for value in inner if self.low < value < self.high]
         else:
             inner = [float(self.norm.inverse(at)) for at in (0.25, 0.5, 0.75)]
