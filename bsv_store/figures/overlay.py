@@ -32,12 +32,14 @@ from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
 from bsv_store.figures.slices import annotation_notes, choose, row_label
 from bsv_store.figures.sources import Source, SourceRow
 from bsv_store.figures.style import GROUP_COLORS, PAGE_MM, theme_row
+from bsv_store.text import joined
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bsv_store.catalog.structures import StructureRef
     from bsv_store.figures.brain import Outlines
+    from bsv_store.figures.scale import Scale
     from bsv_store.vocabulary import ColorScale, Plane, Theme
 
 
@@ -133,11 +135,12 @@ def draw_overlay(
     if shared:
         ends_words = f"One scale for all: {found[0].words}"
     else:
-        highs = ", ".join(f"{own.high:.2g}" for own in found)
+        highs = _ends_words(found, [each.label for each in overlaid])
         chosen_by = f" (the {quantile:g} quantile of the non-zero values)" if vmax is None else ""
         ends_words = f"Full color at {highs}{chosen_by}."
+    joined_quantities = "; ".join(quantities)
     notes = [
-        f"{'; '.join(quantities)}.",
+        f"{joined_quantities[:1].upper()}{joined_quantities[1:]}.",
         *(f"{fact}." for fact in dict.fromkeys(source.facts)),
         f"{orientation.words.capitalize()}{'; ' + chosen.why if chosen.why else ''}.",
         ends_words,
@@ -157,6 +160,14 @@ def draw_overlay(
         fingerprint=source.fingerprint,
     )
     return draw(sheet, width_mm=width_mm, theme=theme, footer=footer)
+
+
+def _ends_words(scales: Sequence[Scale], labels: Sequence[str]) -> str:
+    """The values with the full color, by source unless they are equal."""
+    highs = [f"{own.high:.2g}" for own in scales]
+    if len(set(highs)) == 1:
+        return highs[0]
+    return joined([f"{high} ({label})" for high, label in zip(highs, labels, strict=True)], "and")
 
 
 def blended(strengths: Sequence[NDArray[Any]], colors: Sequence[str], background: str) -> NDArray[np.float64]:

@@ -158,6 +158,8 @@ def draw_region_map(
     notes.append(f"{orientation.words.capitalize()}{'; ' + chosen.why if chosen.why else ''}.")
     notes += scale_notes(found[0] if shared else None, 1)
     notes += annotation_notes(brain, outlines, "structures with a value" if outlines is None else None)
+    # The lowest values have nearly the color of the background.
+    notes.append("Structures without a value are not filled.")
     if any(bool(np.isnan(each).any()) for each in known):
         notes.append("Gray: no data (not 0).")
     sheet = Sheet(

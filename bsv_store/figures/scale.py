@@ -55,9 +55,16 @@ class Scale:
     words: str
 
     def ticks(self) -> list[float]:
-        """Values to be labeled, evenly spread over the colors and rounded."""
-        inner = [float(self.norm.inverse(at)) for at in (0.25, 0.5, 0.75)]
-        rounded = sorted({float(f"{value:.1g}") for value in inner if self.low < value < self.high})
+        """Values to be labeled, rounded: evenly spread, on scales that are not linear over the colors."""
+        from matplotlib.colors import Normalize
+        from matplotlib.ticker import MaxNLocator
+
+        if type(self.norm) is Normalize:
+            inner = list(MaxNLocator(4, steps=(1, 2, 2.5, 5, 10)).tick_values(self.low, self.high))
+            rounded = [float(f"{value:.6g}") for value in inner if self.low < value < self.high]
+        else:
+            inner = [float(self.norm.inverse(at)) for at in (0.25, 0.5, 0.75)]
+            rounded = sorted({float(f"{value:.1g}") for value in inner if self.low < value < self.high})
         # Labels closer than this would touch.
         far = [value for value in rounded if _TICK_GAP < float(self.norm(value)) < 1 - _TICK_GAP]
         return [self.low, *far, self.high]

@@ -49,7 +49,8 @@ def region_values(
     group : int, optional
         Number of the group of the version; required if it has several.
     by_hemisphere : bool
-        One value for each hemisphere. The contralateral hemisphere of a folded version is 'left'.
+        One value for each hemisphere, as brainglobe-heatmap takes them since 0.7. The contralateral hemisphere of a
+        folded version is 'left'.
     measure : Measure
         For experiments.
     missing : {'leave_out', 'error'}

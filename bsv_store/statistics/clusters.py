@@ -214,25 +214,128 @@ def enhance(t: Float64Array) -> Float64Array:
     ----------
     Smith SM, Nichols TE (2009) Threshold-free cluster enhancement. NeuroImage 44:83-98.
     """
-    found = np.zeros(t.size)
+    found = np.zeros(t.shape)
     # The last one is the largest |t| itself, without rounding.
     heights = np.linspace(0.0, np.abs(t).max(), _STEPS + 1)[1:]
     if heights[0] == 0:
-        return found.reshape(t.shape)
+        return found
     for sign in (1.0, -1.0):
-        signed = sign * t
-        flat = signed.reshape(-1)
-        # The voxels above a height are among those above the one before it.
-        above = np.flatnonzero(flat >= heights[0])
-        for height in heights:
-            above = above[flat[above] >= height]
-            if not above.size:
-                break
-            labels, _ = extra.ndimage().label(signed >= height)
-            label = labels.reshape(-1)[above]
-            share = sign * heights[0] * height**_HEIGHT_POWER * np.bincount(label) ** _EXTENT_POWER
-            found[above] += share[label]
-    return found.reshape(t.shape)
+        reached = np.searchsorted(heights, sign * t.reshape(-1), side="right").astype(np.uint8)
+        found += sign * _integral(reached.reshape(t.shape), heights)
+    return found
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The clusters of the voxels above a height.
+
+    Attributes
+    ----------
+    height : float
+    size_of : ndarray of shape (clusters,), float64
+        In voxels.
+    cluster_of : ndarray of shape (parts,), int32
+        The cluster of each cluster of the next larger height, then of each voxel that is new at this height.
+    new_voxels : slice
+        These voxels.
+    """
+
+    height: float
+    size_of: Float64Array
+    cluster_of: NDArray[np.int32]
+    new_voxels: slice
+
+
+def _integral(reached: NDArray[np.uint8], heights: Float64Array) -> Float64Array:
+    """The sum over heights of ``extent**0.5 * height**2`` of the cluster of each voxel; 0 below the first height.
+
+    Parameters
+    ----------
+    reached : ndarray of uint8
+        The number of heights that each voxel reaches.
+    heights : ndarray of shape (heights,), float64
+        Ascending, with equal steps from 0.
+    """
+    found = np.zeros(reached.size)
+    places = _descending(reached.reshape(-1))
+    values = np.empty(len(places))
+    above = np.empty(0)
+    for level in reversed(_levels(reached, places, heights)):
+        share = heights[0] * level.height**_HEIGHT_POWER * level.size_of**_EXTENT_POWER
+        # Of the clusters of this height, from those that they are part of at the smaller ones.
+        sums = (above + share if above.size else share)[level.cluster_of]
+        old = len(sums) - (level.new_voxels.stop - level.new_voxels.start)
+        values[level.new_voxels] = sums[old:]
+        above = sums[:old]
+    found[places] = values
+    return found.reshape(reached.shape)
+
+
+def _levels(reached: NDArray[np.uint8], places: NDArray[np.intp], heights: Float64Array) -> list[_Level]:
+    """The clusters above each height, the largest height first.
+
+    From one height to the next, clusters only grow and merge. Each voxel and each pair of neighbors is therefore new at
+    one height only, and together with the clusters of the height before, these make its clusters.
+    """
+    first, second, height_of_pair = _neighbors(reached, places)
+    voxels_at = np.bincount(reached.reshape(-1)[places], minlength=len(heights) + 1)
+    pairs_at = np.bincount(height_of_pair, minlength=len(heights) + 1)
+    current = np.empty(len(places), np.int32)
+    size_of: Float64Array = np.empty(0)
+    levels: list[_Level] = []
+    voxels = pairs = 0
+    for at in range(len(heights), 0, -1):
+        new = slice(voxels, voxels + int(voxels_at[at]))
+        parts = len(size_of) + new.stop - new.start
+        current[new] = np.arange(len(size_of), parts)
+        size_of = np.concatenate([size_of, np.ones(new.stop - new.start)])
+        joined = slice(pairs, pairs + int(pairs_at[at]))
+        cluster_of = _merged(parts, current[first[joined]], current[second[joined]])
+        size_of = np.bincount(cluster_of, weights=size_of).astype(np.float64)
+        voxels, pairs = new.stop, joined.stop
+        current[:voxels] = cluster_of[current[:voxels]]
+        levels.append(_Level(float(heights[at - 1]), size_of, cluster_of, new))
+    return levels
+
+
+def _merged(parts: int, first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The number of the cluster of each part, given pairs of parts that belong together."""
+    if not len(first):
+        return np.arange(parts, dtype=np.int32)
+    sparse = extra.sparse()
+    graph = sparse.coo_array((np.ones(len(first), np.int8), (first, second)), shape=(parts, parts))
+    _, labels = sparse.csgraph.connected_components(graph, directed=False)
+    numbers: NDArray[np.int32] = labels
+    return numbers
+
+
+def _descending(reached: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """The voxels that reach a height, those that reach the most first."""
+    places = np.flatnonzero(reached)
+    return places[np.argsort(_STEPS - reached[places], kind="stable")]
+
+
+def _neighbors(
+    reached: NDArray[np.uint8], places: NDArray[np.intp]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]:
+    """The pairs of voxels that share a face, by their position in ``places``, and the number of heights of both.
+
+    Those with the most heights come first.
+    """
+    flat = np.zeros(reached.size, np.int32)
+    flat[places] = np.arange(len(places), dtype=np.int32)
+    position = flat.reshape(reached.shape)
+    found: list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.uint8]]] = []
+    for axis in range(reached.ndim):
+        low: list[slice] = [slice(None)] * reached.ndim
+        high = low.copy()
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        heights = np.minimum(reached[tuple(low)], reached[tuple(high)])
+        are_both = heights > 0
+        found.append((position[tuple(low)][are_both], position[tuple(high)][are_both], heights[are_both]))
+    first, second, of_both = (np.concatenate([each[part] for each in found]) for part in range(3))
+    order = np.argsort(_STEPS - of_both, kind="stable")
+    return first[order], second[order], of_both[order]
 
 
 def _parts(total: int, size: int) -> Iterable[slice]:

@@ -33,6 +33,19 @@ def ndimage() -> Any:
     return _scipy("ndimage", "clusters of voxels")
 
 
+def sparse() -> Any:
+    """The module ``scipy.sparse``, with ``scipy.sparse.csgraph``.
+
+    Raises
+    ------
+    InputError
+        If SciPy is not installed.
+    """
+    found = _scipy("sparse", "clusters of voxels")
+    import_module("scipy.sparse.csgraph")
+    return found
+
+
 def _scipy(module: str, what: str) -> Any:
     try:
         # SciPy loads its modules on access.

@@ -115,7 +115,7 @@ def compare_voxels(
     cluster : {'none', 'extent', 'tfce'}, optional
         ``'extent'``: clusters of voxels that share a face and whose t exceeds a threshold with the same sign.
         ``'tfce'``: threshold-free cluster enhancement. Both require SciPy (extra ``stats``) and take longer: for all
-        voxels of the brain at 100 um about 0.1 s and 1.5 s of CPU for each relabeling.
+        voxels of the brain at 100 um about 0.1 s and 0.5 s of CPU for each relabeling.
     cluster_threshold_p : float, optional
         Two-sided p of Student's t at the threshold of clusters.
     shape_and_index : tuple, optional

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
 from bsv_store import Selection, Store, create_store
 from bsv_store.formats.label_files import Label, read_labels
+from tests.datasets.world import add_volume
 
 EXPERIMENT = 158375425
 # Allen books a pixel as 1.225e-9 mm3: unionize volumes are so much larger than those of the voxels.
@@ -127,3 +130,37 @@ def test_the_centroid_of_a_real_injection_lies_near_its_coordinate(real: Store) 
     ids = real.atlas.annotation()
     at = tuple(int(value // 100) for value in (row.centroid_ap, row.centroid_dv, row.centroid_ml))
     assert real.atlas.descends_from(int(ids[at]), "TH")
+
+
+def test_a_target_that_half_of_the_animals_do_not_reach_is_found_by_voxel(real: Store) -> None:
+    """Copies of a real volume, moved and scaled by a little, as replicates; half of them do not project to SSp."""
+    density = real.volume(EXPERIMENT)
+    target = real.atlas.mask("SSp", hemisphere="right")
+    random = np.random.default_rng(3)
+    ids = [each for each in real.select() if each != EXPERIMENT][:8]
+    animals = []
+    for number, identifier in enumerate(ids):
+        moved = np.roll(density, random.integers(-1, 2, 3), (0, 1, 2)) * np.float32(random.uniform(0.8, 1))
+        if number >= 4:
+            moved = np.where(target, np.float32(0), moved)
+        animals.append(moved)
+        add_volume(real, identifier, array=moved)
+    version = real.compare_voxels(ids[:4], ids[4:], name="without-ssp", permutations=12, cluster="tfce", seed=1)
+    a, b = np.stack(animals[:4]).astype(np.float64), np.stack(animals[4:]).astype(np.float64)
+    np.testing.assert_allclose(version.statistic("difference"), a.mean(0) - b.mean(0), atol=1e-6)
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        expected = stats.ttest_ind(a, b, equal_var=False).statistic
+    t = version.statistic("t")
+    tested = np.isfinite(t) & np.isfinite(expected) & (np.abs(expected) < 1e3)
+    assert tested.sum() > 50_000
+    np.testing.assert_allclose(t[tested], expected[tested], rtol=1e-3, atol=1e-4)
+    silenced, other = (tested & (a.mean(0) > 0.02) & inside for inside in (target, ~target))
+    assert min(silenced.sum(), other.sum()) > 1_000
+    assert (t[silenced] > 0).mean() > 0.95
+    # Single animals of four are few: the whole target stands out, not each of its voxels.
+    for name in ("p_permutation", "p_tfce"):
+        p = version.statistic(name)
+        assert (p[tested] > 0).all()
+        assert (p[tested] <= 1).all()
+        assert np.median(p[silenced]) < np.median(p[other]), name

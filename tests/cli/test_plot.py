@@ -68,7 +68,7 @@ def test_draws_slices_regions_and_overlays(run: Runner, annotated: Path, tmp_pat
     assert ">One mouse</text>" in texts["c"]
     assert "Fingerprint" not in texts["c"].split("</metadata>")[1]
     assert ">left  (n = 2)</text>" in texts["d"]
-    assert "Full color at 0.5, 0.5." in texts["d"]
+    assert "Full color at 0.5." in texts["d"]
 
 
 def test_refuses_arguments_before_it_draws(run: Runner, filled: Path, tmp_path: Path) -> None:

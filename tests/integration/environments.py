@@ -97,6 +97,12 @@ TARGETS = Environment(
     ("asyncssh==2.24.1", "moto[server,s3]==5.2.5", "paramiko==5.1.0", "s3fs==2026.9.0"),
 )
 
+HEATMAP = Environment(
+    "brainglobe-heatmap",
+    ".venv-heatmap",
+    ("brainglobe-heatmap==0.6.0", "brainglobe-atlasapi[atlasgen]==3.0.2", "PyMCubes==0.1.6"),
+)
+
 SCHEMATHESIS = Environment("schemathesis", ".venv-schemathesis", ("schemathesis==4.32.5",))
 
 
@@ -108,7 +114,7 @@ def bsv_catalog() -> Path:
 
 
 def main() -> None:
-    for environment in (ALLENSDK, BRAIN_STREET_VIEW, READERS, STATISTICS, TARGETS, SCHEMATHESIS):
+    for environment in (ALLENSDK, BRAIN_STREET_VIEW, READERS, STATISTICS, TARGETS, HEATMAP, SCHEMATHESIS):
         reason = environment.make()
         sys.stderr.write(f"{reason or f'{environment.client} is in {environment.folder}'}\n")
 

@@ -38,7 +38,7 @@ PAGES = (
     "/licenses",
 )
 # Elements that have no end tag.
-VOID = {"br", "img", "input", "link", "meta"}
+VOID = {"br", "img", "input", "link", "meta", "source"}
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +118,9 @@ def test_a_page_loads_nothing_from_other_hosts_and_its_assets_exist(url: str, pa
     loaded += [each["href"] for each in document.of("link")]
     for each in loaded:
         assert each is not None
+        if each.startswith("/datasets/"):
+            # A figure, which depends on the store; see the test of comparisons.
+            continue
         assert each.startswith("/assets/")
         reply = get(url + each)
         assert reply.status_code == 200
@@ -347,7 +350,7 @@ def test_the_page_of_a_version(store: Store, url: str) -> None:
     assert "paper" in text
 
 
-def test_a_comparison_by_structure_has_its_table_and_no_images(store: Store, url: str) -> None:
+def test_a_comparison_by_structure_has_its_table_and_no_volumes(store: Store, url: str) -> None:
     text = get(f"{url}/datasets/structures@1").text
     assert "Compared structures" in text
     assert "Unionize tables that were compared" in text
@@ -372,6 +375,31 @@ def test_a_comparison_by_structure_has_its_table_and_no_images(store: Store, url
     ):
         reply = get(url + path)
         assert (reply.status_code, "has no voxels" in reply.text) == (400, True), path
+
+
+def test_a_stored_comparison_has_a_table_as_json_and_a_figure_in_both_themes(store: Store, url: str) -> None:
+    table = get(f"{url}/v1/versions/structures@1/comparison").json()
+    expected = store.dataset("structures").comparison_table()
+    names = [column["name"] for column in table["columns"]]
+    assert (names, table["total"], len(table["rows"])) == (list(expected.columns), len(expected), len(expected))
+    for row, wanted in zip(table["rows"], expected.itertuples(index=False), strict=True):
+        values = dict(zip(names, row, strict=True))
+        assert (values["structure"], values["difference"]) == (wanted.structure, wanted.difference)
+    csv = get(f"{url}/v1/versions/structures@1/comparison?format=csv").text.splitlines()
+    assert len(csv) == len(expected) + 1
+    reply = get(f"{url}/v1/versions/sides@1/comparison")
+    assert (reply.status_code, "not a comparison by structure" in reply.text) == (400, True)
+    document = Document(get(f"{url}/datasets/structures@1").text)
+    (image,) = [each for each in document.of("img") if "comparison.png" in str(each.get("src"))]
+    assert "structures@1" in str(image["alt"])
+    (source,) = document.of("source")
+    drawn = {get(url + str(each)).content for each in (image["src"], source["srcset"])}
+    assert {each[:8] for each in drawn} == {b"\x89PNG\r\n\x1a\n"}
+    assert len(drawn) == 2
+    reply = get(f"{url}/datasets/sides@1/comparison.png")
+    assert (reply.status_code, "is not a comparison" in reply.text) == (400, True)
+    assert get(f"{url}/datasets/structures@1/comparison.png?theme=pink").status_code == 400
+    assert "comparison.png" not in get(f"{url}/datasets/sides@1").text
 
 
 def test_the_report_is_written_for_the_request(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

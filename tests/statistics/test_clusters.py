@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from bsv_store.errors import InputError
 from bsv_store.statistics import VoxelTest, compare_voxels
@@ -70,6 +71,23 @@ def test_enhancement_is_the_integral_of_extent_and_height() -> None:
     np.testing.assert_allclose(found[2, 2, 2], -0.02 * (steps[:50] ** 2).sum(), rtol=1e-12)
     assert np.count_nonzero(found) == 5
     assert not enhance(np.zeros((2, 2))).any()
+
+
+@pytest.mark.parametrize("shape", [(40,), (9, 14), (8, 9, 10)])
+def test_enhancement_is_that_of_the_clusters_labeled_at_each_height(shape: tuple[int, ...]) -> None:
+    t = np.random.default_rng(5).normal(size=shape)
+    # Ties, also at a height, and a large plateau.
+    t[:2] = np.round(t[:2])
+    t[3] = 0.5
+    expected = np.zeros(shape)
+    heights = np.linspace(0, np.abs(t).max(), 101)[1:]
+    for sign in (1, -1):
+        for height in heights:
+            labels, _ = ndimage.label(sign * t >= height)
+            sizes = np.bincount(labels.ravel())
+            sizes[0] = 0
+            expected += sign * heights[0] * height**2 * np.sqrt(sizes)[labels]
+    np.testing.assert_allclose(enhance(t), expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize("cluster", ["extent", "tfce"])

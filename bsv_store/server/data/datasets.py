@@ -119,6 +119,11 @@ def _animal_regions(call: Call) -> Response:
     return table_reply(call, sorted_page(call, frame), total=len(frame))
 
 
+def _comparison(call: Call) -> Response:
+    frame = _found(call).comparison_table()
+    return table_reply(call, sorted_page(call, frame), total=len(frame))
+
+
 def _export(call: Call) -> Response:
     version = _found(call)
     ending = ending_of(call.values["format"], VERSION_ENDINGS)
@@ -216,6 +221,13 @@ OPERATIONS = (
         answer=_animal_regions,
         summary="Mean of each animal of a version over structures",
         parameters=(*_REGIONS, *_PAGE),
+        **_TABLE,
+    ),
+    Operation(
+        path="/v1/versions/{ref}/comparison",
+        answer=_comparison,
+        summary="The table of a comparison by structure, the smallest p first: means, difference, effect size, p",
+        parameters=(REF, *_PAGE),
         **_TABLE,
     ),
     Operation(

@@ -32,6 +32,7 @@ MEDIA_TYPES = {
     "bsv.zip": "application/zip",
     "nii.gz": "application/gzip",
     "npy": "application/x-npy",
+    "png": "image/png",
 }
 
 

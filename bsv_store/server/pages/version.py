@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 
+from bsv_store.check import choice
 from bsv_store.datasets.share.citation import CHECK_FIRST
 from bsv_store.datasets.share.export import VERSION_FORMATS
+from bsv_store.errors import InputError
 from bsv_store.reports.html_page import sections
 from bsv_store.reports.html_page.facts import page_facts
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
@@ -23,14 +25,17 @@ from bsv_store.server.pages.kept import kept_content
 from bsv_store.server.pages.parts import code, experiment_link, folded, table
 from bsv_store.server.pages.shell import page
 from bsv_store.text import size_text
-from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS
+from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS, THEMES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.requests import Request
     from starlette.responses import Response
 
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.reports.html_page.facts import PageFacts
+    from bsv_store.vocabulary import Theme
 
 # Formats of images, which have one array of all groups or of one.
 _IMAGES = {".nii.gz": "NIfTI", ".nrrd": "NRRD"}
@@ -47,12 +52,20 @@ def _page(request: Request) -> Response:
     return page(request, version.ref, content, current="/datasets", scripts=("tables.js",))
 
 
+_DPI = 200
+_THEME = "theme"
+
+
 def _everything(request: Request, version: DatasetVersion) -> list[Content]:
     with collected_warnings():
         # What was left out stands in the sections.
         known = page_facts(context_of(request).store, version, with_figures=False)
     members = sections.members(known, identifier=partial(experiment_link, request))
+    figure: list[tuple[str, str, Content]] = []
+    if version.recipe.comparison is not None and find_spec("matplotlib") is not None:
+        figure = [("figure", "Differences", _comparison_figure(request, version))]
     parts: tuple[tuple[str, str, Content], ...] = (
+        *figure,
         ("recipe", "Recipe", sections.recipe_words(known)),
         ("strongest", sections.strongest_heading(known), sections.targets(known)),
         ("quality", "Groups and quality", sections.quality(known)),
@@ -95,6 +108,50 @@ def _actions(request: Request, version: DatasetVersion) -> Markup:
     return element(
         "ul", (element("li", element("a", words, href=to, class_=kind)) for words, to, kind in listed), class_="actions"
     )
+
+
+def _comparison_figure(request: Request, version: DatasetVersion) -> Markup:
+    def at(theme: Theme) -> str:
+        return address(request, f"/datasets/{version.ref}/comparison.png", theme=theme)
+
+    description = _BY_STRUCTURE if not version.recipe.has_voxels else _BY_VOXEL
+    return joined(
+        element(
+            "picture",
+            element("source", srcset=at("dark"), media="(prefers-color-scheme: dark)"),
+            element("img", src=at("light"), alt=f"{version.ref}: {description}", class_="plot", loading="lazy"),
+        ),
+        element("p", f"{description}.", class_="soft small"),
+    )
+
+
+_BY_STRUCTURE = (
+    "Difference of each structure with its bootstrap interval, effect size and p; the most significant structures first"
+)
+_BY_VOXEL = "t of each voxel in the planes where it is largest; p is in the maps under Downloads"
+
+
+def _figure(request: Request) -> Response:
+    """The figure of a stored comparison, which takes a second or more to draw."""
+    from bsv_store.reports import save, slices, structure_differences
+
+    store = context_of(request).store
+    version = store.dataset(request.path_params["ref"])
+    theme = choice(_THEME, request.query_params.get(_THEME, "light"), THEMES).name
+    if version.recipe.comparison is None:
+        raise InputError(f"{version.ref} is not a comparison", hint="Compare two groups: bsv-store compare.")
+
+    def write(path: Path) -> None:
+        with collected_warnings():
+            if version.recipe.has_voxels:
+                figure = slices(store, version, statistic="t", theme=theme)
+            else:
+                figure = structure_differences(store, version, theme=theme)
+        save(figure, path, dpi=_DPI)
+
+    # Colors of structures and outlines depend on the catalog.
+    content = f"comparison {theme} {version.fingerprint} {store.catalog.content_digest()}"
+    return written_file(request, f"{version.ref}-{theme}.png", "png", content=content, write=write)
 
 
 def _in_table(request: Request, version: DatasetVersion) -> Markup:
@@ -171,4 +228,8 @@ def _report(request: Request) -> Response:
     )
 
 
-ROUTES = [Route("/datasets/{ref}", _page), Route("/datasets/{ref}/report", _report)]
+ROUTES = [
+    Route("/datasets/{ref}", _page),
+    Route("/datasets/{ref}/report", _report),
+    Route("/datasets/{ref}/comparison.png", _figure),
+]
