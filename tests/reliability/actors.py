@@ -13,6 +13,7 @@ At most one actor runs at a time, so that a schedule depends only on the choices
 
 from __future__ import annotations
 
+import gc
 import itertools
 import mmap
 import os
@@ -30,6 +31,8 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -42,6 +45,8 @@ from bsv_store.acquisition.work import sharing
 from bsv_store.acquisition.work.task import RunControl
 from bsv_store.catalog.database import sqlite as sqlite_module
 from bsv_store.catalog.database.engine import Database
+from bsv_store.catalog.tables import sql as sql_module
+from bsv_store.errors import BusyError
 from bsv_store.maintenance import verify
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.allen.client import Reply
@@ -343,6 +348,7 @@ class Stopping:
         NumberedFuture.numbers = itertools.count()
         sqlite_module._STEP_S = 0.0
         time.sleep = lambda _seconds: self.stop("wait:lock")
+        self._stop_where_sqlite_waits(shared)
         RunControl.wait = lambda _control, _seconds: self.stop("wait:claims")  # type: ignore[assignment, method-assign]
         generator = random.Random(f"{self._settings.seed}/{number}")
         secrets.token_hex = lambda nbytes=None: generator.randbytes(16 if nbytes is None else nbytes).hex()
@@ -357,6 +363,23 @@ class Stopping:
         replace_upstream(upstream, shared, requested)
         self._stop_at_transactions()
         self._report_stored()
+
+    def _stop_where_sqlite_waits(self, shared: Shared) -> None:
+        """Queries of users let SQLite wait, by a clock that cannot be set."""
+        original, wait_s = sql_module._run_sqlite, sql_module.BUSY_TIMEOUT_S
+        sql_module.BUSY_TIMEOUT_S = 0.0
+
+        def run(*arguments: Any) -> Any:
+            start = shared.seconds
+            while True:
+                try:
+                    return original(*arguments)
+                except BusyError:
+                    if shared.seconds - start > wait_s:
+                        raise
+                self.stop("wait:lock")
+
+        sql_module._run_sqlite = run
 
     def _stop_at_transactions(self) -> None:
         original = Database._transaction
@@ -486,3 +509,72 @@ def in_child(call: Callable[[], Any]) -> Any:
     if not is_done:
         raise AssertionError(value)
     return value
+
+
+class Helper:
+    """A forked process that makes calls, one after the other, so that this one has no connections. Close it.
+
+    It is faster than `in_child`: after a fork, each page that a process writes to is copied first.
+    """
+
+    def __init__(self) -> None:
+        self._pid: int | None = None
+        self._pipe: Connection | None = None
+
+    def call(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """The result of a call of a function of a module.
+
+        Raises
+        ------
+        AssertionError
+            If the call raises, or the process ends.
+        """
+        if self._pipe is None:
+            self._pipe = self._started()
+        self._pipe.send((function, arguments, options))
+        try:
+            is_done, value = self._pipe.recv()
+        except EOFError as error:
+            self.close()
+            raise AssertionError("the process that checks the store ended without an answer") from error
+        if not is_done:
+            raise AssertionError(value)
+        return value
+
+    def _started(self) -> Connection:
+        ours, theirs = Pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            ours.close()
+            _serve(theirs)
+        theirs.close()
+        return ours
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pipe is not None and self._pid is not None:
+            self._pipe.close()
+            os.waitpid(self._pid, 0)
+            self._pipe = self._pid = None
+
+
+# The garbage collector is disabled.
+_CALLS_PER_COLLECTION = 10
+
+
+def _serve(pipe: Connection) -> None:
+    """In the process; never returns."""
+    try:
+        warnings.simplefilter("ignore")
+        for number in itertools.count(1):
+            function, arguments, options = pipe.recv()
+            try:
+                answer = True, function(*arguments, **options)
+            except BaseException:  # noqa: BLE001 (raised by the caller)
+                answer = False, traceback.format_exc()
+            signal.alarm(0)
+            pipe.send(answer)
+            if number % _CALLS_PER_COLLECTION == 0:
+                gc.collect()
+    finally:
+        os._exit(0)

@@ -11,6 +11,8 @@ from tests.reliability.actors import Actor, Upstream
 from tests.reliability.scheduled_jobs import BASE, Job, Place, may_refuse
 from tests.reliability.scheduled_plans import Plan
 
+# Of the claims of the library.
+LEASE_S = 60.0
 # What was about to be committed, by the checkpoint in its transaction.
 _IN_TRANSACTION = ("tag:written", "untag:removed", "delete:removed", "version:inserted")
 
@@ -61,6 +63,8 @@ class Running:
     has_number: bool = False
     is_held: bool = False
     is_blocked: bool = False
+    # The time of its first transaction that writes, from which on it may have claims.
+    claimed_at: float | None = None
 
     @property
     def current(self) -> Job | None:
@@ -115,6 +119,8 @@ class Model:
     acknowledged: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
     excluded: set[int] = field(default_factory=set)
     requests: Counter[str] = field(default_factory=Counter)
+    # Volumes that actors have requested and not yet recorded: actor, and the time until which its claim is valid.
+    in_flight: dict[str, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
     stored: dict[int, int] = field(default_factory=dict)
     interrupted: Counter[str] = field(default_factory=Counter)
     snapshots: list[str] = field(default_factory=list)
@@ -126,6 +132,23 @@ class Model:
         if edition < before and not self.is_removing:
             self.result.fail(f"actor {number} replaced volume {experiment_id} by the edition of a request before")
         self.stored[experiment_id] = max(edition, before)
+
+    def note_request(self, running: Running, name: str, seconds: float) -> None:
+        """Note that an actor requests an object. Two do so only if the lease of the first claim has ended."""
+        self.requests[name] += 1
+        number, since = running.actor.number, running.claimed_at
+        # An actor notices only later that its lease has ended, and that another one has claimed the object.
+        if not name.startswith("volume/") or since is None or seconds >= since + LEASE_S:
+            return
+        for other, until in self.in_flight[name].items():
+            if other != number and seconds < until:
+                self.result.fail(f"actor {number} requested {name}, on which actor {other} has a claim")
+        self.in_flight[name][number] = since + LEASE_S
+
+    def end_claims(self, number: int) -> None:
+        """Note that an actor may have released its claims."""
+        for claims in self.in_flight.values():
+            claims.pop(number, None)
 
     @property
     def is_removing(self) -> bool:

@@ -38,6 +38,11 @@ _HOLDS = (
 )
 
 
+# Seconds by which the clocks may jump: less than a lease, more than one, more than any wait.
+_JUMPS = (25.0, 61.0, 61.0, 7200.0)
+_SHORT_JUMPS = (10.0, 25.0)
+
+
 @dataclass
 class Plan:
     """The choices that a seed makes before the first step.
@@ -57,6 +62,8 @@ class Plan:
         Maximum number.
     changes : bool
         Whether the Allen API gets another edition of the volumes.
+    jumps : tuple of float
+        Seconds by which the clocks may jump.
     """
 
     scripts: list[list[Job]]
@@ -67,6 +74,7 @@ class Plan:
     stay: float
     kills: int
     changes: bool
+    jumps: tuple[float, ...] = _JUMPS
 
     @property
     def jobs(self) -> list[Job]:
@@ -82,7 +90,7 @@ def planned(generator: random.Random, seed: int) -> Plan:
         for _ in range(generator.choice((2, 2, 3, 3, 4, 5)))
     ]
     if topic == frozenset({"fetch"}) and generator.random() < 0.6:
-        return _late(generator, seed)
+        return _late(generator, seed) if generator.random() < 0.6 else _claimed(generator, seed)
     names = {job.name for script in scripts for job in script}
     changes = generator.random() < 0.3
     damage = None
@@ -124,4 +132,25 @@ def _late(generator: random.Random, seed: int) -> Plan:
         stay=generator.choice((0.7, 0.9, 0.95)),
         kills=1,
         changes=True,
+    )
+
+
+def _claimed(generator: random.Random, seed: int) -> Plan:
+    """A plan whose actors want the same volumes, while the clocks jump by less than a lease."""
+    positions = generator.choice(((2,), (2, 3)))
+    return Plan(
+        [[Job("fetch", {"positions": positions, "refresh": generator.random() < 0.2})] for _ in range(3)],
+        Settings(
+            seed,
+            hosts=generator.random() < 0.5,
+            transactions=False,
+            hold=generator.choice(("fetch:downloaded", "fetch:published")),
+        ),
+        None,
+        kill=generator.choice((0.0, 0.05)),
+        jump=0.1,
+        stay=generator.choice((0.7, 0.9)),
+        kills=1,
+        changes=False,
+        jumps=_SHORT_JUMPS,
     )

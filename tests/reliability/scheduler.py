@@ -17,15 +17,12 @@ from typing import Protocol
 
 from bsv_store import Store, open_store
 from bsv_store.errors import BusyError
-from tests.reliability.actors import Actor, Message, Shared, Stopping, in_child
+from tests.reliability.actors import Actor, Helper, Message, Shared, Stopping
 from tests.reliability.scheduled_ends import collected, damage, rerun
 from tests.reliability.scheduled_jobs import Job, Place, attempted, may_refuse
-from tests.reliability.scheduled_model import Model, Result, Running, World
+from tests.reliability.scheduled_model import LEASE_S, Model, Result, Running, World
 from tests.reliability.scheduled_plans import planned
 
-# Seconds by which the clocks may jump: less than a lease, more than one, more than any wait.
-_JUMPS = (25.0, 61.0, 61.0, 7200.0)
-_LEASE_S = 60.0
 _MAX_PASSES = 1000
 # Probability at each step that the volumes upstream change, if they do.
 _CHANGE = 0.1
@@ -34,6 +31,7 @@ _WAITING_WEIGHT = 0.2
 _MAX_STEPS = 5000
 # Waits of each actor without progress of another one, after which the clocks jump, and such jumps in a row.
 _MAX_WAITS = 6
+_IDLE_JUMP_S = 61.0
 _MAX_IDLE_JUMPS = 8
 
 
@@ -64,9 +62,14 @@ class Schedule:
     folder : pathlib.Path
         For the store and its backups; it must not exist.
     seed : int
+    helper : Helper
+        A process that checks the store.
     """
 
-    def __init__(self, world: World, copies: StoreCopies, shared: Shared, folder: Path, seed: int) -> None:
+    def __init__(
+        self, world: World, copies: StoreCopies, shared: Shared, folder: Path, seed: int, helper: Helper
+    ) -> None:
+        self._helper = helper
         self._world = world
         self._copies = copies
         self._shared = shared
@@ -92,7 +95,7 @@ class Schedule:
         self._copies.copy(self._store)
         try:
             if self._plan.damage:
-                in_child(lambda: damage(self._store, self._plan.damage or "", self._place))
+                self._helper.call(damage, self._store, self._plan.damage, self._place)
             self._say(f"plan {self._plan}")
             for script in self._plan.scripts:
                 self._start(script)
@@ -138,7 +141,7 @@ class Schedule:
             if self._waits > _MAX_WAITS * len(alive) and not any(each.is_held for each in alive):
                 self._waits = 0
                 self._idle_jumps += 1
-                self._jump(_JUMPS[1])
+                self._jump(_IDLE_JUMP_S)
                 if self._idle_jumps > _MAX_IDLE_JUMPS:
                     self.result.fail(f"all wait: {[(each.actor.number, each.actor.at) for each in alive]}")
             chosen = self._chosen(alive)
@@ -165,7 +168,7 @@ class Schedule:
         """Let the clocks jump, or the Allen API change."""
         self._shared.seconds += 0.001
         if self._random.random() < self._plan.jump:
-            self._jump(self._random.choice(_JUMPS))
+            self._jump(self._random.choice(self._plan.jumps))
         if self._plan.changes and self._shared.edition == 0 and self._random.random() < _CHANGE:
             self._say("the Allen API changes")
             self._shared.edition = 1
@@ -193,6 +196,9 @@ class Schedule:
         self.result.kills += 1
         self._say(f"{running.actor.number} is killed at {running.actor.at}")
         running.actor.kill()
+        if not self._plan.settings.hosts:
+            # Others see that it has ended.
+            self._model.end_claims(running.actor.number)
         job = running.current
         if job is not None and job.name == "aggregate" and running.has_number:
             self._model.interrupted[job.arguments["name"]] += 1
@@ -249,6 +255,10 @@ class Schedule:
             self._say(f"{number} {message.name}")
             if message.name == self._plan.settings.hold and not self._was_held:
                 self._was_held = running.is_held = True
+            if message.name == "write:begin" and running.claimed_at is None:
+                running.claimed_at = self._shared.seconds
+            elif message.name == "fetch:recorded":
+                self._model.end_claims(number)
             self._model.follow(running, message.name)
         elif message.kind == "result":
             assert job is not None
@@ -260,8 +270,10 @@ class Schedule:
             self._model.acknowledge(running, job, outcome, value)
             running.job += 1
             running.begun, running.pending, running.has_number = len(self.result.steps), None, False
+            running.claimed_at = None
+            self._model.end_claims(number)
         elif message.name == "requested":
-            model.requests[message.value[0]] += 1
+            model.note_request(running, message.value[0], self._shared.seconds)
             self._say(f"{number} requests {message.value[0]} of edition {message.value[1]}")
         elif message.name == "stored":
             self._say(f"{number} stored {[each[0] for each in message.value]}")
@@ -275,13 +287,13 @@ class Schedule:
     def _check(self) -> None:
         if self._plan.settings.hosts:
             # No one can know that the owners of claims have ended.
-            self._jump(2 * _LEASE_S)
+            self._jump(2 * LEASE_S)
         left = self._left
         is_damaged = self._plan.damage is not None
-        found = in_child(lambda: rerun(self._store, self._place, left, is_damaged=is_damaged))
+        found = self._helper.call(rerun, self._store, self._place, left, is_damaged=is_damaged)
         # The claims of killed actors expire.
-        self._jump(2 * _LEASE_S)
-        found["problems"] |= in_child(lambda: collected(self._store, self._place, self._model.snapshots[:1]))
+        self._jump(2 * LEASE_S)
+        found["problems"] |= self._helper.call(collected, self._store, self._place, self._model.snapshots[:1])
         for what, problems in found["problems"].items():
             if problems:
                 self.result.fail(f"{what}: {problems}")

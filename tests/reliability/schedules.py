@@ -18,7 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,8 @@ def _environment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONHASHSEED": "0",
         "OPENBLAS_NUM_THREADS": "1",
+        # Memory that is freed is used again, since a new page is expensive.
+        "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824",
         "BSV_STORE_PROGRESS": "off",
     }
 
@@ -356,6 +358,7 @@ def main() -> int:
 
 
 def _run_all(arguments: argparse.Namespace) -> int:
+    from tests.reliability import actors
     from tests.reliability.scheduler import Schedule
 
     warnings.simplefilter("ignore")
@@ -364,9 +367,10 @@ def _run_all(arguments: argparse.Namespace) -> int:
         base = _MEMORY if _MEMORY.is_dir() else None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bsv-schedules-", dir=base)))
         world, copies, shared = stack.enter_context(stage(folder, arguments.postgres))
+        helper = stack.enter_context(closing(actors.Helper()))
         start, seeds = time.perf_counter(), range(arguments.seed, arguments.seed + arguments.count)
         for seed in seeds:
-            result = Schedule(world, copies, shared, folder / "schedule", seed).run()
+            result = Schedule(world, copies, shared, folder / "schedule", seed, helper).run()
             is_failed |= bool(result.failures)
             digest = hashlib.sha256("\n".join(result.steps).encode()).hexdigest()
             shown = result.steps if arguments.steps or result.failures else []

@@ -86,7 +86,7 @@ def _drop(place: Place) -> None:
 
 
 _MORE_JOBS = (
-    Job("early tag", fetched, (Step("tag", _tag_early),)),
+    Job("early tag", fetched, (Step("tag", _tag_early),), repeats=("tag",)),
     Job("drop", damaged, (Step("drop", _drop),), is_damaged=True),
 )
 # Other changes are jobs, too.
