@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from platformdirs import user_config_path
 
-from bsv_store import open_store
+from bsv_store import create_store, open_store
 from bsv_store.config import StoreConfig, locate_store, read_store_config
 from bsv_store.errors import InputError, NotAStoreError, SchemaTooNewError
 from bsv_store.store.opening import schema_state
@@ -180,6 +180,17 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
 def test_a_path_that_cannot_be_one_is_refused(path: Any) -> None:
     with pytest.raises(InputError, match="the path of the store"):
         locate_store(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["postgresql://bsv:secret@host/db", Path("postgresql://bsv:secret@host/db"), "s3://secret/bsv", "file:///x"]
+)
+def test_a_url_of_another_type_is_not_taken_for_a_folder(path: Any) -> None:
+    with pytest.raises(InputError, match=r"folder or the address of a server, got a URL of the type \w+") as caught:
+        locate_store(path)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(InputError, match="got a URL of the type"):
+        create_store(path)
 
 
 def test_a_path_from_the_environment_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:

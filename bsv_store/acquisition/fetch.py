@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from bsv_store.acquisition.presence import check_complete, check_known, present_volumes
+from bsv_store.acquisition.presence import check_complete, check_known, damaged_volumes, present_volumes
 from bsv_store.acquisition.tasks.volumes import VolumeTask
 from bsv_store.acquisition.work.connections import checked_workers
 from bsv_store.acquisition.work.outcome import Failure, failures_text, reasons, report_card
@@ -98,7 +98,7 @@ def fetch_volumes(
     spacing_um: int = 100,
     refresh: bool = False,
     workers: int | None = None,
-    damaged: Iterable[VolumeFile] = (),
+    damaged: Iterable[VolumeFile] | None = None,
     stop_at_failure: bool = False,
     progress: Progress | None = None,
 ) -> FetchReport:
@@ -124,8 +124,9 @@ def fetch_volumes(
         Number of simultaneous downloads, by default the setting ``fetch_workers``. At most as many as the client opens
         connections, and fewer if other runs on the store use them. At 25 and 10 um each needs some 100 MB of memory,
         and disk space under the store's ``tmp/`` for the download and four bytes per voxel.
-    damaged : iterable of VolumeFile
-        Recorded volumes whose file is known to be damaged, from `damaged_volumes`; they are fetched again.
+    damaged : iterable of VolumeFile, optional
+        Recorded volumes whose file is known to be damaged; they are fetched again. By default those that
+        `damaged_volumes` finds without ``verify``.
     stop_at_failure : bool
         Start no further downloads after the first failure.
     progress : Progress, optional
@@ -137,7 +138,7 @@ def fetch_volumes(
     MissingDataError
         If volumes are missing and ``client`` is None.
     DamagedFileError
-        If ``damaged`` is not empty and ``client`` is None.
+        If stored volumes are damaged and ``client`` is None.
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
         If the store fails. Volumes stored before that remain.
     """
@@ -145,6 +146,8 @@ def fetch_volumes(
     ids = list(dict.fromkeys(experiment_ids))
     Grid(spacing_um)
     check_known(database, ids)
+    if damaged is None:
+        damaged = () if refresh else damaged_volumes(database, files, ids, kind=kind, spacing_um=spacing_um)
     if client is None:
         present = present_volumes(database, files, ids, kind=kind, spacing_um=spacing_um)
         if unusable := sorted(file.experiment_id for file in damaged if file.experiment_id in present):

@@ -10,8 +10,9 @@ from sqlalchemy import Connection, func, select
 
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Experiment, UnionizeCoverage
-from bsv_store.catalog.volumes import find_volumes, recorded_sizes
+from bsv_store.catalog.database.models import Experiment, UnionizeCoverage, Verification
+from bsv_store.catalog.database.models.verification import INTACT
+from bsv_store.catalog.volumes import find_volumes, recorded_sizes, volume_prefix
 from bsv_store.errors import DamagedFileError, MissingDataError, UnknownExperimentError
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.text import listed_ids, number_of
@@ -76,7 +77,8 @@ def damaged_volumes(
     Parameters
     ----------
     verify : bool
-        Read and hash every file. By default only missing files and those of another size are found.
+        Read and hash every file. By default only missing files, those of another size, and those in which
+        ``Store.admin.verify`` found damage that is still there are found.
     workers : int
         Number of files that are read at a time.
     progress : Progress
@@ -85,10 +87,26 @@ def damaged_volumes(
     ids = sorted(experiment_ids)
     with database.reading() as connection:
         sizes = recorded_sizes(connection, ids, kind=kind, spacing_um=spacing_um)
-        suspects = [i for i, (path, size) in sizes.items() if verify or not _has_size(files, path, size)]
-        found = find_volumes(connection, suspects, kind=kind, spacing_um=spacing_um) if suspects else {}
-    recorded = [found[i] for i in sorted(found)]
-    return tuple(_changed(files, recorded, workers, progress)) if verify else tuple(recorded)
+        if verify:
+            incomplete, suspects = [], list(sizes)
+        else:
+            incomplete = [i for i, (path, size) in sizes.items() if not _has_size(files, path, size)]
+            suspects = sorted(_found_damaged(connection, kind, spacing_um) & sizes.keys() - set(incomplete))
+        wanted = incomplete + suspects
+        found = find_volumes(connection, wanted, kind=kind, spacing_um=spacing_um) if wanted else {}
+    damaged = [found[i] for i in incomplete if i in found]
+    if suspects:
+        damaged += _changed(files, [found[i] for i in suspects if i in found], workers, progress)
+    return tuple(sorted(damaged, key=lambda file: file.experiment_id))
+
+
+def _found_damaged(connection: Connection, kind: VolumeKind, spacing_um: int) -> set[int]:
+    """The experiments whose volume had a finding when it was last verified at some depth."""
+    prefix = volume_prefix(kind=kind, spacing_um=spacing_um)
+    query = select(Verification.object_key).where(
+        Verification.object_key.startswith(prefix, autoescape=True), Verification.outcome != INTACT
+    )
+    return {int(key.removeprefix(prefix)) for key in connection.scalars(query)}
 
 
 # Files that wait for each thread: enough to keep it busy, few enough that an interrupt is not delayed.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bsv_store.volumes.library import VolumeFile
 
 # Not for damaged files: a damaged volume is not a missing one, and a result without it would hide the damage.
-LEAVE_OUT_HINT = "Or leave such experiments out (--missing leave-out, missing='leave_out')."
+LEAVE_OUT_HINT = "Or leave such experiments out: missing='leave_out'."
 
 
 def excluded_reasons(excluded: Mapping[int, str]) -> dict[int, str]:

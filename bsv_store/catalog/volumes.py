@@ -103,7 +103,12 @@ def stored_volumes(connection: Connection) -> Iterator[StoredObject]:
 
 def volume_key(experiment_id: int, *, kind: str, spacing_um: int) -> str:
     """The key of a volume, in claims and in the inventory."""
-    return f"volume/{kind}/{spacing_um}/{experiment_id}"
+    return f"{volume_prefix(kind=kind, spacing_um=spacing_um)}{experiment_id}"
+
+
+def volume_prefix(*, kind: str, spacing_um: int) -> str:
+    """The part before the experiment id of the keys of volumes of one kind and spacing."""
+    return f"volume/{kind}/{spacing_um}/"
 
 
 def record_volume(connection: Connection, file: VolumeFile) -> str | None:

@@ -7,6 +7,7 @@ the user's configuration file, the same key of the computer's. The default is th
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -20,6 +21,8 @@ from bsv_store.text import shown
 
 DEFAULT_ORIGIN = "default"
 ARGUMENT_ORIGIN = "argument"
+# At least two letters, because of drives on Windows. Path("s3://a") is "s3:/a".
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,13 @@ def _folder(value: object, origin: str) -> Path:
         raise InputError(f"{named} must be a path, got {shown(value)}", hint="Use a string or a pathlib.Path.")
     if not text:
         raise InputError(f"{named} must not be empty", hint='For example "/data/bsv-store".')
+    if (scheme := _SCHEME.match(text)) is not None:
+        # The rest is not shown, because it may contain a password.
+        raise InputError(
+            f"{named} must be a folder or the address of a server, got a URL of the type {scheme[1]}",
+            hint="An address starts with https:// or http://. The URL of a database is for: bsv-store init FOLDER "
+            "--database URL",
+        )
     if "\0" in text:
         raise InputError(f"{named} must not contain a NUL character, got {shown(text)}")
     try:

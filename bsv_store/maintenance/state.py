@@ -13,8 +13,8 @@ from sqlalchemy import Connection, func, select
 
 from bsv_store.acquisition.work.claims import held_claims
 from bsv_store.catalog.database.models import Verification
+from bsv_store.catalog.database.models.verification import INTACT
 from bsv_store.maintenance.inventory import Folder, found_files
-from bsv_store.maintenance.verified import INTACT
 from bsv_store.vocabulary import VERIFY_DEPTHS
 from bsv_store.volumes.trash import item_of_record
 

@@ -17,14 +17,13 @@ from sqlalchemy import Connection, delete, select
 from bsv_store.catalog.database.conflicts import insert_into
 from bsv_store.catalog.database.models import Verification
 from bsv_store.catalog.database.models.base import UtcDateTime, now
+from bsv_store.catalog.database.models.verification import INTACT
 from bsv_store.errors import BusyError, ReadOnlyStoreError
 from bsv_store.vocabulary import VERIFY_DEPTHS
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.vocabulary import FindingKind, VerifyDepth
-
-INTACT = "intact"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from bsv_store import check
 from bsv_store.acquisition.work.claims import live_keys
 from bsv_store.catalog.activity import record_activity
+from bsv_store.catalog.database.models.verification import INTACT
 from bsv_store.catalog.verify import unionize_damage
 from bsv_store.errors import BusyError, DamagedFileError, InputError, ReadOnlyStoreError
 from bsv_store.maintenance.catalog_checks import (
@@ -33,7 +34,7 @@ from bsv_store.maintenance.inventory import expected_objects, found_files
 from bsv_store.maintenance.object_checks import ObjectCheck, ObjectChecker, finding_of, quick_finding, volume_of_key
 from bsv_store.maintenance.orphan_results import recorded_results
 from bsv_store.maintenance.unlisted import folder_findings, known_ids, number_findings, unlisted_findings
-from bsv_store.maintenance.verified import INTACT, History, Recorder, Verified
+from bsv_store.maintenance.verified import History, Recorder, Verified
 from bsv_store.maintenance.verify_report import VerifyReport
 from bsv_store.plausibility.judge import Plausibility
 from bsv_store.progress import shown_progress

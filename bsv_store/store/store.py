@@ -555,7 +555,8 @@ class Store:
         FormatError
             If the file is not a valid ontology. Nothing is stored then.
         IncompleteListError
-            If many of the current structures are missing from it, unless ``allow_shrinking``. Nothing is stored then.
+            If many of the current structures, or most of Allen's in an empty store, are missing from it, unless
+            ``allow_shrinking``. Nothing is stored then.
         """
         from bsv_store.acquisition.ingest_files import ingest_structure_file
 
@@ -738,7 +739,8 @@ class Store:
         UpstreamError
             If the API cannot be reached or its reply is not valid. Nothing is stored then.
         IncompleteListError
-            If many of the current structures are missing from it, unless ``allow_shrinking``. Nothing is stored then.
+            If many of the current structures, or most of Allen's in an empty store, are missing from it, unless
+            ``allow_shrinking``. Nothing is stored then.
         """
         from bsv_store.acquisition.sync import sync_structures
         from bsv_store.sources.allen import AllenClient
@@ -937,7 +939,8 @@ class Store:
         refresh : bool
             Also download volumes that the store has.
         verify : bool
-            Read and hash the stored files, and fetch those that have changed again.
+            Read and hash the stored files, and fetch those that have changed again. By default only files that are
+            missing, truncated, or were found damaged by ``store.admin.verify`` are.
         workers : int, optional
             Number of simultaneous downloads, by default the setting ``fetch_workers`` (4); at most the setting
             ``max_connections`` (16), which all runs on the store share.
@@ -971,7 +974,7 @@ class Store:
         from bsv_store.acquisition.work.outcome import require_any_success
 
         self._require_folder()
-        damaged: tuple[VolumeFile, ...] = ()
+        damaged: tuple[VolumeFile, ...] | None = None
         if limit is not None:
             check.without("limit", "offline", offline)
         if limit is None and not check.boolean("verify", verify):

@@ -82,6 +82,17 @@ def test_fetch_without_verify_does_not_read_the_files(fetched: Store, server: Sy
     assert server.requests.total == 0
 
 
+def test_fetch_replaces_what_verify_found_damaged(fetched: Store, server: SyntheticServer) -> None:
+    damage_volume(fetched, SECOND, "changed")
+    fetched.admin.verify(deep=True)
+    assert [file.experiment_id for file in fetched.plan_fetch(IDS).damaged] == [SECOND]
+    assert fetched.fetch(IDS, api_url=server.url).replaced == (SECOND,)
+    check_whole(fetched, *IDS)
+    # The finding is older than the file now.
+    assert fetched.fetch(IDS, api_url=server.url).present == IDS
+    assert server.requests.total == 1
+
+
 @sqlite_first
 def test_verifying_reports_its_progress(fetched: Store, server: SyntheticServer, recorder: Recorder) -> None:
     report = fetched.fetch(IDS, verify=True, progress=recorder, api_url=server.url)

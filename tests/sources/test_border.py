@@ -421,6 +421,39 @@ def test_a_name_that_does_not_resolve_is_named_in_plain_words(monkeypatch: pytes
     assert caught.value.reason == "api.brain-map.org cannot be reached: the name could not be resolved"
 
 
+def test_a_resolver_that_does_not_answer_is_waited_for_no_longer_than_a_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = threading.Event()
+
+    def wait(*_: Any, **__: Any) -> None:
+        answer.wait(30)
+
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    started = time.monotonic()
+    with (
+        AllenClient(api_url="https://api.brain-map.org", backoff_s=0, connect_timeout_s=0.2, attempts=2) as client,
+        pytest.raises(UnreachableUpstreamError) as caught,
+    ):
+        client.volume(FIRST)
+    answer.set()
+    assert caught.value.reason == "api.brain-map.org cannot be reached: the name could not be resolved"
+    assert time.monotonic() - started < 10
+
+
+def test_every_address_of_a_name_is_tried(server: SyntheticServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A server that listens at another loopback address refuses connections at the first.
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, server.port)) for each in ("127.0.0.2", "127.0.0.1")]
+    resolve = socket.getaddrinfo
+
+    def two(host: str, *rest: Any, **options: Any) -> Any:
+        return found if host == "two.test" else resolve(host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", two)
+    with AllenClient(api_url=f"http://two.test:{server.port}", backoff_s=0, attempts=1) as client:
+        assert client.experiments()
+
+
 def test_a_server_without_tls_is_named_in_plain_words(server: SyntheticServer) -> None:
     with (
         AllenClient(api_url=server.url.replace("http:", "https:"), backoff_s=0) as client,

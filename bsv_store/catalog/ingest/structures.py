@@ -35,6 +35,9 @@ OLDER_KIND = "older"
 # Allen only adds structures, so a graph that lost more than these is probably incomplete.
 _PLAUSIBLE_LOSS = 0.02
 _PLAUSIBLE_COUNT = 20
+# Allen's ontology has 1,327 structures, of which these are the topmost below the root.
+_ALLEN_TOP = {(8, "grey"), (567, "CH"), (343, "BS")}
+_ALLEN_MIN_COUNT = 1_000
 
 _OTHER_ONTOLOGY = (
     "The store has another ontology (of another release, or of the synthetic atlas). "
@@ -94,7 +97,7 @@ def ingest_structures(
     upstream_date : datetime.date, optional
         Date of the graph at its source, if known.
     allow_shrinking : bool
-        Accept a graph from which many of the current structures are missing. One without a date then becomes the
+        Accept a graph from which many structures are missing. One without a date then becomes the
         current one, unless the store has one with a date.
     action : Action, optional
         Recorded as the activity of this user, if anything changes.
@@ -102,7 +105,8 @@ def ingest_structures(
     Raises
     ------
     IncompleteListError
-        If many of the current structures are missing from it, unless ``allow_shrinking``. Nothing is written then.
+        If many of the current structures are missing from it, or it is the first one of the store and has the top
+        structures of Allen's ontology, but not most of the others; unless ``allow_shrinking``. Nothing is written then.
     InputError
         If it is not a tree, or is not the ontology of the store. Nothing is written then.
     """
@@ -116,6 +120,7 @@ def ingest_structures(
         before = _stored_nodes(connection)
         lost = _lost(before, ontology)
         if not allow_shrinking:
+            _check_size(before, ontology, source)
             _check_whole(before, lost, source)
         newest = _newest_date(connection)
         is_fallback = kind in STAND_IN_KINDS and _has_better(connection)
@@ -171,6 +176,18 @@ def _lost(before: Mapping[int, _Node], ontology: Ontology) -> tuple[str, ...]:
     """The acronyms of the current structures that are missing from a graph."""
     ids = {record.id for record in ontology.structures}
     return tuple(node.acronym for node in before.values() if not node.withdrawn and node.id not in ids)
+
+
+def _check_size(before: Mapping[int, _Node], ontology: Ontology, source: str) -> None:
+    """Check that the first graph of a store is not a part of Allen's, with which it cannot be compared."""
+    count = len(ontology.structures)
+    is_allens = {(each.id, each.acronym) for each in ontology.structures} >= _ALLEN_TOP
+    if not before and is_allens and count < _ALLEN_MIN_COUNT:
+        raise IncompleteListError(
+            f"{source} seems to be incomplete: it has {number_of(count, 'structure')}, Allen's ontology 1,327, and the "
+            "store has no other ontology",
+            hint="Use the complete ontology, or accept this one with allow_shrinking=True.",
+        )
 
 
 def _check_whole(before: Mapping[int, _Node], lost: Sequence[str], source: str) -> None:

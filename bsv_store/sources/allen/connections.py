@@ -1,7 +1,8 @@
 """Connections that another thread can shut down: at the deadline of a request, or if the user interrupts.
 
 Socket timeouts limit only the time between two packets: a server that sends headers, chunk sizes or trailers byte by
-byte could block a thread for days. A timer therefore shuts down the socket at the deadline.
+byte could block a thread for days. A timer therefore shuts down the socket at the deadline. Names are resolved in a
+thread of its own, because the resolver of the operating system has no timeout that a program can set.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError
+from urllib3.util.connection import allowed_gai_family
 
 # The timer shuts down again after this time, because the thread may open a connection just after the deadline.
 _REPEAT_S = 0.1
@@ -97,10 +101,16 @@ def _pool_classes(connections: Connections) -> dict[str, type[HTTPConnectionPool
             connections.add(self)
             super().connect()
 
+        def _new_conn(self) -> socket.socket:
+            return _connected(self, super()._new_conn)
+
     class Secure(HTTPSConnection):
         def connect(self) -> None:
             connections.add(self)
             super().connect()
+
+        def _new_conn(self) -> socket.socket:
+            return _connected(self, super()._new_conn)
 
     # The names of the classes appear in logs and in errors of urllib3.
     Plain.__name__, Secure.__name__ = HTTPConnection.__name__, HTTPSConnection.__name__
@@ -112,6 +122,48 @@ def _pool_classes(connections: Connections) -> dict[str, type[HTTPConnectionPool
         ConnectionCls = Secure
 
     return {"http": PlainPool, "https": SecurePool}
+
+
+def _connected(connection: HTTPConnection, connect: Callable[[], socket.socket]) -> socket.socket:
+    """Connect to the first address of the host that accepts; the name is resolved within the timeout for connecting."""
+    name = connection._dns_host
+    *others, last = _addresses(connection)
+    try:
+        for address in others:
+            connection._dns_host = address
+            # Also the base class of the error for a refused connection.
+            with contextlib.suppress(ConnectTimeoutError):
+                return connect()
+        connection._dns_host = last
+        return connect()
+    finally:
+        connection._dns_host = name
+
+
+def _addresses(connection: HTTPConnection) -> list[str]:
+    seconds = connection.timeout if isinstance(connection.timeout, int | float) else None
+    resolved: Future[list[str]] = Future()
+    arguments = (connection._dns_host, connection.port, resolved)
+    # A daemon, so that a resolver that does not answer delays neither this thread nor the end of the process.
+    threading.Thread(target=_resolve, args=arguments, name="bsv-store-resolver", daemon=True).start()
+    try:
+        return resolved.result(seconds)
+    except TimeoutError as error:
+        reason = socket.gaierror(socket.EAI_AGAIN, f"no answer within {seconds:g} s")
+        raise NameResolutionError(connection.host, connection, reason) from error
+    except socket.gaierror as error:
+        raise NameResolutionError(connection.host, connection, error) from error
+    except UnicodeError:
+        # urllib3 has its own error for names that are not valid.
+        return [connection._dns_host]
+
+
+def _resolve(host: str, port: int, resolved: Future[list[str]]) -> None:
+    try:
+        found = socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM)
+        resolved.set_result(list(dict.fromkeys(str(address[4][0]) for address in found)))
+    except BaseException as error:  # noqa: BLE001 (raised in the waiting thread)
+        resolved.set_exception(error)
 
 
 def _shut_down(sock: Any) -> None:

@@ -67,9 +67,9 @@ def fetch(
     the exit code is 6. Run the command again to continue. If the disk has not enough space, nothing is downloaded, and
     the exit code is 7.
 
-    A volume whose file is missing or truncated is fetched again; with --verify also one whose bytes have changed. A
-    volume that contradicts its experiment counts as present: `bsv-store volume check` finds such volumes, and
-    --refresh downloads them again.
+    A volume whose file is missing or truncated, or was found damaged by `bsv-store verify`, is fetched again; with
+    --verify also any other whose bytes have changed. A volume that contradicts its experiment counts as present:
+    `bsv-store volume check` finds such volumes, and --refresh downloads them again.
 
     To fill a store with everything, check with --dry-run first, and use --limit to fetch it in parts.
 

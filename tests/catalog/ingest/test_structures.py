@@ -158,6 +158,17 @@ def test_the_order_in_which_dated_graphs_come_does_not_matter(catalog: Database)
     assert [row["id"] for row in rows(catalog, CURRENT)] == [8, 10, 11, 997]
 
 
+def test_a_part_of_allens_ontology_is_refused_in_an_empty_store_too(catalog: Database, real_ontology: Ontology) -> None:
+    depths: dict[int | None, int] = {None: -1}
+    for each in real_ontology.structures:
+        depths[each.id] = depths[each.parent_structure_id] + 1
+    top = replace(real_ontology, structures=tuple(each for each in real_ontology.structures if depths[each.id] <= 4))
+    with pytest.raises(IncompleteListError, match="it has 194 structures, Allen's ontology 1,327"):
+        ingest_structures(catalog, top, source="top.json")
+    assert rows(catalog, CURRENT) == []
+    assert ingest_structures(catalog, top, source="top.json", allow_shrinking=True).added == 194
+
+
 def test_a_part_of_the_ontology_is_refused_unless_it_is_allowed(
     store: Store, catalog: Database, real_ontology: Ontology, data: Path, tmp_path: Path
 ) -> None:

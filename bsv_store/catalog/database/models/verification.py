@@ -8,6 +8,9 @@ from sqlalchemy import CheckConstraint, Column, ColumnElement
 
 from bsv_store.catalog.database.models.base import Base
 
+INTACT = "intact"
+"""The outcome of an object without damage."""
+
 
 class Verification(Base):
     """The last verification of an object at one depth.
