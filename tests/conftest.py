@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 
 import tests.examples
+from tests.compiled_sql import share_compiled_sql
 from tests.postgres import PostgresServer
 from tests.stores import Templates, copied_store
 
@@ -152,6 +153,7 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
             connection.execute("PRAGMA synchronous = OFF")
 
     event.listen(Engine, "connect", hurry)
+    share_compiled_sql()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _descriptor: None)
         yield

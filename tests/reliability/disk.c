@@ -29,7 +29,8 @@ enum { OPEN, READ, WRITE, FSYNC, RENAME, UNLINK, MKDIR, LINK, TRUNCATE, CALLS };
 
 /* The kinds of records, in the order of KINDS in disk.py. */
 enum {
-    R_CREATE, R_WRITE, R_TRUNCATE, R_SYNC, R_RENAME, R_LINK, R_UNLINK, R_MKDIR, R_RMDIR, R_MARK, R_CALL, R_UNKNOWN
+    R_CREATE, R_WRITE, R_TRUNCATE, R_SYNC, R_RENAME, R_LINK, R_UNLINK, R_MKDIR, R_RMDIR, R_MARK, R_CALL, R_OPEN,
+    R_UNKNOWN
 };
 
 struct control {
@@ -45,7 +46,7 @@ struct control {
     uint32_t failed; /* how many have failed */
     uint32_t counts[16];
     uint32_t is_tracing; /* whether the counted calls are recorded, too */
-    uint32_t unused;
+    uint32_t is_following; /* whether the opened files are recorded, and nothing else */
     uint64_t used;   /* bytes of the log */
     uint64_t size;
 };
@@ -150,7 +151,7 @@ static void unlock(void) {
 
 static void add(int kind, uint64_t inode, int64_t offset, const char *first, const char *second, const void *data,
                 size_t length) {
-    if (!control->is_recording && kind != R_CALL) return;
+    if (!control->is_recording && kind != R_CALL && kind != R_OPEN) return;
     int kept = errno;
     struct record record = {kind, first ? strlen(first) : 0, second ? strlen(second) : 0, length, inode, offset};
     size_t size = sizeof record + record.first + record.second + length;
@@ -219,7 +220,23 @@ void bsv_store_test_mark(const char *name) {
 
 /* -- open, close ------------------------------------------------------------------------------------------------- */
 
+/* Records an opened file, from which bytes may be read. */
+static void follow(int file) {
+    struct stat found;
+    if (fstat(file, &found) || !S_ISREG(found.st_mode) || !name_of(file, ours) || !is_below(ours)) return;
+    lock();
+    add(R_OPEN, found.st_ino, 0, NULL, NULL, NULL, 0);
+    unlock();
+}
+
 static int opened(int folder, const char *path, int flags, mode_t mode) {
+    if (control && control->is_following) {
+        int file = syscall(SYS_openat, folder, path, flags, mode);
+        int kept = errno;
+        if (file >= 0) follow(file);
+        errno = kept;
+        return file;
+    }
     char buffer[PATH_MAX];
     const char *name = is_active() ? absolute(folder, path, buffer) : "";
     if (!is_below(name)) return syscall(SYS_openat, folder, path, flags, mode);
@@ -258,6 +275,22 @@ int __openat_2(int folder, const char *path, int flags) { return opened(folder, 
 int __openat64_2(int folder, const char *path, int flags) { return opened(folder, path, flags, 0); }
 int creat(const char *path, mode_t mode) { return opened(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
 int creat64(const char *path, mode_t mode) { return opened(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
+
+static FILE *opened_stream(FILE *stream) {
+    int kept = errno;
+    if (stream && control && control->is_following) follow(fileno(stream));
+    errno = kept;
+    return stream;
+}
+
+FILE *fopen(const char *path, const char *mode) {
+    REAL(fopen);
+    return opened_stream(real(path, mode));
+}
+FILE *fopen64(const char *path, const char *mode) {
+    REAL(fopen64);
+    return opened_stream(real(path, mode));
+}
 
 /* The listing of a folder, which is counted as an open. */
 DIR *opendir(const char *path) {

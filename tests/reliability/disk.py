@@ -33,7 +33,19 @@ CALLS: tuple[Call, ...] = get_args(Call)
 SHORT = 0
 
 Kind = Literal[
-    "create", "write", "truncate", "sync", "rename", "link", "unlink", "mkdir", "rmdir", "mark", "call", "unknown"
+    "create",
+    "write",
+    "truncate",
+    "sync",
+    "rename",
+    "link",
+    "unlink",
+    "mkdir",
+    "rmdir",
+    "mark",
+    "call",
+    "open",
+    "unknown",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -43,10 +55,12 @@ _CONTROL_AT = 128
 _IS_READY, _IS_RECORDING, _IS_COUNTING, _CALL, _NUMBER, _IS_LASTING, _ERROR, _FAILED = range(8)
 _COUNTS = 8
 _IS_TRACING = 24
+_IS_FOLLOWING = 25
 _USED = 26
 _LOG_AT = 4096
 _RECORD = struct.Struct("=4IQq")
 _LOG_BYTES = 1 << 28
+_TIMEOUT_S = 120
 
 
 @dataclass(frozen=True)
@@ -169,10 +183,20 @@ class Control:
         self._set(_IS_TRACING, int(is_tracing))
         self._set(_IS_COUNTING, int(not is_recording))
 
+    def follow(self) -> None:
+        """Begin to record which files are opened, and nothing else."""
+        struct.pack_into("=Q", self._memory, _CONTROL_AT + 4 * _USED, 0)
+        self._set(_IS_FOLLOWING, 1)
+
     def stop(self) -> None:
         """Neither record nor fail calls."""
         self._set(_IS_RECORDING, 0)
         self._set(_IS_COUNTING, 0)
+        self._set(_IS_FOLLOWING, 0)
+
+    def opened(self) -> set[int]:
+        """The inodes of the files that were opened since `follow`."""
+        return {each.inode for each in self._records()}
 
     def counted(self) -> Iterator[Counted]:
         """The traced calls."""
@@ -206,7 +230,7 @@ def missing() -> str | None:
 
 
 class ObservedProcess:
-    """A process with disk.c, which calls functions one after the other, each in a fork of its own.
+    """A process with disk.c, which calls functions one after the other.
 
     Parameters
     ----------
@@ -234,18 +258,23 @@ class ObservedProcess:
         assert self.call(_ready) is None
         assert self.control.is_ready
 
-    def call(self, function: Callable[..., Any], *arguments: Any, timeout_s: float = 120.0) -> Any:
-        """What a function of a module returns, called in a fork of the process.
+    def call(self, function: Callable[..., Any], *arguments: Any, in_fork: bool = True) -> Any:
+        """What a function of a module returns, called in a fork of the process, or in the process itself.
 
         Raises
         ------
         DiedError
-            If the fork dies or takes too long.
+            If the process that calls it dies or takes too long.
         Exception
             What the function raises.
         """
-        self._connection.send_bytes(pickle.dumps((function, arguments, timeout_s)))
-        is_returned, value = pickle.loads(self._connection.recv_bytes())
+        self._connection.send_bytes(pickle.dumps((function, arguments, in_fork)))
+        try:
+            if not self._connection.poll(_TIMEOUT_S + 10):
+                raise DiedError(f"the process took longer than {_TIMEOUT_S} s")
+            is_returned, value = pickle.loads(self._connection.recv_bytes())
+        except (EOFError, ConnectionResetError) as error:
+            raise DiedError("the process died") from error
         if not is_returned:
             raise value
         return value
@@ -287,10 +316,10 @@ def _serve(connection: Connection, _library: Path) -> None:
     _import_everything()
     while True:
         try:
-            function, arguments, timeout_s = pickle.loads(connection.recv_bytes())
+            function, arguments, in_fork = pickle.loads(connection.recv_bytes())
         except EOFError:
             return
-        connection.send_bytes(_in_fork(function, arguments, timeout_s))
+        connection.send_bytes(_in_fork(function, arguments) if in_fork else _answer(function, arguments))
 
 
 def _import_everything() -> None:
@@ -301,6 +330,9 @@ def _import_everything() -> None:
     import bsv_store
     import tests.preloaded
     import tests.reliability.jobs  # noqa: F401
+    from tests.compiled_sql import share_compiled_sql
+
+    share_compiled_sql()
 
     for module in pkgutil.walk_packages(bsv_store.__path__, "bsv_store."):
         if module.name.split(".")[1] not in ("__main__", "compat", "figures", "reports", "server"):
@@ -311,7 +343,7 @@ def _import_everything() -> None:
     gc.freeze()
 
 
-def _in_fork(function: Callable[..., Any], arguments: tuple[Any, ...], timeout_s: float) -> bytes:
+def _in_fork(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
     ours, theirs = multiprocessing.Pipe(duplex=False)
     child = os.fork()
     if child == 0:
@@ -322,7 +354,7 @@ def _in_fork(function: Callable[..., Any], arguments: tuple[Any, ...], timeout_s
             os._exit(0)
     theirs.close()
     try:
-        answer = ours.recv_bytes() if ours.poll(timeout_s) else None
+        answer = ours.recv_bytes() if ours.poll(_TIMEOUT_S) else None
     except EOFError:
         answer = None
     if answer is None:
@@ -330,7 +362,7 @@ def _in_fork(function: Callable[..., Any], arguments: tuple[Any, ...], timeout_s
         if is_late:
             os.kill(child, 9)
             os.waitpid(child, 0)
-        why = f"took longer than {timeout_s:.0f} s" if is_late else "died"
+        why = f"took longer than {_TIMEOUT_S} s" if is_late else "died"
         return pickle.dumps((False, DiedError(f"the process {why}")))
     os.waitpid(child, 0)
     ours.close()
