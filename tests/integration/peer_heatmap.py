@@ -8,6 +8,7 @@ for the atlas, which is made here, so that nothing is downloaded.
 import json
 import pathlib
 import sys
+from typing import Any
 
 import matplotlib
 
@@ -17,13 +18,17 @@ import matplotlib.pyplot as plt
 import meshio
 import numpy as np
 from brainglobe_atlasapi.atlas_generation.wrapup import wrapup_atlas_from_data
+from matplotlib.patches import Polygon
+from numpy.typing import NDArray
 from skimage.measure import marching_cubes
 
 SPACING = 100
 ATLAS = "synthetic_mouse"
 
 
-def write_meshes(folder, ids, structures):
+def write_meshes(
+    folder: pathlib.Path, ids: NDArray[np.uint32], structures: list[dict[str, Any]]
+) -> dict[int, pathlib.Path]:
     """The surfaces of the structures in um; paths by id."""
     folder.mkdir()
     paths = {}
@@ -37,7 +42,7 @@ def write_meshes(folder, ids, structures):
     return paths
 
 
-def main():
+def main() -> None:
     folder = pathlib.Path(sys.argv[1])
     ids = np.load(folder / "annotation.npy")
     structures = json.loads((folder / "structures.json").read_text())
@@ -69,11 +74,12 @@ def main():
     figure, axes = plt.subplots()
     heatmap.plot_subplot(figure, axes)
     figure.savefig(folder / "drawn.png")
-    regions = {}
+    regions: dict[str, list[dict[str, Any]]] = {}
     for patch in axes.patches:
+        assert isinstance(patch, Polygon)
         points = patch.get_xy()
         found = {"color": list(patch.get_facecolor()), "low": points.min(0).tolist(), "high": points.max(0).tolist()}
-        regions.setdefault(patch.get_label(), []).append(found)
+        regions.setdefault(str(patch.get_label()), []).append(found)
     colors = {name: list(map(float, color)) for name, color in heatmap.colors.items() if name in values}
     (folder / "drawn.json").write_text(json.dumps({"regions": regions, "colors": colors}))
 

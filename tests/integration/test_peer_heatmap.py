@@ -20,7 +20,13 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("foreign")]
 
 SCRIPT = Path(__file__).with_name("peer_heatmap.py")
 STRUCTURES = ("SSp", "CP", "TH")
-ROOT = {"id": 997, "acronym": "root", "name": "root", "structure_id_path": [997], "rgb_triplet": [255, 255, 255]}
+ROOT: dict[str, Any] = {
+    "id": 997,
+    "acronym": "root",
+    "name": "root",
+    "structure_id_path": [997],
+    "rgb_triplet": [255, 255, 255],
+}
 
 
 @pytest.fixture(scope="module")

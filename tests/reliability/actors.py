@@ -366,8 +366,8 @@ class Stopping:
 
     def _stop_where_sqlite_waits(self, shared: Shared) -> None:
         """Queries of users let SQLite wait, by a clock that cannot be set."""
-        original, wait_s = sql_module._run_sqlite, sql_module.BUSY_TIMEOUT_S
-        sql_module.BUSY_TIMEOUT_S = 0.0
+        original, wait_s = sql_module._run_sqlite, vars(sql_module)["BUSY_TIMEOUT_S"]
+        vars(sql_module)["BUSY_TIMEOUT_S"] = 0.0
 
         def run(*arguments: Any) -> Any:
             start = shared.seconds
@@ -379,7 +379,7 @@ class Stopping:
                         raise
                 self.stop("wait:lock")
 
-        sql_module._run_sqlite = run
+        vars(sql_module)["_run_sqlite"] = run
 
     def _stop_at_transactions(self) -> None:
         original = Database._transaction
