@@ -35,7 +35,7 @@ from bsv_store.catalog.verify import VOLUMES, catalog_checks
 from bsv_store.catalog.volumes import volume_key
 from bsv_store.datasets.result.file import result_path
 from bsv_store.errors import DamagedCatalogError, InputError
-from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding, replace_version
+from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding
 from bsv_store.text import listed, number_of
 from bsv_store.volumes.annotation import ANNOTATION_FOLDER
 from bsv_store.volumes.grid import Grid
@@ -328,10 +328,8 @@ def _inputs(connection: Connection) -> Iterator[Finding]:
         key = version_key(version.name, version.number)
         try:
             recipe = Recipe.from_json(version.recipe)
-        except InputError as error:
-            problem = f"the recipe is not readable: {error.message}"
-            remedy = replace_version(f"{version.name}@{version.number}")
-            yield Finding(key, version.path, "inconsistent_rows", problem, remedy)
+        except InputError:
+            # The check of the version reports it.
             continue
         if not recipe.has_voxels:
             # `dataset stale` compares the values of a comparison by structure.

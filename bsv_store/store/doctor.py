@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from bsv_store.maintenance.doctor.environment import environment_findings
 from bsv_store.maintenance.doctor.finding import Finding
 from bsv_store.maintenance.doctor.folder import folder_findings
 from bsv_store.maintenance.doctor.upstream import upstream_findings
+from bsv_store.remote.token import TOKEN_VARIABLE
 from bsv_store.store.connection import check_store, connect
-from bsv_store.text import masked
+from bsv_store.text import listed, masked, near_names
 from bsv_store.vocabulary import SETTINGS
 
 
@@ -125,6 +127,13 @@ def _settings(location: Location, config: StoreConfig | None) -> Finding:
         if found.place not in ("default", "store.toml"):
             changed.append(f"{row.name} from {origin}")
     text = f"set: {', '.join(changed)}" if changed else "defaults, and those of the store"
+    known = [*(row.variable for row in SETTINGS.values() if row.variable is not None), TOKEN_VARIABLE]
+    unknown = sorted(name for name in os.environ if name.startswith("BSV_") and name not in known)
+    if unknown:
+        text = f"{text}; not known to bsv-store: {listed(unknown)}"
+        near = near_names(unknown[0], known, limit=1)
+        meant = f"Did you mean {near[0]}? " if near else ""
+        return Finding("settings", "warning", text, f"{meant}The variables: {', '.join(known)}.", details)
     return Finding("settings", "ok", text, None, details)
 
 

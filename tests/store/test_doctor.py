@@ -105,6 +105,15 @@ def test_works_where_there_is_no_store(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_misspelled_variables_are_named(store_location: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BSV_STORE_LOG_FILES", "x.log")
+    monkeypatch.setenv("BSV_STOER", "/srv/bsv")
+    settings = found(diagnose(store_location, offline=True), "settings")
+    assert settings.outcome == "warning"
+    assert settings.found.endswith("not known to bsv-store: BSV_STOER, BSV_STORE_LOG_FILES")
+    assert str(settings.remedy).startswith("Did you mean BSV_STORE?")
+
+
 def test_works_with_an_invalid_configuration_file(store_location: Path) -> None:
     user_file().parent.mkdir(parents=True)
     user_file().write_text("api_ur = 'http://x.example'\n")
