@@ -166,7 +166,7 @@ class _Trials:
         return clean
 
     def wrong_after(self, name: str, change_name: str, number: int, seed: int) -> str | None:
-        """What is wrong after a change in a job, in words; None if the change had to wait.
+        """What is wrong after a change in a job, in words; None if nothing is and no change was made.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class _Trials:
             return f"the job raised {refused[0]}: {refused[1]}"
         if refused is not None and job.is_new:
             return ""
-        return self._wrong_now(
+        wrong = self._wrong_now(
             job,
             change,
             lambda found: lost_or_wrong(
@@ -212,6 +212,7 @@ class _Trials:
             known={**before, **after[-1]},
             is_refused=refused is not None,
         )
+        return wrong or (None if told.error else "")
 
     def _wrong_now(
         self, job: Job, change: Change, unexplained: Callable[[Facts], list[str]], *, known: Facts, is_refused: bool
