@@ -160,14 +160,6 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
     event.remove(Engine, "connect", hurry)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _shared_statements() -> None:
-    """Compile each SQL statement once for all stores of the worker."""
-    from tests.statements import share_compiled_statements
-
-    share_compiled_statements()
-
-
 # -- real data ----------------------------------------------------------------------------------------------------
 
 

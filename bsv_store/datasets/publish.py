@@ -241,14 +241,18 @@ def _contents(version: NewVersion) -> Details:
 
 @contextmanager
 def _published(database: Database, files: StoreFiles, result: EncodedResult, path: str) -> Iterator[None]:
-    """Publish a result file for the block that records it; after an error it is deleted unless a version has it."""
+    """Publish a result file for the block that records it; after an error it is deleted unless a version has it.
+
+    A file that was there before is kept: it may be the only copy of a result that is newer than a restored catalog.
+    """
+    was_there = files.size_bytes(path) is not None
     try:
         result.publish(files, path)
         checkpoint("version:published")
         yield
     except BaseException as error:
         # If the database stays busy or cannot be reached, `gc` removes the file.
-        if not isinstance(error, BusyError | StoreUnreachableError):
+        if not was_there and not isinstance(error, BusyError | StoreUnreachableError):
             with contextlib.suppress(BsvStoreError):
                 delete_unused(database, files, path)
         raise

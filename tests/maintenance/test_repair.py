@@ -16,10 +16,11 @@ from sqlalchemy import text
 
 from bsv_store import open_store
 from bsv_store.acquisition.annotation import derive_annotations
+from bsv_store.checkpoints import set_hook
 from bsv_store.datasets import delete
 from bsv_store.datasets.refs import parse_ref
 from bsv_store.datasets.table import delete_version_rows, version_id
-from bsv_store.errors import DamagedFileError, ReadOnlyStoreError
+from bsv_store.errors import DamagedFileError, NoSpaceError, ReadOnlyStoreError
 from bsv_store.maintenance import orphan_results
 from bsv_store.vocabulary import REPAIR_ACTIONS
 from bsv_store_synthetic import wire_volumes
@@ -429,6 +430,28 @@ def test_results_that_are_newer_than_the_database_are_recorded_and_the_last_keep
     assert whole.admin.verify(deep=True).findings == ()
     activity = whole.admin.activity()
     assert activity[activity["subject"] == "two@4"]["action"].tolist() == ["computed", "computed"]
+
+
+@sqlite_first
+def test_a_result_that_cannot_be_recorded_stays(whole: Store) -> None:
+    version = whole.aggregate(list(whole.select(VISUAL))[:1], name="two")
+    path = forget(whole, version.ref)
+    key = f"result/two/{version.fingerprint[:16]}"
+
+    def fill_disk(name: str) -> None:
+        if name == "version:published":
+            raise NoSpaceError("no space left")
+
+    set_hook(fill_disk)
+    try:
+        report = whole.admin.repair(apply=True, offline=True, adopt_results=True)
+    finally:
+        set_hook(None)
+    assert outcomes(report) == {key: ("record", "failed")}
+    assert (whole.path / path).exists()
+    report = whole.admin.repair(apply=True, offline=True, adopt_results=True)
+    assert outcomes(report) == {key: ("record", "done")}
+    assert whole.dataset(version.ref).content_sha256 == version.content_sha256
 
 
 @sqlite_first

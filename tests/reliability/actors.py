@@ -52,6 +52,7 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.allen.client import Reply
 from bsv_store.volumes import library, reading
 from bsv_store.volumes.files import StoreFiles
+from tests.compiled_sql import share_compiled_sql
 
 # The time of the clock at the start of each schedule; a Saturday, at noon.
 _EPOCH = datetime(2026, 8, 1, 12, tzinfo=UTC)
@@ -133,17 +134,6 @@ class InlineExecutor(Executor):
         return future
 
 
-class CompiledStatements(dict[Any, Any]):
-    """Compiled statements by the name of their dialect instead of the dialect of an engine."""
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        """The compiled statement, if there is one."""
-        return super().get((key[0].name, *key[1:]), default)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        super().__setitem__((key[0].name, *key[1:]), value)
-
-
 @dataclass(frozen=True)
 class Upstream:
     """The data that the Allen API offers, in memory.
@@ -219,7 +209,7 @@ def prepare(shared: Shared) -> None:
     )
     event.listen(Engine, "connect", _new_connection(shared))
     _use_test_clock()
-    _share_compiled_statements()
+    share_compiled_sql()
     _remember_encoded_volumes()
 
 
@@ -260,19 +250,6 @@ CREATE FUNCTION {CLOCK_SCHEMA}.clock_timestamp() RETURNS timestamptz LANGUAGE sq
     SELECT pg_catalog.clock_timestamp() + (SELECT last_value FROM {CLOCK_SCHEMA}.seconds) * interval '1 second'
 $$;
 """
-
-
-def _share_compiled_statements() -> None:
-    """Compile each statement once, although each store that is opened has an engine and a dialect of its own."""
-    original = Database._new_engine
-    compiled = CompiledStatements()
-
-    def new_engine(database: Database, target: Any) -> Engine:
-        engine = original(database, target)
-        engine._compiled_cache = compiled
-        return engine
-
-    Database._new_engine = new_engine  # type: ignore[assignment, method-assign]
 
 
 def _remember_encoded_volumes() -> None:

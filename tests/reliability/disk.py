@@ -268,12 +268,14 @@ class ObservedProcess:
         Exception
             What the function raises.
         """
-        self._connection.send_bytes(pickle.dumps((function, arguments, in_fork)))
         try:
+            self._connection.send_bytes(pickle.dumps((function, arguments, in_fork)))
             if not self._connection.poll(_TIMEOUT_S + 10):
+                # It would answer a later call.
+                self._process.kill()
                 raise DiedError(f"the process took longer than {_TIMEOUT_S} s")
             is_returned, value = pickle.loads(self._connection.recv_bytes())
-        except (EOFError, ConnectionResetError) as error:
+        except (EOFError, ConnectionError) as error:
             raise DiedError("the process died") from error
         if not is_returned:
             raise value

@@ -1,4 +1,11 @@
-"""Jobs of users, and the facts about a store that they establish."""
+"""Jobs of users, and the facts about a store that they establish.
+
+They run in the process that checks them, while the power fails, file operations fail, or connections to Postgres are
+lost. `tests.reliability.kill_jobs` is another list, for processes that are killed: its jobs start from the templates of
+all tests on both databases, reach every checkpoint, and tell for each step what may be there when it is killed, whether
+it does all or nothing, and what must not be requested again. Here the steps are few and short, because each operation
+of a file is tried, and facts have values, because a step may be undone or done in part by the disk.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +25,8 @@ import pytest
 from sqlalchemy import text
 
 from bsv_store import Store, create_store, open_store
+from bsv_store.datasets.refs import parse_ref
+from bsv_store.datasets.table import delete_version_rows, version_id
 from bsv_store.errors import (
     BsvStoreError,
     BsvStoreWarning,
@@ -26,14 +35,16 @@ from bsv_store.errors import (
     SchemaTooOldError,
     StoreExistsError,
 )
+from bsv_store.maintenance.repair_plan import RepairReport
 from bsv_store.remote import unionizes
 from bsv_store.remote.cache import list_cache, verify_cache
-from bsv_store.store.opening import upgrade_store
+from bsv_store.store.opening import schema_state, upgrade_store
 from bsv_store.store.restoring import prune_backup, restore_store, verify_backup
 from bsv_store.store.schema_changes import downgrade_store
 from bsv_store_synthetic import wire, wire_volumes
 from tests.reliability.power_loss import digests_of, key_of, read_folder
 from tests.reliability.stores import ATLAS, IDS, QUERIES, fill_lists, small_is_large
+from tests.sealing import sealed_changes
 
 Facts = dict[str, object]
 """What a user was told, and can look up again: names with comparable values."""
@@ -44,6 +55,7 @@ class IncompleteError(BsvStoreError):
 
 
 _VERSIONS = "SELECT d.name, count(*) FROM dataset_version v JOIN dataset d ON d.id = v.dataset_id GROUP BY d.name"
+_OLD_REVISION = "0012"
 _OLD = b"an older file of the same name"
 
 
@@ -349,7 +361,7 @@ def _with_garbage(place: Place) -> None:
 
 def _with_old_schema(place: Place) -> None:
     place.begin(averaged)
-    downgrade_store(place.store, revision="0012", make_backup=False)
+    downgrade_store(place.store, revision=_OLD_REVISION, make_backup=False)
 
 
 def _backed_up(place: Place) -> None:
@@ -363,6 +375,33 @@ def _backed_up_twice(place: Place) -> None:
     _back_up(place)
     _tag(place)
     _back_up(place)
+
+
+def _tagged(place: Place) -> None:
+    place.begin(averaged)
+    _tag(place)
+
+
+def _with_annotation_file(place: Place) -> None:
+    place.begin(_listed)
+    (place.folder / "annotation_100.nrrd").write_bytes(wire_volumes.annotation_nrrd(100))
+
+
+def _with_unrecorded_result(place: Place) -> None:
+    """The result of a version that an older catalog does not have."""
+    place.begin(averaged)
+    with place.open() as store:
+        version = store.aggregate(IDS[1:2], name="average")
+        with sealed_changes(store.database) as connection:
+            delete_version_rows(connection, version_id(connection, parse_ref(version.ref)))
+
+
+def _with_lost_volume(place: Place) -> None:
+    """A volume that is missing, and cannot be downloaded again without a network."""
+    place.begin(averaged)
+    with place.open() as store:
+        store.fetch(IDS[:1], kind="injection_density", api_url=place.url)
+        Path(store.volumes.describe(IDS[0], kind="injection_density")["path"]).unlink()
 
 
 def _with_trash(place: Place) -> None:
@@ -421,6 +460,11 @@ def _annotate(place: Place) -> None:
         store.sync_annotation(download_url=place.url)
 
 
+def _ingest_annotation(place: Place) -> None:
+    with place.open() as store:
+        store.ingest_annotation(place.folder / "annotation_100.nrrd")
+
+
 def _adopt(place: Place) -> None:
     with place.open() as store:
         report = store.adopt(place.folder / "mouse")
@@ -464,6 +508,12 @@ def _tag(place: Place) -> None:
         store.datasets.tag("average@1", "figure")
 
 
+def _untag(place: Place) -> None:
+    with place.open() as store:
+        if store.dataset("average@1").tags:
+            store.datasets.untag("average", "figure")
+
+
 def _exclude(place: Place) -> None:
     with place.open() as store:
         store.catalog.exclude(IDS[2:], "a bad injection", replace=True)
@@ -486,6 +536,12 @@ def _upgrade(place: Place) -> None:
     upgrade_store(place.store)
 
 
+def _downgrade_and_upgrade(place: Place) -> None:
+    if schema_state(place.store).revision != _OLD_REVISION:
+        downgrade_store(place.store, revision=_OLD_REVISION, make_backup=False)
+    upgrade_store(place.store, make_backup=False)
+
+
 def _back_up(place: Place) -> None:
     with place.open() as store, warnings.catch_warnings():
         # A complete backup that cannot be recorded, after the catalog was lost.
@@ -505,9 +561,23 @@ def _restore(place: Place) -> None:
 
 def _repair(place: Place) -> None:
     with place.open() as store:
-        report = store.admin.repair(apply=True, api_url=place.url, workers=1)
-    if report.left:
-        raise IncompleteError(f"not repaired: {report.left}")
+        _require_repaired(store.admin.repair(apply=True, api_url=place.url, workers=1))
+
+
+def _adopt_results(place: Place) -> None:
+    with place.open() as store:
+        _require_repaired(store.admin.repair(apply=True, offline=True, adopt_results=True, workers=1))
+
+
+def _drop(place: Place) -> None:
+    with place.open() as store:
+        _require_repaired(store.admin.repair(apply=True, offline=True, drop_missing=True, workers=1))
+
+
+def _require_repaired(report: RepairReport) -> None:
+    failed = [step for step in report.steps if step.outcome == "failed"]
+    if report.left or failed:
+        raise IncompleteError(f"not repaired: {report.left} {failed}")
 
 
 def _rebuild(place: Place) -> None:
@@ -613,18 +683,31 @@ JOBS = (
     ),
     Job("fetch-large", _listed, (Step("fetch", _fetch_large),)),
     Job("annotation", _listed, (Step("annotation", _annotate),)),
+    Job("annotation-file", _with_annotation_file, (Step("annotation", _ingest_annotation),)),
     Job("adopt", _with_cache, (Step("adopt", _adopt),)),
     Job("aggregate", fetched, (Step("aggregate", _aggregate),)),
     Job("aggregate-large", fetched, (Step("aggregate", _aggregate_large),)),
     Job("import", _with_bundle, (Step("import", _import),)),
     Job("export", _with_old_exports, tuple(Step(each, _export(each)) for each in _EXPORTED), facts=_exports),
     Job("edit", averaged, (Step("tag", _tag), Step("exclude", _exclude))),
+    Job("untag", _tagged, (Step("untag", _untag),), removes=("tag",)),
     Job("delete", averaged, (Step("delete", _delete),), facts=_deleted, removes=("version",)),
     Job("gc", _with_garbage, (Step("collect", _collect),), facts=_garbage, repeats=("collected",)),
     Job("migrate", _with_old_schema, (Step("upgrade", _upgrade),), facts=_schema, removes=("revision",), is_old=True),
+    # Nothing can be read while the schema is old.
+    Job(
+        "downgrade",
+        averaged,
+        (Step("downgrade", _downgrade_and_upgrade),),
+        facts=_schema,
+        removes=("",),
+        is_old=True,
+    ),
     Job("backup", averaged, (Step("first", _back_up), Step("second", _back_up)), facts=_snapshots),
     Job("restore", _backed_up, (Step("restore", _restore),), is_new=True),
     Job("repair", damaged, (Step("repair", _repair),), is_damaged=True),
+    Job("repair-results", _with_unrecorded_result, (Step("adopt", _adopt_results),), is_damaged=True),
+    Job("repair-drop", _with_lost_volume, (Step("drop", _drop),), removes=("volume",), is_damaged=True),
     Job("rebuild", _with_damaged_result, (Step("rebuild", _rebuild),), is_damaged=True),
     Job("untrash", _with_trash, (Step("untrash", _untrash),), facts=_deleted, removes=("deleted",)),
     Job("quota", fetched, (Step("evict", _evict),), removes=("volume",)),

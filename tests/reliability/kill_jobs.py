@@ -2,7 +2,7 @@
 
 A job is a sequence of steps, such as two downloads, one after the other. A step is acknowledged when it returns. A kill
 during the third step must leave everything that the first two did; of the third step, all, a part or nothing; and
-nothing else.
+nothing else. `tests.reliability.jobs` is the list for failing disks and connections, and says why there are two.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 The calls of SQLite and HDF5 fail, too (`tests.reliability.disk`): with EIO, as on a broken disk; with ENOSPC, once or
 from then on; with EINTR; or a write writes only a part. The job succeeds or raises an error of the package. The same
-process then finds no damage and everything that was acknowledged, and repeats the job. If all files are the same as
-after an earlier failure, their bytes are not verified again.
+process then finds no damage and everything that was acknowledged, and repeats the job. It goes on with the next
+failure: one process survives all failures of all jobs. If all files are the same as after an earlier failure, their
+bytes are not verified again.
 
 The long run lets every call of every job fail in each of these ways; the ordinary run a sample, of calls from different
 places in the program. All jobs use SQLite, because Postgres does its own file operations.
@@ -37,19 +38,20 @@ _FOUND: tuple[tuple[str, Call, str], ...] = (
     ("prune", "unlink", "locked"),
     ("network", "read", "_foreign_content"),
     ("network", "read", "row_objects"),
+    ("repair-results", "rename", "record_result"),
 )
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 def test_a_job_survives_the_failure_of_a_file_operation(job: Job, observed: Observed) -> None:
     place = observed.place
-    before, after, calls = observed.process.call(_traced, job.name, place)
+    before, after, calls = observed.process.call(_traced, job.name, place, in_fork=False)
     failures = list(failures_of(calls))
     with campaign("io-sweep", part=job.name, share=1 / len(JOBS), every=len(failures)) as trials:
         for failure in [*_found_earlier(job, calls), *sampled(failures, calls, trials.seed)[: trials.size]]:
             what = f"{job.name}: {failure}"
             try:
-                said = observed.process.call(_fail, job.name, place, failure, before, after)
+                said = observed.process.call(_fail, job.name, place, failure, before, after, in_fork=False)
             except (AssertionError, DiedError) as error:
                 raise AssertionError(f"{what}: {error}") from error
             assert said is None, f"{what}: {said}"
