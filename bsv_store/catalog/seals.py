@@ -223,10 +223,10 @@ def hashes_of_experiments(connection: Connection) -> Hashes:
         of_line = select(ExperimentLine.experiment_id, TransgenicLine.name).outerjoin(
             TransgenicLine, TransgenicLine.id == ExperimentLine.transgenic_line_id
         )
-        for identifier, name in connection.execute(of_line):
+        for identifier, name in connection.execute(of_line).all():
             lines.setdefault(identifier, []).append(name)
         touched = select(ExperimentInjectionStructure.experiment_id, ExperimentInjectionStructure.structure_id)
-        for identifier, structure_id in connection.execute(touched):
+        for identifier, structure_id in connection.execute(touched).all():
             structures.setdefault(identifier, []).append(structure_id)
         rows = connection.execute(select(*(table.c[name] for name in EXPERIMENT_COLUMNS))).all()
         place = EXPERIMENT_COLUMNS.index("id")
@@ -274,7 +274,7 @@ def hashes_of_ontology(connection: Connection) -> dict[str, Hashes]:
     members: dict[int, list[int]] = {}
     with damaged_values("structure"):
         pairs = select(StructureAncestor.descendant_id, StructureAncestor.ancestor_id, StructureAncestor.distance)
-        for child, ancestor, distance in connection.execute(pairs):
+        for child, ancestor, distance in connection.execute(pairs).all():
             ancestors.setdefault(child, []).append((distance, ancestor))
         rows = connection.execute(select(*(table.c[name] for name in names))).all()
         place = names.index("id")
@@ -284,7 +284,7 @@ def hashes_of_ontology(connection: Connection) -> dict[str, Hashes]:
         }
     with damaged_values("structure_set"):
         pairs_of_sets = select(StructureSetMember.structure_set_id, StructureSetMember.structure_id)
-        for set_id, structure_id in connection.execute(pairs_of_sets):
+        for set_id, structure_id in connection.execute(pairs_of_sets).all():
             members.setdefault(set_id, []).append(structure_id)
         sets = {
             str(set_id): _hash((set_id, name, sorted(members.pop(set_id, []))))
@@ -314,7 +314,7 @@ def check_volumes(connection: Connection, kinds: Collection[str] | None = None, 
     query = select(Seal.key, Seal.hash).where(Seal.scope == "volume")
     if kinds is not None:
         query = query.where(or_(*(Seal.key.endswith(f"/{kind}/{spacing_um}", autoescape=True) for kind in kinds)))
-    stored = {row.key: row.hash for row in connection.execute(query)}
+    stored = {key: found for key, found in connection.execute(query).all()}
     refuse("volume", differing(stored, hashes_of_volumes(connection, kinds, spacing_um)))
 
 

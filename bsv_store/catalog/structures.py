@@ -50,6 +50,8 @@ class StructureRow:
 
 
 _COLUMNS = tuple(Structure.__table__.c[name] for name in StructureRow.__slots__)
+# Built once, because that takes as long as executing it.
+_IN_GRAPH_ORDER = select(*_COLUMNS).order_by(Structure.graph_order, Structure.id)
 
 
 def find_structure(connection: Connection, structure: StructureRef) -> StructureRow:
@@ -229,9 +231,7 @@ def descendant_ids(connection: Connection, ids: Iterable[int]) -> frozenset[int]
 
 
 def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> Iterator[StructureRow]:
-    query = select(*_COLUMNS).where(*conditions).order_by(Structure.graph_order, Structure.id)
-    for row in connection.execute(query):
-        yield StructureRow(*row)
+    return (StructureRow(*row) for row in connection.execute(_IN_GRAPH_ORDER.where(*conditions)).all())
 
 
 def unknown_structures(

@@ -54,7 +54,7 @@ def find_volumes(
     query = _recorded(connection, experiment_ids, kind, spacing_um, *_COLUMNS)
     if grid.is_large:
         query = query.add_columns(VolumeBlockHashes.hashes).outerjoin(VolumeBlockHashes.__table__, _IS_OF_VOLUME)
-    return {row[0]: _value(row, grid) for row in connection.execute(query)}
+    return {row[0]: _value(row, grid) for row in connection.execute(query).all()}
 
 
 def recorded_sizes(

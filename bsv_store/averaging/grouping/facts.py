@@ -89,11 +89,15 @@ def experiment_facts(connection: Connection, experiment_ids: Collection[int]) ->
         .where(id_in(connection, experiments.experiment_id, experiment_ids))
         .order_by(experiments.experiment_id)
     )
-    found = []
-    for identifier, *values in connection.execute(query).all():
-        by_name = dict(zip(names, values, strict=True))
-        is_bilateral = bool(by_name.pop("bilateral"))
-        grouping_fields = {row.name: by_name[row.column] for row in GROUPING_FIELDS.values()}
-        facts = {name: by_name[name] for name in _COLUMNS}
-        found.append(ExperimentFacts(identifier, **facts, is_bilateral=is_bilateral, fields=grouping_fields))
-    return found
+    places = {name: place for place, name in enumerate(("experiment_id", *names))}
+    own, bilateral = [(name, places[name]) for name in _COLUMNS], places["bilateral"]
+    by_field = [(row.name, places[row.column]) for row in GROUPING_FIELDS.values()]
+    return [
+        ExperimentFacts(
+            row[0],
+            **{name: row[place] for name, place in own},
+            is_bilateral=bool(row[bilateral]),
+            fields={name: row[place] for name, place in by_field},
+        )
+        for row in map(tuple, connection.execute(query).all())
+    ]

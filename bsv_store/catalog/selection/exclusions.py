@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, Select, insert, select, update
 
@@ -37,7 +38,10 @@ class ExcludedExperiment:
 
 def excluded_ids() -> Select[int]:
     """A SELECT of the ids on the exclusion list; also serves as a subquery."""
-    return select(Exclusion.experiment_id).where(Exclusion.lifted_at.is_(None))
+    return _EXCLUDED
+
+
+_EXCLUDED: Final = select(Exclusion.experiment_id).where(Exclusion.lifted_at.is_(None))
 
 
 def excluded(connection: Connection, ids: Iterable[int]) -> dict[int, str]:

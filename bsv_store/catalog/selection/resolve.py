@@ -100,7 +100,7 @@ def resolve(connection: Connection, selection: Selection) -> tuple[int, ...]:
         See `compile_selection`.
     """
     query = compile_selection(connection, selection).order_by(Experiment.id)
-    return tuple(connection.scalars(query))
+    return tuple(connection.scalars(query).all())
 
 
 def resolve_nonempty(connection: Connection, selection: Selection) -> tuple[int, ...]:
@@ -128,7 +128,7 @@ def resolve_with_exclusions(connection: Connection, selection: Selection) -> tup
         See `resolve_nonempty`.
     """
     compiler = check_selection(connection, selection)
-    ids = tuple(connection.scalars(_compiled(selection.node, compiler).order_by(Experiment.id)))
+    ids = tuple(connection.scalars(_compiled(selection.node, compiler).order_by(Experiment.id)).all())
     if not ids:
         raise _empty(connection, selection)
     return ids, _excluded_from(connection, selection, compiler)
