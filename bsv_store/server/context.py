@@ -8,7 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from bsv_store.server.access.in_progress import in_progress_in
 from bsv_store.server.access.tokens import KnownTokens
+from bsv_store.server.long_work import LongWork
 from bsv_store.server.metrics import ServerMetrics
 from bsv_store.server.options import ServerOptions
 from bsv_store.server.private import PrivatePaths
@@ -41,6 +43,10 @@ class Context:
     options : ServerOptions
     metrics : ServerMetrics
     folder : pathlib.Path or None
+    in_progress : InProgress
+        The number of requests in progress of all workers.
+    long_work : LongWork
+        The long operations of this process.
     paths : PrivatePaths
         Removes paths of the machine from messages.
     tokens : KnownTokens
@@ -56,6 +62,9 @@ class Context:
         self.folder = folder
         self.options = options
         self.metrics = metrics
+        self.in_progress = in_progress_in(folder, options.workers)
+        self._closing.callback(self.in_progress.close)
+        self.long_work = LongWork()
         self.paths = PrivatePaths(store.path)
         self.tokens = KnownTokens(lambda: self.store.admin.tokens())
 
@@ -84,9 +93,11 @@ class Context:
         """The store that was opened last, without a check whether it can be used."""
         return self._watched.latest()
 
-    def stop_queries(self) -> None:
-        """End the queries of clients that are running."""
+    def stop_work(self) -> None:
+        """End the queries of clients and the other long operations that are running."""
+        # Queries first: they end with an error of their own.
         self.latest_store().database.queries.stop()
+        self.long_work.stop()
 
     def close(self) -> None:
         """Close what the context opened."""

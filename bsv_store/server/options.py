@@ -17,7 +17,7 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """The settings of a server. The rate is that of all workers together; other limits apply to each worker process.
+    """The settings of a server. Limits on requests are those of all workers together.
 
     Attributes
     ----------

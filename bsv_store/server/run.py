@@ -44,8 +44,8 @@ _BACKLOG = 2048
 _START_S = 300.0
 # A worker that ends sooner than this after its start is not replaced at once.
 _SHORT_LIFE_S = 5.0
-# Time to end the queries that are running, after the time for requests in progress.
-_STOP_S = 5.0
+# Time to end the long operations that are running, after the time for requests in progress.
+_STOP_S = 9.0
 _STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
@@ -160,8 +160,8 @@ class _Server(uvicorn.Server):
     config : uvicorn.Config
     on_start : callable
         Called when it accepts requests.
-    stop_queries : callable
-        Stops the running queries. Called when the time for requests in progress is over.
+    stop_work : callable
+        Stops the running queries and other long operations. Called when the time for requests in progress is over.
     shutdown_s : float
         Time for requests in progress, in seconds.
     """
@@ -171,12 +171,12 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         on_start: Callable[[], None],
         *,
-        stop_queries: Callable[[], None],
+        stop_work: Callable[[], None],
         shutdown_s: float,
     ) -> None:
         super().__init__(config)
         self._on_start = on_start
-        self._stop_queries = stop_queries
+        self._stop_work = stop_work
         self._shutdown_s = shutdown_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -187,7 +187,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         def stop() -> threading.Thread:
             # In a thread, because stopping a Postgres query needs the network.
-            thread = threading.Thread(target=self._stop_queries, name="bsv-store-stop", daemon=True)
+            thread = threading.Thread(target=self._stop_work, name="bsv-store-stop", daemon=True)
             thread.start()
             return thread
 
@@ -196,7 +196,7 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             timer.cancel()
-            # Queries that were still waiting for others. Later queries of the caller must not be stopped.
+            # Work that was still waiting for other work. Later queries of the caller must not be stopped.
             stop().join(_STOP_S)
 
     @contextmanager
@@ -239,7 +239,7 @@ def server_of(
         ssl_certfile=options.tls_certificate,
         ssl_keyfile=options.tls_key,
     )
-    return _Server(config, on_start, stop_queries=context.stop_queries, shutdown_s=options.shutdown_s)
+    return _Server(config, on_start, stop_work=context.stop_work, shutdown_s=options.shutdown_s)
 
 
 def _serve_here(
@@ -340,7 +340,7 @@ class _Supervisor:
         for worker in self._workers:
             if worker.process.is_alive():
                 worker.process.terminate()
-        deadline = time.monotonic() + self._options.shutdown_s + 5
+        deadline = time.monotonic() + self._options.shutdown_s + _STOP_S
         for worker in self._workers:
             worker.join(deadline)
             if worker.process.is_alive():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -14,6 +16,7 @@ import pandas as pd
 import pytest
 
 from bsv_store import Store, create_store, open_store
+from bsv_store.catalog.tables import sql
 from bsv_store.errors import BusyError, DamagedCatalogError, QueryError, StoreUnreachableError
 from tests.catalog.small_catalog import ALL_IDS, CURRENT_IDS
 from tests.stores import rename_database
@@ -220,6 +223,40 @@ def test_time_limit_stops_a_query(small_store: Store) -> None:
     endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n"
     with pytest.raises(QueryError, match=r"0\.2 s"):
         small_store.sql(endless, timeout_s=0.2)
+
+
+def test_a_query_that_is_stopped_between_two_of_its_statements_ends(
+    small_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n"
+    if small_store.database.is_sqlite:
+        pytest.skip("SQLite asks while it runs a query whether it must stop")
+    import psycopg
+
+    was_canceled, cancel, collected = threading.Event(), psycopg.Connection.cancel_safe, sql._collected
+
+    def canceled(driver: psycopg.Connection, **given: Any) -> None:
+        cancel(driver, **given)
+        was_canceled.set()
+
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", canceled)
+    queries = small_store.database.queries
+
+    def stopped_before(rows: Any, query: Any) -> Any:
+        stopping.start()
+        # The database gets the first request to cancel when it has not begun with the query.
+        assert was_canceled.wait(20)
+        return collected(rows, query)
+
+    stopping = threading.Thread(target=queries.stop)
+    monkeypatch.setattr(sql, "_collected", stopped_before)
+    began = time.monotonic()
+    with pytest.raises(BusyError, match="the server is shutting down"):
+        small_store.sql(endless, timeout_s=30, allow_superuser=True)
+    # Not at its time limit.
+    assert time.monotonic() - began < 20
+    stopping.join()
+    assert queries.count == 0
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "10"])

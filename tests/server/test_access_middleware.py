@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +22,7 @@ from bsv_store.errors import DamagedCatalogError
 from bsv_store.server.access import login as login_module
 from bsv_store.server.access import middleware as middleware_module
 from bsv_store.server.access.headers import DEFAULT_POLICY, SECURITY_HEADERS
+from bsv_store.server.access.in_progress import LocalCount, SharedCount
 from bsv_store.server.access.log import AccessLog
 from bsv_store.server.access.login import ROUTES, login_page
 from bsv_store.server.access.middleware import AccessMiddleware
@@ -66,6 +70,7 @@ def context(**options: Any) -> Any:
         paths=SimpleNamespace(removed=lambda text: text),
         check_store=lambda: None,
         folder=None,
+        in_progress=LocalCount(),
     )
 
 
@@ -274,21 +279,35 @@ def test_requests_in_progress_are_limited() -> None:
     around = context(concurrency=2)
     statuses = []
     for running in (0, 1, 2):
-        around.metrics.in_flight = running
-        middleware = AccessMiddleware(_echo, context=around)
-        around.metrics.in_flight = running
-        found = _with_running(around, middleware, running)
+        found = call(around, middleware=AccessMiddleware(_echo, context=around))
         statuses.append((found.status, found.headers.get("retry-after")))
+        assert around.in_progress.total() == running
+        around.in_progress.add(1)
     assert statuses == [(200, None), (200, None), (503, "1")]
 
 
-def _with_running(around: Any, middleware: AccessMiddleware, running: int) -> Reply:
-    async def adjusted(scope: Any, receive: Any, send: Any) -> None:
-        await middleware(scope, receive, send)
-        assert around.metrics.in_flight == running
-        around.metrics.in_flight = 0
+@pytest.mark.skipif(os.name == "nt", reason="workers share nothing on Windows")
+def test_requests_in_progress_are_those_of_all_workers(tmp_path: Path) -> None:
+    around, other = context(concurrency=2), SharedCount(tmp_path / "count", 2)
+    around.in_progress = SharedCount(tmp_path / "count", 2)
+    other.add(1)
+    assert call(around).status == 200
+    other.add(1)
+    assert call(around).status == 503
+    other.close()
+    assert call(around).status == 200
+    assert around.in_progress.total() == 0
 
-    return call(around, middleware=adjusted)  # type: ignore[arg-type]
+
+@pytest.mark.skipif(os.name == "nt", reason="workers share nothing on Windows")
+def test_requests_of_a_killed_worker_do_not_count_after_it_is_replaced(tmp_path: Path) -> None:
+    killed = "from bsv_store.server.access.in_progress import SharedCount; from pathlib import Path; import os, sys\n"
+    killed += "SharedCount(Path(sys.argv[1]), 1).add(7); os._exit(1)"
+    running = SharedCount(tmp_path / "count", 1)
+    subprocess.run([sys.executable, "-c", killed, str(tmp_path / "count")], check=False)
+    assert running.total() == 7
+    SharedCount(tmp_path / "count", 1)
+    assert running.total() == 0
 
 
 def test_a_client_above_its_rate_is_told_when_to_come_again() -> None:

@@ -9,6 +9,7 @@ import json
 import math
 import re
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -20,12 +21,13 @@ import pandas as pd
 import pytest
 import requests
 
-from bsv_store import Selection, Store, errors, open_store
+from bsv_store import DatasetVersion, Selection, Store, errors, open_store
 from bsv_store.server.application import application
 from bsv_store.server.data import experiments, shared, written_file
 from bsv_store.server.data.formats import accepted, has_arrow
 from bsv_store.server.data.openapi import DESCRIBED, OPERATIONS, document
 from bsv_store.server.data.tables import arrow_bytes, csv_bytes, flat, table_values
+from bsv_store.server.long_work import LongWork
 from bsv_store.server.metrics import ServerMetrics
 from bsv_store.server.options import ServerOptions
 from bsv_store.volumes.grid import Grid
@@ -223,7 +225,9 @@ def test_the_server_takes_the_rows_of_a_selection_from_one_table(
     served: tuple[Store, str], selection: Selection | None
 ) -> None:
     writer, _ = served
-    found = shared.Shared(ServerMetrics(), None, lambda cell: cell).experiments(writer, selection)
+    found = shared.Shared(ServerMetrics(), LongWork(), None, lambda cell: cell, workers=1).experiments(
+        writer, selection
+    )
     pd.testing.assert_frame_equal(found, writer.experiments(selection))
 
 
@@ -231,7 +235,7 @@ def test_experiments_of_a_catalog_that_changes_are_those_of_one_state(
     served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer, _ = served
-    of_server = shared.Shared(ServerMetrics(), None, lambda cell: cell)
+    of_server = shared.Shared(ServerMetrics(), LongWork(), None, lambda cell: cell, workers=1)
     assert IDS[0] in set(of_server.experiments(writer)["experiment_id"])
     real = type(writer).select
 
@@ -536,6 +540,47 @@ def test_others_do_not_wait_for_long_queries(served: tuple[Store, str], monkeypa
         finally:
             is_over.set()
         assert [each.result() for each in queries] == [200] * len(queries)
+
+
+def test_an_export_ends_with_the_server_that_stops(served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folders: list[Path] = []
+    has_begun = threading.Event()
+
+    def endless(_: DatasetVersion, target: Path, **__: Any) -> None:
+        folders.append(target.parent)
+        target.write_bytes(b"part")
+        has_begun.set()
+        while True:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(DatasetVersion, "export", endless)
+    with open_store(served[0].path, read_only=True) as store, ThreadPoolExecutor(1) as pool:
+        with serving(store, ServerOptions(shutdown_s=1)) as url:
+            asked = pool.submit(requests.get, f"{url}/v1/versions/mean/file?format=npy", timeout=30)
+            assert has_begun.wait(20)
+            began = time.monotonic()
+        assert time.monotonic() - began < 15
+        assert (asked.result().status_code, asked.result().json()["code"]) == (503, "BusyError")
+    assert not folders[0].exists()
+
+
+def test_an_export_that_ends_in_time_is_complete(served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = _get(f"{served[1]}/v1/versions/mean/file", format="nc").content
+    has_begun, may_end = threading.Event(), threading.Event()
+    export = DatasetVersion.export
+
+    def waiting(version: DatasetVersion, target: Path, **given: Any) -> Path:
+        has_begun.set()
+        assert may_end.wait(20)
+        return export(version, target, **given)
+
+    monkeypatch.setattr(DatasetVersion, "export", waiting)
+    with open_store(served[0].path, read_only=True) as store, ThreadPoolExecutor(1) as pool:
+        with serving(store, ServerOptions(shutdown_s=20)) as url:
+            asked = pool.submit(requests.get, f"{url}/v1/versions/mean/file?format=nc", timeout=30)
+            assert has_begun.wait(20)
+            threading.Timer(0.5, may_end.set).start()
+        assert (asked.result().status_code, asked.result().content) == (200, expected)
 
 
 def test_every_operation_without_required_parameters_answers(served: tuple[Store, str]) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LOG = logging.getLogger("bsv_store.catalog")
+
+# Time for queries to end after they were canceled, and the interval at which they are canceled again.
+_STOP_S = 4.0
+_REPEAT_S = 0.25
 
 
 class RunningQuery:
@@ -31,7 +36,7 @@ class RunningQueries:
 
     def __init__(self) -> None:
         self._queries: set[RunningQuery] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
 
     @property
     def count(self) -> int:
@@ -49,18 +54,28 @@ class RunningQueries:
         finally:
             with self._lock:
                 self._queries.discard(query)
+                self._lock.notify_all()
 
     def stop(self) -> None:
-        """Stop all running queries; each raises BusyError."""
+        """Stop all running queries; each raises BusyError. Returns when they have ended, or after a few seconds."""
         with self._lock:
-            found = list(self._queries)
+            found = set(self._queries)
         # Mark all of them first, because canceling one may take seconds.
         for query in found:
             query.is_stopped = True
-        for query in found:
-            if query.cancel is None:
-                continue
-            try:
-                query.cancel()
-            except Exception as error:  # noqa: BLE001 (of any driver; the other queries must be stopped too)
-                LOG.warning("a query could not be stopped before its timeout: %s", error)
+        deadline = time.monotonic() + _STOP_S
+        while (left := found & self._queries) and time.monotonic() < deadline:
+            for query in left:
+                _cancel(query)
+            with self._lock:
+                # Canceled again, because a database ignores this between two statements of a query.
+                self._lock.wait_for(lambda: not found & self._queries, timeout=_REPEAT_S)
+
+
+def _cancel(query: RunningQuery) -> None:
+    if query.cancel is None:
+        return
+    try:
+        query.cancel()
+    except Exception as error:  # noqa: BLE001 (of any driver; the other queries must be stopped too)
+        LOG.warning("a query could not be stopped before its timeout: %s", error)

@@ -349,6 +349,8 @@ def _run_postgres(database: Database, query: _Query, running: RunningQuery) -> _
             raise _stopped()
         try:
             names = _column_names(driver, statement, values)
+            if running.is_stopped:
+                raise _stopped()
             # Close it first: using the connection while it is open would block forever.
             stream: Any = psycopg.RawCursor(driver).stream(statement, values)
             with closing(stream):

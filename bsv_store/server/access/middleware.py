@@ -81,6 +81,7 @@ class AccessMiddleware:
         path = self._set_root_path(scope)
         metrics = self._context.metrics
         metrics.in_flight += 1
+        self._context.in_progress.add(1)
         try:
             refused = await self._refusal(exchange, scope, path)
             if refused is None:
@@ -98,6 +99,7 @@ class AccessMiddleware:
             await exchange.answer(await self._failure(exchange, error))
         finally:
             metrics.in_flight -= 1
+            self._context.in_progress.add(-1)
             self._record(exchange, scope)
 
     def _set_root_path(self, scope: Scope) -> str:
@@ -132,7 +134,7 @@ class AccessMiddleware:
         is_number = length is not None and length.isascii() and length.isdecimal() and len(length) <= _LENGTH_DIGITS
         if length is not None and not (is_number and int(length) <= context.options.max_body_bytes):
             return framework_problem(context, 413, headers={"Connection": "close"})
-        if context.metrics.in_flight > context.options.concurrency:
+        if context.in_progress.total() > context.options.concurrency:
             return framework_problem(context, 503, headers={"Retry-After": "1"})
         try:
             scope[KEY] = exchange.access = await authenticate(context, headers, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import anyio
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.errors import BsvStoreWarning
+    from bsv_store.server.long_work import LongWork
     from bsv_store.server.metrics import ServerMetrics
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import MissingPolicy
@@ -42,7 +44,7 @@ _ANSWER_BYTES = 64_000_000
 _OVERHEAD_BYTES = 1_000
 
 LONG_AT_A_TIME: Final = 4
-"""Number of threads for long operations."""
+"""Number of long operations at a time, of all workers together."""
 _MAX_WAITING = 50
 
 
@@ -53,6 +55,8 @@ class Shared:
     ----------
     metrics : ServerMetrics
         Counts the look-ups of answers.
+    long_work : LongWork
+        Runs the long operations.
     folder : pathlib.Path, optional
         A folder that the workers of the server share.
     clean : callable
@@ -66,13 +70,23 @@ class Shared:
     answers : Answers
     """
 
-    def __init__(self, metrics: ServerMetrics, folder: Path | None, clean: Callable[[object], object]) -> None:
+    def __init__(
+        self,
+        metrics: ServerMetrics,
+        long_work: LongWork,
+        folder: Path | None,
+        clean: Callable[[object], object],
+        *,
+        workers: int,
+    ) -> None:
         self.copies = CatalogCopies(None if folder is None else folder / "catalog")
         self.files = Latest(_files_by_hash)
         self._experiments = Latest(_all_experiments)
         self._rows = Latest(lambda store: PreparedRows(self._experiments.get(store), clean))
         self.answers = Answers(_ANSWER_BYTES, lambda is_known: metrics.count_cache("answers", hit=is_known))
-        self._long = anyio.CapacityLimiter(LONG_AT_A_TIME)
+        self._long_work = long_work
+        self._long = anyio.CapacityLimiter(max(1, LONG_AT_A_TIME // workers))
+        self._workers = workers
 
     async def run_long(self, work: Callable[[], T]) -> T:
         """The result of work that may take seconds. Few of these run at a time, and others do not wait for them.
@@ -80,11 +94,11 @@ class Shared:
         Raises
         ------
         BusyError
-            If many wait already.
+            If many wait already, or the server stops.
         """
-        if self._long.statistics().tasks_waiting >= _MAX_WAITING:
+        if self._long.statistics().tasks_waiting >= max(1, _MAX_WAITING // self._workers):
             raise BusyError("many long operations, such as queries and exports, are waiting", hint="Try again later.")
-        return await anyio.to_thread.run_sync(work, limiter=self._long)
+        return await anyio.to_thread.run_sync(partial(self._long_work.run, work), limiter=self._long)
 
     def experiments(
         self, store: Store, selection: SelectionLike | None = None, *, missing: MissingPolicy = "leave_out"
@@ -158,7 +172,10 @@ def shared_of_application(app: Starlette) -> Shared:
 
     def make() -> Shared:
         context = context_of_application(app)
-        made = Shared(context.metrics, context.folder, context.paths.in_cell)
+        options = context.options
+        made = Shared(
+            context.metrics, context.long_work, context.folder, context.paths.in_cell, workers=options.workers
+        )
         context.at_close(made.copies.close)
         return made
 

@@ -61,7 +61,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "  [default: 100 where a token is demanded]",
 )
 @click.option(
-    "--concurrency", type=int, metavar="N", default=100, show_default=True, help="Requests in progress per process."
+    "--concurrency",
+    type=int,
+    metavar="N",
+    default=100,
+    show_default=True,
+    help="Requests in progress, of all workers together.",
 )
 @click.option(
     "--sql-timeout", type=Duration(), metavar="DURATION", default="30s", show_default=True, help="Timeout of a query."
