@@ -18,7 +18,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from benchmarks.generate import GRID, ScatteredVolumes, Volumes, VolumeSource, WarpedVolumes
-from bsv_store.averaging.kernel.scatter import add_listed
+from bsv_store.averaging.kernel.scatter import Part, add_parts
 
 COUNT = 24
 _REPEATS = 15
@@ -70,8 +70,7 @@ def _hash(volumes: Sequence[Listed], _total: NDArray[np.float64]) -> None:
 
 
 def _ours(volumes: Sequence[Listed], total: NDArray[np.float64]) -> None:
-    for index, values in volumes:
-        add_listed(total, index, values, _DIVISOR)
+    add_parts([Part(total, index, values, _DIVISOR) for index, values in volumes])
 
 
 def _take_put(volumes: Sequence[Listed], total: NDArray[np.float64]) -> None:

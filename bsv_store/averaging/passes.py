@@ -8,7 +8,6 @@ the passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,8 @@ from bsv_store.averaging.kernel.accumulator import GroupAccumulator, MemberVolum
 from bsv_store.averaging.kernel.slabs import bytes_per_plane, slabs_within
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import NO_PROGRESS
+from bsv_store.volumes.batches import read_in_batches
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.reading import read_in_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.progress import Progress
     from bsv_store.vocabulary import Statistic
+    from bsv_store.volumes.batches import Voxels
     from bsv_store.volumes.files import StoreFiles
-    from bsv_store.volumes.reading import Voxels
 
 # Memory for the running sums and results of a pass, by spacing. A group takes about 24 MB at 100 um, where all files
 # are read whole, so groups share a pass. At 25 um a group takes 1.5 GB (mean only), at 10 um 24 GB. There a slab is a
@@ -123,34 +122,38 @@ def add_all(
 ) -> dict[int, tuple[str, str | None]]:
     """Add the members of a pass in their order; returns message and hint of those with damaged files."""
     damaged: dict[int, tuple[str, str | None]] = {}
-    for member, found in member_volumes(files, work):
-        if not isinstance(found, MemberVolume):
-            damaged[member.experiment_id] = found
-            continue
-        if observe is not None:
-            observe(member, found.voxels)
+    for batch in member_volumes(files, work):
+        volumes = []
+        for member, found in batch:
+            if isinstance(found, MemberVolume):
+                volumes.append(found)
+                if observe is not None:
+                    observe(member, found.voxels)
+            else:
+                damaged[member.experiment_id] = found
         # After damage the other files are read only to report all damaged files at once.
         if not damaged:
-            accumulator.add_all([found])
-            progress.advance()
+            accumulator.add_all(volumes)
+            progress.advance(len(volumes))
     return damaged
 
 
 def member_volumes(
     files: StoreFiles, work: Pass
-) -> Iterator[tuple[MemberInput, MemberVolume | tuple[str, str | None]]]:
-    """The members of a pass in their order, each with its volume, or message and hint of a damaged file.
+) -> Iterator[list[tuple[MemberInput, MemberVolume | tuple[str, str | None]]]]:
+    """The members of a pass in their order, in batches, each with its volume, or message and hint of a damaged file.
 
-    The arrays of a volume are valid until the next one is requested, which reuses their memory.
+    The arrays of a batch are valid until the next batch is requested, which reuses their memory.
     """
-    contents = read_in_order(files, [member.files() for member in work.members], *work.planes)
-    with closing(contents):
-        for member, content in zip(work.members, contents, strict=True):
-            if isinstance(content, DamagedFileError):
-                # As text, since pickling an error loses its cause.
-                yield member, (content.message, content.hint)
-            else:
-                yield member, _member_volume(member, content, work.groups.start)
+    members = iter(work.members)
+    for batch in read_in_batches(files, [member.files() for member in work.members], *work.planes):
+        yield [
+            # As text, since pickling an error loses its cause.
+            (member, (content.message, content.hint))
+            if isinstance(content, DamagedFileError)
+            else (member, _member_volume(member, content, work.groups.start))
+            for content, member in zip(batch, members, strict=False)
+        ]
 
 
 def _member_volume(member: MemberInput, content: list[Voxels], first_group: int) -> MemberVolume:

@@ -20,58 +20,68 @@ def some(count: int) -> tuple[np.ndarray, np.ndarray]:
     return index, RANDOM.random(count) * 10.0 ** RANDOM.integers(-8, 3, count)
 
 
+def added(parts: list[tuple[np.ndarray, np.ndarray, float]], start: np.ndarray) -> np.ndarray:
+    total = start.copy()
+    scatter.add_parts([scatter.Part(total, *part) for part in parts])
+    return total
+
+
 @pytest.mark.parametrize("count", [0, 1, 1000, 150_000])
-@pytest.mark.parametrize("chunk", [1 << 20, 70_000, 999])
-def test_chunks_of_any_size_give_the_bits_of_plain_addition(
-    count: int, chunk: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("block", [1 << 20, 70_000, 1_000])
+def test_blocks_of_any_size_give_the_bits_of_plain_addition(
+    count: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scatter, "_CHUNK", chunk)
-    total = RANDOM.random(SIZE)
-    expected = total.copy()
-    for divisor in (1.0, 0.3, 7e-4):
-        index, values = some(count)
+    parts = [(*some(count), divisor) for divisor in (1.0, 0.3, 7e-4)]
+    start = RANDOM.random(SIZE)
+    expected = start.copy()
+    for index, values, divisor in parts:
         expected[index] += values / divisor
-        scatter.add_listed(total, index, values, divisor)
-    assert np.array_equal(total, expected)
+    monkeypatch.setattr(scatter, "_BLOCK", block)
+    assert np.array_equal(added(parts, start), expected)
 
 
 @pytest.mark.parametrize("kind", [np.uint32, np.int32, np.intp])
 def test_sums_that_begin_elsewhere_get_what_is_theirs(kind: type) -> None:
-    total = np.zeros(10)
+    first, second = np.zeros(10), np.zeros(10)
     index, values = np.array([100, 104, 109]), np.array([1, 2, 4], np.float32)
-    scatter.add_listed(total, index.astype(kind), values, first=100)
-    scatter.add_listed(total, index[1:].astype(kind), values[1:], 2.0, first=100)
-    assert total.tolist() == [1, 0, 0, 0, 3, 0, 0, 0, 0, 6]
+    parts = [scatter.Part(first, index.astype(kind), values), scatter.Part(second, index[:1].astype(kind), values[:1])]
+    scatter.add_parts([*parts, scatter.Part(first, index[1:].astype(kind), values[1:], 2.0)], first=100)
+    assert first.tolist() == [1, 0, 0, 0, 3, 0, 0, 0, 0, 6]
+    assert second.tolist() == [1] + [0] * 9
 
 
 def test_an_index_that_does_not_ascend_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scatter, "_CHUNK", 1_000)
+    monkeypatch.setattr(scatter, "_BLOCK", 1_000)
     index, values = some(5_000)
     shuffled = RANDOM.permutation(5_000)
-    expected, total = np.zeros(SIZE), np.zeros(SIZE)
-    scatter.add_listed(expected, index, values)
-    scatter.add_listed(total, index[shuffled], values[shuffled])
-    assert np.array_equal(total, expected)
+    start = np.zeros(SIZE)
+    assert np.array_equal(
+        added([(index[shuffled], values[shuffled], 1.0)], start), added([(index, values, 1.0)], start)
+    )
 
 
 @pytest.mark.parametrize("kind", [np.uint32, np.int32, np.intp])
 @pytest.mark.parametrize(("first", "wrong"), [(0, -1), (0, SIZE), (50, 49), (50, SIZE + 50)])
-def test_a_place_outside_is_refused_and_nothing_is_written(
-    kind: type, first: int, wrong: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scatter, "_CHUNK", 1)
+def test_a_place_outside_is_refused_and_nothing_is_written(kind: type, first: int, wrong: int) -> None:
     total = np.zeros(SIZE)
     # Of an unsigned index, -1 is a large number.
     index: NDArray[Any] = np.array([60, wrong]).astype(kind)
+    good = scatter.Part(total, np.array([70], kind), np.ones(1))
     with pytest.raises(IndexError, match="outside the 200000 voxels"):
-        scatter.add_listed(total, index, np.ones(2), first=first)
+        scatter.add_parts([good, scatter.Part(total, index, np.ones(2))], first=first)
     assert not total.any()
 
 
 @pytest.mark.parametrize("count", [0, 2, 4])
 def test_more_or_fewer_values_than_places_are_refused(count: int) -> None:
     with pytest.raises(IndexError, match=f"3 indices for {count} values"):
-        scatter.add_listed(np.zeros(SIZE), np.arange(3, dtype=np.uint32), np.ones(count))
+        scatter.add_parts([scatter.Part(np.zeros(SIZE), np.arange(3, dtype=np.uint32), np.ones(count))])
+
+
+def test_sums_of_different_length_are_refused() -> None:
+    parts = [scatter.Part(np.zeros(size), np.arange(3, dtype=np.uint32), np.ones(3)) for size in (5, 4)]
+    with pytest.raises(IndexError, match="one sum has 4 voxels, another 5"):
+        scatter.add_parts(parts)
 
 
 def test_averages_are_those_of_plain_addition_in_the_order_of_the_members() -> None:

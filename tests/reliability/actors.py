@@ -50,7 +50,7 @@ from bsv_store.errors import BusyError
 from bsv_store.maintenance import verify
 from bsv_store.sources.allen import AllenClient
 from bsv_store.sources.allen.client import Reply
-from bsv_store.volumes import library, reading
+from bsv_store.volumes import batches, library
 from bsv_store.volumes.files import StoreFiles
 from tests.compiled_sql import share_compiled_sql
 
@@ -198,7 +198,7 @@ class Message:
 
 def prepare(shared: Shared) -> None:
     """Replace slow functions, clocks, waits and threads in this process and in those forked from it."""
-    for module in (presence, reading, sharing, verify):
+    for module in (batches, presence, sharing, verify):
         vars(module)["ThreadPoolExecutor"] = InlineExecutor
     # It fills 32 MiB.
     sharing._keep_freed_memory = lambda: None

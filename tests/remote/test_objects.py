@@ -21,9 +21,9 @@ from bsv_store.remote import files, locks, objects
 from bsv_store.remote.objects import ObjectCache
 from bsv_store.remote.partial import BLOCK_BYTES
 from bsv_store.volumes import file_identity
+from bsv_store.volumes.batches import read_in_batches
 from bsv_store.volumes.files import hashes_of
 from bsv_store.volumes.library import VolumeFile
-from bsv_store.volumes.reading import read_in_order
 from tests.datasets.world import voxels
 from tests.remote.lab import Laptop, laptop, reading
 
@@ -176,12 +176,11 @@ def test_a_damaged_object_is_downloaded_again_once(here: Laptop, damage: str) ->
 
 def test_damage_is_noticed_when_many_volumes_are_read_into_buffers(here: Laptop) -> None:
     wanted = _volume_files(here)
-    for _ in read_in_order(here.files, [[each] for each in wanted], 0, 132):
+    for _ in read_in_batches(here.files, [[each] for each in wanted], 0, 132):
         pass
     flip(here.object(wanted[2].path), 70_000)
-    found = list(read_in_order(here.files, [[each] for each in wanted], 0, 132))
-    assert len(found) == len(wanted)
-    assert all(isinstance(each, list) for each in found)
+    (batch,) = list(read_in_batches(here.files, [[each] for each in wanted], 0, 132))
+    assert all(isinstance(each, list) for each in batch)
     assert len(here.client.requests()) == len(wanted) + 1
 
 

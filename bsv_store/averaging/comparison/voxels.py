@@ -131,17 +131,18 @@ def _fill(
     damaged: Damaged = {}
     work = Pass(range(len(inputs.groups)), planes, inputs.members)
     rows = iter(values)
-    for member, volume in member_volumes(files, work):
-        row = next(rows)
-        if isinstance(volume, MemberVolume):
-            alone = GroupAccumulator(
-                Grid(recipe.spacing_um), 1, hemisphere_rule=recipe.hemisphere_rule, ap_range=planes
-            )
-            alone.add_all([replace(volume, group=0)])
-            row[:] = alone.finish("float32").mean[0].reshape(-1)
-            progress.advance()
-        else:
-            damaged[member.experiment_id] = volume
+    for batch in member_volumes(files, work):
+        for member, volume in batch:
+            row = next(rows)
+            if isinstance(volume, MemberVolume):
+                alone = GroupAccumulator(
+                    Grid(recipe.spacing_um), 1, hemisphere_rule=recipe.hemisphere_rule, ap_range=planes
+                )
+                alone.add_all([replace(volume, group=0)])
+                row[:] = alone.finish("float32").mean[0].reshape(-1)
+                progress.advance()
+            else:
+                damaged[member.experiment_id] = volume
     return damaged
 
 

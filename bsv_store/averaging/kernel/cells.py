@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.averaging.kernel.scatter import add_listed
+from bsv_store.averaging.kernel.scatter import Part, add_parts
 from bsv_store.averaging.kernel.slab_reader import Flat
 
 # Dense arrays are processed in blocks that fit into the processor's cache.
@@ -106,14 +106,6 @@ class Cell:
             block = slice(start, start + _BLOCK)
             self.total[block] += np.divide(values[block], divisor, dtype=np.float64)
 
-    def add_listed(self, index: NDArray[np.uint32], values: NDArray[np.float32], divisor: float, *, first: int) -> None:
-        """Add the voxels of a sparse member without missing voxels, to the plain sum only.
-
-        The index is that of the whole grid; `first` is the index of the first voxel of the sum.
-        """
-        add_listed(self.total, index, values, divisor, first=first)
-        self.members += 1
-
     def add(self, flat: Flat, dropped: NDArray[np.bool_] | None) -> None:
         """Add the listed voxels of a member. Voxels in `dropped` are not counted and must not be listed."""
         self.members += 1
@@ -122,7 +114,7 @@ class Cell:
                 self.missing = np.zeros(self.total.size, np.uint32)
             np.add(self.missing, dropped, out=self.missing)
         if self.listed is None:
-            add_listed(self.total, flat.index, flat.values)
+            add_parts([Part(self.total, flat.index, flat.values)])
             return
         for start in range(0, flat.index.size, _BLOCK):
             self._add_moments(flat.index[start : start + _BLOCK], flat.values[start : start + _BLOCK])

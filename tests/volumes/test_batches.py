@@ -1,4 +1,4 @@
-"""Many volumes are read in order: the same voxels as one by one, in bounded memory, damage by its place."""
+"""Many volumes are read batch by batch: the same voxels as one by one, in bounded memory, damage by its place."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from bsv_store.errors import DamagedFileError
-from bsv_store.volumes import reading
+from bsv_store.volumes import batches
+from bsv_store.volumes.batches import Content, Voxels, read_in_batches
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile, publish_volume, read_slab
-from bsv_store.volumes.reading import Content, Voxels, read_in_order
 from bsv_store.volumes.volume import SparseArray, Volume
 from tests.counting import counted
 
@@ -46,18 +46,21 @@ def published(files: StoreFiles) -> list[VolumeFile]:
     return found
 
 
+def copies(batch: Sequence[Content]) -> list[Content]:
+    """What a batch holds, kept beyond it."""
+    return [content if isinstance(content, DamagedFileError) else list(map(copied, content)) for content in batch]
+
+
 def copied(voxels: Voxels) -> Voxels:
     if isinstance(voxels, SparseArray):
         return SparseArray(voxels.grid, voxels.index.copy(), voxels.values.copy(), voxels.complete)
     return voxels.copy()
 
 
-def read(files: StoreFiles, requests: Sequence[Sequence[VolumeFile]], planes: tuple[int, int] = WHOLE) -> list[Content]:
-    """The contents, copied before the next one is read."""
-    return [
-        content if isinstance(content, DamagedFileError) else list(map(copied, content))
-        for content in read_in_order(files, requests, *planes)
-    ]
+def read(
+    files: StoreFiles, requests: Sequence[Sequence[VolumeFile]], planes: tuple[int, int] = WHOLE
+) -> list[list[Content]]:
+    return [copies(batch) for batch in read_in_batches(files, requests, *planes)]
 
 
 def assert_same(found: Voxels, expected: Voxels) -> None:
@@ -69,23 +72,25 @@ def assert_same(found: Voxels, expected: Voxels) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("mask", [2, 0], ids=["with a dense mask", "sparse only"])
+@pytest.mark.parametrize("size", [1, 400_000, 2_000_000, 10**9])
 @pytest.mark.parametrize("planes", [WHOLE, (10, 30), (0, 30)])
-def test_requests_in_order_hold_what_each_file_holds(
-    files: StoreFiles, published: list[VolumeFile], mask: int, planes: tuple[int, int]
+def test_batches_of_any_size_hold_what_one_by_one_holds(
+    files: StoreFiles,
+    published: list[VolumeFile],
+    size: int,
+    planes: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    volumes = published if mask == 2 else [file for file in published if file.layout.encoding == "sparse"]
-    requests = [(file, published[mask]) if number % 2 else (file,) for number, file in enumerate(volumes)]
-    contents = read(files, requests, planes)
+    monkeypatch.setattr(batches, "_BATCH_BYTES", size)
+    requests = [(file, published[2]) if number % 2 else (file,) for number, file in enumerate(published)]
+    found = read(files, requests, planes)
+    assert len(found) == (7 if size == 1 else 1) if size in (1, 10**9) else 1 < len(found) <= 7
+    contents = [content for batch in found for content in batch]
     assert len(contents) == len(requests)
     for content, request in zip(contents, requests, strict=True):
         assert isinstance(content, list)
         for voxels, file in zip(content, request, strict=True):
             assert_same(voxels, read_slab(files, file, *planes))
-
-
-def open_files() -> int:
-    return sum(path.is_symlink() and path.readlink().suffix == ".h5" for path in Path("/proc/self/fd").iterdir())
 
 
 def test_nothing_asked_for_is_nothing_read(files: StoreFiles) -> None:
@@ -102,6 +107,9 @@ def test_every_file_is_opened_and_read_once(files: StoreFiles, published: list[V
 def test_few_files_are_open_at_a_time_and_none_at_the_end(
     files: StoreFiles, published: list[VolumeFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def open_files() -> int:
+        return sum(path.is_symlink() and path.readlink().suffix == ".h5" for path in Path("/proc/self/fd").iterdir())
+
     seen = []
     read_into = StoreFiles.read_into
 
@@ -110,7 +118,7 @@ def test_few_files_are_open_at_a_time_and_none_at_the_end(
         read_into(self, *arguments, **recorded)
 
     monkeypatch.setattr(StoreFiles, "read_into", counting)
-    monkeypatch.setattr(reading, "_AHEAD", 2)
+    monkeypatch.setattr(batches, "_AHEAD", 2)
     read(files, [(file, published[0]) for file in published])
     assert len(seen) == 2 * len(published)
     assert max(seen) == 3
@@ -118,20 +126,21 @@ def test_few_files_are_open_at_a_time_and_none_at_the_end(
 
 
 def test_what_is_read_cannot_be_changed(files: StoreFiles, published: list[VolumeFile]) -> None:
-    for content in read_in_order(files, [(file,) for file in published], *WHOLE):
-        assert isinstance(content, list)
-        for voxels in content:
-            array = voxels.values if isinstance(voxels, SparseArray) else voxels
-            assert not array.flags.writeable
+    for batch in read_in_batches(files, [(file,) for file in published], *WHOLE):
+        for content in batch:
+            assert isinstance(content, list)
+            for voxels in content:
+                array = voxels.values if isinstance(voxels, SparseArray) else voxels
+                assert not array.flags.writeable
 
 
 def test_only_volumes_without_gaps_are_known_to_be_complete(files: StoreFiles, published: list[VolumeFile]) -> None:
-    contents = read(files, [(published[0],), (published[4],)])
-    complete = [content[0].complete for content in contents if isinstance(content, list)]  # type: ignore[union-attr]
+    (batch,) = read(files, [(published[0],), (published[4],)])
+    complete = [content[0].complete for content in batch if isinstance(content, list)]  # type: ignore[union-attr]
     assert complete == [True, False]
 
 
-@pytest.mark.parametrize("has_mask", [True, False])
+@pytest.mark.parametrize("size", [1, 10**9])
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -146,50 +155,41 @@ def test_damaged_files_are_reported_and_the_others_are_read(
     published: list[VolumeFile],
     spoil: object,
     message: str,
-    has_mask: bool,
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(batches, "_BATCH_BYTES", size)
     spoil(files.path(published[3].path))  # type: ignore[operator]
-    volumes = published if has_mask else [file for file in published if file.layout.encoding == "sparse"]
-    requests = [(file, published[3]) if file is published[5] else (file,) for file in volumes]
-    for file, content in zip(volumes, read(files, requests), strict=True):
-        if file in (published[3], published[5]):
+    requests = [(file, published[3]) if number == 5 else (file,) for number, file in enumerate(published)]
+    contents = [content for batch in read(files, requests) for content in batch]
+    for number, content in enumerate(contents):
+        if number in (3, 5):
             assert isinstance(content, DamagedFileError)
             assert message in str(content)
         else:
             assert isinstance(content, list)
-            assert_same(content[0], read_slab(files, file, *WHOLE))
+            assert_same(content[0], read_slab(files, published[number], *WHOLE))
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
-@pytest.mark.parametrize("count", [2, 7], ids=["sparse only", "with a dense mask"])
-def test_stopping_early_leaves_no_thread_and_no_open_file(
-    files: StoreFiles, published: list[VolumeFile], count: int
+def test_stopping_early_leaves_no_thread(
+    files: StoreFiles, published: list[VolumeFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(batches, "_BATCH_BYTES", 1)
     before = set(threading.enumerate())
-    contents = read_in_order(files, [(file,) for file in published[:count]], *WHOLE)
-    next(contents)
-    contents.close()
+    reading = read_in_batches(files, [(file,) for file in published], *WHOLE)
+    next(reading)
+    reading.close()  # type: ignore[attr-defined]
     assert set(threading.enumerate()) == before
-    assert open_files() == 0
 
 
-def test_volumes_are_read_when_they_are_requested_unless_they_are_decoded(
-    files: StoreFiles, published: list[VolumeFile]
-) -> None:
-    with counted() as work:
-        contents = read_in_order(files, [(file,) for file in published[:2]], *WHOLE)
-        next(contents)
-        assert work.read == [Path(published[0].path).name]
-        contents.close()
-
-
-def test_slabs_of_large_volumes_are_read_as_well(files: StoreFiles) -> None:
+def test_slabs_of_large_volumes_come_in_batches_as_well(files: StoreFiles) -> None:
     large = Grid(25)
     array = np.zeros(large.shape, np.float32)
     array[100:110, 50, 60:70] = 0.5
     file = publish_volume(files, Volume("projection_density", array), experiment_id=1, source="test")
     found = read(files, [(file,), (file,)], (104, 200))
-    assert len(found) == 2
-    for content in found:
+    # One by one: what a slab takes is known only when it has been read.
+    assert [len(batch) for batch in found] == [1, 1]
+    for (content,) in found:
         assert isinstance(content, list)
         assert_same(content[0], read_slab(files, file, 104, 200))
