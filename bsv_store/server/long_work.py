@@ -13,7 +13,8 @@ from bsv_store.errors import BusyError
 T = TypeVar("T")
 
 _STOP_S: Final = 4.0
-_REPEAT_S: Final = 0.25
+# Longer than an operation takes to remove its temporary files, which the exception would interrupt.
+_REPEAT_S: Final = 1.5
 
 
 class _StoppedError(BaseException):
@@ -26,11 +27,6 @@ class LongWork:
     def __init__(self) -> None:
         self._threads: set[int] = set()
         self._changed = threading.Condition()
-
-    @property
-    def count(self) -> int:
-        """Number of running operations."""
-        return len(self._threads)
 
     def run(self, work: Callable[[], T]) -> T:
         """The result of an operation.
@@ -68,5 +64,6 @@ class LongWork:
             while self._threads and time.monotonic() < deadline:
                 for thread in self._threads:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(_StoppedError))
-                # Raised again, because code that is called by a C library may lose an exception.
-                self._changed.wait(_REPEAT_S)
+                # Raised again later, because code that is called by a C library may lose an exception. Not when one of
+                # several operations ends, since the others are ending, too.
+                self._changed.wait_for(lambda: not self._threads, _REPEAT_S)

@@ -26,6 +26,7 @@ import uvicorn
 
 from bsv_store.errors import BsvStoreError, InputError, StoreError
 from bsv_store.server import worker_logs
+from bsv_store.server.access.in_progress import forget_in_progress
 from bsv_store.server.application import application
 from bsv_store.server.connection import ClientConnection
 from bsv_store.server.context import Context
@@ -330,6 +331,7 @@ class _Supervisor:
                 reason = "" if worker.failure is None else f": {worker.failure.message}"
                 LOG.error("a worker ended with %s and is replaced%s", worker.process.exitcode, reason)
                 forget_requests(shared, worker.process.pid)
+                forget_in_progress(shared, worker.process.pid)
                 worker.close()
                 if time.monotonic() - worker.started_at < _SHORT_LIFE_S:
                     multiprocessing.connection.wait([waking], 1.0)

@@ -22,7 +22,7 @@ from bsv_store.errors import DamagedCatalogError
 from bsv_store.server.access import login as login_module
 from bsv_store.server.access import middleware as middleware_module
 from bsv_store.server.access.headers import DEFAULT_POLICY, SECURITY_HEADERS
-from bsv_store.server.access.in_progress import LocalCount, SharedCount
+from bsv_store.server.access.in_progress import LocalCount, SharedCount, forget_in_progress, in_progress_in
 from bsv_store.server.access.log import AccessLog
 from bsv_store.server.access.login import ROUTES, login_page
 from bsv_store.server.access.middleware import AccessMiddleware
@@ -307,14 +307,20 @@ def test_requests_in_progress_are_those_of_all_workers(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="workers share nothing on Windows")
-def test_requests_of_a_killed_worker_do_not_count_after_it_is_replaced(tmp_path: Path) -> None:
-    killed = "from bsv_store.server.access.in_progress import SharedCount; from pathlib import Path; import os, sys\n"
-    killed += "SharedCount(Path(sys.argv[1]), 1).add(7); os._exit(1)"
-    running = SharedCount(tmp_path / "count", 1)
-    subprocess.run([sys.executable, "-c", killed, str(tmp_path / "count")], check=False)
-    assert running.total() == 7
-    SharedCount(tmp_path / "count", 1)
-    assert running.total() == 0
+def test_requests_of_killed_workers_do_not_count(tmp_path: Path) -> None:
+    killed = (
+        "from bsv_store.server.access.in_progress import in_progress_in; from pathlib import Path; import os, sys\n"
+    )
+    killed += "in_progress_in(Path(sys.argv[1]), 2).add(7); os._exit(1)"
+    running = in_progress_in(tmp_path, 2)
+    running.add(1)
+    # More than there are places.
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", killed, str(tmp_path)]) as worker:
+            worker.wait()
+        assert running.total() == 8
+        forget_in_progress(tmp_path, worker.pid)
+        assert running.total() == 1
 
 
 def test_a_client_above_its_rate_is_told_when_to_come_again() -> None:

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from bsv_store.owner import has_ended, process_owner
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_NAME: Final = "in-progress"
+# Process id (0 = free), number of requests.
+_PLACE: Final = struct.Struct("<qq")
 
 
 class InProgress(Protocol):
@@ -51,7 +53,7 @@ class LocalCount:
 class SharedCount:
     """The numbers of all workers of a server, in a memory-mapped file with a place for each.
 
-    A worker writes only to its own place. The place of a worker that was killed is used by the one that replaces it.
+    A worker writes only to its own place. That of a worker that was killed is freed by `forget_in_progress`.
 
     Parameters
     ----------
@@ -61,47 +63,60 @@ class SharedCount:
         Number of workers.
     """
 
-    # Owner (empty = free), number of requests.
-    _PLACE: Final = struct.Struct("<56sq")
-
     def __init__(self, path: Path, workers: int) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # A worker that ends and the one that replaces it may overlap.
-        size = 2 * workers * self._PLACE.size
+        size = 2 * workers * _PLACE.size
         self._count = 0
-        with _locked(self._file):
-            os.ftruncate(self._file, size)
-            self._memory = mmap.mmap(self._file, size)
-            owners = [place[0].rstrip(b"\0").decode() for place in self._PLACE.iter_unpack(self._memory)]
-            free = next(number for number, owner in enumerate(owners) if not owner or has_ended(owner))
-            self._start = free * self._PLACE.size
-            self._write(process_owner())
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with _locked(file):
+                os.ftruncate(file, size)
+                self._memory = mmap.mmap(file, size)
+                free = [process_id for process_id, _ in _PLACE.iter_unpack(self._memory)].index(0)
+                self._place = slice(free * _PLACE.size, (free + 1) * _PLACE.size)
+                self._write(os.getpid())
+        finally:
+            os.close(file)
 
-    def _write(self, owner: str) -> None:
-        self._PLACE.pack_into(self._memory, self._start, owner.encode(), self._count)
+    def _write(self, process_id: int) -> None:
+        # In one step, unlike `pack_into`, which clears the place first.
+        self._memory[self._place] = _PLACE.pack(process_id, self._count)
 
     def add(self, change: int) -> None:
         """See `InProgress.add`."""
         self._count += change
         # Requests that were canceled may end after the application.
         if not self._memory.closed:
-            self._write(process_owner())
+            self._write(os.getpid())
 
     def total(self) -> int:
         """See `InProgress.total`."""
-        return sum(count for _, count in self._PLACE.iter_unpack(self._memory))
+        if self._memory.closed:
+            return self._count
+        return sum(count for _, count in _PLACE.iter_unpack(self._memory))
 
     def close(self) -> None:
         """See `InProgress.close`."""
         self._count = 0
-        self._write("")
+        self._write(0)
         self._memory.close()
-        os.close(self._file)
 
 
 def in_progress_in(folder: Path | None, workers: int) -> InProgress:
     """The number that workers share in a folder, or that of this process without a folder or on Windows."""
-    return LocalCount() if folder is None or os.name == "nt" else SharedCount(folder / "in-progress", workers)
+    return LocalCount() if folder is None or os.name == "nt" else SharedCount(folder / _NAME, workers)
+
+
+def forget_in_progress(folder: Path, process_id: int | None) -> None:
+    """Free the place of a worker that has ended, which the system tells only the process that started it."""
+    path = folder / _NAME
+    if not path.exists():
+        return
+    with path.open("r+b", buffering=0) as file, _locked(file.fileno()):
+        for number, (owner, _) in enumerate(_PLACE.iter_unpack(file.read())):
+            if owner == process_id:
+                file.seek(number * _PLACE.size)
+                file.write(bytes(_PLACE.size))
 
 
 @contextmanager

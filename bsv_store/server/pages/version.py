@@ -19,6 +19,7 @@ from bsv_store.reports.html_page.facts import page_facts
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
+from bsv_store.server.data.shared import shared_of
 from bsv_store.server.data.written_file import written_file
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.kept import kept_content
@@ -28,6 +29,7 @@ from bsv_store.text import size_text
 from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS, THEMES
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from starlette.requests import Request
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     from bsv_store.reports.html_page.facts import PageFacts
     from bsv_store.vocabulary import Theme
 
+# Of the figure of a comparison.
+_DPI = 200
+_THEME = "theme"
 # Formats of images, which have one array of all groups or of one.
 _IMAGES = {".nii.gz": "NIfTI", ".nrrd": "NRRD"}
 _FILES = (".nc", ".csv", ".npz", ".bsv.zip")
@@ -50,10 +55,6 @@ def _page(request: Request) -> Response:
         return RedirectResponse(address(request, f"/datasets/{version.ref}"), headers={"Cache-Control": "no-cache"})
     content = kept_content(request, f"version {version.ref}", lambda: _everything(request, version))
     return page(request, version.ref, content, current="/datasets", scripts=("tables.js",))
-
-
-_DPI = 200
-_THEME = "theme"
 
 
 def _everything(request: Request, version: DatasetVersion) -> list[Content]:
@@ -228,8 +229,17 @@ def _report(request: Request) -> Response:
     )
 
 
+def _long(answer: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that may take seconds, as one of the few long operations at a time."""
+
+    async def endpoint(request: Request) -> Response:
+        return await shared_of(request).run_long(partial(answer, request))
+
+    return endpoint
+
+
 ROUTES = [
     Route("/datasets/{ref}", _page),
-    Route("/datasets/{ref}/report", _report),
-    Route("/datasets/{ref}/comparison.png", _figure),
+    Route("/datasets/{ref}/report", _long(_report)),
+    Route("/datasets/{ref}/comparison.png", _long(_figure)),
 ]
