@@ -32,7 +32,6 @@ _ITEM = re.compile("[0-9a-f]{8,16}")
 _RECORD = re.compile(r"(?P<item>[0-9a-f]{8,16})\.json")
 _VOLUME = re.compile(r"volumes/(?P<kind>\w+)/(?P<spacing>\d+)um/(?P<experiment_id>\d+)\.[^/]*\.h5")
 _ANNOTATION = re.compile(r"volumes/annotation/(?P<spacing>\d+)um/annotation\.[^/]*\.h5")
-
 _TEMPLATE = re.compile(r"volumes/template/(?P<spacing>\d+)um/template\.[^/]*\.h5")
 
 
