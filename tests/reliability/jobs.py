@@ -460,6 +460,11 @@ def _annotate(place: Place) -> None:
         store.sync_annotation(download_url=place.url)
 
 
+def _sync_template(place: Place) -> None:
+    with place.open() as store:
+        store.sync_template(download_url=place.url)
+
+
 def _ingest_annotation(place: Place) -> None:
     with place.open() as store:
         store.ingest_annotation(place.folder / "annotation_100.nrrd")
@@ -684,6 +689,7 @@ JOBS = (
     Job("fetch-large", _listed, (Step("fetch", _fetch_large),)),
     Job("annotation", _listed, (Step("annotation", _annotate),)),
     Job("annotation-file", _with_annotation_file, (Step("annotation", _ingest_annotation),)),
+    Job("template", _listed, (Step("template", _sync_template),)),
     Job("adopt", _with_cache, (Step("adopt", _adopt),)),
     Job("aggregate", fetched, (Step("aggregate", _aggregate),)),
     Job("aggregate-large", fetched, (Step("aggregate", _aggregate_large),)),
