@@ -285,6 +285,19 @@ def test_a_result_that_is_another_one_today_is_not_restored(whole: Store) -> Non
 
 
 @sqlite_first
+def test_a_volume_is_downloaded_again_though_the_annotation_is_lost(whole: Store, server: SyntheticServer) -> None:
+    add_annotation(whole, annotation())
+    whole.close()
+    with open_store(whole.path) as store:
+        (one,) = volume_keys(store, 1)
+        path_of(store, one).unlink()
+        path_of(store, "annotation/100").unlink()
+        report = store.admin.repair(apply=True, api_url=server.url)
+        assert outcomes(report)[one] == ("fetch", "done"), str(report)
+        assert [each.object for each in report.left] == ["annotation/100"]
+
+
+@sqlite_first
 def test_an_annotation_from_a_file_is_left_with_the_command(filled: Store) -> None:
     file = add_annotation(filled, annotation())
     flip(filled.path / file.path)

@@ -109,6 +109,8 @@ class Soak:
             self._postgres = stack.enter_context(PostgresServer(survives_kills=True))
             url = self._postgres.create_database("soak")
         with create_store(self._folder / "store", database=url) as store:
+            # For repairs of the annotation.
+            store.admin.configure("download_url", upstream.url)
             store.sync_structures(api_url=upstream.url)
             store.sync_experiments(api_url=upstream.url)
             store.sync_unionizes(api_url=upstream.url)

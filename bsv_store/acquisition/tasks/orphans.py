@@ -77,7 +77,10 @@ class OrphanVolumes:
         """
         for name in self._listed().get(experiment_id, []):
             file = self._checked(experiment_id, name, on_slab)
-            if file is not None and array_sha256 in (None, file.layout.array_sha256) and self._is_plausible(file):
+            if file is None or array_sha256 not in (None, file.layout.array_sha256):
+                continue
+            # Recorded content was judged when it was stored.
+            if array_sha256 is not None or self._is_plausible(file):
                 return file
         return None
 

@@ -14,15 +14,17 @@ from bsv_store.catalog.locks import lock_experiments
 from bsv_store.catalog.unused_files import keep_files, trash_unused
 from bsv_store.catalog.volumes import find_volumes, record_volumes, volume_key
 from bsv_store.checkpoints import checkpoint
-from bsv_store.errors import ImplausibleVolumeError
-from bsv_store.plausibility.facts import facts_of
+from bsv_store.errors import DamagedFileError, ImplausibleVolumeError
+from bsv_store.plausibility.facts import GridFacts, facts_of
 from bsv_store.plausibility.judge import Plausibility
 from bsv_store.sources.allen import AllenClient
 from bsv_store.vocabulary import VolumeKind
+from bsv_store.volumes.encoding import array_sha256
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import VolumeFile, publish_volume
-from bsv_store.volumes.spool import VolumeSpool
+from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
+from bsv_store.volumes.volume import Volume
 
 _EXTRA_THREADS = 2
 
@@ -76,6 +78,8 @@ class VolumeTask(Task[VolumeFile]):
         self._damaged = {file.experiment_id: file for file in damaged}
         # Hashes of recorded volumes whose file is missing, incomplete or changed.
         self._lost: dict[int, str] = {}
+        # Why the annotation, with which new volumes are compared, cannot be read.
+        self._unreadable: DamagedFileError | None = None
 
     @property
     def lost(self) -> Collection[int]:
@@ -101,7 +105,14 @@ class VolumeTask(Task[VolumeFile]):
         self._lost.update(lost)
         present = found.keys() - lost.keys()
         # Read here, because worker threads do not access the database.
-        self._plausibility.learn(set(ids) - present)
+        missing = set(ids) - present
+        try:
+            self._plausibility.learn(missing)
+        except DamagedFileError as error:
+            if missing - lost.keys():
+                raise
+            # Volumes with the recorded content are not compared.
+            self._unreadable = error
         return present
 
     def download(self, ids: Sequence[int], control: RunControl) -> VolumeFile:
@@ -113,6 +124,8 @@ class VolumeTask(Task[VolumeFile]):
             If the download fails.
         ImplausibleVolumeError
             If the volume contradicts the catalog or other volumes of the experiment.
+        DamagedFileError
+            If the annotation, with which the volume must be compared, is damaged.
         """
         (experiment_id,) = ids
         recorded = self._lost.get(experiment_id)
@@ -136,15 +149,22 @@ class VolumeTask(Task[VolumeFile]):
                 on_bytes=control.on_bytes,
             )
             checkpoint("fetch:downloaded")
-            verdict = self._plausibility.judge(experiment_id, facts_of(reply.value, on_slab=control.raise_if_stopped))
-            try:
-                verdict.raise_if_implausible(reply.source)
-            except ImplausibleVolumeError as error:
-                # A `Failure` has the message only, not the hint.
-                raise ImplausibleVolumeError(f"{error.message}. {error.hint}", hint=error.hint) from error
+            # Recorded content was judged when it was stored. What that needs, such as the annotation, may be lost too.
+            if not _has_content(reply.value, recorded):
+                facts = facts_of(reply.value, on_slab=control.raise_if_stopped)
+                self._raise_if_implausible(experiment_id, facts, reply.source)
             file = publish_volume(self._files, reply.value, experiment_id=experiment_id, source=reply.source)
         checkpoint("fetch:published")
         return file
+
+    def _raise_if_implausible(self, experiment_id: int, facts: GridFacts, source: str) -> None:
+        if self._unreadable is not None:
+            raise DamagedFileError(self._unreadable.message, hint=self._unreadable.hint) from self._unreadable
+        try:
+            self._plausibility.judge(experiment_id, facts).raise_if_implausible(source)
+        except ImplausibleVolumeError as error:
+            # A `Failure` has the message only, not the hint.
+            raise ImplausibleVolumeError(f"{error.message}. {error.hint}", hint=error.hint) from error
 
     def commit(self, downloads: Sequence[VolumeFile], ids: Sequence[int], claims: Claims) -> CommitResult:
         """Record the files in one transaction; files that they replace are moved to the trash.
@@ -173,3 +193,8 @@ class VolumeTask(Task[VolumeFile]):
     def abort(self) -> None:
         """Abort all downloads."""
         self._client.abort()
+
+
+def _has_content(volume: Volume | SpooledVolume, recorded: str | None) -> bool:
+    """Whether a volume has the content with a recorded hash; False for spooled volumes, which are not hashed here."""
+    return recorded is not None and isinstance(volume, Volume) and array_sha256(volume.array) == recorded
