@@ -48,14 +48,11 @@ class Observed:
     ----------
     process : ObservedProcess
     place : Place
-        Where they are.
-    other : Place
-        Where they are not.
+        Where they are observed.
     """
 
     process: disk.ObservedProcess
     place: Place
-    other: Place
 
 
 @pytest.fixture(scope="session")
@@ -77,11 +74,10 @@ def observing(server_url: str) -> Iterator[Observed]:
         served.begin(averaged)
         store = stack.enter_context(open_store(served.store, read_only=True))
         address = stack.enter_context(serving(store))
-        places = [replace(served, folder=folder / name, served=address) for name in ("observed", "other")]
-        for place in places:
-            place.folder.mkdir()
-        process = stack.enter_context(contextlib.closing(disk.ObservedProcess(places[0].folder)))
-        yield Observed(process, *places)
+        place = replace(served, folder=folder / "observed", served=address)
+        place.folder.mkdir()
+        process = stack.enter_context(contextlib.closing(disk.ObservedProcess(place.folder)))
+        yield Observed(process, place)
 
 
 @pytest.fixture(scope="module")

@@ -89,19 +89,8 @@ class _Survivor:
         opened = self.opened[catalog] = self._open(state, others)
         digests = {**others, **opened}
         if not self._has_passed(state, digests):
-            names = tuple(
-                sorted(
-                    self.process.call(
-                        _check,
-                        self.job.name,
-                        self.place,
-                        state.acknowledged,
-                        self.before,
-                        self.after,
-                        in_fork=False,
-                    )
-                )
-            )
+            arguments = self.job.name, self.place, state.acknowledged, self.before, self.after
+            names = tuple(sorted(self.process.call(_check, *arguments, in_fork=False)))
             self.passed[self._names(state, digests)][names].add(tuple(digests[name] for name in names))
 
     def _has_passed(self, state: State, digests: Mapping[str, bytes]) -> bool:
