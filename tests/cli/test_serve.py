@@ -163,6 +163,26 @@ def test_workers_share_the_port_and_are_replaced(store: Store, tmp_path: Path) -
     assert len(log.read_text(encoding="utf-8").splitlines()) >= 18
 
 
+def test_requests_of_killed_workers_are_no_longer_in_progress(folder: Path) -> None:
+    with served(folder, "--workers", 2, "--concurrency", 1) as server:
+        workers = until(lambda: _children(server.process.pid))
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(f"POST /login HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\ntoken".encode())
+            until(lambda: _status(f"{server.url}/metrics") == 503)
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
+        until(lambda: _status(f"{server.url}/metrics") == 200)
+        assert server.stop()[0] == 0
+
+
+def _status(url: str) -> int | None:
+    try:
+        return requests.get(url, timeout=20).status_code
+    except requests.ConnectionError:
+        return None
+
+
 def test_the_log_has_the_records_of_all_workers(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, access = tmp_path / "log.jsonl", tmp_path / "access"
     access.mkdir()
