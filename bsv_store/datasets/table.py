@@ -187,7 +187,7 @@ def read_version(
     return DatasetVersion(
         name=row.name,
         number=row.number,
-        recipe=_recipe(row.recipe, row.name, row.number),
+        recipe=read_recipe(row.recipe, row.name, row.number),
         fingerprint=row.fingerprint,
         content_sha256=row.content_sha256,
         algorithm_version=row.algorithm_version,
@@ -223,7 +223,14 @@ def _twins(connection: Connection, row: Row[Any]) -> tuple[Twin, ...]:
     return tuple(found)
 
 
-def _recipe(text: str, name: str, number: int) -> Recipe:
+def read_recipe(text: str, name: str, number: int) -> Recipe:
+    """The recorded recipe of a version of a dataset.
+
+    Raises
+    ------
+    StoreError
+        If this version of bsv-store cannot read it.
+    """
     try:
         return Recipe.from_json(text)
     except InputError as error:

@@ -411,7 +411,8 @@ class _Run:
             if each.kind == "damaged_file" and owner is not None and owner != stored.key:
                 problem = f"the file contains the bytes of {owner}"
                 self.findings.append(Finding(each.object, each.path, each.kind, problem, each.remedy))
-            else:
+            elif each not in self.findings:
+                # The checks of rows report a recipe that cannot be read, too.
                 self.findings.append(each)
         self._record(stored, result)
 
