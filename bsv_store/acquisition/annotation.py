@@ -356,8 +356,8 @@ def _refuse_another(
         return
     spacing_um = stored.grid.spacing_um
     raise InputError(
-        f"{path} (origin: {origin}) differs from the annotation at {spacing_um} um in the store ({stored.name}, from "
-        f"{stored.source}); the stored annotation was kept",
+        f"{path} (origin: {origin}) differs from the annotation at {spacing_um} um in the store ({stored.name}; "
+        f"source: {stored.source.removeprefix(DERIVED_FROM)}); the stored annotation was kept",
         hint=f"To use the file instead: `bsv-store ingest annotation --replace {path}`. To download Allen's: "
         f"`bsv-store sync annotation --spacing {spacing_um} --refresh`.",
     )

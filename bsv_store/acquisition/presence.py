@@ -11,12 +11,11 @@ from sqlalchemy import Connection, func, select
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, UnionizeCoverage, Verification
-from bsv_store.catalog.database.models.verification import INTACT
 from bsv_store.catalog.volumes import find_volumes, recorded_sizes, volume_prefix
 from bsv_store.errors import DamagedFileError, MissingDataError, UnknownExperimentError
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.text import listed_ids, number_of
-from bsv_store.vocabulary import UNIONIZE_PARTS, VolumeKind
+from bsv_store.vocabulary import UNIONIZE_PARTS, FindingKind, VolumeKind
 from bsv_store.volumes.annotation import AnnotationFile
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.library import VolumeFile
@@ -101,14 +100,17 @@ def damaged_volumes(
 
 
 def _found_damaged(connection: Connection, kind: VolumeKind, spacing_um: int) -> set[int]:
-    """The experiments whose volume had a finding when it was last verified at some depth."""
+    """The experiments whose file had other bytes when it was last verified at some depth."""
     prefix = volume_prefix(kind=kind, spacing_um=spacing_um)
     query = select(Verification.object_key).where(
-        Verification.object_key.startswith(prefix, autoescape=True), Verification.outcome != INTACT
+        Verification.object_key.startswith(prefix, autoescape=True), Verification.outcome == _OTHER_BYTES
     )
-    return {int(key.removeprefix(prefix)) for key in connection.scalars(query)}
+    ids = (key.removeprefix(prefix) for key in connection.scalars(query).all())
+    return {int(each) for each in ids if each.isdecimal()}
 
 
+# Downloading a file again is no remedy for the other findings, such as wrong permissions.
+_OTHER_BYTES: FindingKind = "damaged_file"
 # Files that wait for each thread: enough to keep it busy, few enough that an interrupt is not delayed.
 _QUEUED_PER_WORKER = 4
 

@@ -166,8 +166,8 @@ def _refuse_another(path: Path, stored: TemplateFile | None, template: Template,
         return
     spacing_um = stored.grid.spacing_um
     raise InputError(
-        f"{path} differs from the template at {spacing_um} um in the store ({stored.name}, from {stored.source}); the "
-        "stored template was kept",
+        f"{path} differs from the template at {spacing_um} um in the store ({stored.name}; source: {stored.source}); "
+        "the stored template was kept",
         hint=f"To use the file instead: `bsv-store ingest template --replace {path}`. To download Allen's: "
         f"`bsv-store sync template --spacing {spacing_um} --refresh`.",
     )
