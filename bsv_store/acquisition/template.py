@@ -21,7 +21,7 @@ from bsv_store.html import text_card
 from bsv_store.progress import Progress
 from bsv_store.sources.allen import AllenClient
 from bsv_store.text import size_text
-from bsv_store.vocabulary import TEMPLATE_OUTCOMES, TemplateOutcome
+from bsv_store.vocabulary import TEMPLATE_OUTCOMES, Action, TemplateOutcome
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.template import Template, TemplateFile, publish_template
@@ -116,14 +116,29 @@ def sync_template(
 
 
 @long_run()
-def ingest_template_file(database: Database, files: StoreFiles, path: Path, *, replace: bool = False) -> TemplateReport:
+def ingest_template_file(
+    database: Database,
+    files: StoreFiles,
+    path: Path,
+    *,
+    source: str | None = None,
+    spacing_um: int | None = None,
+    replace: bool = False,
+    action: Action | None = "ingested",
+) -> TemplateReport:
     """Store the template from an NRRD file.
 
     Parameters
     ----------
     path : pathlib.Path
+    source : str, optional
+        Recorded as its origin. By default the name of the file.
+    spacing_um : int, optional
+        Required spacing. By default any.
     replace : bool
         Replace a template of the same spacing that differs.
+    action : Action, optional
+        Recorded as the activity of this user, if anything changes.
 
     Raises
     ------
@@ -134,7 +149,7 @@ def ingest_template_file(database: Database, files: StoreFiles, path: Path, *, r
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
         If the store fails.
     """
-    template = read_template_nrrd(path, what=str(path))
+    template = read_template_nrrd(path, what=str(path), spacing_um=spacing_um)
     spacing_um = template.grid.spacing_um
     fit = check_template(database, files, template, what=str(path))
     with database.reading() as connection:
@@ -142,7 +157,7 @@ def ingest_template_file(database: Database, files: StoreFiles, path: Path, *, r
     if stored is not None and stored.array_sha256 == template.array_sha256 and has_complete_file(files, stored):
         return _report(stored, "present")
     _refuse_another(path, stored, template, replace=replace)
-    file = publish_template(files, template, source=path.name)
+    file = publish_template(files, template, source=path.name if source is None else source)
     checkpoint("template:published")
     with database.writing() as connection:
         # Checked again under the lock: another process may have stored another template meanwhile.
@@ -153,7 +168,8 @@ def ingest_template_file(database: Database, files: StoreFiles, path: Path, *, r
         if not has_complete_file(files, file):
             publish_template(files, template, source=file.source)
         replaced = record_template(connection, file)
-        record_activity(connection, "ingested", template_subject(spacing_um), {"source": file.source})
+        if action is not None:
+            record_activity(connection, action, template_subject(spacing_um), {"source": file.source})
     checkpoint("template:committed")
     if replaced is not None:
         trash_unused(database, files, [replaced], "replaced")

@@ -1,4 +1,4 @@
-"""The average template comes into the store: from the server once for all, or from a file; or not at all."""
+"""Downloading and ingesting the average template, and what is refused."""
 
 from __future__ import annotations
 

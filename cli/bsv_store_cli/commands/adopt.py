@@ -18,7 +18,7 @@ from bsv_store_cli.output.tables import Column
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
-    from bsv_store.acquisition.adopt import AdoptReport, SkippedFile
+    from bsv_store.acquisition.adopt_report import AdoptReport, SkippedFile
 
 _COLUMNS = ("file", "outcome", "reason")
 _TABLE = (Column("file", "file"), Column("reason", "reason", whole=True))
