@@ -18,7 +18,7 @@ from sqlalchemy import select
 from bsv_store.acquisition.adopt_report import AdoptReport, SkippedFile
 from bsv_store.acquisition.annotation import ingest_annotation_file
 from bsv_store.acquisition.ingest_files import file_bytes, storable
-from bsv_store.acquisition.presence import check_known, has_complete_file
+from bsv_store.acquisition.presence import check_known, has_complete_file, has_intact_file
 from bsv_store.acquisition.template import ingest_template_file
 from bsv_store.acquisition.work.activity import recorded_run
 from bsv_store.catalog.activity import Details
@@ -350,7 +350,7 @@ class _Adoption:
     ) -> tuple[VolumeFile | None, str | None]:
         """The published file of a volume, and why it replaces the stored one, if it does.
 
-        The file is None if the store has the same volume with a complete file.
+        The file is None if the store has the same volume with an intact file.
 
         Raises
         ------
@@ -361,7 +361,7 @@ class _Adoption:
         """
         why = None
         is_same = stored is not None and stored.layout.array_sha256 == slabs_sha256(volume)
-        if is_same and stored is not None and has_complete_file(self.files, stored):
+        if is_same and stored is not None and has_intact_file(self.files, stored):
             return None, None
         verdict = self._checked(file, volume)
         if stored is not None and not is_same:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bsv_store.acquisition.presence import has_complete_file
+from bsv_store.acquisition.presence import has_complete_file, has_intact_file
 from bsv_store.acquisition.tasks.template import TemplateTask, template_subject
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.atlas.template import check_template
@@ -154,7 +154,7 @@ def ingest_template_file(
     fit = check_template(database, files, template, what=str(path))
     with database.reading() as connection:
         stored = find_template(connection, spacing_um)
-    if stored is not None and stored.array_sha256 == template.array_sha256 and has_complete_file(files, stored):
+    if stored is not None and stored.array_sha256 == template.array_sha256 and has_intact_file(files, stored):
         return _report(stored, "present")
     _refuse_another(path, stored, template, replace=replace)
     file = publish_template(files, template, source=path.name if source is None else source)

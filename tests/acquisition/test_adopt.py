@@ -347,10 +347,16 @@ def test_a_file_that_differs_from_the_stores_is_refused(
     np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
 
 
-def test_a_lost_file_is_replaced_from_the_cache(catalog: Store, server: SyntheticServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "damaged"])
+def test_a_lost_or_damaged_file_is_replaced_from_the_cache(
+    catalog: Store, server: SyntheticServer, tmp_path: Path, is_lost: bool
+) -> None:
     catalog.fetch([FIRST], api_url=server.url)
-    (lost,) = (catalog.path / "volumes").rglob("*.h5")
-    lost.unlink()
+    (path,) = (catalog.path / "volumes").rglob("*.h5")
+    content = path.read_bytes()
+    path.unlink()
+    if not is_lost:
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     report = catalog.adopt(bsv_cache(tmp_path / "cache", FIRST))
     assert report.volumes == 1
     np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
