@@ -170,8 +170,8 @@ def annotation(spacing_um: int, refresh: bool, download_url: str | None, output_
 def template(spacing_um: int, refresh: bool, download_url: str | None, output_format: str) -> None:
     """Download the average template, an image of the average brain.
 
-    It is the background of `bsv-store plot slices --background template`, which needs it at any spacing; 25 um is the
-    best for print. It takes about 33 MB at 25 um, 330 MB at 10 um. To store it from a file: `bsv-store ingest
+    `bsv-store plot slices --background template` draws it behind the signal. Any spacing will do; 25 um is best for
+    print. The download is about 33 MB at 25 um and 330 MB at 10 um. To store it from a file: `bsv-store ingest
     template`.
 
     \b
