@@ -60,9 +60,13 @@ class TemplateReport:
 
     def summary(self) -> str:
         """The result in a few sentences."""
-        downloaded = f" ({size_text(self.downloaded_bytes)})" if self.outcome == "fetched" else ""
         what = TEMPLATE_OUTCOMES[self.outcome].words
-        first = f"Template at {self.spacing_um} um: {what}{downloaded}; {size_text(self.size_bytes)} in the store."
+        if self.outcome == "fetched":
+            what += f" ({size_text(self.downloaded_bytes)})"
+        elif self.outcome == "present":
+            # It may be from another source than the one that was asked.
+            what += f", from {self.source}"
+        first = f"Template at {self.spacing_um} um: {what}; {size_text(self.size_bytes)} in the store."
         return " ".join([first, *self.remarks])
 
 

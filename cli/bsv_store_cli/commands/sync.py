@@ -182,15 +182,13 @@ def template(spacing_um: int, refresh: bool, download_url: str | None, output_fo
 
     with opened_store() as store:
         store.database.require_original()
-        source = _note_request(
-            addresses.download_url(download_url, store=store.path), f"the template at {spacing_um} um"
-        )
+        _note_request(addresses.download_url(download_url, store=store.path), f"the template at {spacing_um} um")
         with progress_bar() as progress:
             report = store.sync_template(
                 spacing_um=spacing_um, refresh=refresh, download_url=download_url, progress=progress
             )
     note(report.summary())
-    print_templates([template_row(report, source=source)], output_format)
+    print_templates([template_row(report, source=host(report.source))], output_format)
 
 
 def _note_request(url: str, what: str) -> str:
