@@ -51,6 +51,16 @@ def has_complete_file(files: StoreFiles, file: VolumeFile | AnnotationFile | Tem
     return _has_size(files, file.path, size_bytes)
 
 
+def has_intact_file(files: StoreFiles, file: VolumeFile | AnnotationFile | TemplateFile) -> bool:
+    """Whether a recorded file exists with the recorded bytes. It is read."""
+    record = file.layout if isinstance(file, VolumeFile) else file
+    try:
+        with files.opened(file.path, size_bytes=record.size_bytes, xxh3=record.file_xxh3):
+            return True
+    except DamagedFileError:
+        return False
+
+
 def present_volumes(
     database: Database, files: StoreFiles, experiment_ids: Collection[int], *, kind: VolumeKind, spacing_um: int
 ) -> set[int]:
@@ -126,7 +136,7 @@ def _changed(files: StoreFiles, recorded: Iterable[VolumeFile], workers: int, pr
     try:
         while True:
             for file in islice(rest, _QUEUED_PER_WORKER * workers - len(running)):
-                running[pool.submit(_is_intact, files, file)] = file
+                running[pool.submit(has_intact_file, files, file)] = file
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -138,15 +148,6 @@ def _changed(files: StoreFiles, recorded: Iterable[VolumeFile], workers: int, pr
         pool.shutdown(cancel_futures=True)
         progress.finish()
     return sorted(changed, key=lambda file: file.experiment_id)
-
-
-def _is_intact(files: StoreFiles, file: VolumeFile) -> bool:
-    layout = file.layout
-    try:
-        with files.opened(file.path, size_bytes=layout.size_bytes, xxh3=layout.file_xxh3):
-            return True
-    except DamagedFileError:
-        return False
 
 
 def _has_size(files: StoreFiles, path: str, size_bytes: int) -> bool:
