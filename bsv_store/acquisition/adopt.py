@@ -15,9 +15,11 @@ from typing import TypeVar, assert_never
 
 from sqlalchemy import select
 
+from bsv_store.acquisition.adopt_report import AdoptReport, SkippedFile
 from bsv_store.acquisition.annotation import ingest_annotation_file
 from bsv_store.acquisition.ingest_files import file_bytes, storable
-from bsv_store.acquisition.presence import check_known, has_complete_file
+from bsv_store.acquisition.presence import check_known, has_complete_file, has_intact_file
+from bsv_store.acquisition.template import ingest_template_file
 from bsv_store.acquisition.work.activity import recorded_run
 from bsv_store.catalog.activity import Details
 from bsv_store.catalog.database.bulk import refresh_statistics_after
@@ -37,13 +39,11 @@ from bsv_store.formats.matlab import read_injection_info
 from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import read_unionizes
-from bsv_store.html import text_card
 from bsv_store.plausibility.facts import facts_of
 from bsv_store.plausibility.judge import Plausibility, Verdict
 from bsv_store.progress import Progress, shown_progress
-from bsv_store.sources.caches import CachedAnnotation, CacheFile, CacheScan, scan_cache
-from bsv_store.text import listed, number_of, size_text
-from bsv_store.vocabulary import VOLUME_KINDS, CacheLayout
+from bsv_store.sources.caches import CachedAtlasFile, CacheFile, CacheScan, scan_cache
+from bsv_store.vocabulary import VOLUME_KINDS
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.large import slabs_sha256
@@ -52,90 +52,6 @@ from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
 from bsv_store.volumes.volume import Volume
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class SkippedFile:
-    """A file that was not stored, and the reason."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class AdoptReport:
-    """Result of adopting a cache folder.
-
-    Attributes
-    ----------
-    folder : pathlib.Path
-    layout : {'bsv', 'allensdk'}
-    structures, experiments : IngestReport or None
-        Changes made by the lists in the cache; None if it has no such list, or an invalid one.
-    unionizes, volumes, annotations : int
-        Numbers of unionize tables, volumes and annotations that were stored.
-    present : int
-        Number of files whose content the store had already.
-    replaced : tuple of SkippedFile
-        Volumes, included in the stored ones, that replaced a volume the catalog supports less, with the reason.
-    refused : tuple of SkippedFile
-        Invalid files, and files of experiments that the catalog does not have.
-    ignored : tuple of SkippedFile
-        Files of other kinds.
-    size_bytes : int
-        Total size of the cache's files of the volumes and annotations that were stored.
-    remarks : tuple of str
-        Results of the checks of each stored annotation.
-    """
-
-    folder: Path
-    layout: CacheLayout
-    structures: IngestReport | None
-    experiments: IngestReport | None
-    unionizes: int
-    volumes: int
-    annotations: int
-    present: int
-    replaced: tuple[SkippedFile, ...]
-    refused: tuple[SkippedFile, ...]
-    ignored: tuple[SkippedFile, ...]
-    size_bytes: int
-    remarks: tuple[str, ...] = ()
-
-    def ignored_by_reason(self, *, names: int = 3) -> tuple[str, ...]:
-        """One line for each reason why files were ignored: their number and the first names.
-
-        Parameters
-        ----------
-        names : int
-            Maximum number of names per line.
-        """
-        by_reason: dict[str, list[str]] = {}
-        for file in self.ignored:
-            by_reason.setdefault(file.reason, []).append(str(file.path.relative_to(self.folder)))
-        return tuple(
-            f"{number_of(len(found), 'file')} ignored, {reason}: {listed(found, limit=names)}"
-            for reason, found in by_reason.items()
-        )
-
-    def _repr_html_(self) -> str:
-        return text_card("Adopted cache", self.summary())
-
-    def summary(self) -> str:
-        """The result in one sentence."""
-        lists = [
-            f"{report.what}: {report.added} new, {report.changed} changed, {report.withdrawn} withdrawn; "
-            for report in (self.structures, self.experiments)
-            if report is not None
-        ]
-        annotations = f", {number_of(self.annotations, 'annotation')}" if self.annotations else ""
-        replaced = f"{len(self.replaced)} of them replaced others, " if self.replaced else ""
-        return (
-            f"{self.folder}: {''.join(lists)}{number_of(self.unionizes, 'unionize table')}{annotations} and "
-            f"{number_of(self.volumes, 'volume')} adopted "
-            f"({size_text(self.size_bytes)}), {replaced}{self.present} already present, {len(self.refused)} refused, "
-            f"{len(self.ignored)} ignored."
-        )
 
 
 @long_run()
@@ -150,8 +66,8 @@ def adopt_cache(
 ) -> AdoptReport:
     """Adopt a cache folder of Brain Street View or AllenSDK.
 
-    Lists come first, then annotations, unionize tables and volumes, one file at a time. Data that the store has from
-    the API are not replaced: a cache may be years old.
+    Lists come first, then annotations, templates, unionize tables and volumes, one file at a time. Data that the store
+    has from the API are not replaced: a cache may be years old.
 
     Parameters
     ----------
@@ -174,6 +90,7 @@ def adopt_cache(
         scan = replace(
             scan,
             annotations=(),
+            templates=(),
             unionizes=tuple(file for file in scan.unionizes if file.experiment_id in experiment_ids),
             volumes=tuple(file for file in scan.volumes if file.experiment_id in experiment_ids),
         )
@@ -200,6 +117,7 @@ class _Adoption:
     unionizes: int = 0
     volumes: int = 0
     annotations: int = 0
+    templates: int = 0
     present: int = 0
     size_bytes: int = 0
     written: int = 0
@@ -217,8 +135,8 @@ class _Adoption:
         """Adopt all files, one after the other."""
         scan = self.scan
         lists = [path for path in (scan.structures, scan.experiments) if path is not None]
-        files = len(lists) + len(scan.annotations) + len(scan.unionizes) + len(scan.volumes)
-        self.progress.start(files, f"adopting {scan.folder.name}")
+        files = [*lists, *scan.annotations, *scan.templates, *scan.unionizes, *scan.volumes]
+        self.progress.start(len(files), f"adopting {scan.folder.name}")
         with recorded_run(self.database, "adopted", storable(scan.folder.name), self._counts):
             structures, experiments = self._adopt_all()
         lists_written = sum(report.written for report in (structures, experiments) if report is not None)
@@ -231,6 +149,7 @@ class _Adoption:
             unionizes=self.unionizes,
             volumes=self.volumes,
             annotations=self.annotations,
+            templates=self.templates,
             present=self.present,
             replaced=tuple(self.replaced),
             refused=tuple(self.refused),
@@ -246,6 +165,9 @@ class _Adoption:
             experiments = self._try_list(scan.experiments, self._adopt_experiments)
             for annotation in scan.annotations:
                 self._try(annotation.path, partial(self._adopt_annotation, annotation))
+            # After the annotations, with which they are compared.
+            for template in scan.templates:
+                self._try(template.path, partial(self._adopt_template, template))
             for file in scan.unionizes:
                 self._try(file.path, partial(self._adopt_unionizes, file))
             for file in sorted(scan.volumes, key=_by_evidence):
@@ -262,6 +184,7 @@ class _Adoption:
             "volumes": self.volumes,
             "annotations": self.annotations,
             "derived annotations": self.derived,
+            "templates": self.templates,
         }
         if not any(counts.values()):
             return None
@@ -384,7 +307,7 @@ class _Adoption:
         self._count_bytes(file.path)
         return True
 
-    def _adopt_annotation(self, file: CachedAnnotation) -> None:
+    def _adopt_annotation(self, file: CachedAtlasFile) -> None:
         report = ingest_annotation_file(
             self.database,
             self.files,
@@ -401,6 +324,22 @@ class _Adoption:
         self.annotations += 1
         self._count_bytes(file.path)
 
+    def _adopt_template(self, file: CachedAtlasFile) -> None:
+        report = ingest_template_file(
+            self.database,
+            self.files,
+            file.path,
+            source=self._source(file.path),
+            spacing_um=file.spacing_um,
+            action=None,
+        )
+        if report.outcome == "present":
+            self.present += 1
+            return
+        self.remarks.append(report.summary())
+        self.templates += 1
+        self._count_bytes(file.path)
+
     def _count_bytes(self, path: Path) -> None:
         size = path.stat().st_size
         self.size_bytes += size
@@ -411,7 +350,7 @@ class _Adoption:
     ) -> tuple[VolumeFile | None, str | None]:
         """The published file of a volume, and why it replaces the stored one, if it does.
 
-        The file is None if the store has the same volume with a complete file.
+        The file is None if the store has the same volume with an intact file.
 
         Raises
         ------
@@ -422,7 +361,7 @@ class _Adoption:
         """
         why = None
         is_same = stored is not None and stored.layout.array_sha256 == slabs_sha256(volume)
-        if is_same and stored is not None and has_complete_file(self.files, stored):
+        if is_same and stored is not None and has_intact_file(self.files, stored):
             return None, None
         verdict = self._checked(file, volume)
         if stored is not None and not is_same:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
-from bsv_store.acquisition.presence import has_complete_file
+from bsv_store.acquisition.presence import has_complete_file, has_intact_file
 from bsv_store.acquisition.tasks.annotation import AnnotationTask, annotation_subject, check_annotation
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.activity import record_activity
@@ -215,7 +215,7 @@ def ingest_annotation_file(
     checked = check_annotation(database, annotation, known_ids, what=str(path))
     with database.reading() as connection:
         stored = find_annotation(connection, annotation.grid.spacing_um)
-    if _is_same(stored, annotation, checked.origin) and has_complete_file(files, stored):
+    if _is_same(stored, annotation, checked.origin) and has_intact_file(files, stored):
         return _report(stored, "present", derived=derive_annotations(database, files, action=action))
     _refuse_another(path, stored, annotation, checked.origin, replace=replace)
     file = publish_annotation(files, annotation, source=path.name if source is None else source, origin=checked.origin)
@@ -356,8 +356,8 @@ def _refuse_another(
         return
     spacing_um = stored.grid.spacing_um
     raise InputError(
-        f"{path} (origin: {origin}) differs from the annotation at {spacing_um} um in the store ({stored.name}, from "
-        f"{stored.source}); the stored annotation was kept",
+        f"{path} (origin: {origin}) differs from the annotation at {spacing_um} um in the store ({stored.name}; "
+        f"source: {stored.source.removeprefix(DERIVED_FROM)}); the stored annotation was kept",
         hint=f"To use the file instead: `bsv-store ingest annotation --replace {path}`. To download Allen's: "
         f"`bsv-store sync annotation --spacing {spacing_um} --refresh`.",
     )

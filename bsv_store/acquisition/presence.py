@@ -11,12 +11,11 @@ from sqlalchemy import Connection, func, select
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, UnionizeCoverage, Verification
-from bsv_store.catalog.database.models.verification import INTACT
 from bsv_store.catalog.volumes import find_volumes, recorded_sizes, volume_prefix
 from bsv_store.errors import DamagedFileError, MissingDataError, UnknownExperimentError
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.text import listed_ids, number_of
-from bsv_store.vocabulary import UNIONIZE_PARTS, VolumeKind
+from bsv_store.vocabulary import UNIONIZE_PARTS, FindingKind, VolumeKind
 from bsv_store.volumes.annotation import AnnotationFile
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.library import VolumeFile
@@ -50,6 +49,16 @@ def has_complete_file(files: StoreFiles, file: VolumeFile | AnnotationFile | Tem
     """Whether a recorded file exists with the recorded size; if not, it must be downloaded again."""
     size_bytes = file.layout.size_bytes if isinstance(file, VolumeFile) else file.size_bytes
     return _has_size(files, file.path, size_bytes)
+
+
+def has_intact_file(files: StoreFiles, file: VolumeFile | AnnotationFile | TemplateFile) -> bool:
+    """Whether a recorded file exists with the recorded bytes. It is read."""
+    record = file.layout if isinstance(file, VolumeFile) else file
+    try:
+        with files.opened(file.path, size_bytes=record.size_bytes, xxh3=record.file_xxh3):
+            return True
+    except DamagedFileError:
+        return False
 
 
 def present_volumes(
@@ -101,14 +110,17 @@ def damaged_volumes(
 
 
 def _found_damaged(connection: Connection, kind: VolumeKind, spacing_um: int) -> set[int]:
-    """The experiments whose volume had a finding when it was last verified at some depth."""
+    """The experiments whose file had other bytes when it was last verified at some depth."""
     prefix = volume_prefix(kind=kind, spacing_um=spacing_um)
     query = select(Verification.object_key).where(
-        Verification.object_key.startswith(prefix, autoescape=True), Verification.outcome != INTACT
+        Verification.object_key.startswith(prefix, autoescape=True), Verification.outcome == _OTHER_BYTES
     )
-    return {int(key.removeprefix(prefix)) for key in connection.scalars(query)}
+    ids = (key.removeprefix(prefix) for key in connection.scalars(query).all())
+    return {int(each) for each in ids if each.isdecimal()}
 
 
+# Downloading a file again is no remedy for the other findings, such as wrong permissions.
+_OTHER_BYTES: FindingKind = "damaged_file"
 # Files that wait for each thread: enough to keep it busy, few enough that an interrupt is not delayed.
 _QUEUED_PER_WORKER = 4
 
@@ -124,7 +136,7 @@ def _changed(files: StoreFiles, recorded: Iterable[VolumeFile], workers: int, pr
     try:
         while True:
             for file in islice(rest, _QUEUED_PER_WORKER * workers - len(running)):
-                running[pool.submit(_is_intact, files, file)] = file
+                running[pool.submit(has_intact_file, files, file)] = file
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -136,15 +148,6 @@ def _changed(files: StoreFiles, recorded: Iterable[VolumeFile], workers: int, pr
         pool.shutdown(cancel_futures=True)
         progress.finish()
     return sorted(changed, key=lambda file: file.experiment_id)
-
-
-def _is_intact(files: StoreFiles, file: VolumeFile) -> bool:
-    layout = file.layout
-    try:
-        with files.opened(file.path, size_bytes=layout.size_bytes, xxh3=layout.file_xxh3):
-            return True
-    except DamagedFileError:
-        return False
 
 
 def _has_size(files: StoreFiles, path: str, size_bytes: int) -> bool:

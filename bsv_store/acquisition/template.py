@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bsv_store.acquisition.presence import has_complete_file
+from bsv_store.acquisition.presence import has_complete_file, has_intact_file
 from bsv_store.acquisition.tasks.template import TemplateTask, template_subject
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.atlas.template import check_template
@@ -21,7 +21,7 @@ from bsv_store.html import text_card
 from bsv_store.progress import Progress
 from bsv_store.sources.allen import AllenClient
 from bsv_store.text import size_text
-from bsv_store.vocabulary import TEMPLATE_OUTCOMES, TemplateOutcome
+from bsv_store.vocabulary import TEMPLATE_OUTCOMES, Action, TemplateOutcome
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.template import Template, TemplateFile, publish_template
@@ -60,9 +60,13 @@ class TemplateReport:
 
     def summary(self) -> str:
         """The result in a few sentences."""
-        downloaded = f" ({size_text(self.downloaded_bytes)})" if self.outcome == "fetched" else ""
         what = TEMPLATE_OUTCOMES[self.outcome].words
-        first = f"Template at {self.spacing_um} um: {what}{downloaded}; {size_text(self.size_bytes)} in the store."
+        if self.outcome == "fetched":
+            what += f" ({size_text(self.downloaded_bytes)})"
+        elif self.outcome == "present":
+            # It may be from another source than the one that was asked.
+            what += f", from {self.source}"
+        first = f"Template at {self.spacing_um} um: {what}; {size_text(self.size_bytes)} in the store."
         return " ".join([first, *self.remarks])
 
 
@@ -116,14 +120,29 @@ def sync_template(
 
 
 @long_run()
-def ingest_template_file(database: Database, files: StoreFiles, path: Path, *, replace: bool = False) -> TemplateReport:
+def ingest_template_file(
+    database: Database,
+    files: StoreFiles,
+    path: Path,
+    *,
+    source: str | None = None,
+    spacing_um: int | None = None,
+    replace: bool = False,
+    action: Action | None = "ingested",
+) -> TemplateReport:
     """Store the template from an NRRD file.
 
     Parameters
     ----------
     path : pathlib.Path
+    source : str, optional
+        Recorded as its origin. By default the name of the file.
+    spacing_um : int, optional
+        Required spacing. By default any.
     replace : bool
         Replace a template of the same spacing that differs.
+    action : Action, optional
+        Recorded as the activity of this user, if anything changes.
 
     Raises
     ------
@@ -134,15 +153,15 @@ def ingest_template_file(database: Database, files: StoreFiles, path: Path, *, r
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
         If the store fails.
     """
-    template = read_template_nrrd(path, what=str(path))
+    template = read_template_nrrd(path, what=str(path), spacing_um=spacing_um)
     spacing_um = template.grid.spacing_um
     fit = check_template(database, files, template, what=str(path))
     with database.reading() as connection:
         stored = find_template(connection, spacing_um)
-    if stored is not None and stored.array_sha256 == template.array_sha256 and has_complete_file(files, stored):
+    if stored is not None and stored.array_sha256 == template.array_sha256 and has_intact_file(files, stored):
         return _report(stored, "present")
     _refuse_another(path, stored, template, replace=replace)
-    file = publish_template(files, template, source=path.name)
+    file = publish_template(files, template, source=path.name if source is None else source)
     checkpoint("template:published")
     with database.writing() as connection:
         # Checked again under the lock: another process may have stored another template meanwhile.
@@ -153,7 +172,8 @@ def ingest_template_file(database: Database, files: StoreFiles, path: Path, *, r
         if not has_complete_file(files, file):
             publish_template(files, template, source=file.source)
         replaced = record_template(connection, file)
-        record_activity(connection, "ingested", template_subject(spacing_um), {"source": file.source})
+        if action is not None:
+            record_activity(connection, action, template_subject(spacing_um), {"source": file.source})
     checkpoint("template:committed")
     if replaced is not None:
         trash_unused(database, files, [replaced], "replaced")
@@ -166,8 +186,8 @@ def _refuse_another(path: Path, stored: TemplateFile | None, template: Template,
         return
     spacing_um = stored.grid.spacing_um
     raise InputError(
-        f"{path} differs from the template at {spacing_um} um in the store ({stored.name}, from {stored.source}); the "
-        "stored template was kept",
+        f"{path} differs from the template at {spacing_um} um in the store ({stored.name}; source: {stored.source}); "
+        "the stored template was kept",
         hint=f"To use the file instead: `bsv-store ingest template --replace {path}`. To download Allen's: "
         f"`bsv-store sync template --spacing {spacing_um} --refresh`.",
     )

@@ -54,7 +54,7 @@ class TemplateFit:
     def remarks(self) -> tuple[str, ...]:
         """The result, one sentence."""
         if self.correlation is None:
-            return ("It was not compared with an annotation, because the store has none.",)
+            return ("It was not compared with an annotation, because the store has none that can be read.",)
         where = f"the brain in the annotation at {self.annotation_um} um (correlation {self.correlation:.2f})"
         if self.correlation < _MIN_CORRELATION:
             return (f"Warning: it does not look like {where}.",)

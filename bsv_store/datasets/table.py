@@ -187,7 +187,7 @@ def read_version(
     return DatasetVersion(
         name=row.name,
         number=row.number,
-        recipe=_recipe(row.recipe, f"{row.name}@{row.number}"),
+        recipe=read_recipe(row.recipe, row.name, row.number),
         fingerprint=row.fingerprint,
         content_sha256=row.content_sha256,
         algorithm_version=row.algorithm_version,
@@ -223,14 +223,22 @@ def _twins(connection: Connection, row: Row[Any]) -> tuple[Twin, ...]:
     return tuple(found)
 
 
-def _recipe(text: str, ref: str) -> Recipe:
+def read_recipe(text: str, name: str, number: int) -> Recipe:
+    """The recorded recipe of a version of a dataset.
+
+    Raises
+    ------
+    StoreError
+        If this version of bsv-store cannot read it.
+    """
     try:
         return Recipe.from_json(text)
     except InputError as error:
         raise StoreError(
-            f"this version of bsv-store cannot read the recipe of {ref}: {error.message}",
-            hint="Compute it again under the same name with `bsv-store aggregate`, as the next version. The recipes:"
-            " bsv-store sql 'SELECT name, number, recipe FROM dataset_versions'",
+            f"this version of bsv-store cannot read the recipe of {name}@{number}: {error.message}",
+            hint="Compute it again with `bsv-store aggregate`, as the next version. The recipe: bsv-store sql "
+            f"\"SELECT recipe FROM dataset_versions WHERE name = '{name}' AND number = {number}\". If that fails with "
+            f"this error, the catalog is damaged; first delete this version: bsv-store dataset delete {name}@{number}",
         ) from error
 
 

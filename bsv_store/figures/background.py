@@ -95,7 +95,9 @@ def _planes_of_file(file: Path, plane: PlaneRow, at_um: Sequence[float]) -> tupl
                 elif first <= index < first + width:
                     part.append(block[:, :, index - first])
             first += width
-    return [upright(np.concatenate(part, axis=1) if axis != 2 else part[0], plane) for part in parts], spacing_um
+    found = [np.concatenate(part, axis=1) if axis != 2 else part[0] for part in parts]
+    # Some programs write NaN outside the brain.
+    return [upright(np.nan_to_num(each), plane) for each in found], spacing_um
 
 
 def _gray(strength: NDArray[Any], theme: Theme) -> NDArray[np.float64]:

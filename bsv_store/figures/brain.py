@@ -363,12 +363,12 @@ def upright(values: NDArray[Any], plane: PlaneRow) -> NDArray[Any]:
     return values if AXES.index(plane.down) < AXES.index(plane.right) else values.T
 
 
-def _planes_of(ids: Any, grid: Grid, axis: int, indices: Sequence[int]) -> list[NDArray[np.uint32]]:
+def _planes_of(values: Any, grid: Grid, axis: int, indices: Sequence[int]) -> list[NDArray[Any]]:
     if axis == 0:
-        return [np.asarray(ids[index], np.uint32) for index in indices]
+        return [np.asarray(values[index]) for index in indices]
     # Files are compressed by AP planes: one pass for all planes along another axis.
     unique = sorted(set(indices))
-    parts = [np.take(ids[first:last], unique, axis=axis) for first, last in slab_ranges(grid)]
+    parts = [np.take(values[first:last], unique, axis=axis) for first, last in slab_ranges(grid)]
     together = np.concatenate(parts)
     return [np.take(together, unique.index(index), axis=axis) for index in indices]
 

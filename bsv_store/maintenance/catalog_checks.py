@@ -9,7 +9,6 @@ import xxhash
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog import seals
 from bsv_store.catalog.annotations import all_annotations, annotation_key
 from bsv_store.catalog.database.models import (
@@ -34,8 +33,9 @@ from bsv_store.catalog.templates import all_templates, template_key
 from bsv_store.catalog.verify import VOLUMES, catalog_checks
 from bsv_store.catalog.volumes import volume_key
 from bsv_store.datasets.result.file import result_path
-from bsv_store.errors import DamagedCatalogError, InputError
-from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding
+from bsv_store.datasets.table import read_recipe
+from bsv_store.errors import DamagedCatalogError, StoreError
+from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding, replace_version
 from bsv_store.text import listed, number_of
 from bsv_store.volumes.annotation import ANNOTATION_FOLDER
 from bsv_store.volumes.grid import Grid
@@ -327,9 +327,10 @@ def _inputs(connection: Connection) -> Iterator[Finding]:
     for identifier, version in _versions(connection).items():
         key = version_key(version.name, version.number)
         try:
-            recipe = Recipe.from_json(version.recipe)
-        except InputError:
-            # The check of the version reports it.
+            recipe = read_recipe(version.recipe, version.name, version.number)
+        except StoreError as error:
+            remedy = replace_version(f"{version.name}@{version.number}")
+            yield Finding(key, version.path, "inconsistent_rows", error.message, remedy)
             continue
         if not recipe.has_voxels:
             # `dataset stale` compares the values of a comparison by structure.

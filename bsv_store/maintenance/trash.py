@@ -303,6 +303,7 @@ class _Move:
     """
 
     def __init__(self, files: StoreFiles, record: TrashRecord, path: Path | None, *, replace: bool) -> None:
+        self._files = files
         self._target = files.path(record.path)
         self._item = record.item
         self._path = path
@@ -321,6 +322,7 @@ class _Move:
                         f"the item {self._item} was not restored: another file is in its place, {self._target}",
                         hint="If no run is using it, move it to the trash: bsv-store gc --apply",
                     )
+            self._files.make_folder(self._target.parent)
             try:
                 # New, so that the grace period of `collect_garbage` begins again.
                 os.utime(self._path)

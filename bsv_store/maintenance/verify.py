@@ -38,7 +38,7 @@ from bsv_store.maintenance.verified import History, Recorder, Verified
 from bsv_store.maintenance.verify_report import VerifyReport
 from bsv_store.plausibility.judge import Plausibility
 from bsv_store.progress import shown_progress
-from bsv_store.vocabulary import VerifyDepth
+from bsv_store.vocabulary import FINDING_KINDS, VerifyDepth
 from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ _MAX_WORKERS = 64
 _DEFAULT_WORKERS = 4
 # Objects are replaced while the store is verified; one that was replaced is checked again, at most so often.
 _ROUNDS = 5
+# The most serious first.
+_KINDS = tuple(FINDING_KINDS)
 
 
 def verify_store(
@@ -377,7 +379,8 @@ class _Run:
                 self._record(item, result)
 
     def _record(self, stored: StoredObject, result: ObjectCheck) -> None:
-        damage = next((each.kind for each in result.findings if each.is_damage), INTACT)
+        # A file with other bytes may have wrong permissions too.
+        damage = min((each.kind for each in result.findings if each.is_damage), key=_KINDS.index, default=INTACT)
         depths: list[VerifyDepth] = [self.depth]
         if result.was_decoded and self.depth == "deep":
             depths.append("decode")
@@ -408,7 +411,8 @@ class _Run:
             if each.kind == "damaged_file" and owner is not None and owner != stored.key:
                 problem = f"the file contains the bytes of {owner}"
                 self.findings.append(Finding(each.object, each.path, each.kind, problem, each.remedy))
-            else:
+            elif each not in self.findings:
+                # The checks of rows report a recipe that cannot be read, too.
                 self.findings.append(each)
         self._record(stored, result)
 

@@ -2,9 +2,9 @@
 
 Brain Street View: ``<id>/density.raw`` and ``<id>/injectionSummary_all.json``. AllenSDK, in the layout of its default
 manifest: ``experiments.json``, ``structures.json``, ``experiment_<id>/structure_unionizes.csv``,
-``experiment_<id>/<kind>_<spacing>.nrrd``, and ``annotation_<spacing>.nrrd`` in the folder of a reference space. Files
-that were compressed later (``.csv.gz``, ``.nrrd.gz``) are recognized too, and so is ``<id>/injectionSummary_all.mat``
-in caches of Brain Street View for MATLAB.
+``experiment_<id>/<kind>_<spacing>.nrrd``, ``average_template_<spacing>.nrrd``, and ``annotation_<spacing>.nrrd`` in the
+folder of a reference space. Files that were compressed later (``.csv.gz``, ``.nrrd.gz``) are recognized too, and so is
+``<id>/injectionSummary_all.mat`` in caches of Brain Street View for MATLAB.
 The existence of a file says nothing about its content: AllenSDK downloads to the final name, so files can be
 incomplete.
 """
@@ -40,6 +40,7 @@ _SDK_YEAR = re.compile(r"ccf_(20\d\d)")
 CCF_YEAR = 2017
 """Year of the CCFv3 annotation; annotations of other years have the same file names."""
 _SDK_ANNOTATION = re.compile(rf"annotation_({_SPACING})\.nrrd(\.gz)?")
+_SDK_TEMPLATE = re.compile(rf"average_template_({_SPACING})\.nrrd(\.gz)?")
 _PACKED = ".gz"
 _KNOWN_LEFTOVERS = {
     "temp.zip": "left over from an interrupted download of Brain Street View",
@@ -73,8 +74,8 @@ class CacheFile:
 
 
 @dataclass(frozen=True, slots=True)
-class CachedAnnotation:
-    """An annotation in a cache."""
+class CachedAtlasFile:
+    """An annotation or template in a cache."""
 
     path: Path
     spacing_um: int
@@ -92,7 +93,7 @@ class CacheScan:
         The ontology and the experiment list; a cache of Brain Street View has neither.
     unionizes, volumes : tuple of CacheFile
         Sorted by experiment id, then by name.
-    annotations : tuple of CachedAnnotation
+    annotations, templates : tuple of CachedAtlasFile
         Sorted by spacing.
     ignored : tuple of (Path, str)
         Everything else, with the reason. For an ignored folder, only the folder itself.
@@ -104,7 +105,8 @@ class CacheScan:
     experiments: Path | None
     unionizes: tuple[CacheFile, ...]
     volumes: tuple[CacheFile, ...]
-    annotations: tuple[CachedAnnotation, ...]
+    annotations: tuple[CachedAtlasFile, ...]
+    templates: tuple[CachedAtlasFile, ...]
     ignored: tuple[tuple[Path, str], ...]
 
     @property
@@ -154,6 +156,7 @@ def scan_cache(folder: Path) -> CacheScan:
         unionizes=tuple(sorted(found.unionizes, key=lambda file: (file.experiment_id, file.path))),
         volumes=tuple(sorted(found.volumes, key=lambda file: (file.experiment_id, file.path))),
         annotations=tuple(sorted(found.annotations, key=lambda file: (file.spacing_um, file.path))),
+        templates=tuple(sorted(found.templates, key=lambda file: (file.spacing_um, file.path))),
         ignored=tuple(found.ignored),
     )
 
@@ -177,8 +180,8 @@ def _layout(folder: Path, entries: list[Path]) -> CacheLayout:
 
 def _recognized(entries: list[Path]) -> CacheLayout | None:
     names = {entry.name for entry in entries}
-    # AllenSDK's cache of a reference space may contain only annotations.
-    if {_SDK_MANIFEST, _SDK_REFERENCE} <= names:
+    # AllenSDK's cache of a reference space may contain only annotations or templates.
+    if _SDK_MANIFEST in names and (_SDK_REFERENCE in names or any(map(_SDK_TEMPLATE.fullmatch, names))):
         return "allensdk"
     if names & {_SDK_EXPERIMENTS, _SDK_STRUCTURES} or any(
         (match := _SDK_FOLDER.fullmatch(name)) and _ID.fullmatch(match[1]) for name in names
@@ -209,7 +212,8 @@ class _Found:
     experiments: Path | None = None
     unionizes: list[CacheFile] = field(default_factory=list)
     volumes: list[CacheFile] = field(default_factory=list)
-    annotations: list[CachedAnnotation] = field(default_factory=list)
+    annotations: list[CachedAtlasFile] = field(default_factory=list)
+    templates: list[CachedAtlasFile] = field(default_factory=list)
     ignored: list[tuple[Path, str]] = field(default_factory=list)
 
     def add_bsv(self, entry: Path) -> None:
@@ -241,7 +245,7 @@ class _Found:
             if match := _SDK_FOLDER.fullmatch(entry.name):
                 self._add_allensdk_experiment(entry, match[1])
             elif self._is_usable(entry, want_folder=True):
-                self._add_annotations_below(entry, depth=1)
+                self._add_atlas_files_below(entry, depth=1)
             return
         if not self._is_usable(entry, want_folder=False):
             return
@@ -250,7 +254,9 @@ class _Found:
         elif entry.name == _SDK_EXPERIMENTS:
             self.experiments = entry
         elif match := _SDK_ANNOTATION.fullmatch(entry.name):
-            self.annotations.append(CachedAnnotation(entry, int(match[1])))
+            self.annotations.append(CachedAtlasFile(entry, int(match[1])))
+        elif match := _SDK_TEMPLATE.fullmatch(entry.name):
+            self.templates.append(CachedAtlasFile(entry, int(match[1])))
         else:
             self._ignore(entry, _KNOWN_LEFTOVERS.get(entry.name, "unknown file"))
 
@@ -272,26 +278,29 @@ class _Found:
             else:
                 self._ignore(path, "unknown file")
 
-    def _add_annotations_below(self, folder: Path, *, depth: int) -> None:
-        """Add annotations in folders that are not of an experiment; one without annotations is ignored as a whole."""
-        before = len(self.annotations)
+    def _add_atlas_files_below(self, folder: Path, *, depth: int) -> None:
+        """Add annotations and templates in folders that are not of an experiment; one without is ignored as a whole."""
+        before = len(self.annotations) + len(self.templates)
         others: list[tuple[Path, str]] = []
         for path in self._listed(folder):
             if path.is_dir():
                 if path.is_symlink():
                     self._ignore(path, "a link to a folder")
                 elif depth == _MAX_DEPTH:
-                    self._ignore(path, "nested too deep for an annotation")
+                    self._ignore(path, "nested too deep for an annotation or template")
                 else:
-                    self._add_annotations_below(path, depth=depth + 1)
+                    self._add_atlas_files_below(path, depth=depth + 1)
             elif match := _SDK_ANNOTATION.fullmatch(path.name):
                 if (year := annotation_year(path)) not in (None, CCF_YEAR):
                     self._ignore(path, f"the annotation of {year}; that of the CCFv3 is of {CCF_YEAR}")
                 elif self._is_usable(path, want_folder=False):
-                    self.annotations.append(CachedAnnotation(path, int(match[1])))
+                    self.annotations.append(CachedAtlasFile(path, int(match[1])))
+            elif match := _SDK_TEMPLATE.fullmatch(path.name):
+                if self._is_usable(path, want_folder=False):
+                    self.templates.append(CachedAtlasFile(path, int(match[1])))
             else:
                 others.append((path, "unknown file"))
-        if len(self.annotations) > before:
+        if len(self.annotations) + len(self.templates) > before:
             self.ignored.extend(others)
         elif others:
             self._ignore(folder, "contains no file that the store can adopt")

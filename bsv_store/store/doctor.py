@@ -131,9 +131,9 @@ def _settings(location: Location, config: StoreConfig | None) -> Finding:
     unknown = sorted(name for name in os.environ if name.startswith("BSV_") and name not in known)
     if unknown:
         text = f"{text}; not known to bsv-store: {listed(unknown)}"
-        near = near_names(unknown[0], known, limit=1)
-        meant = f"Did you mean {near[0]}? " if near else ""
-        return Finding("settings", "warning", text, f"{meant}The variables: {', '.join(known)}.", details)
+        meant = [f"{name}: did you mean {near}?" for name in unknown for near in near_names(name, known, limit=1)]
+        remedy = " ".join([*meant, f"The variables of bsv-store: {', '.join(known)}."])
+        return Finding("settings", "warning", text, remedy, details)
     return Finding("settings", "ok", text, None, details)
 
 

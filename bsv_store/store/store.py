@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bsv_store.acquisition.adopt import AdoptReport
+    from bsv_store.acquisition.adopt_report import AdoptReport
     from bsv_store.acquisition.annotation import AnnotationReport
     from bsv_store.acquisition.fetch import FetchReport
     from bsv_store.acquisition.plan import Plan

@@ -90,7 +90,7 @@ def describe_sparse(file: h5py.File, grid: Grid, count: int) -> None:
 
 
 def create_dense(file: h5py.File, grid: Grid, dtype: str = "<f4") -> h5py.Dataset:
-    """Create the empty dataset of a dense volume or an annotation."""
+    """Create the empty dataset of a dense volume, an annotation or a template."""
     return file.create_dataset(
         "volume",
         shape=grid.shape,

@@ -136,6 +136,25 @@ def test_annotations_are_not_adopted_if_experiments_are_named(store: Store, tmp_
     assert (report.annotations, report.refused) == (0, ())
 
 
+def test_a_template_is_adopted_once_and_not_replaced(store: Store, tmp_path: Path) -> None:
+    folder = allensdk_cache(tmp_path / "mouse")
+    path = folder / "average_template_100.nrrd"
+    path.write_bytes(wire_volumes.template_nrrd(100))
+    report = store.adopt(folder)
+    assert (report.templates, report.refused) == (1, ())
+    assert "1 annotation, 1 template and 0 volumes adopted" in report.summary()
+    # Compared with the annotation of the same cache.
+    assert any("It fits the brain in the annotation at 100 um" in remark for remark in report.remarks)
+    template = store.atlas.template(spacing_um=100)
+    assert store.atlas.recorded_template(spacing_um=100).source == "mouse/average_template_100.nrrd"
+    assert store.adopt(folder).templates == 0
+    path.write_bytes(wire_volumes.nrrd(template + 1, 100, dtype="u2"))
+    assert "the stored template was kept" in store.adopt(folder).refused[0].reason
+    path.rename(folder / "average_template_25.nrrd")
+    assert "not of 25 um" in store.adopt(folder).refused[0].reason
+    np.testing.assert_array_equal(store.atlas.template(spacing_um=100), template)
+
+
 def test_adopting_again_finds_all_present(store: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST, SECOND)
     store.adopt(folder)
@@ -328,10 +347,16 @@ def test_a_file_that_differs_from_the_stores_is_refused(
     np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
 
 
-def test_a_lost_file_is_replaced_from_the_cache(catalog: Store, server: SyntheticServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "damaged"])
+def test_a_lost_or_damaged_file_is_replaced_from_the_cache(
+    catalog: Store, server: SyntheticServer, tmp_path: Path, is_lost: bool
+) -> None:
     catalog.fetch([FIRST], api_url=server.url)
-    (lost,) = (catalog.path / "volumes").rglob("*.h5")
-    lost.unlink()
+    (path,) = (catalog.path / "volumes").rglob("*.h5")
+    content = path.read_bytes()
+    path.unlink()
+    if not is_lost:
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     report = catalog.adopt(bsv_cache(tmp_path / "cache", FIRST))
     assert report.volumes == 1
     np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))

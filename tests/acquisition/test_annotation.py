@@ -126,7 +126,9 @@ def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
     assert catalog.sync_annotation(download_url=server.url).outcome == "fetched"
 
 
-def test_a_damaged_file_is_brought_again(catalog: Store, server: SyntheticServer) -> None:
+def test_a_damaged_file_is_downloaded_or_ingested_again(
+    catalog: Store, server: SyntheticServer, tmp_path: Path
+) -> None:
     catalog.sync_annotation(download_url=server.url)
     (path,) = catalog.path.glob("volumes/annotation/100um/*.h5")
     good = path.read_bytes()
@@ -135,6 +137,10 @@ def test_a_damaged_file_is_brought_again(catalog: Store, server: SyntheticServer
         catalog.atlas.annotation(spacing_um=100)
     catalog.sync_annotation(refresh=True, download_url=server.url)
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
+    path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    assert catalog.ingest_annotation(written(tmp_path, wire_volumes.annotation_nrrd(100))).outcome == "added"
+    np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
+    (path,) = catalog.path.glob("volumes/annotation/100um/*.h5")
     path.unlink()
     assert catalog.sync_annotation(download_url=server.url).outcome == "fetched"
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)

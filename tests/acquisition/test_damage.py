@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pytest
 
+from bsv_store.acquisition import presence
 from bsv_store.compat import fetch_connectivity_data
 from bsv_store.errors import DamagedFileError, DamagedVolumeWarning, InputError, MissingDataError
 from bsv_store.volumes.library import publish_volume
@@ -88,9 +89,28 @@ def test_fetch_replaces_what_verify_found_damaged(fetched: Store, server: Synthe
     assert [file.experiment_id for file in fetched.plan_fetch(IDS).damaged] == [SECOND]
     assert fetched.fetch(IDS, api_url=server.url).replaced == (SECOND,)
     check_whole(fetched, *IDS)
-    # The finding is older than the file now.
+    upkeep = fetched.status().upkeep
+    assert upkeep is not None
+    # The finding was of the damaged file.
+    assert upkeep.verification.damaged == 0
     assert fetched.fetch(IDS, api_url=server.url).present == IDS
     assert server.requests.total == 1
+
+
+@sqlite_first
+def test_fetch_does_not_read_files_in_which_verify_found_no_other_bytes(
+    fetched: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in fetched.path.glob("volumes/**/*.h5"):
+        path.chmod(0o400)
+    assert {each.kind for each in fetched.admin.verify(deep=True).findings} == {"wrong_permissions"}
+
+    def read(*_: Any) -> bool:
+        raise AssertionError("a file was read")
+
+    monkeypatch.setattr(presence, "_is_intact", read)
+    assert fetched.fetch(IDS, api_url=server.url).present == IDS
+    assert server.requests.total == 0
 
 
 @sqlite_first

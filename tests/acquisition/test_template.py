@@ -1,4 +1,4 @@
-"""The average template comes into the store: from the server once for all, or from a file; or not at all."""
+"""Downloading and ingesting the average template, and what is refused."""
 
 from __future__ import annotations
 
@@ -160,6 +160,17 @@ def test_a_file_is_ingested_once_and_another_only_replaces_it_on_request(catalog
     assert catalog.atlas.recorded_template().dtype == "float32"
     np.testing.assert_array_equal(catalog.atlas.template(), (TEMPLATE / 3).astype(np.float32))
     assert leftovers(catalog) == []
+
+
+def test_a_damaged_file_is_replaced_by_the_same_template_from_a_file(catalog: Store, tmp_path: Path) -> None:
+    file = written(tmp_path, wire_volumes.template_nrrd(100))
+    catalog.ingest_template(file)
+    (path,) = catalog.path.glob("volumes/template/100um/*.h5")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert catalog.ingest_template(file).outcome == "added"
+    np.testing.assert_array_equal(catalog.atlas.template(), TEMPLATE)
+    assert catalog.ingest_template(file).outcome == "present"
 
 
 @sqlite_first

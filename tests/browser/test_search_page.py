@@ -181,6 +181,20 @@ def test_the_map_and_the_switch_of_the_theme_work_with_the_keyboard(page: Any) -
     page.locator("#theme").click()
 
 
+def test_the_figure_of_a_comparison_follows_the_switch_and_stays_legible_on_a_phone(search: OpenPage) -> None:
+    page = search.page.context.browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(search.page.url.partition("/experiments")[0] + "/datasets/structures@1")
+    figure = page.locator("picture img")
+    figure.scroll_into_view_if_needed()
+    with page.expect_response("**/comparison.png?theme=dark") as response:
+        page.locator("#theme").click()
+    assert response.value.ok
+    assert figure.bounding_box()["width"] > 600
+    # The figure scrolls, not the page.
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.close()
+
+
 def test_a_combination_in_the_address_can_be_restricted_further(page: Any, store: Store) -> None:
     combined = Selection(injected_in="VISp") | Selection(injected_in="CP")
     page.goto(f"{page.url}?selection={combined.to_json()}")

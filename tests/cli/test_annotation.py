@@ -83,6 +83,9 @@ def test_the_template_is_downloaded_once_counted_and_exported(
     (tmp_path / "average_template_50.nrrd").write_bytes(wire_volumes.template_nrrd(50))
     again = run("ingest", "template", tmp_path / "average_template_50.nrrd", store=own_filled).succeeded()
     assert "Template at 50 um: added" in again.err
+    present = run("sync", "template", "--spacing", "50", "--format", "csv", store=own_filled).succeeded()
+    assert present.rows[0]["source"] == "average_template_50.nrrd"
+    assert "Template at 50 um: already present, from average_template_50.nrrd" in present.err
     run("ingest", "template", tmp_path / "no.nrrd", store=own_filled).refused(2, "no.nrrd")
 
 

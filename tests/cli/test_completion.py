@@ -291,7 +291,7 @@ class Terminal:
 
 @pytest.mark.parametrize("shell", completion.SHELLS)
 def test_the_script_is_shown(run: Runner, shell: completion.Shell) -> None:
-    shown = run("completion", "show", shell).succeeded().out
+    shown = run("completion", "show", "--shell", shell).succeeded().out
     assert f"{shell}_complete" in shown
     assert COMPLETION_VARIABLE in shown
     assert shown == completion.script(shell, cli)
@@ -341,7 +341,8 @@ def test_an_unknown_shell_is_an_error(run: Runner, monkeypatch: pytest.MonkeyPat
         monkeypatch.delenv("SHELL", raising=False)
     else:
         monkeypatch.setenv("SHELL", value)
-    run("completion", "install").refused(2, "$SHELL", "--shell bash|zsh|fish")
+    for command in ("install", "show"):
+        run("completion", command).refused(2, "$SHELL", "--shell bash|zsh|fish")
 
 
 def test_the_checkout_completes_as_a_module() -> None:

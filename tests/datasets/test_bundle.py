@@ -182,6 +182,14 @@ def test_an_empty_store_shows_plots_and_cites_the_version(bundle: bytes, empty: 
     assert empty.admin.verify(deep=True).findings == ()
 
 
+def test_an_empty_store_takes_a_version_whose_ontology_is_a_part_of_allens(
+    bundle: bytes, empty: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bsv_store.catalog.ingest.structures._ALLEN_TOP", {(8, "grey")})
+    (tmp_path / "a.bsv.zip").write_bytes(bundle)
+    assert take(empty, tmp_path / "a.bsv.zip").ref == "test@1"
+
+
 def test_experiments_of_a_bundle_are_selectable_and_marked(bundle: bytes, empty: Store, tmp_path: Path) -> None:
     (tmp_path / "a.bsv.zip").write_bytes(bundle)
     take(empty, tmp_path / "a.bsv.zip")

@@ -148,3 +148,17 @@ def test_a_recipe_that_cannot_be_read_is_an_error_that_says_what_to_do(filled: S
     again = ask(filled, name="old")
     assert (again.ref, again.was_computed) == ("old@2", True)
     assert not any(report.is_stale for report in filled.datasets.stale())
+
+
+def test_a_version_with_a_damaged_recipe_can_be_computed_again_after_it_was_deleted(filled: Store) -> None:
+    made = ask(filled, name="old")
+    with filled.database.writing() as connection:
+        connection.execute(text("UPDATE dataset_version SET recipe = '{'"))
+    with pytest.raises(StoreError, match="cannot read the recipe of old@1") as caught:
+        ask(filled, name="old")
+    hint = str(caught.value.hint)
+    assert filled.sql(hint.split('"')[1])["recipe"].tolist() == ["{"]
+    assert hint.endswith("bsv-store dataset delete old@1")
+    filled.datasets.delete("old@1")
+    again = ask(filled, name="old")
+    assert (again.ref, again.fingerprint) == ("old@2", made.fingerprint)

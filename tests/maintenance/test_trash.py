@@ -123,6 +123,14 @@ def test_a_restored_version_is_as_before_with_its_number_checks_and_tags(filled:
     assert filled.datasets.rebuild("test@2").is_identical
 
 
+def test_a_folder_that_is_gone_is_created_for_what_is_restored(filled: Store) -> None:
+    version = ask(filled)
+    filled.datasets.delete("test@1")
+    version.path.parent.rmdir()
+    filled.admin.untrash("test@1")
+    np.testing.assert_array_equal(filled.dataset("test@1").mean, version.mean)
+
+
 def test_a_restored_version_leaves_a_tag_that_moved_on(filled: Store) -> None:
     ask(filled, Selection(ids=[1]))
     ask(filled, Selection(ids=[2]))

@@ -25,7 +25,7 @@ from bsv_store.maintenance.object_checks import ObjectCheck, ObjectChecker
 from bsv_store.vocabulary import FINDING_KINDS
 from bsv_store.volumes import grid
 from tests.databases import sqlite_first
-from tests.datasets.world import add_volume, voxels
+from tests.datasets.world import add_volume, ask, voxels
 from tests.sealing import sealed_changes
 
 if TYPE_CHECKING:
@@ -386,6 +386,18 @@ def test_a_quick_verification_is_no_deep_one(whole: Store) -> None:
     tables = sum(key.startswith("unionizes/") for key, _ in records(whole))
     # Decoding covers the rest; tables are not decoded.
     assert whole.admin.verify(decode=True, since=DAY).skipped >= tables
+
+
+@sqlite_first
+def test_a_recipe_that_cannot_be_read_is_one_finding_also_of_what_was_verified_before(filled: Store) -> None:
+    version = ask(filled)
+    assert filled.admin.verify(deep=True).is_intact
+    change(filled, "UPDATE dataset_version SET recipe = '{'")
+    for since in (DAY, None):
+        (finding,) = filled.admin.verify(deep=True, since=since).damage
+        assert (finding.object, finding.kind) == (f"version/{version.ref}", "inconsistent_rows")
+        assert f"cannot read the recipe of {version.ref}" in finding.problem
+        assert f"bsv-store dataset delete {version.ref}" in finding.remedy
 
 
 def test_the_record_of_a_file_does_not_hold_for_the_one_that_replaces_it(filled: Store) -> None:

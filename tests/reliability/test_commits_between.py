@@ -327,3 +327,27 @@ def test_no_row_is_written_while_the_schema_changes(place: SharedPlace, postgres
         with statements.counted(first, write):
             upgrade_store(place.store)
     assert tried
+
+
+def test_a_writer_can_end_its_transaction_before_the_schema_changes(
+    place: SharedPlace, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = (each for each in JOBS if each.name == "migrate")
+    shutil.rmtree(place.folder, ignore_errors=True)
+    place.begin(job.prepare)
+    # Instead of waiting for the writer of this test without end.
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=2000")
+    waited = []
+    with postgres.connect(place.name, account=OWNER) as connection:
+        connection.execute("BEGIN")
+        connection.execute("DELETE FROM volume WHERE false")
+
+        def end(seconds: float) -> None:
+            waited.append(seconds)
+            # The upgrade must not have locked another table meanwhile.
+            connection.execute("DELETE FROM experiment WHERE false")
+            connection.execute("COMMIT")
+
+        monkeypatch.setattr("bsv_store.catalog.database.schema.time.sleep", end)
+        upgrade_store(place.store)
+    assert len(waited) == 1

@@ -309,8 +309,9 @@ def test_without_an_annotation_the_signal_is_outlined_and_only_that_is_said(tmp_
 
 
 def test_a_template_lies_behind_the_signal(blocks: Store, tmp_path: Path) -> None:
-    template = np.zeros(SHAPE, np.uint16)
+    template = np.zeros(SHAPE, np.float32)
     template[85:95, 40:45, 20:30] = 500
+    template[-1] = np.nan
     nrrd.write(str(tmp_path / "template.nrrd"), template, index_order="F")
     for plane, at_mm, expected in (
         ("coronal", 9.0, (2.5, 4.25)),
@@ -332,8 +333,9 @@ def test_a_template_lies_behind_the_signal(blocks: Store, tmp_path: Path) -> Non
 
 
 def test_the_template_of_the_store_lies_behind_the_signal_and_is_named(tmp_path: Path) -> None:
-    template = np.zeros(SHAPE, np.uint16)
-    template[85:95, 40:45, 20:30] = 500
+    # Normalized intensities, which must not become integers.
+    template = np.zeros(SHAPE, np.float32)
+    template[85:95, 40:45, 20:30] = 0.5
     nrrd.write(str(tmp_path / "average_template_100.nrrd"), template, index_order="F")
     with create_store(tmp_path / "store") as store:
         fill_with_blocks(store)
@@ -346,6 +348,7 @@ def test_the_template_of_the_store_lies_behind_the_signal_and_is_named(tmp_path:
             stored = reports.slices(store, 1, background="template", **place)
             read = reports.slices(store, 1, background=tmp_path / "average_template_100.nrrd", **place)
             one, other = (np.asarray(each.axes[0].images[0].get_array()) for each in (stored, read))
+            assert one[..., 3].any()
             np.testing.assert_array_equal(one, other)
             assert "average template at 100 µm (average_template_100.nrrd)" in footer_of(stored)
         with pytest.raises(InputError, match="must be 'template' or the path"):

@@ -454,6 +454,39 @@ def test_every_address_of_a_name_is_tried(server: SyntheticServer, monkeypatch: 
         assert client.experiments()
 
 
+def test_a_proxy_with_an_ipv6_address_is_used(server: SyntheticServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("http_proxy", f"http://[2001:db8::1]:{server.port}")
+    local = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", server.port))]
+    resolve = socket.getaddrinfo
+
+    def with_proxy(host: str, *rest: Any, **options: Any) -> Any:
+        return local if host == "2001:db8::1" else resolve(host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", with_proxy)
+    with AllenClient(api_url="http://nowhere.invalid", backoff_s=0, attempts=1) as client:
+        assert client.experiments()
+
+
+def test_a_link_local_address_keeps_its_network_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def link_local(host: str, port: int, *_: Any, **__: Any) -> Any:
+        asked.append(host)
+        if host != "near.test":
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fe80::1", port, 0, 7))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", link_local)
+    with (
+        AllenClient(api_url="http://near.test", backoff_s=0, attempts=1) as client,
+        pytest.raises(UnreachableUpstreamError),
+    ):
+        client.experiments()
+    assert asked == ["near.test", "fe80::1%7"]
+
+
 def test_a_server_without_tls_is_named_in_plain_words(server: SyntheticServer) -> None:
     with (
         AllenClient(api_url=server.url.replace("http:", "https:"), backoff_s=0) as client,

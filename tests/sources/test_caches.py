@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store.errors import InputError
-from bsv_store.sources.caches import CachedAnnotation, CacheFile, scan_cache
+from bsv_store.sources.caches import CachedAtlasFile, CacheFile, scan_cache
 
 
 def _touch(path: Path) -> Path:
@@ -57,7 +57,7 @@ def test_real_allensdk_cache(data: Path) -> None:
     assert scan.experiments == folder / "experiments.json"
     assert len(scan.unionizes) == 40
     assert len(scan.volumes) == 8
-    assert scan.annotations == (CachedAnnotation(folder / "annotation/ccf_2017/annotation_25.nrrd", 25),)
+    assert scan.annotations == (CachedAtlasFile(folder / "annotation/ccf_2017/annotation_25.nrrd", 25),)
     assert [path.name for path, _ in scan.ignored] == ["manifest.json"]
     damaged = folder / "experiment_288169135/projection_density_25.nrrd"
     assert CacheFile(damaged, 288169135, "projection_density", 25) in scan.volumes
@@ -171,7 +171,7 @@ def test_everything_else_in_an_allensdk_cache_is_ignored_with_a_reason(allensdk:
         "experiment_7/projection_density_25.nrrd.part",
         "experiment_x/data_mask_25.nrrd",
         "experiment_007/data_mask_25.nrrd",
-        "average_template_25.nrrd",
+        "average_template_33.nrrd",
         "annotation/ccf_2017/structure_masks/resolution_25/structure_1.nrrd",
         "annotation/ccf_2017/readme.txt",
         "other/a.txt",
@@ -184,13 +184,25 @@ def test_everything_else_in_an_allensdk_cache_is_ignored_with_a_reason(allensdk:
         "experiment_7/projection_density_25.nrrd.part",
         "experiment_x",
         "experiment_007",
-        "average_template_25.nrrd",
+        "average_template_33.nrrd",
         "annotation/ccf_2017/structure_masks/resolution_25",
         "annotation/ccf_2017/readme.txt",
         "other",
         "a/b/c/d",
     }
     assert [file.spacing_um for file in scan_cache(allensdk).annotations] == [10, 25]
+
+
+def test_templates_are_found_beside_the_manifest_and_in_folders(tmp_path: Path) -> None:
+    for name in ("manifest.json", "average_template_100.nrrd", "average_template/average_template_25.nrrd.gz"):
+        _touch(tmp_path / name)
+    scan = scan_cache(tmp_path)
+    assert scan.layout == "allensdk"
+    assert [(file.path.name, file.spacing_um) for file in scan.templates] == [
+        ("average_template_25.nrrd.gz", 25),
+        ("average_template_100.nrrd", 100),
+    ]
+    assert [path.name for path, _ in scan.ignored] == ["manifest.json"]
 
 
 def test_files_of_the_other_layout_are_ignored(allensdk: Path) -> None:

@@ -111,7 +111,8 @@ def test_misspelled_variables_are_named(store_location: Path, monkeypatch: pytes
     settings = found(diagnose(store_location, offline=True), "settings")
     assert settings.outcome == "warning"
     assert settings.found.endswith("not known to bsv-store: BSV_STOER, BSV_STORE_LOG_FILES")
-    assert str(settings.remedy).startswith("Did you mean BSV_STORE?")
+    near = "BSV_STOER: did you mean BSV_STORE? BSV_STORE_LOG_FILES: did you mean BSV_STORE_LOG_FILE? The variables"
+    assert str(settings.remedy).startswith(near)
 
 
 def test_works_with_an_invalid_configuration_file(store_location: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 LOG = logging.getLogger("bsv_store.catalog")
 
-# Time for queries to end after they were canceled, and the interval at which they are canceled again.
+# How long queries may take to end after they were canceled, and the interval at which they are canceled again.
 _STOP_S = 4.0
 _REPEAT_S = 0.25
 
@@ -64,12 +64,14 @@ class RunningQueries:
         for query in found:
             query.is_stopped = True
         deadline = time.monotonic() + _STOP_S
-        while (left := found & self._queries) and time.monotonic() < deadline:
+        left = found
+        while left and time.monotonic() < deadline:
             for query in left:
                 _cancel(query)
             with self._lock:
                 # Canceled again, because a database ignores this between two statements of a query.
                 self._lock.wait_for(lambda: not found & self._queries, timeout=_REPEAT_S)
+                left = found & self._queries
 
 
 def _cancel(query: RunningQuery) -> None:

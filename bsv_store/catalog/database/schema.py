@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import OperationalError
 
 from bsv_store.catalog.database import privileges
 from bsv_store.catalog.database.engine import Database
@@ -40,6 +42,12 @@ KNOWN_REVISIONS: tuple[str, ...] = (*(f"{number:04}" for number in range(1, 20))
 VERSION_TABLE = "bsv_store_version"
 # A table that all revisions have.
 _MARKER = "store_info"
+
+# How long an upgrade looks for a moment without writers, and at which intervals. Then it waits for one table at a time.
+_QUIET_S = 20.0
+_RETRY_S = 0.05
+# SQLSTATE of Postgres.
+_LOCK_NOT_AVAILABLE = "55P03"
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 # An arbitrary number, the same in all processes, for the advisory lock of `lock_schema`.
@@ -384,8 +392,23 @@ def _exclude_writers(connection: Connection) -> None:
     from bsv_store.catalog.database.models import Base
 
     there = inspect(connection).get_table_names()
-    if names := sorted(set(there) & set(Base.metadata.tables)):
-        connection.exec_driver_sql(f"LOCK TABLE {', '.join(names)} IN SHARE ROW EXCLUSIVE MODE")
+    names = sorted(set(there) & set(Base.metadata.tables))
+    if not names:
+        return
+    lock = f"LOCK TABLE {', '.join(names)} IN SHARE ROW EXCLUSIVE MODE"
+    deadline = time.monotonic() + _QUIET_S
+    while time.monotonic() < deadline:
+        # All or none: waiting for one table, with locks on others, would be a deadlock with a writer of both.
+        try:
+            with connection.begin_nested():
+                connection.exec_driver_sql(f"{lock} NOWAIT")
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
+    connection.exec_driver_sql(lock)
 
 
 @contextmanager

@@ -182,7 +182,14 @@ def _ingest_catalog(database: Database, bundle: Bundle) -> None:
         structures = set(connection.scalars(select(Structure.id)))
     missing = tuple(record for record in records if record.id not in known)
     if not structures or not all(structures.issuperset(_structures_of(record)) for record in missing):
-        ingest_structures(database, bundle.catalog.ontology, source=_source(bundle), kind="bundle")
+        ingest_structures(
+            database,
+            bundle.catalog.ontology,
+            source=_source(bundle),
+            kind="bundle",
+            # An empty store takes the ontology of the store that exported the version, complete or not.
+            allow_shrinking=not structures,
+        )
     if missing:
         found = ExperimentList("bundle", missing, len(missing))
         ingest_experiments(database, found, source=_source(bundle), action="ingested")

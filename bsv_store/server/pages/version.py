@@ -116,18 +116,20 @@ def _comparison_figure(request: Request, version: DatasetVersion) -> Markup:
         return address(request, f"/datasets/{version.ref}/comparison.png", theme=theme)
 
     description = _BY_STRUCTURE if not version.recipe.has_voxels else _BY_VOXEL
+    picture = element(
+        "picture",
+        element("source", srcset=at("dark"), media="(prefers-color-scheme: dark)"),
+        element("img", src=at("light"), alt=f"{version.ref}: {description}", loading="lazy"),
+    )
     return joined(
-        element(
-            "picture",
-            element("source", srcset=at("dark"), media="(prefers-color-scheme: dark)"),
-            element("img", src=at("light"), alt=f"{version.ref}: {description}", class_="plot", loading="lazy"),
-        ),
+        element("div", picture, class_="plot", tabindex=0, role="region", aria_label=description),
         element("p", f"{description}.", class_="soft small"),
     )
 
 
 _BY_STRUCTURE = (
-    "Difference of each structure with its bootstrap interval, effect size and p; the most significant structures first"
+    "Effect size of each structure with its bootstrap interval, the difference and p; the most significant structures "
+    "first"
 )
 _BY_VOXEL = "t of each voxel in the planes where it is largest; p is in the maps under Downloads"
 

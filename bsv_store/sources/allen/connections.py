@@ -143,7 +143,8 @@ def _connected(connection: HTTPConnection, connect: Callable[[], socket.socket])
 def _addresses(connection: HTTPConnection) -> list[str]:
     seconds = connection.timeout if isinstance(connection.timeout, int | float) else None
     resolved: Future[list[str]] = Future()
-    arguments = (connection._dns_host, connection.port, resolved)
+    # The address of a proxy may have brackets, as in a URL.
+    arguments = (connection._dns_host.strip("[]"), connection.port, resolved)
     # A daemon, so that a resolver that does not answer delays neither this thread nor the end of the process.
     threading.Thread(target=_resolve, args=arguments, name="bsv-store-resolver", daemon=True).start()
     try:
@@ -161,9 +162,14 @@ def _addresses(connection: HTTPConnection) -> list[str]:
 def _resolve(host: str, port: int, resolved: Future[list[str]]) -> None:
     try:
         found = socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM)
-        resolved.set_result(list(dict.fromkeys(str(address[4][0]) for address in found)))
+        resolved.set_result(list(dict.fromkeys(_with_scope(*address[4]) for address in found)))
     except BaseException as error:  # noqa: BLE001 (raised in the waiting thread)
         resolved.set_exception(error)
+
+
+def _with_scope(address: str, _port: int = 0, _flow: int = 0, scope: int = 0) -> str:
+    # A link-local address of IPv6 is not complete without the number of the network interface.
+    return f"{address}%{scope}" if scope else address
 
 
 def _shut_down(sock: Any) -> None:

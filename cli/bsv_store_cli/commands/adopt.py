@@ -18,7 +18,7 @@ from bsv_store_cli.output.tables import Column
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
-    from bsv_store.acquisition.adopt import AdoptReport, SkippedFile
+    from bsv_store.acquisition.adopt_report import AdoptReport, SkippedFile
 
 _COLUMNS = ("file", "outcome", "reason")
 _TABLE = (Column("file", "file"), Column("reason", "reason", whole=True))
@@ -44,9 +44,9 @@ _TABLE = (Column("file", "file"), Column("reason", "reason", whole=True))
 def adopt(folder: Path, experiment_ids: list[int] | None, allow_shrinking: bool, output_format: str) -> None:
     """Copy the cache FOLDER of Brain Street View or AllenSDK into the store.
 
-    Each file is checked before it is stored. Invalid files are listed with the reason, the others are stored, and the
-    exit code is 1. FOLDER itself is only read. Ignored files are counted by reason; --format csv and
-    --format json list all of them.
+    Lists, unionize tables, volumes, annotations and average templates are stored. Each file is checked first. Invalid
+    files are listed with the reason, the others are stored, and the exit code is 1. FOLDER itself is only read. Ignored
+    files are counted by reason; --format csv and --format json list all of them.
     """
     with opened_store() as store, progress_bar() as progress:
         report = store.adopt(folder, experiment_ids=experiment_ids, allow_shrinking=allow_shrinking, progress=progress)

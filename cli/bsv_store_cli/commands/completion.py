@@ -28,15 +28,20 @@ def completion() -> None:
     """
 
 
-@completion.command()
-@click.argument("shell", type=WordChoice(SHELLS))
-def show(shell: Shell) -> None:
-    """Print the completion script of a shell: bash, zsh or fish."""
-    emit(script(shell, click.get_current_context().find_root().command).removesuffix("\n"))
+_SHELL = click.option(
+    "--shell", type=WordChoice(SHELLS), help="Shell that the script is for.  [default: that of $SHELL]"
+)
 
 
 @completion.command()
-@click.option("--shell", type=WordChoice(SHELLS), help="Shell to install it for.  [default: that of $SHELL]")
+@_SHELL
+def show(shell: Shell | None) -> None:
+    """Print the completion script of your shell."""
+    emit(script(shell or _current_shell(), click.get_current_context().find_root().command).removesuffix("\n"))
+
+
+@completion.command()
+@_SHELL
 @click.option("--dry-run", is_flag=True, help="Only print which files would be written.")
 def install(shell: Shell | None, dry_run: bool) -> None:
     """Install completion for your shell, and print the files that were written.

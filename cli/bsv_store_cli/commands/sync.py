@@ -170,8 +170,8 @@ def annotation(spacing_um: int, refresh: bool, download_url: str | None, output_
 def template(spacing_um: int, refresh: bool, download_url: str | None, output_format: str) -> None:
     """Download the average template, an image of the average brain.
 
-    It is the background of `bsv-store plot slices --background template`, which needs it at any spacing; 25 um is the
-    best for print. It takes about 33 MB at 25 um, 330 MB at 10 um. To store it from a file: `bsv-store ingest
+    `bsv-store plot slices --background template` draws it behind the signal. Any spacing will do; 25 um is best for
+    print. The download is about 33 MB at 25 um and 330 MB at 10 um. To store it from a file: `bsv-store ingest
     template`.
 
     \b
@@ -182,15 +182,13 @@ def template(spacing_um: int, refresh: bool, download_url: str | None, output_fo
 
     with opened_store() as store:
         store.database.require_original()
-        source = _note_request(
-            addresses.download_url(download_url, store=store.path), f"the template at {spacing_um} um"
-        )
+        _note_request(addresses.download_url(download_url, store=store.path), f"the template at {spacing_um} um")
         with progress_bar() as progress:
             report = store.sync_template(
                 spacing_um=spacing_um, refresh=refresh, download_url=download_url, progress=progress
             )
     note(report.summary())
-    print_templates([template_row(report, source=source)], output_format)
+    print_templates([template_row(report, source=host(report.source))], output_format)
 
 
 def _note_request(url: str, what: str) -> str:

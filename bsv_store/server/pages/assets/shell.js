@@ -1,4 +1,4 @@
-// What every page has: the theme switch, and buttons that copy text.
+// What every page has: the theme switch, figures in its theme, and buttons that copy text.
 
 const root = document.documentElement;
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -15,6 +15,15 @@ function remember(name) {
     console.debug(error);
   }
 }
+
+// Without scripts, their dark source follows the system.
+function showFigures() {
+  for (const source of document.querySelectorAll("picture > source")) {
+    source.media = theme() === "dark" ? "all" : "not all";
+  }
+}
+document.addEventListener("themechange", showFigures);
+showFigures();
 
 const button = document.getElementById("theme");
 if (button) {
