@@ -108,7 +108,7 @@ def test_fetch_does_not_read_files_in_which_verify_found_no_other_bytes(
     def read(*_: Any) -> bool:
         raise AssertionError("a file was read")
 
-    monkeypatch.setattr(presence, "_is_intact", read)
+    monkeypatch.setattr(presence, "has_intact_file", read)
     assert fetched.fetch(IDS, api_url=server.url).present == IDS
     assert server.requests.total == 0
 
