@@ -11,6 +11,7 @@ from bsv_store.acquisition.work.connections import claim_connections
 from bsv_store.catalog.database.models import Claim
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic.faults import Gate
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -25,6 +26,17 @@ def shares(store: Store, *wanted: int, host: str = "allen") -> tuple[list[int], 
         claim_connections(store.database, run, host, wanted=number, limit=MAX_CONNECTIONS)
         for run, number in zip(claims, wanted, strict=True)
     ], claims
+
+
+def hold_replies_until_two_are_asked_for_at_once(server: SyntheticServer) -> None:
+    opened = threading.Event()
+
+    def asked(_request: object) -> bool:
+        if server.requests.peak == 2:
+            opened.set()
+        return True
+
+    server.fail(asked, Gate(opened), times=None)
 
 
 def test_runs_share_the_connections_and_each_has_one(store: Store) -> None:
@@ -69,8 +81,9 @@ def test_a_fetch_downloads_as_many_at_a_time_as_it_may(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     """Also though it has more threads than connections."""
+    hold_replies_until_two_are_asked_for_at_once(server)
     catalog.fetch(atlas.experiment_ids, workers=2, api_url=server.url)
-    assert server.requests.peak <= 2
+    assert server.requests.peak == 2
 
 
 def test_the_settings_limit_the_downloads_of_one_run_and_of_all(
@@ -82,6 +95,7 @@ def test_the_settings_limit_the_downloads_of_one_run_and_of_all(
     assert server.requests.peak == 1
     catalog.admin.configure("max_connections", 2)
     assert AllenClient(store=catalog.path).max_connections == 2
+    hold_replies_until_two_are_asked_for_at_once(server)
     # More than all runs together may open.
     catalog.fetch(atlas.experiment_ids[half:], workers=8, api_url=server.url)
     assert server.requests.peak == 2
