@@ -145,7 +145,7 @@ def test_a_target_that_half_of_the_animals_do_not_reach_is_found_by_voxel(real: 
             moved = np.where(target, np.float32(0), moved)
         animals.append(moved)
         add_volume(real, identifier, array=moved)
-    version = real.compare_voxels(ids[:4], ids[4:], name="without-ssp", permutations=12, cluster="tfce", seed=1)
+    version = real.compare_voxels(ids[:4], ids[4:], name="without-ssp", permutations=20, cluster="tfce", seed=1)
     a, b = np.stack(animals[:4]).astype(np.float64), np.stack(animals[4:]).astype(np.float64)
     np.testing.assert_allclose(version.statistic("difference"), a.mean(0) - b.mean(0), atol=1e-6)
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
