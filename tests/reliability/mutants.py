@@ -229,8 +229,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what a killed process has published is not requested again",
         "bsv_store/acquisition/tasks/orphans.py",
-        "            if file is not None and array_sha256 in (None, file.layout.array_sha256)",
-        "            if False and array_sha256 in (None, file.layout.array_sha256)",
+        "            if file is None or array_sha256 not in (None, file.layout.array_sha256)",
+        "            if True or array_sha256 not in (None, file.layout.array_sha256)",
         (_KILLS, "-k", "checkpoint and fetch-sqlite"),
     ),
     Mutant(
