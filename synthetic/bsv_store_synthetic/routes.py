@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 from bsv_store.server.allen import routes
@@ -64,14 +63,3 @@ class ReplyCache:
         while size > self.limit_bytes:
             _, dropped = self._cached.popitem(last=False)
             size -= len(dropped.body)
-
-
-def cache_of(atlas: SyntheticAtlas) -> ReplyCache:
-    """The cache of the replies of an atlas, which all servers of this process share."""
-    # A subclass may change its data.
-    return _shared_cache(atlas) if type(atlas) is SyntheticAtlas else ReplyCache()
-
-
-@lru_cache(maxsize=4)
-def _shared_cache(_atlas: SyntheticAtlas) -> ReplyCache:
-    return ReplyCache()

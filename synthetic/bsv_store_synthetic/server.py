@@ -18,7 +18,7 @@ from bsv_store.server.allen.messages import Request
 from bsv_store_synthetic.atlas import SyntheticAtlas
 from bsv_store_synthetic.faults import Fault, FaultList, Rule
 from bsv_store_synthetic.replies import Reply, conditional, page
-from bsv_store_synthetic.routes import cache_of, reply_to
+from bsv_store_synthetic.routes import ReplyCache, reply_to
 
 _CLOSE_SECONDS = 5.0
 
@@ -125,7 +125,7 @@ class SyntheticServer:
         self.requests = RequestLog()
         self.faults = FaultList()
         self.errors: list[Exception] = []
-        self._cache = cache_of(atlas)
+        self._cache = ReplyCache()
         self._closing = threading.Event()
         try:
             self._http = _HttpServer((host, port), self)

@@ -257,7 +257,7 @@ def test_defect_of_the_server_is_a_500_and_remembered(monkeypatch: pytest.Monkey
         raise RuntimeError("broken")
 
     monkeypatch.setattr("bsv_store_synthetic.server.reply_to", broken)
-    with SyntheticServer(SyntheticAtlas(seed=1702)) as server:
+    with SyntheticServer(ATLAS) as server:
         assert get(server).status_code == 500
         assert [str(error) for error in server.errors] == ["broken"]
 
