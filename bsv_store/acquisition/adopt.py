@@ -16,10 +16,10 @@ from typing import TypeVar, assert_never
 from sqlalchemy import select
 
 from bsv_store.acquisition.adopt_report import AdoptReport, SkippedFile
-from bsv_store.acquisition.annotation import ingest_annotation_file
+from bsv_store.acquisition.annotation import AnnotationReport, ingest_annotation_file
 from bsv_store.acquisition.ingest_files import file_bytes, storable
 from bsv_store.acquisition.presence import check_known, has_complete_file, has_intact_file
-from bsv_store.acquisition.template import ingest_template_file
+from bsv_store.acquisition.template import TemplateReport, ingest_template_file
 from bsv_store.acquisition.work.activity import recorded_run
 from bsv_store.catalog.activity import Details
 from bsv_store.catalog.database.bulk import refresh_statistics_after
@@ -317,12 +317,7 @@ class _Adoption:
             action=None,
         )
         self.derived += len(report.derived_um)
-        if report.outcome == "present":
-            self.present += 1
-            return
-        self.remarks.append(report.summary())
-        self.annotations += 1
-        self._count_bytes(file.path)
+        self.annotations += self._is_new(file, report)
 
     def _adopt_template(self, file: CachedAtlasFile) -> None:
         report = ingest_template_file(
@@ -333,12 +328,16 @@ class _Adoption:
             spacing_um=file.spacing_um,
             action=None,
         )
+        self.templates += self._is_new(file, report)
+
+    def _is_new(self, file: CachedAtlasFile, report: AnnotationReport | TemplateReport) -> bool:
+        """Count a file of the atlas; whether it was not in the store yet."""
         if report.outcome == "present":
             self.present += 1
-            return
+            return False
         self.remarks.append(report.summary())
-        self.templates += 1
         self._count_bytes(file.path)
+        return True
 
     def _count_bytes(self, path: Path) -> None:
         size = path.stat().st_size

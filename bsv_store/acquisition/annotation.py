@@ -16,9 +16,9 @@ from bsv_store.catalog.annotations import (
     derivation_source,
     find_annotation,
     known_structure_ids,
-    lock_annotations,
     record_annotation,
 )
+from bsv_store.catalog.atlas_files import lock_atlas_files
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.unused_files import keep_files, trash_unused
@@ -222,7 +222,7 @@ def ingest_annotation_file(
     checkpoint("annotation:published")
     with database.writing() as connection:
         # Checked again under the lock: another process may have stored another annotation meanwhile.
-        lock_annotations(connection)
+        lock_atlas_files(connection)
         stored = find_annotation(connection, annotation.grid.spacing_um)
         _refuse_another(path, stored, annotation, checked.origin, replace=replace)
         keep_files(connection)
@@ -292,7 +292,7 @@ def _derive(
     )
     checkpoint("annotation:derived")
     with database.writing() as connection:
-        lock_annotations(connection)
+        lock_atlas_files(connection)
         # Meanwhile, another process may have stored one from a file.
         is_wanted = derivation_source(all_annotations(connection), spacing_um) == source
         keep_files(connection)

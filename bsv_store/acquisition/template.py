@@ -10,9 +10,10 @@ from bsv_store.acquisition.tasks.template import TemplateTask, template_subject
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.atlas.template import check_template
 from bsv_store.catalog.activity import record_activity
+from bsv_store.catalog.atlas_files import lock_atlas_files
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite import long_run
-from bsv_store.catalog.templates import find_template, lock_templates, record_template
+from bsv_store.catalog.templates import find_template, record_template
 from bsv_store.catalog.unused_files import keep_files, trash_unused
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import InputError, MissingDataError
@@ -165,7 +166,7 @@ def ingest_template_file(
     checkpoint("template:published")
     with database.writing() as connection:
         # Checked again under the lock: another process may have stored another template meanwhile.
-        lock_templates(connection)
+        lock_atlas_files(connection)
         stored = find_template(connection, spacing_um)
         _refuse_another(path, stored, template, replace=replace)
         keep_files(connection)

@@ -20,6 +20,7 @@ from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
 from bsv_store.text import listed
 from bsv_store.vocabulary import SPACINGS_UM
 from bsv_store.volumes.annotation import opened_annotation
+from bsv_store.volumes.dense_file import ap_planes
 from bsv_store.volumes.grid import Grid
 
 if TYPE_CHECKING:
@@ -86,13 +87,21 @@ def read_annotation(
     MissingDataError, DamagedFileError, InputError
         As `annotation_of`; or if ``ap`` is not a slice.
     """
+    check_planes(ap)
+    with annotation_of(database, files, spacing_um) as ids:
+        return ap_planes(ids, ap)
+
+
+def check_planes(ap: object) -> None:
+    """Check the AP planes to read.
+
+    Raises
+    ------
+    InputError
+        If they are not a slice.
+    """
     if not isinstance(ap, slice):
         raise InputError(f"ap must be a slice, got {ap!r}", hint="For example slice(40, 60).")
-    first, last, step = ap.indices(Grid(spacing_um).shape[0])
-    with annotation_of(database, files, spacing_um) as ids:
-        if step > 0:
-            return np.asarray(ids[first:last:step], np.uint32)
-        return np.ascontiguousarray(np.asarray(ids[last + 1 : first + 1], np.uint32)[::step])
 
 
 def structure_mask(

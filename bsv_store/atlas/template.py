@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.atlas.annotation import check_planes
 from bsv_store.catalog.annotations import all_annotations
 from bsv_store.catalog.templates import find_template
-from bsv_store.errors import DamagedFileError, FrameError, InputError, MissingDataError
+from bsv_store.errors import DamagedFileError, FrameError, MissingDataError
 from bsv_store.formats.image import Image
 from bsv_store.formats.output_file import check_target
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
 from bsv_store.volumes.annotation import opened_annotation
+from bsv_store.volumes.dense_file import ap_planes, dataset_slabs
 from bsv_store.volumes.grid import AXES, Grid
-from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.template import Template, TemplateFile, opened_template
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _correlation(values: NDArray[Any], inside: NDArray[np.bool_]) -> float:
 
 def _lattice_of_annotation(files: StoreFiles, file: AnnotationFile) -> NDArray[Any]:
     with opened_annotation(files, file) as ids:
-        return _lattice(file.grid, ((first, ids[first:last]) for first, last in slab_ranges(file.grid)))
+        return _lattice(file.grid, dataset_slabs(ids, file.grid))
 
 
 def _lattice(grid: Grid, slabs: Iterable[tuple[int, NDArray[Any]]]) -> NDArray[Any]:
@@ -167,13 +168,9 @@ def read_template(
     MissingDataError, DamagedFileError, InputError
         As `template_of`; or if ``ap`` is not a slice.
     """
-    if not isinstance(ap, slice):
-        raise InputError(f"ap must be a slice, got {ap!r}", hint="For example slice(40, 60).")
-    first, last, step = ap.indices(Grid(spacing_um).shape[0])
+    check_planes(ap)
     with template_of(database, files, spacing_um) as values:
-        if step > 0:
-            return np.asarray(values[first:last:step])
-        return np.ascontiguousarray(np.asarray(values[last + 1 : first + 1])[::step])
+        return ap_planes(values, ap)
 
 
 def export_template(
@@ -205,7 +202,7 @@ def export_template(
         image = Image(
             grid=file.grid,
             dtype=file.dtype,
-            slabs=_slabs_of(values, file.grid),
+            slabs=lambda _group: dataset_slabs(values, file.grid),
             title=f"average template at {spacing_um} um",
             name="average template",
             content="template",
@@ -219,7 +216,3 @@ def export_template(
 def template_facts(file: TemplateFile) -> dict[str, str]:
     """The facts about a template for the headers of exports."""
     return {"template": file.name, "template_sha256": file.array_sha256, "source": file.source}
-
-
-def _slabs_of(values: Any, grid: Grid) -> Callable[[int], Iterable[tuple[int, NDArray[Any]]]]:
-    return lambda _group: ((first, values[first:last]) for first, last in slab_ranges(grid))

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, select
 
+from bsv_store.catalog.atlas_files import atlas_object, record_atlas_file
 from bsv_store.catalog.database.models import StoredAnnotation as _Model
-from bsv_store.catalog.database.models import StoreInfo, Structure
+from bsv_store.catalog.database.models import Structure
 from bsv_store.errors import UnknownStructureError
 from bsv_store.text import listed
 from bsv_store.vocabulary import ANNOTATION_ORIGINS
@@ -38,17 +39,7 @@ def all_annotations(connection: Connection) -> list[AnnotationFile]:
 def stored_annotations(connection: Connection) -> Iterator[StoredObject]:
     """All annotations in the store, the finest first."""
     for file in all_annotations(connection):
-        key = annotation_key(file.grid.spacing_um)
-        yield StoredObject(
-            key,
-            "annotation",
-            file.path,
-            file.size_bytes,
-            file.file_sha256,
-            file.array_sha256,
-            file.source,
-            file.fetched_at,
-        )
+        yield atlas_object(annotation_key(file.grid.spacing_um), "annotation", file)
 
 
 def annotation_key(spacing_um: int) -> str:
@@ -56,27 +47,9 @@ def annotation_key(spacing_um: int) -> str:
     return f"annotation/{spacing_um}"
 
 
-def lock_annotations(connection: Connection) -> None:
-    """Lock the annotations: other writers wait until the transaction ends."""
-    # The row of store_info always exists; the annotation may not have a row yet.
-    connection.execute(select(StoreInfo.id).with_for_update())
-
-
 def record_annotation(connection: Connection, file: AnnotationFile) -> str | None:
-    """Write the row of a published file; it replaces an earlier one of the same spacing.
-
-    Returns
-    -------
-    str or None
-        Path of the replaced file, if it differs; the caller moves it to the trash after the commit.
-    """
-    lock_annotations(connection)
-    same = _Model.spacing_um == file.grid.spacing_um
-    earlier = connection.execute(select(_Model.path).where(same)).scalar()
-    connection.execute(delete(_Model).where(same))
-    values = {name: getattr(file, name) for name in _PLAIN}
-    connection.execute(insert(_Model).values(spacing_um=file.grid.spacing_um, **values))
-    return earlier if earlier != file.path else None
+    """Write the row of a published file, see `record_atlas_file`."""
+    return record_atlas_file(connection, _Model, file, _PLAIN)
 
 
 def derivation_source(stored: Collection[AnnotationFile], spacing_um: int) -> AnnotationFile | None:

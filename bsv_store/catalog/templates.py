@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, select
 
+from bsv_store.catalog.atlas_files import atlas_object, record_atlas_file
 from bsv_store.catalog.database.models import StoredTemplate as _Model
-from bsv_store.catalog.database.models import StoreInfo
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.stored_object import StoredObject
 from bsv_store.volumes.template import TemplateFile
@@ -35,16 +35,7 @@ def all_templates(connection: Connection) -> list[TemplateFile]:
 def stored_templates(connection: Connection) -> Iterator[StoredObject]:
     """All templates in the store, the finest first."""
     for file in all_templates(connection):
-        yield StoredObject(
-            template_key(file.grid.spacing_um),
-            "template",
-            file.path,
-            file.size_bytes,
-            file.file_sha256,
-            file.array_sha256,
-            file.source,
-            file.fetched_at,
-        )
+        yield atlas_object(template_key(file.grid.spacing_um), "template", file)
 
 
 def template_key(spacing_um: int) -> str:
@@ -52,27 +43,9 @@ def template_key(spacing_um: int) -> str:
     return f"template/{spacing_um}"
 
 
-def lock_templates(connection: Connection) -> None:
-    """Lock the templates: other writers wait until the transaction ends."""
-    # The row of store_info always exists; the template may not have a row yet.
-    connection.execute(select(StoreInfo.id).with_for_update())
-
-
 def record_template(connection: Connection, file: TemplateFile) -> str | None:
-    """Write the row of a published file; it replaces an earlier one of the same spacing.
-
-    Returns
-    -------
-    str or None
-        Path of the replaced file, if it differs; the caller moves it to the trash after the commit.
-    """
-    lock_templates(connection)
-    same = _Model.spacing_um == file.grid.spacing_um
-    earlier = connection.execute(select(_Model.path).where(same)).scalar()
-    connection.execute(delete(_Model).where(same))
-    values = {name: getattr(file, name) for name in _PLAIN}
-    connection.execute(insert(_Model).values(spacing_um=file.grid.spacing_um, **values))
-    return earlier if earlier != file.path else None
+    """Write the row of a published file, see `record_atlas_file`."""
+    return record_atlas_file(connection, _Model, file, _PLAIN)
 
 
 def _value(row: Row[Any]) -> TemplateFile:

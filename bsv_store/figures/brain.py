@@ -149,12 +149,9 @@ class Brain:
         file = self.require("drawing structures")
         if not is_fine:
             file = self._coarse or file
-        spacing = file.grid.spacing_um
-        axis = AXES.index(plane.across)
-        indices = [min(int(um // spacing), file.grid.shape[axis] - 1) for um in at_um]
         with self._opened(file) as ids:
-            found = _planes_of(ids, file.grid, axis, indices)
-        return [AnnotatedPlane(upright(ids, plane), spacing) for ids in found]
+            found = _planes_at(ids, file.grid, plane, at_um)
+        return [AnnotatedPlane(ids, file.grid.spacing_um) for ids in found]
 
     def require_template(self, what: str) -> TemplateFile:
         """The template that is drawn, at 25 um if possible.
@@ -184,11 +181,8 @@ class Brain:
         DamagedFileError
             If its file is damaged.
         """
-        axis = AXES.index(plane.across)
-        indices = [min(int(um // file.grid.spacing_um), file.grid.shape[axis] - 1) for um in at_um]
         with opened_template(self._files, file) as values:
-            found = _planes_of(values, file.grid, axis, indices)
-        return [upright(each, plane) for each in found]
+            return _planes_at(values, file.grid, plane, at_um)
 
     @property
     def _coarse(self) -> AnnotationFile | None:
@@ -361,6 +355,13 @@ def relabelled(ids: NDArray[np.uint32], labels: Mapping[int, float], dtype: Any 
 def upright(values: NDArray[Any], plane: PlaneRow) -> NDArray[Any]:
     """A plane as rows (down) and columns (right); the axes left after taking the plane are in the order AP, DV, ML."""
     return values if AXES.index(plane.down) < AXES.index(plane.right) else values.T
+
+
+def _planes_at(values: Any, grid: Grid, plane: PlaneRow, at_um: Sequence[float]) -> list[NDArray[Any]]:
+    """The planes of a file at these positions along the axis across them, upright."""
+    axis = AXES.index(plane.across)
+    indices = [min(int(um // grid.spacing_um), grid.shape[axis] - 1) for um in at_um]
+    return [upright(each, plane) for each in _planes_of(values, grid, axis, indices)]
 
 
 def _planes_of(values: Any, grid: Grid, axis: int, indices: Sequence[int]) -> list[NDArray[Any]]:

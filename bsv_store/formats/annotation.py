@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.errors import FormatError, FrameError
+from bsv_store.errors import FormatError
 from bsv_store.formats.fields import DAMAGED_HINT
 from bsv_store.formats.nrrd import NrrdBlocks, opened_nrrd
 from bsv_store.progress import do_nothing
@@ -48,12 +48,7 @@ def read_annotation_nrrd(
     InputError
         If the file cannot be read.
     """
-    with opened_nrrd(source, what=what) as file:
-        if spacing_um is not None and file.grid.spacing_um != spacing_um:
-            raise FrameError(
-                f"{what} is a grid of {file.grid.spacing_um} um, not of {spacing_um} um",
-                hint="The file's name and content disagree. Download it again.",
-            )
+    with opened_nrrd(source, what=what, spacing_um=spacing_um) as file:
         return Annotation.from_blocks(file.grid, _ids(file, what=what), on_block=on_block)
 
 

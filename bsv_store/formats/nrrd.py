@@ -94,7 +94,7 @@ def read_nrrd(source: bytes | Path, kind: VolumeKind, *, what: str, spacing_um: 
         If the file cannot be read.
     """
     with open_unpacked(source, what=what) as stream:
-        header = _volume_header(stream, what=what, spacing_um=spacing_um)
+        header = _header(stream, what=what, spacing_um=spacing_um)
         voxels = np.empty(header.grid.shape, np.float32)
         for first, block in _checked_blocks(stream, header, kind, what=what):
             voxels[:, :, first : first + block.shape[2]] = block
@@ -121,11 +121,11 @@ def spool_nrrd(
         If the spool cannot be written.
     """
     with open_unpacked(source, what=what) as stream:
-        header = _volume_header(stream, what=what, spacing_um=spacing_um)
+        header = _header(stream, what=what, spacing_um=spacing_um)
         return spool.fill(kind, header.grid, _checked_blocks(stream, header, kind, what=what))
 
 
-def _volume_header(stream: BinaryIO, *, what: str, spacing_um: int | None) -> NrrdHeader:
+def _header(stream: BinaryIO, *, what: str, spacing_um: int | None) -> NrrdHeader:
     header = NrrdHeader.read(stream, what=what)
     if spacing_um is not None and header.grid.spacing_um != spacing_um:
         raise FrameError(
@@ -142,7 +142,7 @@ def _checked_blocks(
 
 
 @contextmanager
-def opened_nrrd(source: bytes | Path, *, what: str) -> Iterator[NrrdBlocks]:
+def opened_nrrd(source: bytes | Path, *, what: str, spacing_um: int | None = None) -> Iterator[NrrdBlocks]:
     """The grid, number type and voxels of an NRRD file; blocks that are not read are not validated.
 
     Parameters
@@ -151,18 +151,20 @@ def opened_nrrd(source: bytes | Path, *, what: str) -> Iterator[NrrdBlocks]:
         The file's content or path.
     what : str
         Name of the file, for errors.
+    spacing_um : int, optional
+        Spacing that the file must have.
 
     Raises
     ------
     FormatError
         If it is not such an NRRD file; while the blocks are read, if it is truncated or has bytes after its end.
     FrameError
-        If the grid is not a CCFv3 grid, or the header contradicts itself.
+        If the grid is not a CCFv3 grid, has another spacing than requested, or the header contradicts itself.
     InputError
         If the file cannot be read.
     """
     with open_unpacked(source, what=what) as stream:
-        header = NrrdHeader.read(stream, what=what)
+        header = _header(stream, what=what, spacing_um=spacing_um)
         yield NrrdBlocks(header.grid, header.dtype, (block for _, block in _blocks(stream, header, what=what)))
 
 

@@ -8,7 +8,7 @@ import stat
 import threading
 from dataclasses import dataclass
 from io import FileIO
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 import xxhash
 
@@ -35,6 +35,10 @@ from bsv_store.volumes.library import VolumeFile, dense_slabs, read_array
 from bsv_store.volumes.template import template_from_image
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
     from bsv_store.catalog.database.engine import Database
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.plausibility.judge import Plausibility
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.stored_object import StoredObject
     from bsv_store.volumes.template import TemplateFile
+
+    T = TypeVar("T", AnnotationFile, TemplateFile)
 
 _BLOCK_BYTES = 1 << 20
 
@@ -120,9 +126,9 @@ class ObjectChecker:
         if stored.kind == "volume":
             findings = self._volume(stored) if decode else []
         elif stored.kind == "annotation":
-            findings = self._annotation(stored) if decode else []
+            findings = self._atlas_file(stored, find_annotation, _problem_of_annotation) if decode else []
         elif stored.kind == "template":
-            findings = self._template(stored) if decode else []
+            findings = self._atlas_file(stored, find_template, _problem_of_template) if decode else []
         elif stored.kind == "version":
             findings = self._version(stored, decode=decode)
         else:
@@ -153,24 +159,18 @@ class ObjectChecker:
             file = find_volumes(connection, [experiment_id], kind=kind, spacing_um=spacing_um).get(experiment_id)
         return None if file is None or file.path != stored.path else file
 
-    def _annotation(self, stored: StoredObject) -> list[Finding]:
+    def _atlas_file(
+        self,
+        stored: StoredObject,
+        find: Callable[[Connection, int], T | None],
+        problem_of: Callable[[StoreFiles, T], str | None],
+    ) -> list[Finding]:
         with self.database.reading() as connection:
-            file = find_annotation(connection, spacing_of_key(stored.key))
+            file = find(connection, spacing_of_key(stored.key))
         if file is None or file.path != stored.path:
             return []
         try:
-            problem = _problem_of_annotation(self.files, file)
-        except DamagedFileError as error:
-            problem = error.message
-        return [] if problem is None else [_finding(stored, "damaged_content", problem)]
-
-    def _template(self, stored: StoredObject) -> list[Finding]:
-        with self.database.reading() as connection:
-            file = find_template(connection, spacing_of_key(stored.key))
-        if file is None or file.path != stored.path:
-            return []
-        try:
-            problem = _problem_of_template(self.files, file)
+            problem = problem_of(self.files, file)
         except DamagedFileError as error:
             problem = error.message
         return [] if problem is None else [_finding(stored, "damaged_content", problem)]

@@ -230,14 +230,13 @@ class Atlas:
             If the file differs from what was stored.
         """
         from bsv_store.volumes.annotation import AnnotationFile, opened_annotation
-        from bsv_store.volumes.layout import ml_blocks, slab_ranges
+        from bsv_store.volumes.dense_file import dataset_slabs
+        from bsv_store.volumes.layout import ml_blocks
 
         hint = "store.atlas.recorded_annotation() returns it."
         file = check.instance("file", file, AnnotationFile, words="the record of an annotation", hint=hint)
         with opened_annotation(self._files, file) as ids:
-            yield from ml_blocks(
-                lambda: ((first, ids[first:last]) for first, last in slab_ranges(file.grid)), file.grid, "uint32"
-            )
+            yield from ml_blocks(lambda: dataset_slabs(ids, file.grid), file.grid, "uint32")
 
     def annotations(self) -> tuple[AnnotationFile, ...]:
         """The records of the annotations in the store, the finest first. Their files are not read."""
@@ -339,15 +338,14 @@ class Atlas:
         DamagedFileError
             If the file differs from what was stored.
         """
-        from bsv_store.volumes.layout import ml_blocks, slab_ranges
+        from bsv_store.volumes.dense_file import dataset_slabs
+        from bsv_store.volumes.layout import ml_blocks
         from bsv_store.volumes.template import TemplateFile, opened_template
 
         hint = "store.atlas.recorded_template() returns it."
         file = check.instance("file", file, TemplateFile, words="the record of a template", hint=hint)
         with opened_template(self._files, file) as values:
-            yield from ml_blocks(
-                lambda: ((first, values[first:last]) for first, last in slab_ranges(file.grid)), file.grid, file.dtype
-            )
+            yield from ml_blocks(lambda: dataset_slabs(values, file.grid), file.grid, file.dtype)
 
     def export_template(
         self, target: Path | str, *, spacing_um: int = 100, like_allen: bool = False, overwrite: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import ANNOTATION_ORIGINS, AnnotationOrigin
+from bsv_store.volumes.dense_file import dense_image, opened_dense
 from bsv_store.volumes.grid import FRAME, Grid
-from bsv_store.volumes.hdf5 import FILE_FORMAT, opened_hdf5
+from bsv_store.volumes.hdf5 import opened_hdf5
 from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, int_attribute, plain_dataset, text_attribute
-from bsv_store.volumes.layout import create_dense, describe, slab_ranges
+from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.packing import Packer, turned_slabs, unpacked
 
 if TYPE_CHECKING:
@@ -202,17 +203,15 @@ def annotation_image(annotation: Annotation, *, source: str, on_slab: Callable[[
     Dataset ``volume``: uint32, axes [ap, dv, ml], compressed by AP planes; attributes as in the files of volumes.
     ``on_slab`` may raise to stop the work.
     """
-    import h5py
-
-    grid = annotation.grid
-    memory = io.BytesIO()
-    with h5py.File(memory, "w", libver=FILE_FORMAT) as file:
-        describe(file, grid, kind="annotation", unit="structure id; 0 = outside the brain", source=source)
-        dataset = create_dense(file, grid, "<u4")
-        for first, planes in annotation.slabs():
-            on_slab()
-            dataset[first : first + len(planes)] = planes
-    return memory.getvalue()
+    return dense_image(
+        annotation.grid,
+        annotation.slabs(),
+        dtype="<u4",
+        kind="annotation",
+        unit="structure id; 0 = outside the brain",
+        source=source,
+        on_slab=on_slab,
+    )
 
 
 def publish_annotation(
@@ -294,8 +293,7 @@ def annotation_from_image(image: bytes, *, what: str) -> tuple[Annotation, str]:
         raise DamagedFileError(f"{what} is not a readable annotation file: {error}") from error
 
 
-@contextmanager
-def opened_annotation(files: StoreFiles, file: AnnotationFile) -> Iterator[Any]:
+def opened_annotation(files: StoreFiles, file: AnnotationFile) -> AbstractContextManager[Any]:
     """An HDF5 dataset of the ids, uint32, shape (ap, dv, ml). The whole file is verified; slices are read on demand.
 
     Raises
@@ -303,9 +301,7 @@ def opened_annotation(files: StoreFiles, file: AnnotationFile) -> Iterator[Any]:
     DamagedFileError
         If the file is missing or differs in any bit from what was published.
     """
-    image = files.read(file.path, size_bytes=file.size_bytes, xxh3=file.file_xxh3)
-    with opened_hdf5(io.BytesIO(image), what=f"the file {file.path}") as opened:
-        yield opened["volume"]
+    return opened_dense(files, file.path, size_bytes=file.size_bytes, xxh3=file.file_xxh3)
 
 
 def runs(ids: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import do_nothing
 from bsv_store.vocabulary import TEMPLATE_DTYPES, TemplateDtype
+from bsv_store.volumes.dense_file import dense_image, opened_dense
 from bsv_store.volumes.grid import FRAME, Grid
-from bsv_store.volumes.hdf5 import FILE_FORMAT, opened_hdf5
+from bsv_store.volumes.hdf5 import opened_hdf5
 from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, int_attribute, plain_dataset, text_attribute
-from bsv_store.volumes.layout import create_dense, describe, slab_ranges
+from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.packing import Packer, turned_slabs, unpacked
 
 if TYPE_CHECKING:
@@ -153,17 +154,15 @@ def template_image(template: Template, *, source: str, on_slab: Callable[[], Non
     Dataset ``volume``: axes [ap, dv, ml], compressed by AP planes; attributes as in the files of volumes. ``on_slab``
     may raise to stop the work.
     """
-    import h5py
-
-    grid = template.grid
-    memory = io.BytesIO()
-    with h5py.File(memory, "w", libver=FILE_FORMAT) as file:
-        describe(file, grid, kind="template", unit="intensity, arbitrary units", source=source)
-        dataset = create_dense(file, grid, TEMPLATE_DTYPES[template.dtype].code)
-        for first, planes in template.slabs():
-            on_slab()
-            dataset[first : first + len(planes)] = planes
-    return memory.getvalue()
+    return dense_image(
+        template.grid,
+        template.slabs(),
+        dtype=TEMPLATE_DTYPES[template.dtype].code,
+        kind="template",
+        unit="intensity, arbitrary units",
+        source=source,
+        on_slab=on_slab,
+    )
 
 
 def publish_template(
@@ -229,8 +228,7 @@ def template_from_image(image: bytes, *, what: str) -> Template:
         raise DamagedFileError(f"{what} is not a readable template file: {error}") from error
 
 
-@contextmanager
-def opened_template(files: StoreFiles, file: TemplateFile) -> Iterator[Any]:
+def opened_template(files: StoreFiles, file: TemplateFile) -> AbstractContextManager[Any]:
     """An HDF5 dataset of the template, shape (ap, dv, ml). The whole file is verified; slices are read on demand.
 
     Raises
@@ -238,9 +236,7 @@ def opened_template(files: StoreFiles, file: TemplateFile) -> Iterator[Any]:
     DamagedFileError
         If the file is missing or differs in any bit from what was published.
     """
-    image = files.read(file.path, size_bytes=file.size_bytes, xxh3=file.file_xxh3)
-    with opened_hdf5(io.BytesIO(image), what=f"the file {file.path}") as opened:
-        yield opened["volume"]
+    return opened_dense(files, file.path, size_bytes=file.size_bytes, xxh3=file.file_xxh3)
 
 
 def _packer() -> Packer:

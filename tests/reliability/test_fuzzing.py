@@ -122,6 +122,7 @@ _READERS = {
     "server/pages/failures.py",
     "sources/allen/decoding.py",
     "volumes/annotation.py",
+    "volumes/dense_file.py",
     "volumes/packing.py",
     "volumes/template.py",
     "volumes/encoding.py",

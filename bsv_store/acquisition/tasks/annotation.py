@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bsv_store.acquisition.presence import has_complete_file
+from bsv_store.acquisition.tasks.atlas_files import record_claimed
 from bsv_store.acquisition.tasks.orphans import recover_annotation
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
@@ -13,7 +14,7 @@ from bsv_store.atlas.injections import check_injections
 from bsv_store.atlas.landmarks import identify
 from bsv_store.catalog.annotations import annotation_key, check_structure_ids, find_annotation, record_annotation
 from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.unused_files import keep_files, trash_unused
+from bsv_store.catalog.unused_files import trash_unused
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BsvStoreError, InputError, UpstreamError
 from bsv_store.sources.allen import AllenClient
@@ -173,15 +174,8 @@ class AnnotationTask(Task[AnnotationFile]):
     def commit(self, downloads: Sequence[AnnotationFile], spacings: Sequence[int], claims: Claims) -> CommitResult:
         """Record the file; a file that it replaces is moved to the trash."""
         (file,) = downloads
-        keys = [self.key(file.grid.spacing_um)]
-        replaced = None
-        with self._database.writing() as connection:
-            # A recovered file has no row yet and may have been removed since.
-            keep_files(connection)
-            is_ours = bool(claims.confirmed(connection, keys)) and has_complete_file(self._files, file)
-            if is_ours:
-                replaced = record_annotation(connection, file)
-            claims.release(connection, keys)
+        key = self.key(file.grid.spacing_um)
+        is_ours, replaced = record_claimed(self._database, self._files, file, key, claims, record_annotation)
         checkpoint("annotation:committed")
         if replaced is not None:
             trash_unused(self._database, self._files, [replaced], "replaced")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from bsv_store.acquisition.presence import has_complete_file
+from bsv_store.acquisition.tasks.atlas_files import record_claimed
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
 from bsv_store.atlas.template import check_template
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.templates import find_template, record_template, template_key
-from bsv_store.catalog.unused_files import keep_files, trash_unused
+from bsv_store.catalog.unused_files import trash_unused
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BsvStoreError, InputError, UpstreamError
 from bsv_store.sources.allen import AllenClient
@@ -84,14 +85,8 @@ class TemplateTask(Task[TemplateFile]):
     def commit(self, downloads: Sequence[TemplateFile], spacings: Sequence[int], claims: Claims) -> CommitResult:
         """Record the file; a file that it replaces is moved to the trash."""
         (file,) = downloads
-        keys = [self.key(file.grid.spacing_um)]
-        replaced = None
-        with self._database.writing() as connection:
-            keep_files(connection)
-            is_ours = bool(claims.confirmed(connection, keys)) and has_complete_file(self._files, file)
-            if is_ours:
-                replaced = record_template(connection, file)
-            claims.release(connection, keys)
+        key = self.key(file.grid.spacing_um)
+        is_ours, replaced = record_claimed(self._database, self._files, file, key, claims, record_template)
         checkpoint("template:committed")
         if replaced is not None:
             trash_unused(self._database, self._files, [replaced], "replaced")
