@@ -25,7 +25,8 @@ SEED    ?= 1
 TARGET  ?=
 SECONDS ?= 60
 
-ORDINARY := not long and not integration
+ORDINARY := not long and not integration and not repeated
+REPEATED := repeated and not long and not integration
 
 # Create an environment again if its interpreter no longer works, for example after an upgrade of Python.
 _ := $(shell for each in $(ENVIRONMENTS); do test -x $$each/bin/python || rm -f $$each/.installed*; done)
@@ -34,7 +35,7 @@ _ := $(shell for each in $(ENVIRONMENTS); do test -x $$each/bin/python || rm -f 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo picture docs man check format clean
-.PHONY: test test-long test-integration test-lowest bench bench-full
+.PHONY: test test-postgres test-long test-integration test-lowest bench bench-full
 .PHONY: reliability fuzz mutants mutation
 .PHONY: audit sbom release
 
@@ -53,10 +54,13 @@ picture: $(DEMO) ## draw the picture of the README from the synthetic atlas
 	  --at-mm 5.4,6.3,7.3,7.9,8.4,9.2 --emphasize VISp --emphasize CP --emphasize LGd --emphasize SCs \
 	  --smooth-um 50 --theme dark --title '' --no-footer --width-mm 140 --dpi 190
 
-test: $(DEV) ## run all ordinary tests, on SQLite and Postgres
+test: $(DEV) ## run all ordinary tests: on SQLite, and on Postgres where the database matters
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(ORDINARY)" $(ARGS)
 
-test-long: $(DEV) ## run the ordinary tests and those that take minutes
+test-postgres: $(DEV) ## run the rest of the ordinary tests on Postgres
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(REPEATED)" $(ARGS)
+
+test-long: $(DEV) ## run all tests on both databases, and those that take minutes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not integration" $(ARGS)
 
 test-integration: $(DEV) ## run other programs: AllenSDK, Brain Street View, the readers of docs/files.md

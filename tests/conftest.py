@@ -18,6 +18,7 @@ import pytest
 
 import tests.examples
 from tests.compiled_sql import share_compiled_sql
+from tests.databases import mark_repeated
 from tests.postgres import PostgresServer
 from tests.stores import Templates, copied_store
 
@@ -52,6 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Draw more examples where tests marked ``long`` run too."""
     tests.examples.FEW = "not long" in config.getoption("markexpr")
     hypothesis.settings.load_profile("ordinary" if tests.examples.FEW else "tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that run on Postgres in ``make test-postgres`` only, before ``-m`` looks at the marks."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            mark_repeated(item)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,10 +1,44 @@
-"""On which databases a test runs."""
+"""On which databases a test runs: on both, or on SQLite in ``make test`` and on Postgres in ``make test-postgres``.
+
+Tests of SQL, transactions, locks, migrations and rights run on both. In the rooms of `SQLITE_FIRST`, most tests show
+what is done with rows before they are written or after they were read, and would show the same on Postgres. There, a
+module whose tests depend on the database has the mark `both_databases`.
+"""
 
 from __future__ import annotations
 
+from typing import Final
+
 import pytest
 
-# For tests of files, on which the database has no influence: on Postgres only in the long run.
-sqlite_first = pytest.mark.parametrize(
-    "database", ["sqlite", pytest.param("postgres", marks=pytest.mark.long)], indirect=True
+SQLITE_FIRST: Final = frozenset(
+    {
+        "acquisition",
+        "atlas",
+        "cli",
+        "compat",
+        "datasets",
+        "plausibility",
+        "remote",
+        "reports",
+        "reproduce",
+        "server",
+        "test_vocabulary.py",
+        "volumes",
+    }
 )
+"""Folders and modules of tests/ whose tests run on Postgres in ``make test-postgres`` only."""
+
+repeated = pytest.mark.repeated
+both_databases = pytest.mark.both_databases
+sqlite_first = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=repeated)], indirect=True)
+"""For single tests in other rooms."""
+
+
+def mark_repeated(item: pytest.Function) -> None:
+    """Mark a test on Postgres that shows what the same test shows on SQLite."""
+    room = item.nodeid.removeprefix("tests/").partition("/")[0].partition("::")[0]
+    callspec = getattr(item, "callspec", None)
+    is_on_postgres = callspec is not None and callspec.params.get("database") == "postgres"
+    if is_on_postgres and room in SQLITE_FIRST and item.get_closest_marker("both_databases") is None:
+        item.add_marker(repeated)

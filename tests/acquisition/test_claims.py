@@ -26,10 +26,13 @@ from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate
 from tests.cli.running import Runner, child_environment, command_line
 from tests.counting import counted
+from tests.databases import both_databases
 
 if TYPE_CHECKING:
     from bsv_store import Store
     from bsv_store.acquisition.fetch import FetchReport
+
+pytestmark = both_databases
 
 
 def taken(store: Store, claims: Claims, *keys: str) -> set[str]:

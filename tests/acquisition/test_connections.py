@@ -12,9 +12,12 @@ from bsv_store.catalog.database.models import Claim
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate
+from tests.databases import both_databases
 
 if TYPE_CHECKING:
     from bsv_store import Store
+
+pytestmark = both_databases
 
 MAX_CONNECTIONS = 16
 """The default of the setting."""

@@ -18,10 +18,13 @@ from bsv_store.server.allen.messages import Request
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate, Hang, Status
 from tests.acquisition.stored import reports_of_failure
+from tests.databases import both_databases
 from tests.processes import Child
 
 if TYPE_CHECKING:
     from bsv_store import Store
+
+pytestmark = both_databases
 
 
 Launch = Callable[..., Child]

@@ -14,9 +14,12 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store.volumes.library import publish_volume
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Substitute
+from tests.databases import both_databases
 
 if TYPE_CHECKING:
     from bsv_store import Store
+
+pytestmark = both_databases
 
 
 @pytest.fixture

@@ -12,6 +12,9 @@ from bsv_store import __version__, open_store
 from bsv_store.catalog.database import schema
 from bsv_store.maintenance.folder_link import recorded_identity, set_moved_to
 from tests.cli.running import Runner
+from tests.databases import both_databases
+
+pytestmark = both_databases
 
 
 def _set_revision(location: Path, revision: str) -> None:

@@ -9,6 +9,9 @@ import pytest
 from bsv_store import create_store, open_store
 from bsv_store.errors import InputError
 from tests.cli.running import Runner
+from tests.databases import both_databases
+
+pytestmark = both_databases
 
 
 def test_makes_a_store_and_prints_where(run: Runner, tmp_path: Path, database_url: str | None) -> None:

@@ -9,6 +9,9 @@ import pytest
 from bsv_store import open_store
 from bsv_store.catalog.database import sqlite_errors
 from tests.cli.running import Runner
+from tests.databases import both_databases
+
+pytestmark = both_databases
 
 
 def test_the_journal_is_shown(run: Runner, store_location: Path) -> None:

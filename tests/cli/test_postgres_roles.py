@@ -16,8 +16,11 @@ from bsv_store.catalog.database.reader import reader_role, writer_role
 from bsv_store.store.suggestions import stored_names
 from bsv_store_synthetic import SyntheticServer
 from tests.cli.running import Outcome, Runner
+from tests.databases import both_databases
 from tests.postgres import OWNER, PostgresServer
 from tests.stores import rename_database
+
+pytestmark = both_databases
 
 BEFORE = schema.KNOWN_REVISIONS[-2]
 

@@ -18,10 +18,13 @@ from bsv_store_synthetic.faults import Hang
 from tests.cli.conftest import ATLAS
 from tests.cli.interrupted import command
 from tests.cli.running import Runner, child_environment
+from tests.databases import both_databases
 from tests.processes import CHECKOUT, Child
 
 if TYPE_CHECKING:
     from bsv_store import Store
+
+pytestmark = both_databases
 
 # The first line ends that of a terminal on which Ctrl-C was pressed.
 WORDS = "\nTerminated. Finished work is stored, and the next run continues from there.\n"

@@ -10,6 +10,9 @@ from bsv_store import open_store
 from bsv_store.catalog.tables.views import VIEWS, schema_markdown
 from tests.cli.conftest import ATLAS, VISP
 from tests.cli.running import Runner
+from tests.databases import both_databases
+
+pytestmark = both_databases
 
 COUNT = "select primary_structure, count(*) as n from experiments group by 1 order by 2 desc, 1 limit 2"
 

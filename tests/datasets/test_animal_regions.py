@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bsv_store import Store, by_coordinate
 from bsv_store.errors import InputError, MissingDataError
-from tests.databases import sqlite_first
 from tests.datasets.test_region_summary import blocks
 from tests.datasets.world import BY_ID, SHAPE, VISL, VISP, add_annotation, add_volume, ask, fill, remove_volume, voxels
 from tests.stores import store_with
@@ -69,7 +68,6 @@ def test_statistics_are_over_the_means_of_the_animals(annotated: Store) -> None:
     assert both.voxels.to_list() == plain.voxels.to_list()
 
 
-@sqlite_first
 def test_animals_are_listed_one_by_one(annotated: Store) -> None:
     version = ask(annotated, grouping=by_coordinate("AP", bins=2))
     frame = annotated.datasets.animal_regions(version, structures="VISp", hemisphere=["ipsilateral", "both"])
@@ -85,7 +83,6 @@ def test_animals_are_listed_one_by_one(annotated: Store) -> None:
     np.testing.assert_allclose(statistics["sem"], means.sem())
 
 
-@sqlite_first
 @pytest.mark.parametrize("rule", ["fold_ipsilateral", "flip_to_right", "flip_to_left", "subtract_contralateral"])
 def test_hemispheres_are_those_after_the_rule(annotated: Store, rule: Any) -> None:
     version = ask(annotated, hemisphere_rule=rule)
@@ -103,7 +100,6 @@ def test_hemispheres_are_those_after_the_rule(annotated: Store, rule: Any) -> No
     assert ("left" in names) is (rule != "fold_ipsilateral")
 
 
-@sqlite_first
 def test_masks_apply_to_each_animal(annotated: Store) -> None:
     random = np.random.default_rng(5)
     inside, weights = {}, {}
@@ -121,7 +117,6 @@ def test_masks_apply_to_each_animal(annotated: Store) -> None:
         assert (row.voxels, row.mean) == (counted.sum(), pytest.approx(expected))
 
 
-@sqlite_first
 def test_what_cannot_be_computed_is_refused(annotated: Store) -> None:
     version = ask(annotated)
     with pytest.raises(InputError, match="no hemisphere 'ipsilateral'") as caught:

@@ -22,7 +22,10 @@ from bsv_store.datasets.answers import (
 )
 from bsv_store.errors import BusyError, DamagedCatalogError, DamagedFileError, InputError, NoSpaceError
 from tests.counting import counted
+from tests.databases import both_databases
 from tests.datasets.world import IDS, add_volume, ask
+
+pytestmark = both_databases
 
 EVERYBODY = Selection(ids=IDS)
 INPUTS = ("from experiment", "join experiment", "from volume", "from unionize", "from exclusion")

@@ -11,10 +11,13 @@ from sqlalchemy import inspect, text
 from bsv_store import Selection, by_coordinate, by_field, crossed
 from bsv_store.catalog.database import schema
 from bsv_store.errors import SchemaTooOldError
+from tests.databases import both_databases
 from tests.datasets.world import IDS, add_volume, ask
 
 if TYPE_CHECKING:
     from bsv_store import Store
+
+pytestmark = both_databases
 
 EVERYBODY = Selection(ids=IDS)
 KEPT = {

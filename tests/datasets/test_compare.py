@@ -11,7 +11,6 @@ import pytest
 from bsv_store import Selection, by_coordinate, by_field
 from bsv_store.datasets.history.compare import voxel_difference
 from bsv_store.volumes.grid import Grid
-from tests.databases import sqlite_first
 from tests.datasets.world import add_volume, ask, voxels
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ def listed(changes: Iterable[MemberChange]) -> list[tuple[int, str]]:
     return [(change.experiment_id, change.reason) for change in changes]
 
 
-@sqlite_first
 def test_equal_versions_have_no_difference(filled: Store) -> None:
     diff = filled.datasets.diff(ask(filled), ask(filled, name="other"))
     assert diff.is_equal
@@ -32,7 +30,6 @@ def test_equal_versions_have_no_difference(filled: Store) -> None:
     assert diff.voxels[0].correlation == pytest.approx(1)
 
 
-@sqlite_first
 def test_differences_print_as_a_summary(filled: Store) -> None:
     first, equal = ask(filled), ask(filled, name="other")
     assert str(filled.datasets.diff(first, equal)) == "test@1 and other@1 are equal: recipe, members and all voxels."
@@ -68,7 +65,6 @@ def test_members_that_entered_and_left_are_named_with_the_reason(filled: Store) 
     assert listed(back.left) == [(6, "is left out: AP 4,000 um lies outside the bin edges")]
 
 
-@sqlite_first
 def test_members_that_go_in_differently_are_named(filled: Store) -> None:
     first = ask(filled)
     add_volume(filled, 2, seed=1)
@@ -79,7 +75,6 @@ def test_members_that_go_in_differently_are_named(filled: Store) -> None:
     assert (change.experiment_id, change.reason) == (1, "divided by 0.2 instead of 1.0")
 
 
-@sqlite_first
 def test_the_largest_difference_is_found_and_where(filled: Store) -> None:
     array = voxels(2).copy()
     first = ask(filled, Selection(ids=[2]))
@@ -96,7 +91,6 @@ def test_the_largest_difference_is_found_and_where(filled: Store) -> None:
     assert difference.correlation == pytest.approx(expected)
 
 
-@sqlite_first
 def test_groups_are_matched_by_label(filled: Store) -> None:
     everybody = Selection(ids=range(1, 8))
     first = ask(filled, everybody, by_field("primary_structure"))
@@ -109,7 +103,6 @@ def test_groups_are_matched_by_label(filled: Store) -> None:
     assert [change.part for change in diff.recipe] == ["selection"]
 
 
-@sqlite_first
 def test_results_that_cannot_be_compared_say_so(filled: Store) -> None:
     diff = filled.datasets.diff(ask(filled), ask(filled, normalize="injection_volume"))
     assert diff.voxels == ()
@@ -133,7 +126,6 @@ def test_voxels_that_only_one_side_knows_differ() -> None:
     assert math.isnan(voxel_difference(first, first, grid).correlation)
 
 
-@sqlite_first
 def test_results_are_compared_without_a_group_in_memory(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """At 10 um a group takes 4.8 GB, and there are two of them."""
     grouping = by_coordinate("AP", edges=[3000, 8200, 9400])

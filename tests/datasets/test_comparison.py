@@ -30,7 +30,6 @@ from bsv_store.errors import (
     RecipeError,
 )
 from bsv_store.vocabulary import COMPARISON_MAPS, COVARIATES, TWO_SAMPLE_STATISTICS
-from tests.databases import sqlite_first
 from tests.datasets.bundles import changed, forged
 from tests.datasets.world import (
     BY_ID,
@@ -79,7 +78,6 @@ def welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]
     return t
 
 
-@sqlite_first
 def test_maps_are_those_of_the_same_test_in_plain_numpy(filled: Store) -> None:
     version = compared(
         filled, normalize="injection_volume", hemisphere_rule="fold_ipsilateral", labels=["medial", "lateral"]
@@ -125,7 +123,6 @@ def test_a_comparison_is_a_version_like_any_average(filled: Store) -> None:
     assert report.is_identical
 
 
-@sqlite_first
 def test_the_result_does_not_depend_on_workers(filled: Store) -> None:
     one = compared(filled, name="one", workers=1)
     assert compared(filled, name="two", workers=2).content_sha256 == one.content_sha256
@@ -150,7 +147,6 @@ def test_a_replaced_volume_or_covariate_makes_a_comparison_stale(filled: Store) 
     assert any("covariates" in reason for reason in filled.datasets.stale(version)[0].reasons)
 
 
-@sqlite_first
 def test_the_citation_has_the_papers_about_the_methods_that_were_used(filled: Store) -> None:
     permuted = ["westfall1993resampling", "nichols2002nonparametric"]
     citation = compared(filled, covariates="injection_ap").cite()
@@ -163,7 +159,6 @@ def test_the_citation_has_the_papers_about_the_methods_that_were_used(filled: St
     assert [each.key for each in papers] == [*permuted, "smith2009threshold"]
 
 
-@sqlite_first
 def test_a_group_is_not_compared_with_itself(filled: Store) -> None:
     version = filled.aggregate(Selection(ids=[*A, *B]), group_by=by_coordinate("AP", bins=2), name="bins")
     group = version.groups[0]
@@ -172,7 +167,6 @@ def test_a_group_is_not_compared_with_itself(filled: Store) -> None:
             compare(group, group)
 
 
-@sqlite_first
 def test_two_comparisons_differ_in_their_maps(filled: Store) -> None:
     first = compared(filled)
     second = compared(filled, a=A, b=(4, 5, 7))
@@ -185,7 +179,6 @@ def test_two_comparisons_differ_in_their_maps(filled: Store) -> None:
     assert any(change.part.startswith("comparison.") for change in filled.datasets.diff(average, first).recipe)
 
 
-@sqlite_first
 def test_maps_are_exported(filled: Store, tmp_path: Path) -> None:
     version = compared(filled)
     image = np.load(version.export(tmp_path / "difference.npy", statistic="difference"))
@@ -202,7 +195,6 @@ def test_maps_are_exported(filled: Store, tmp_path: Path) -> None:
         version.export(tmp_path / "group.npy", statistic="difference", group=0)
 
 
-@sqlite_first
 def test_maps_have_cf_attributes(filled: Store) -> None:
     version = compared(filled, normalize="injection_volume")
     with version.open() as file:
@@ -213,7 +205,6 @@ def test_maps_have_cf_attributes(filled: Store) -> None:
             assert COMPARISON_MAPS[name].words in file[name].attrs["long_name"]
 
 
-@sqlite_first
 def test_parts_of_maps_are_read(filled: Store) -> None:
     version = compared(filled)
     box = ((3000, 6000), (0, 8000), (5700, 11400))
@@ -241,7 +232,6 @@ def test_a_bundle_carries_the_comparison_to_another_store(filled: Store, tmp_pat
         np.testing.assert_array_equal(imported.statistic("t"), version.statistic("t"))
 
 
-@sqlite_first
 def test_a_bundle_with_an_impossible_p_is_refused(filled: Store, tmp_path: Path) -> None:
     def edit(file: h5py.File) -> None:
         file["p_max_t"][0, 0, 0] = 2
@@ -251,7 +241,6 @@ def test_a_bundle_with_an_impossible_p_is_refused(filled: Store, tmp_path: Path)
         other.datasets.import_bundle(bundle)
 
 
-@sqlite_first
 def test_a_bundle_with_another_map_is_not_reproducible(filled: Store, tmp_path: Path) -> None:
     def edit(file: h5py.File) -> None:
         file["difference"][50, 40, 60] += 0.25
@@ -297,7 +286,6 @@ def test_averages_are_grouped_by_selections(filled: Store) -> None:
         ask(filled, Selection(), by_selection({"a": [1, 2, 4], "b": Selection(injected_in="VISp")}), name="areas")
 
 
-@sqlite_first
 def test_any_grouping_of_two_groups_can_be_compared(filled: Store) -> None:
     from bsv_store.datasets.aggregate import aggregate
 
@@ -313,7 +301,6 @@ def test_any_grouping_of_two_groups_can_be_compared(filled: Store) -> None:
         aggregate(filled.database, filled.files, three, name="lines")
 
 
-@sqlite_first
 def test_excluded_injection_sites_are_not_tested(filled: Store) -> None:
     inside = np.zeros(SHAPE, np.float32)
     inside[50:60, 20:30, 60:70] = 1
@@ -327,7 +314,6 @@ def test_excluded_injection_sites_are_not_tested(filled: Store) -> None:
     assert not np.isnan(version.statistic("difference")[inside == 0]).any()
 
 
-@sqlite_first
 @pytest.mark.parametrize("test", TWO_SAMPLE_STATISTICS)
 def test_every_test_is_computed(filled: Store, test: str) -> None:
     version = compared(filled, test=test)
@@ -336,7 +322,6 @@ def test_every_test_is_computed(filled: Store, test: str) -> None:
     assert np.nanmax(np.abs(version.statistic("t"))) > 1
 
 
-@sqlite_first
 @pytest.mark.parametrize("cluster", ["extent", "tfce"])
 def test_every_cluster_statistic_has_its_map(filled: Store, cluster: str) -> None:
     random = np.random.default_rng(0)
@@ -381,7 +366,6 @@ def test_an_experiment_without_a_covariate_is_missing_data(filled: Store) -> Non
     ]
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -422,7 +406,6 @@ def test_missing_volumes_leave_too_few_experiments(filled: Store) -> None:
         compared(filled, b=(4, 5), missing="leave_out")
 
 
-@sqlite_first
 def test_too_few_animals_for_a_small_p_are_warned_about(filled: Store) -> None:
     with pytest.warns(BsvStoreWarning, match=r"with 2 and 3 experiments .* smallest possible p by permutation is 0\.1"):
         compared(filled, a=(1, 2))
@@ -460,7 +443,6 @@ def test_a_comparison_needs_groups_without_weights() -> None:
         )
 
 
-@sqlite_first
 def test_the_citation_says_how_groups_were_compared(filled: Store) -> None:
     version = compared(filled, covariates="injection_volume", seed=4, labels=["VISp", "other"])
     methods = filled.datasets.cite(version).methods
@@ -478,7 +460,6 @@ def test_the_citation_says_how_groups_were_compared(filled: Store) -> None:
     assert "Westfall" not in average.bibtex
 
 
-@sqlite_first
 def test_deep_verification_reads_the_maps(filled: Store) -> None:
     compared(filled)
     assert not filled.admin.verify(deep=True, decode=True).findings

@@ -6,10 +6,13 @@ import pytest
 
 from bsv_store import Selection
 from bsv_store.errors import InputError, UnknownDatasetError
+from tests.databases import both_databases
 from tests.datasets.world import ask
 
 if TYPE_CHECKING:
     from bsv_store import Store
+
+pytestmark = both_databases
 
 
 def test_a_deleted_version_goes_to_the_trash_and_its_number_is_not_given_again(filled: Store) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bsv_store import Selection
+from tests.databases import both_databases
 from tests.datasets.world import ask
 
 if TYPE_CHECKING:
     from bsv_store import Store
+
+pytestmark = both_databases
 
 
 def test_an_exclusion_makes_the_next_version_and_is_recorded_in_it(filled: Store) -> None:

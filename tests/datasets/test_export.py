@@ -17,7 +17,6 @@ from bsv_store import Selection, by_coordinate
 from bsv_store.datasets.groups import GroupInfo, group_number
 from bsv_store.datasets.share.export import VERSION_FORMATS
 from bsv_store.errors import DamagedFileError, InputError
-from tests.databases import sqlite_first
 from tests.datasets.world import IDS, ask, fill
 from tests.stores import store_with
 
@@ -44,7 +43,6 @@ def version(averaged: Store) -> DatasetVersion:
     return found
 
 
-@sqlite_first
 def test_netcdf_is_the_file_of_the_store(version: DatasetVersion, tmp_path: Path) -> None:
     path = version.export(tmp_path / "a.nc")
     assert path.read_bytes() == version.path.read_bytes()
@@ -52,7 +50,6 @@ def test_netcdf_is_the_file_of_the_store(version: DatasetVersion, tmp_path: Path
         assert dict(data.sizes) == {"group": 2, "ap": 132, "dv": 80, "ml": 114, "member": 7, "document": 1}
 
 
-@sqlite_first
 def test_nrrd_of_several_groups_has_a_list_axis(version: DatasetVersion, tmp_path: Path) -> None:
     array, header = nrrd.read(str(version.export(tmp_path / "a.nrrd")))
     assert array.shape == (132, 80, 114, 2)
@@ -66,7 +63,6 @@ def test_nrrd_of_several_groups_has_a_list_axis(version: DatasetVersion, tmp_pat
     assert header["dataset"] == "test@1"
 
 
-@sqlite_first
 def test_nrrd_of_one_group_is_three_dimensional(filled: Store, tmp_path: Path) -> None:
     version = ask(filled)
     array, header = nrrd.read(str(version.export(tmp_path / "a.nrrd")))
@@ -88,7 +84,6 @@ def voxels_of(path: Path) -> NDArray[Any]:
     return np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj)
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("ending", "group"), [*((each, 1) for each in IMAGE_ENDINGS), ("nrrd", "1"), ("nrrd", "AP 8,200-9,400 um")]
 )
@@ -99,7 +94,6 @@ def test_one_group_is_a_three_dimensional_image(
     np.testing.assert_array_equal(found, version.mean[1])
 
 
-@sqlite_first
 @pytest.mark.parametrize("ending", IMAGE_ENDINGS)
 def test_each_group_is_a_file_of_its_own(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
     paths = version.export_groups(tmp_path / f"mean.{ending}")
@@ -108,7 +102,6 @@ def test_each_group_is_a_file_of_its_own(version: DatasetVersion, tmp_path: Path
         np.testing.assert_array_equal(voxels_of(path), mean)
 
 
-@sqlite_first
 def test_a_file_of_one_group_names_it(version: DatasetVersion, tmp_path: Path) -> None:
     header = nrrd.read_header(str(version.export(tmp_path / "a.nrrd", group=1)))
     assert header["kinds"] == ["domain"] * 3
@@ -116,7 +109,6 @@ def test_a_file_of_one_group_names_it(version: DatasetVersion, tmp_path: Path) -
     assert header["content"] == "mean projection density (fraction of voxel), group 1"
 
 
-@sqlite_first
 def test_no_file_is_written_if_one_of_the_groups_exists(version: DatasetVersion, tmp_path: Path) -> None:
     (tmp_path / "mean-group1.nrrd").write_text("mine")
     with pytest.raises(InputError, match=r"mean-group1\.nrrd exists"):
@@ -125,7 +117,6 @@ def test_no_file_is_written_if_one_of_the_groups_exists(version: DatasetVersion,
     assert len(version.export_groups(tmp_path / "mean.nrrd", overwrite=True)) == 2
 
 
-@sqlite_first
 @pytest.mark.parametrize("group", [2, -1, "2", "AP", True, 0.5, "", "9" * 5_000, "\ud800"])
 def test_an_unknown_group_is_an_error_that_lists_the_groups(
     version: DatasetVersion, tmp_path: Path, group: int | str
@@ -136,7 +127,6 @@ def test_an_unknown_group_is_an_error_that_lists_the_groups(
     assert not (tmp_path / "a.nrrd").exists()
 
 
-@sqlite_first
 @pytest.mark.parametrize("ending", ["nc", "npz", "csv", "bsv.zip"])
 def test_a_group_of_other_formats_than_images_is_an_error(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
     for export in (lambda path: version.export(path, group=0), version.export_groups):
@@ -145,7 +135,6 @@ def test_a_group_of_other_formats_than_images_is_an_error(version: DatasetVersio
         assert ".nrrd, .nii, .nii.gz, .npy, .zarr" in str(caught.value.hint)
 
 
-@sqlite_first
 @pytest.mark.parametrize("ending", ["nii", "npy", "nc"])
 def test_only_nrrd_files_are_like_allens(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
     with pytest.raises(InputError, match="do not support the option like_allen") as caught:
@@ -160,7 +149,6 @@ def test_a_label_that_is_another_groups_number_is_ambiguous() -> None:
     assert [group_number(groups, group, what="test@1") for group in (0, 1, "2")] == [0, 1, 2]
 
 
-@sqlite_first
 def test_numpy_has_axes_and_groups(version: DatasetVersion, tmp_path: Path) -> None:
     with np.load(version.export(tmp_path / "a.npz")) as data:
         np.testing.assert_array_equal(data["mean"], version.mean)
@@ -186,12 +174,10 @@ def content_of(path: Path) -> dict[str, bytes]:
     return {str(each.relative_to(path)): each.read_bytes() for each in path.rglob("*") if each.is_file()}
 
 
-@sqlite_first
 def test_npy_is_the_mean(version: DatasetVersion, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.load(version.export(tmp_path / "a.npy")), version.mean)
 
 
-@sqlite_first
 def test_ome_zarr_has_a_channel_for_each_group(version: DatasetVersion, tmp_path: Path) -> None:
     root: Any = zarr.open_group(version.export(tmp_path / "a.ome.zarr"), mode="r")
     np.testing.assert_array_equal(root["0"][:], version.mean)
@@ -202,7 +188,6 @@ def test_ome_zarr_has_a_channel_for_each_group(version: DatasetVersion, tmp_path
     assert attributes["bsv_store"]["fingerprint"] == version.fingerprint
 
 
-@sqlite_first
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("ending", ["nrrd", "nii", "nii.gz", "npy", "npz", "zarr"])
 def test_large_results_are_written_part_by_part(
@@ -229,7 +214,6 @@ def test_large_results_are_written_part_by_part(
         assert content_of(parts) == whole
 
 
-@sqlite_first
 @pytest.mark.parametrize("ending", ["nc", "nrrd", "npz", "csv"])
 def test_a_file_that_exists_is_replaced_only_where_allowed(
     version: DatasetVersion, tmp_path: Path, ending: str
@@ -244,7 +228,6 @@ def test_a_file_that_exists_is_replaced_only_where_allowed(
     assert [path.name for path in tmp_path.iterdir() if path.name != "store"] == [target.name]
 
 
-@sqlite_first
 @pytest.mark.parametrize("name", ["a.tif", "a", "a.nc.gz"])
 def test_other_endings_are_errors(version: DatasetVersion, tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError) as caught:
@@ -252,7 +235,6 @@ def test_other_endings_are_errors(version: DatasetVersion, tmp_path: Path, name:
     assert ".nc, .nrrd, .nii, .nii.gz, .npy, .zarr, .npz, .csv" in str(caught.value.hint)
 
 
-@sqlite_first
 @pytest.mark.parametrize("ending", ["nc", "nrrd", "npz"])
 def test_a_damaged_result_is_not_exported(version: DatasetVersion, tmp_path: Path, ending: str) -> None:
     content = bytearray(version.path.read_bytes())
@@ -264,7 +246,6 @@ def test_a_damaged_result_is_not_exported(version: DatasetVersion, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir() if path.name != "store"] == []
 
 
-@sqlite_first
 @pytest.mark.parametrize("ending", [each.ending for each in VERSION_FORMATS])
 def test_a_normalized_version_of_several_groups_goes_into_every_format(
     filled: Store, tmp_path: Path, ending: str

@@ -8,7 +8,6 @@ import pytest
 
 from bsv_store import Selection
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
-from tests.databases import sqlite_first
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -21,7 +20,6 @@ def atlas() -> SyntheticAtlas:
     return ATLAS
 
 
-@sqlite_first
 def test_an_average_has_what_the_downloaded_tables_select(store: Store, server: SyntheticServer) -> None:
     store.sync_structures(api_url=server.url)
     store.sync_experiments(api_url=server.url)

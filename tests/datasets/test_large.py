@@ -24,7 +24,6 @@ from bsv_store.errors import BsvStoreError, DamagedFileError, InputError
 from bsv_store.formats.nrrd import write_nrrd
 from bsv_store.volumes import library
 from bsv_store.volumes.encoding import VolumeLayout
-from tests.databases import sqlite_first
 from tests.datasets.world import IDS, VISUAL, add_volume, ask, fill, voxels
 from tests.formats.images import image_of
 from tests.stores import store_with
@@ -75,7 +74,6 @@ def leftovers(store: Store) -> list[Path]:
     return [*(store.path / "tmp").iterdir()]
 
 
-@sqlite_first
 def test_a_result_has_the_bytes_that_it_has_in_memory(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "_BUDGET_BYTES", {100: 40_000_000})
     on_disk = asked(large)
@@ -91,7 +89,6 @@ def test_a_result_has_the_bytes_that_it_has_in_memory(large: Store, monkeypatch:
     assert (in_memory.file_sha256, in_memory.content_sha256) == (on_disk.file_sha256, on_disk.content_sha256)
 
 
-@sqlite_first
 def test_each_slab_of_a_file_is_read_once(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[tuple[str, int, int]] = []
     real = library.read_large  # type: ignore[attr-defined]
@@ -158,7 +155,6 @@ def test_a_lost_process_is_an_error() -> None:
     assert "fewer workers" in caught.value.hint
 
 
-@sqlite_first
 def test_a_number_of_workers_that_makes_no_sense_is_an_error(filled: Store) -> None:
     with pytest.raises(InputError, match=r"workers .*got 0"):
         asked(filled, workers=0)
@@ -197,7 +193,6 @@ def test_a_full_disk_is_a_clean_error_and_leaves_nothing(filled: Store, limit: i
     assert not (filled.path / "datasets" / "test").exists()
 
 
-@sqlite_first
 @pytest.mark.parametrize("streamed", [True, False])
 def test_an_error_of_the_computation_is_not_called_one_of_writing(
     filled: Store, monkeypatch: pytest.MonkeyPatch, streamed: bool
@@ -256,7 +251,6 @@ def test_a_damaged_result_is_restored(large: Store) -> None:
     assert leftovers(large) == []
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     "key",
     [
@@ -291,7 +285,6 @@ def test_a_stack_reads_only_the_planes_that_are_asked_for(
         stack[0, 132]
 
 
-@sqlite_first
 def test_a_point_is_looked_up_in_its_plane(large: Store) -> None:
     ap, dv, ml = (int(place) for place in np.argwhere(voxels(1) > 0)[100])
     point = (ap * 100 + 50, dv * 100 + 50, ml * 100 + 50)
@@ -324,7 +317,6 @@ def in_chunks(filled_in_chunks: Store, monkeypatch: pytest.MonkeyPatch) -> Store
 WITHOUT_HASHES: tuple[Damage, ...] = ("chunk of zeros", "chunks swapped")
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("damage", "recorded"),
     [*((damage, True) for damage in DAMAGES), *((damage, False) for damage in WITHOUT_HASHES)],
@@ -369,7 +361,6 @@ def test_no_answer_comes_from_a_damaged_volume(
     assert store.datasets.rebuild(version.ref).is_identical
 
 
-@sqlite_first
 def test_exports_are_those_of_the_whole_array(large: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     array = np.where(voxels(1) > 0.9, np.float32(np.nan), voxels(1))
     add_volume(large, 1, array=array)
@@ -404,7 +395,6 @@ if __name__ == "__main__":
 """
 
 
-@sqlite_first
 def test_a_client_of_dask_computes_the_same_bytes(filled: Store) -> None:
     pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
     alone = asked(filled)

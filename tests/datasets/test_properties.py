@@ -9,7 +9,6 @@ import pytest
 
 from bsv_store import Selection, by_field
 from bsv_store.datasets.result import content_hash
-from tests.databases import sqlite_first
 from tests.datasets.world import BY_ID, IDS, add_volume, ask, voxels
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ def test_the_order_of_the_ids_does_not_matter(filled: Store) -> None:
     assert (again.number, again.was_computed) == (version.number, False)
 
 
-@sqlite_first
 @pytest.mark.parametrize("parts", [{}, SUBTRACTED], ids=["plain", "subtracted"])
 def test_groups_recombine_to_the_whole(filled: Store, parts: dict[str, Any]) -> None:
     statistics = ("mean", "sd", "min", "max", "n")
@@ -44,7 +42,6 @@ def test_groups_recombine_to_the_whole(filled: Store, parts: dict[str, Any]) -> 
     np.testing.assert_allclose(sd, np.sqrt(squares / (len(IDS) - 1)), rtol=1e-9, atol=1e-9)
 
 
-@sqlite_first
 def test_subtraction_at_once_equals_that_of_each_volume(filled: Store) -> None:
     version = ask(filled, EVERYBODY, dtype="float64", **SUBTRACTED)
     stack = filled.datasets.stack(version.ref, processed=True)
@@ -52,13 +49,11 @@ def test_subtraction_at_once_equals_that_of_each_volume(filled: Store) -> None:
     np.testing.assert_allclose(version.mean[0], each, rtol=1e-12, atol=1e-12 * float(np.abs(each).max()))
 
 
-@sqlite_first
 def test_normalization_divides_each_by_its_own_volume(filled: Store) -> None:
     alone = ask(filled, Selection(ids=[3]), dtype="float64", normalize="injection_volume")
     np.testing.assert_array_equal(alone.mean[0], voxels(3).astype(np.float64) / BY_ID[3].volume)
 
 
-@sqlite_first
 def test_flipped_twice_is_as_it_was(filled: Store) -> None:
     """The mirror image of what was flipped to the left is what is flipped to the right."""
     right, left = (
@@ -71,7 +66,6 @@ def test_flipped_twice_is_as_it_was(filled: Store) -> None:
         )
 
 
-@sqlite_first
 def test_masks_of_ones_and_zeros_are_no_masks(filled: Store) -> None:
     shape = voxels(1).shape
     for identifier in IDS:
@@ -84,7 +78,6 @@ def test_masks_of_ones_and_zeros_are_no_masks(filled: Store) -> None:
     np.testing.assert_allclose(masked.mean, plain.mean, rtol=1e-12, atol=1e-14)
 
 
-@sqlite_first
 @pytest.mark.parametrize("chunk_bytes", [1, 100_000, 10**9])
 def test_the_chunks_of_the_file_do_not_change_a_bit(
     filled: Store, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int

@@ -8,11 +8,14 @@ from bsv_store.averaging.recipe import Recipe
 from bsv_store.datasets.aggregate import aggregate
 from bsv_store.datasets.history.rebuild import rebuild_version
 from bsv_store.owner import current_user
+from tests.databases import both_databases
 
 from .world import VISUAL
 
 if TYPE_CHECKING:
     from bsv_store import Store
+
+pytestmark = both_databases
 
 
 def authors(store: Store, table: str, column: str) -> list[str]:

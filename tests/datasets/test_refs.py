@@ -8,7 +8,6 @@ import pytest
 
 from bsv_store import Selection
 from bsv_store.errors import InputError, UnknownDatasetError
-from tests.databases import sqlite_first
 from tests.datasets.world import ask
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 ONE = Selection(ids=[1])
 
 
-@sqlite_first
 def test_references_name_a_version(filled: Store) -> None:
     names = ("visual-by-AP", "3", "a..b", "a" * 100)
     versions = {name: ask(filled, ONE, name=name) for name in names}
@@ -39,7 +37,6 @@ def test_references_name_a_version(filled: Store) -> None:
     assert {filled.dataset(version.ref) for version in expected.values()} == set(expected.values())
 
 
-@sqlite_first
 def test_invalid_references_are_refused(filled: Store) -> None:
     ask(filled, ONE, name="a")
     for ref in (
@@ -52,7 +49,6 @@ def test_invalid_references_are_refused(filled: Store) -> None:
         assert not isinstance(caught.value, UnknownDatasetError), ref
 
 
-@sqlite_first
 def test_names_have_no_path_parts_nor_odd_characters(filled: Store) -> None:
     for name in (
         *("", ".", "..", ".a", "-a", "_a", "a/b", "a\\b", "a b", "a\n", "a:b", "a" * 101, "\u00e4", "a@1"),
@@ -65,7 +61,6 @@ def test_names_have_no_path_parts_nor_odd_characters(filled: Store) -> None:
     assert filled.datasets.list() == ()
 
 
-@sqlite_first
 def test_tags_do_not_look_like_numbers_or_latest(filled: Store) -> None:
     ask(filled, ONE, name="a")
     for tag in ("1", "007", "1.5", "1e5", "nan", "inf", "1_000", "latest", "LATEST", "a b", "../x", ""):
@@ -74,7 +69,6 @@ def test_tags_do_not_look_like_numbers_or_latest(filled: Store) -> None:
     assert filled.dataset("a").tags == ()
 
 
-@sqlite_first
 def test_near_names_are_suggested(filled: Store) -> None:
     with pytest.raises(UnknownDatasetError, match="has no datasets"):
         filled.dataset("zzz")

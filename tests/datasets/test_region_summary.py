@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from bsv_store import Store, by_coordinate
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError, UnknownStructureError
-from tests.databases import sqlite_first
 from tests.datasets.world import MOP, SHAPE, VISL, VISP, VISPM, add_annotation, ask, fill
 from tests.sealing import sealed_changes
 from tests.stores import store_with
@@ -56,14 +55,12 @@ def test_means_per_structure_and_hemisphere(annotated: Store) -> None:
     assert picked.loc[(1, "VIS", "right"), "group_label"] == version.groups[1].label
 
 
-@sqlite_first
 def test_one_structure_needs_no_list(annotated: Store) -> None:
     ask(annotated)
     for structure in ("VISp", VISP, str(VISP)):
         assert set(annotated.datasets.regions("test@1", structures=structure).structure) == {"VISp"}
 
 
-@sqlite_first
 def test_a_group_without_experiments_has_no_mean(annotated: Store) -> None:
     version = ask(annotated, grouping=by_coordinate("AP", edges=[7000, 7500, 9500]))
     assert [group.n for group in version.groups] == [0, 5]
@@ -76,7 +73,6 @@ def test_a_group_without_experiments_has_no_mean(annotated: Store) -> None:
     assert frame.voxels.dtype == np.int64
 
 
-@sqlite_first
 def test_groups_and_hemispheres_can_be_chosen(annotated: Store) -> None:
     version = ask(annotated, grouping=by_coordinate("AP", bins=2))
     everything = annotated.datasets.regions(version.ref, structures=["VISp", "VIS"])
@@ -93,7 +89,6 @@ def test_groups_and_hemispheres_can_be_chosen(annotated: Store) -> None:
         annotated.datasets.regions(version.ref, structures="VISp", limit=0)
 
 
-@sqlite_first
 def test_the_strongest_structures_come_first(annotated: Store) -> None:
     version = ask(annotated, grouping=by_coordinate("AP", bins=2))
     wanted = ["VIS", "VISp", "VISl", "MOp"]
@@ -105,7 +100,6 @@ def test_the_strongest_structures_come_first(annotated: Store) -> None:
         assert found["mean"].to_list() == sorted(of_side["mean"].dropna(), reverse=True)[:2]
 
 
-@sqlite_first
 def test_hemispheres_of_a_folded_result_are_those_of_the_injection(annotated: Store) -> None:
     ask(annotated, hemisphere_rule="fold_ipsilateral")
     frame = annotated.datasets.regions("test", structures="VISp")
@@ -135,7 +129,6 @@ def add_structure_set(store: Store, set_id: int, members: list[int]) -> None:
         connection.execute(insert(StructureSetMember), rows)
 
 
-@sqlite_first
 def test_without_an_annotation_the_command_is_named(filled: Store) -> None:
     version = ask(filled)
     with pytest.raises(MissingDataError, match="no annotation at 100 um") as caught:
@@ -143,7 +136,6 @@ def test_without_an_annotation_the_command_is_named(filled: Store) -> None:
     assert "bsv-store sync annotation --spacing 100" in str(caught.value)
 
 
-@sqlite_first
 def test_unknown_and_no_structures_are_errors(annotated: Store) -> None:
     ask(annotated)
     with pytest.raises(UnknownStructureError):
@@ -152,7 +144,6 @@ def test_unknown_and_no_structures_are_errors(annotated: Store) -> None:
         annotated.datasets.regions("test", structures=[])
 
 
-@sqlite_first
 def test_a_damaged_annotation_is_noticed(annotated: Store) -> None:
     ask(annotated)
     (path,) = annotated.path.glob("volumes/annotation/100um/*.h5")

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from bsv_store import Selection, open_store
+from tests.databases import both_databases
 from tests.datasets.killing import asking
 from tests.datasets.world import ask
 
 if TYPE_CHECKING:
     from bsv_store import Store
+
+pytestmark = both_databases
 
 
 def test_writers_of_the_same_question_make_one_version(filled_location: Path) -> None:

@@ -19,7 +19,6 @@ from bsv_store.datasets.result.contents import read_inputs, write_labels
 from bsv_store.errors import DamagedFileError
 from bsv_store.vocabulary import SPACINGS_UM, STATISTICS
 from bsv_store.volumes.grid import Grid
-from tests.databases import sqlite_first
 from tests.datasets.world import IDS, VISUAL, ask
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 EVERYBODY = Selection(ids=IDS)
 
 
-@sqlite_first
 def test_xarray_opens_the_file_with_labelled_axes(filled: Store) -> None:
     version = ask(filled, EVERYBODY, by_coordinate("AP", edges=[3000, 8200, 9400]), statistics=("mean", "sd", "n"))
     with xr.open_dataset(version.path, engine="h5netcdf") as data:
@@ -52,7 +50,6 @@ def test_xarray_opens_the_file_with_labelled_axes(filled: Store) -> None:
         assert data["n"].dtype == np.uint32
 
 
-@sqlite_first
 def test_to_xarray_is_what_xarray_reads_from_the_file(filled: Store) -> None:
     grouping = crossed(by_coordinate("AP", edges=[0, 8200, 9400]), by_coordinate("ML", edges=[0, 5700, 11400]))
     version = ask(filled, EVERYBODY, grouping, statistics=tuple(STATISTICS))
@@ -66,7 +63,6 @@ def test_to_xarray_is_what_xarray_reads_from_the_file(filled: Store) -> None:
         assert found.attrs == {**data.attrs, "dataset": version.ref, "empty_groups": []}
 
 
-@sqlite_first
 def test_groups_are_coordinates_and_every_variable_is_described(filled: Store) -> None:
     version = ask(filled, EVERYBODY, by_coordinate("AP", edges=[3000, 8200, 9400]), statistics=tuple(STATISTICS))
     with xr.open_dataset(version.path, engine="h5netcdf") as data:
@@ -85,7 +81,6 @@ def test_groups_are_coordinates_and_every_variable_is_described(filled: Store) -
         assert f"algorithm version {version.algorithm_version}" in data.attrs["history"]
 
 
-@sqlite_first
 def test_a_file_of_an_earlier_version_is_read_in_the_same_way(filled: Store, tmp_path: Path) -> None:
     version = ask(filled, EVERYBODY, by_coordinate("AP", edges=[3000, 8200, 9400]))
     expected = version.to_xarray()
@@ -117,7 +112,6 @@ def test_labels_as_characters_are_those_of_the_groups(labels: list[str], tmp_pat
         assert data["group_label"].to_numpy().tolist() == data["group"].to_numpy().tolist() == labels
 
 
-@sqlite_first
 def test_plain_hdf5_programs_read_the_file(filled: Store) -> None:
     version = ask(filled)
     with h5py.File(version.path, "r") as file:
@@ -128,7 +122,6 @@ def test_plain_hdf5_programs_read_the_file(filled: Store) -> None:
         assert np.isnan(file["group_lower"][0])
 
 
-@sqlite_first
 def test_the_second_coordinate_of_crossed_groups_is_recorded_too(filled: Store) -> None:
     grouping = crossed(by_coordinate("AP", edges=[0, 8200, 9400]), by_coordinate("ML", edges=[0, 5700, 11400]))
     version = ask(filled, VISUAL, grouping)
@@ -168,7 +161,6 @@ def test_the_same_result_has_the_same_bytes_in_another_process(filled: Store) ->
     assert done.stdout.split() == [version.file_sha256]
 
 
-@sqlite_first
 @pytest.mark.parametrize("place", ["first", "middle", "label", "last"])
 def test_a_flipped_bit_is_noticed_before_anything_is_read(filled: Store, place: str) -> None:
     version = ask(filled, EVERYBODY, by_field("line"))
@@ -183,7 +175,6 @@ def test_a_flipped_bit_is_noticed_before_anything_is_read(filled: Store, place: 
     assert "bsv-store dataset rebuild test@1" in caught.value.hint
 
 
-@sqlite_first
 @pytest.mark.parametrize("change", ["missing", "cut", "longer", "empty"])
 def test_a_missing_or_cut_file_is_noticed(filled: Store, change: str) -> None:
     version = ask(filled)

@@ -24,6 +24,7 @@ from bsv_store.catalog.database import schema
 from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import BsvStoreError, DamagedCatalogError, LeftOutWarning
+from tests.databases import both_databases
 from tests.datasets.world import (
     BY_ID,
     FACTS,
@@ -41,6 +42,8 @@ from tests.stores import store_with
 
 if TYPE_CHECKING:
     from bsv_store import DatasetVersion, Store
+
+pytestmark = both_databases
 
 RECIPE = Recipe(
     selection=Selection(projecting_to="MOp", target_threshold=0.05, injected_hemisphere="right")

@@ -14,7 +14,6 @@ from bsv_store import by_field
 from bsv_store.datasets import version as version_module
 from bsv_store.datasets.result import slabs
 from bsv_store.errors import BsvStoreWarning, DamagedFileError, FormatError, InputError
-from tests.databases import sqlite_first
 from tests.datasets.bundles import changed, forged
 from tests.datasets.world import VISUAL, ask
 
@@ -45,7 +44,6 @@ def whole(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return seen
 
 
-@sqlite_first
 def test_a_part_is_that_of_the_whole_and_the_rest_is_not_read(version: DatasetVersion, whole: list[Path]) -> None:
     for name in ("mean", "sd", "n"):
         values = version.statistic(name)
@@ -59,7 +57,6 @@ def test_a_part_is_that_of_the_whole_and_the_rest_is_not_read(version: DatasetVe
     assert whole == []
 
 
-@sqlite_first
 def test_the_table_has_the_hashes_of_the_slabs_and_the_content_hash_is_of_them(version: DatasetVersion) -> None:
     with version.open() as file:
         table = file["slab_sha256"][:]
@@ -83,7 +80,6 @@ def _chunk(path: Path, name: str, number: int) -> tuple[int, int]:
     return found.byte_offset, found.size
 
 
-@sqlite_first
 @pytest.mark.parametrize("where", ["chunk", "swapped", "table"])
 def test_damage_of_a_part_is_an_error_and_elsewhere_it_is_not_noticed(
     version: DatasetVersion, whole: list[Path], where: str
@@ -117,7 +113,6 @@ def test_damage_of_a_part_is_an_error_and_elsewhere_it_is_not_noticed(
         version.statistic("mean", group=0, box=((6_650, 13_150), (0, 8_000), (0, 11_400)))
 
 
-@sqlite_first
 def test_a_file_without_a_table_is_verified_as_a_whole(
     filled: Store, whole: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +125,6 @@ def test_a_file_without_a_table_is_verified_as_a_whole(
     assert whole == [version.path]
 
 
-@sqlite_first
 def test_a_bundle_keeps_the_table_and_one_of_other_arrays_is_refused(
     version: DatasetVersion, filled: Store, tmp_path: Path, whole: list[Path]
 ) -> None:
@@ -177,7 +171,6 @@ def test_a_version_from_before_slabs_were_hashed_is_read_verified_rebuilt_and_pa
     assert filled.admin.verify(decode=True).findings == ()
 
 
-@sqlite_first
 def test_the_same_result_with_a_hash_from_before_slabs_were_hashed_is_not_stored_twice(
     filled: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

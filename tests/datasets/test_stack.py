@@ -8,7 +8,6 @@ import pytest
 from bsv_store import by_coordinate
 from bsv_store.errors import MissingDataError
 from tests.counting import counted
-from tests.databases import sqlite_first
 from tests.datasets.world import BY_ID, add_volume, ask, voxels
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ def plain() -> NDArray[np.float32]:
     return np.stack([voxels(identifier) for identifier in range(1, 6)])
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     "key",
     [
@@ -49,7 +47,6 @@ def test_indexing_is_that_of_numpy(filled: Store, plain: NDArray[np.float32], ke
     np.testing.assert_array_equal(stack[key], plain[key])
 
 
-@sqlite_first
 @pytest.mark.parametrize("key", [5, (0, 0, 0, 0, 0), (0, [1, 2]), (..., ...), (0, "a"), "a"], ids=str)
 def test_wrong_indices_are_errors(filled: Store, key: Any) -> None:
     stack = filled.datasets.stack(ask(filled))
@@ -57,7 +54,6 @@ def test_wrong_indices_are_errors(filled: Store, key: Any) -> None:
         stack[key]
 
 
-@sqlite_first
 def test_only_what_is_asked_for_is_read(filled: Store) -> None:
     stack = filled.datasets.stack(ask(filled))
     with counted() as work:
@@ -65,7 +61,6 @@ def test_only_what_is_asked_for_is_read(filled: Store) -> None:
     assert len(work.read) == 2
 
 
-@sqlite_first
 def test_processed_volumes_average_to_the_mean(filled: Store) -> None:
     version = ask(
         filled,
@@ -88,7 +83,6 @@ def test_what_is_no_longer_there_is_an_error(filled: Store) -> None:
         filled.datasets.stack(version)
 
 
-@sqlite_first
 def test_dask_takes_it_as_it_is(filled: Store, plain: NDArray[np.float32]) -> None:
     dask = pytest.importorskip("dask.array")
     stack = filled.datasets.stack(ask(filled))

@@ -6,11 +6,14 @@ import pytest
 
 from bsv_store import Selection
 from bsv_store.errors import InputError, UnknownDatasetError
+from tests.databases import both_databases
 from tests.datasets.world import ask, fill
 from tests.stores import store_with
 
 if TYPE_CHECKING:
     from bsv_store import Store
+
+pytestmark = both_databases
 
 
 def _fill(store: Store) -> None:

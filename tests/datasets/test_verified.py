@@ -19,7 +19,6 @@ from bsv_store.datasets.result import file as result_file
 from bsv_store.datasets.result import verified
 from bsv_store.errors import DamagedFileError, StoreError
 from bsv_store.volumes import file_identity
-from tests.databases import sqlite_first
 from tests.datasets.world import add_volume, ask, fill
 from tests.stores import store_with
 from tests.volumes.damage import Damage, chunks_of, damaged
@@ -64,14 +63,12 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_identity, "_SETTLED_NS", 0)
 
 
-@sqlite_first
 def test_the_whole_is_checked_once(version: DatasetVersion, hashed: list[Path]) -> None:
     for _ in range(3):
         version.statistic("mean", box=ANTERIOR)
     assert hashed == [version.path]
 
 
-@sqlite_first
 def test_only_the_array_that_is_read_is_opened(
     version: DatasetVersion, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +85,6 @@ def test_only_the_array_that_is_read_is_opened(
     assert set(opened) == {b"mean"}
 
 
-@sqlite_first
 def test_a_file_of_this_moment_is_not_trusted_by_its_times(
     version: DatasetVersion, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +94,6 @@ def test_a_file_of_this_moment_is_not_trusted_by_its_times(
     assert len(hashed) == 2
 
 
-@sqlite_first
 def test_a_file_that_settles_only_while_it_is_hashed_is_not_trusted(
     version: DatasetVersion, hashed: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,7 +108,6 @@ def test_a_file_that_settles_only_while_it_is_hashed_is_not_trusted(
     assert len(hashed) == 2
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("moment", "whole"),
     [("looked at", False), ("opened", False), ("opened", True), ("hashed", False), ("hashed", True)],
@@ -139,7 +133,6 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(
     assert "permissions" in str(caught.value.hint)
 
 
-@sqlite_first
 @pytest.mark.parametrize("seen_before", [False, True])
 def test_another_file_of_the_same_size_is_refused(filled: Store, seen_before: bool, hashed: list[Path]) -> None:
     version = ask(filled, Selection(ids=[1, 2]))
@@ -152,7 +145,6 @@ def test_another_file_of_the_same_size_is_refused(filled: Store, seen_before: bo
         version.statistic("mean", box=ANTERIOR)
 
 
-@sqlite_first
 @pytest.mark.parametrize("seen_before", [False, True])
 def test_a_changed_voxel_is_detected(version: DatasetVersion, seen_before: bool) -> None:
     """HDF5 writes a valid checksum with it; only the hash of the whole tells."""
@@ -166,7 +158,6 @@ def test_a_changed_voxel_is_detected(version: DatasetVersion, seen_before: bool)
         version.statistic("mean", box=ANTERIOR)
 
 
-@sqlite_first
 @pytest.mark.parametrize("seen_before", [False, True])
 def test_damage_anywhere_is_noticed(version: DatasetVersion, seen_before: bool) -> None:
     if seen_before:
@@ -185,7 +176,6 @@ def test_damage_anywhere_is_noticed(version: DatasetVersion, seen_before: bool) 
         version.statistic("mean", box=ANTERIOR)
 
 
-@sqlite_first
 @pytest.mark.parametrize("damage", ["chunk of zeros", "chunks swapped", "chunk copied", "hole", "truncated"])
 @pytest.mark.parametrize("times", ["changed", "unchanged"])
 def test_chunks_that_are_lost_or_change_places_are_noticed(
@@ -210,7 +200,6 @@ def test_chunks_that_are_lost_or_change_places_are_noticed(
     np.testing.assert_array_equal(version.statistic("mean", box=ANTERIOR)[0], array[:10])
 
 
-@sqlite_first
 def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
     version: DatasetVersion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -37,11 +37,14 @@ from bsv_store.maintenance.core_copy import _ABSOLUTE_PATH, core_tables
 from bsv_store.server.options import ServerOptions
 from bsv_store.store.catalog import Catalog
 from bsv_store.store.schema_changes import grant_access
+from tests.databases import both_databases
 from tests.datasets.world import IDS, VISUAL
 from tests.filled import TEMPLATE
 from tests.sealing import sealed_changes
 from tests.server.serving import serving
 from tests.stores import copied_store
+
+pytestmark = both_databases
 
 TIMEOUT_S = 20
 

@@ -14,10 +14,13 @@ from bsv_store.catalog.database.models import Base
 from bsv_store.remote import protocol
 from bsv_store.server.access.private_tables import PRIVATE_TABLES
 from bsv_store.store.schema_changes import grant_access
+from tests.databases import both_databases
 from tests.server.serving import serving
 
 if TYPE_CHECKING:
     from bsv_store import Store
+
+pytestmark = both_databases
 
 
 @pytest.fixture
