@@ -15,6 +15,7 @@ SQLITE_FIRST: Final = frozenset(
     {
         "acquisition",
         "atlas",
+        "catalog/ingest",
         "cli",
         "compat",
         "datasets",
@@ -37,8 +38,9 @@ sqlite_first = pytest.mark.parametrize("database", ["sqlite", pytest.param("post
 
 def mark_repeated(item: pytest.Function) -> None:
     """Mark a test on Postgres that shows what the same test shows on SQLite."""
-    room = item.nodeid.removeprefix("tests/").partition("/")[0].partition("::")[0]
+    *folders, _ = parts = item.nodeid.partition("::")[0].removeprefix("tests/").split("/")
     callspec = getattr(item, "callspec", None)
     is_on_postgres = callspec is not None and callspec.params.get("database") == "postgres"
-    if is_on_postgres and room in SQLITE_FIRST and item.get_closest_marker("both_databases") is None:
+    is_in_room = parts[0] in SQLITE_FIRST or "/".join(folders) in SQLITE_FIRST
+    if is_on_postgres and is_in_room and item.get_closest_marker("both_databases") is None:
         item.add_marker(repeated)

@@ -29,6 +29,7 @@ from bsv_store.errors import InputError, UnknownExperimentError
 from bsv_store.formats.unionizes import read_unionizes
 from bsv_store.vocabulary import UnionizePart
 from tests.catalog.ingest.dump import dump, rows
+from tests.databases import both_databases
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -333,6 +334,7 @@ def test_bad_tables_are_refused(atlas: Database, table: UnionizeTable) -> None:
     assert stored(atlas) == {}
 
 
+@both_databases
 @pytest.mark.parametrize("point", ["delete_rows", "insert_arrays", "insert_rows", "update_injected_hemispheres"])
 def test_cut_short_leaves_what_was_there(atlas: Database, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     ingest_unionizes(atlas, a_table(WHOLE), source="x", kind="file")
@@ -351,6 +353,7 @@ def test_cut_short_leaves_what_was_there(atlas: Database, monkeypatch: pytest.Mo
     assert ingest_unionizes(atlas, changed, source="y", kind="file", replace=True).changed == 1
 
 
+@both_databases
 def test_writers_of_the_same_rows_do_not_disturb_each_other(atlas: Database) -> None:
     tables = [a_table({(e, *key[1:]): value + n for e in (1, 2) for key, value in WHOLE.items()}) for n in range(8)]
     outcomes: Counter[str] = Counter()
