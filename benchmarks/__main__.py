@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import aggregation, catalog, fetch, kernel, parts, permutations, server, startup, verify
+from benchmarks import aggregation, backup, catalog, fetch, kernel, parts, permutations, server, startup, verify
 from benchmarks.notes import note
 
 
@@ -44,6 +44,8 @@ def main() -> None:
     of_server = server.run(full=arguments.full)
     note("verifying")
     of_verify = verify.run(full=arguments.full)
+    note("backing up, on both databases")
+    of_backup = backup.run(full=arguments.full)
     results = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "numpy": np.__version__},
         "aggregation": [each.to_dict() for each in averages],
@@ -55,6 +57,7 @@ def main() -> None:
         "server": of_server,
         "startup": of_startup,
         "verify": of_verify,
+        "backup": of_backup,
     }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(results, indent=1))
@@ -67,6 +70,7 @@ def main() -> None:
     print(server.table(of_server))
     print(startup.table(of_startup))
     print(verify.table(of_verify))
+    print(backup.table(of_backup))
 
 
 if __name__ == "__main__":
