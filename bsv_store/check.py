@@ -271,7 +271,8 @@ def several(name: str, value: Any, *, such_as: str, error: type[InputError] = In
     if isinstance(value, str | Integral):
         return [value]
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
-        return list(value)
+        # An array of a single number, without axes, is not really iterable.
+        return [value] if getattr(value, "ndim", None) == 0 else list(value)
     raise error(f"{name} must be a single value or a list, got {shown(value)}", hint=f"For example {such_as}.")
 
 

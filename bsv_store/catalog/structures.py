@@ -179,7 +179,7 @@ def structure_set(connection: Connection, set_id: int) -> tuple[StructureRow, ..
     InputError
         If no structure set has that id.
     """
-    whole_number("structure_set", set_id)
+    set_id = whole_number("structure_set", set_id)
     members = select(StructureSetMember.structure_id).where(StructureSetMember.structure_set_id == set_id)
     rows = tuple(_rows(connection, Structure.id.in_(members))) if 0 < set_id <= MAX_ID else ()
     if not rows:

@@ -10,6 +10,7 @@ from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.volumes import find_volumes, volumes_of
 from bsv_store.check import identifier
 from bsv_store.errors import MissingDataError, UnknownExperimentError
+from bsv_store.volumes.grid import checked_spacing
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -30,6 +31,7 @@ def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, s
         If the store does not have the volume; the hint is the command that fetches it.
     """
     experiment_id = identifier("experiment_id", experiment_id)
+    spacing_um = checked_spacing(spacing_um)
     with database.reading() as connection:
         found = find_volumes(connection, [experiment_id], kind=kind, spacing_um=spacing_um)
         others = [] if experiment_id in found else volumes_of(connection, experiment_id)

@@ -41,7 +41,9 @@ def search_point(
     """See :meth:`bsv_store.store.search.Search.point`."""
     check_limit(limit)
     wanted = choice("kind", kind, VOLUME_KINDS)
-    voxel = Grid(spacing_um).voxel(*point_um("point", point))
+    grid = Grid(spacing_um)
+    spacing_um = grid.spacing_um
+    voxel = grid.voxel(*point_um("point", point))
     with database.reading() as connection:
         ids = selected_ids(connection, selection)
         found = find_volumes(connection, ids, kind=wanted.name, spacing_um=spacing_um)
