@@ -214,6 +214,14 @@ def unmeasured_structures(connection: Connection, rows: Iterable[StructureRow]) 
     return tuple(row for row in asked if row.id not in measured)
 
 
+def not_measured(rows: Sequence[StructureRow]) -> InputError:
+    """The error for structures in which Allen does not measure signal."""
+    return InputError(
+        f"Allen does not measure the signal in {listed(f'{row.acronym} ({row.name})' for row in rows)}",
+        hint="Name a structure that contains it, or one inside it: `bsv-store structures tree`.",
+    )
+
+
 def ancestry(connection: Connection) -> Mapping[str, tuple[str, ...]]:
     """The acronyms from each structure up to the root, itself first, by acronym."""
     acronyms = {row.id: row.acronym for row in _rows(connection)}
