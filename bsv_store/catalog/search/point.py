@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bsv_store.catalog.missing import report_without_volume
 from bsv_store.catalog.search.found import check_limit, found_frame
+from bsv_store.catalog.selection.commands import fetch_command
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.volume_use import record_use
 from bsv_store.catalog.volumes import find_volumes
@@ -51,7 +52,7 @@ def search_point(
     if not found:
         raise MissingDataError(
             f"the store has no {wanted.words} at {spacing_um} um of the {len(ids):,} experiments",
-            hint=f"Fetch them: bsv-store fetch ... --kind {wanted.name} --spacing {spacing_um}",
+            hint=f"Fetch them: {fetch_command(selection, ids, kind=wanted.name, spacing_um=spacing_um)}",
         )
     without = [identifier for identifier in ids if identifier not in found]
     report_without_volume(selection, without, kind=wanted.name, spacing_um=spacing_um)

@@ -50,7 +50,8 @@ def rank_structures(
     least = finite_number("threshold", threshold)
     check_limit(limit)
     ids = selected_ids(connection, selection)
-    require_unionizes(connection, select(Experiment.id).where(id_in(connection, Experiment.id, ids)), is_injection)
+    wanted = select(Experiment.id).where(id_in(connection, Experiment.id, ids))
+    require_unionizes(connection, selection, wanted, is_injection)
     ranked = find_targets(connection, structures, structure_set)
     value = Unionize.__table__.c[measured]
     query = (

@@ -13,6 +13,7 @@ from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, Structure, StructureAncestor, Unionize
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS
+from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.selection.resolve import compile_selection, compile_with_exclusions
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import (
@@ -215,7 +216,7 @@ def unionizes_frame(
     report_undecided(connection, selection, missing=policy)
     without: set[int] = set()
     if policy == "error":
-        require_unionizes(connection, wanted, is_injection, can_leave_out=True)
+        require_unionizes(connection, selection, wanted, is_injection, can_leave_out=True)
     elif policy == "leave_out":
         absent = {part: set(_uncovered(connection, wanted, part)) for part in _parts(is_injection)}
         without = set().union(*absent.values())
@@ -278,14 +279,21 @@ def _uncovered(connection: Connection, wanted: Select[int], part: UnionizePart) 
 
 
 def require_unionizes(
-    connection: Connection, wanted: Select[int], is_injection: bool | None, *, can_leave_out: bool = False
+    connection: Connection,
+    selection: Selection,
+    wanted: Select[int],
+    is_injection: bool | None,
+    *,
+    can_leave_out: bool = False,
 ) -> None:
     """Check that the store has the unionize rows of experiments.
 
     Parameters
     ----------
+    selection : Selection
+        For the command that fetches them.
     wanted : Select
-        Of experiment ids.
+        Of the ids of the selected experiments.
     is_injection : bool or None
         True: the rows inside the injection site; False: those outside; None: both.
     can_leave_out : bool
@@ -299,7 +307,7 @@ def require_unionizes(
     for part in _parts(is_injection):
         absent = _uncovered(connection, wanted, part)
         if absent:
-            command = f"Fetch them: bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}"
+            command = f"Fetch them: {sync_command(selection, absent)}"
             raise MissingDataError(
                 f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
                 hint=f"{command}; or leave these out (missing='leave_out')." if can_leave_out else command,
