@@ -213,7 +213,7 @@ def duration(name: str, value: Any) -> timedelta:
 
 
 def past_day(name: str, value: Any) -> date:
-    """The value, which must be a date that is not in the future in any time zone.
+    """The value, which must be a date that is not in the future in every time zone.
 
     Raises
     ------
@@ -222,9 +222,14 @@ def past_day(name: str, value: Any) -> date:
     """
     if not isinstance(value, date) or isinstance(value, datetime):
         raise InputError(f"{name} must be a datetime.date, got {shown(value)}")
-    if value > datetime.now(UTC).date() + timedelta(days=1):
+    if is_future(value):
         raise InputError(f"{name} must not be in the future, got {value}")
     return value
+
+
+def is_future(day: date) -> bool:
+    """Whether a day is in the future in every time zone."""
+    return day > datetime.now(UTC).date() + timedelta(days=1)
 
 
 def instance(name: str, value: object, kind: type[_InstanceT], *, words: str, hint: str) -> _InstanceT:
@@ -271,7 +276,8 @@ def several(name: str, value: Any, *, such_as: str, error: type[InputError] = In
     if isinstance(value, str | Integral):
         return [value]
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
-        return list(value)
+        # An array of a single number, without axes, is not really iterable.
+        return [value] if getattr(value, "ndim", None) == 0 else list(value)
     raise error(f"{name} must be a single value or a list, got {shown(value)}", hint=f"For example {such_as}.")
 
 

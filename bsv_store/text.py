@@ -20,7 +20,7 @@ def shown(value: object) -> str:
     if isinstance(value, str) and value[: _SHOWN + 1].isprintable():
         text = repr(value[: _SHOWN + 1])
     else:
-        text = ascii_text(value, limit=_SHOWN)
+        text = " ".join(ascii_text(value, limit=_SHOWN).split())
     if len(text) <= _SHOWN:
         return text
     length = f" ({len(value):,} characters)" if isinstance(value, str) else ""

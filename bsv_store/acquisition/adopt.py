@@ -30,7 +30,7 @@ from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_st
 from bsv_store.catalog.locks import lock_experiments
 from bsv_store.catalog.unused_files import keep_files, trash_unused
 from bsv_store.catalog.volumes import find_volumes, record_volume
-from bsv_store.check import boolean
+from bsv_store.check import boolean, identifier, several
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import DamagedFileError, FormatError, ImplausibleVolumeError, InputError
 from bsv_store.formats.density_zip import read_density_raw
@@ -43,6 +43,7 @@ from bsv_store.plausibility.facts import facts_of
 from bsv_store.plausibility.judge import Plausibility, Verdict
 from bsv_store.progress import Progress, shown_progress
 from bsv_store.sources.caches import CachedAtlasFile, CacheFile, CacheScan, scan_cache
+from bsv_store.text import listed_ids, number_of
 from bsv_store.vocabulary import VOLUME_KINDS
 from bsv_store.volumes.files import StoreFiles
 from bsv_store.volumes.grid import Grid
@@ -85,17 +86,27 @@ def adopt_cache(
     NoSpaceError, ReadOnlyStoreError, StoreError, BusyError
         If the store fails. Files stored before that remain.
     """
+    wanted = None if experiment_ids is None else _checked_ids(experiment_ids)
+    shrinking = boolean("allow_shrinking", allow_shrinking)
     scan = scan_cache(folder)
-    if experiment_ids is not None:
+    remarks: list[str] = []
+    if wanted is not None:
         scan = replace(
             scan,
             annotations=(),
             templates=(),
-            unionizes=tuple(file for file in scan.unionizes if file.experiment_id in experiment_ids),
-            volumes=tuple(file for file in scan.volumes if file.experiment_id in experiment_ids),
+            unionizes=tuple(file for file in scan.unionizes if file.experiment_id in wanted),
+            volumes=tuple(file for file in scan.volumes if file.experiment_id in wanted),
         )
-    shrinking = boolean("allow_shrinking", allow_shrinking)
-    return _Adoption(database, files, scan, shown_progress(progress), shrinking).run()
+        absent = wanted - {file.experiment_id for file in (*scan.unionizes, *scan.volumes)}
+        if absent:
+            remarks.append(f"The cache has no files of {number_of(len(absent), 'experiment')}: {listed_ids(absent)}.")
+    return _Adoption(database, files, scan, shown_progress(progress), shrinking, remarks=remarks).run()
+
+
+def _checked_ids(experiment_ids: Collection[int]) -> frozenset[int]:
+    named = several("experiment_ids", experiment_ids, such_as="[100141219]")
+    return frozenset(identifier("experiment_ids", each) for each in named)
 
 
 def _by_evidence(file: CacheFile) -> tuple[int, bool, Path]:

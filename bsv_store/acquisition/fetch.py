@@ -18,7 +18,7 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store.text import listed_ids, number_of, size_text
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.files import StoreFiles
-from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.grid import checked_spacing
 from bsv_store.volumes.library import VolumeFile
 
 
@@ -144,7 +144,7 @@ def fetch_volumes(
     """
     workers = checked_workers(workers, files.root)
     ids = list(dict.fromkeys(experiment_ids))
-    Grid(spacing_um)
+    spacing_um = checked_spacing(spacing_um)
     check_known(database, ids)
     if damaged is None:
         damaged = () if refresh else damaged_volumes(database, files, ids, kind=kind, spacing_um=spacing_um)

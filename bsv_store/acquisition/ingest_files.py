@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.ingest import IngestReport, ingest_experiments, ingest_structures, ingest_unionizes
-from bsv_store.check import boolean, past_day
+from bsv_store.check import boolean, is_future, past_day
+from bsv_store.errors import InputError
 from bsv_store.formats.experiments import read_experiments
 from bsv_store.formats.input_file import decompressed, read_input_file, shown_path
 from bsv_store.formats.structures import read_structures
@@ -27,7 +28,7 @@ def ingest_structure_file(
     database: Database, file: Path, *, upstream_date: date | None = None, allow_shrinking: bool = False
 ) -> IngestReport:
     """See `Store.ingest_structures`."""
-    day = date_in_name(file.name) if upstream_date is None else past_day("upstream_date", upstream_date)
+    day = _upstream_day(file, upstream_date)
     # The CSV in circulation has damaged acronyms: it is only used for what no better source has.
     kind = "csv" if file.suffix.lower() == ".csv" else "file"
     ontology = read_structures(file_bytes(file), what=shown_path(file))
@@ -48,8 +49,7 @@ def ingest_experiment_file(
     database: Database, file: Path, *, upstream_date: date | None = None, allow_shrinking: bool = False
 ) -> IngestReport:
     """See `Store.ingest_experiments`."""
-    # Future dates are refused: such a list would stay the newest, and all later lists would count as history.
-    day = date_in_name(file.name) if upstream_date is None else past_day("upstream_date", upstream_date)
+    day = _upstream_day(file, upstream_date)
     experiments = read_experiments(file_bytes(file), what=shown_path(file), upstream_date=day)
     report = ingest_experiments(
         database,
@@ -67,7 +67,7 @@ def ingest_unionize_file(
     database: Database, file: Path, *, upstream_date: date | None = None, replace: bool = False
 ) -> IngestReport:
     """See `Store.ingest_unionizes`."""
-    day = date_in_name(file.name) if upstream_date is None else past_day("upstream_date", upstream_date)
+    day = _upstream_day(file, upstream_date)
     table = read_unionizes(file_bytes(file), what=shown_path(file))
     report = ingest_unionizes(
         database,
@@ -79,6 +79,25 @@ def ingest_unionize_file(
         action="ingested",
     )
     return _with_statistics(database, report)
+
+
+def _upstream_day(file: Path, upstream_date: date | None) -> date | None:
+    """The date of a file's content: as given, or that in its name; None if neither is known.
+
+    Raises
+    ------
+    InputError
+        If it is in the future: such a list would stay the newest, and all later lists would count as history.
+    """
+    if upstream_date is not None:
+        return past_day("upstream_date", upstream_date)
+    day = date_in_name(file.name)
+    if day is not None and is_future(day):
+        raise InputError(
+            f"{shown_path(file)} has a date in its name that is in the future, {day}",
+            hint="Specify the date of its content (--upstream-date, upstream_date=), or rename the file.",
+        )
+    return day
 
 
 def _with_statistics(database: Database, report: IngestReport) -> IngestReport:

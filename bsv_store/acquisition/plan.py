@@ -286,6 +286,7 @@ def plan_volumes(
         without("verify", "refresh, which downloads everything again", refresh)
     ids = list(dict.fromkeys(experiment_ids))
     grid = Grid(spacing_um)
+    spacing_um = grid.spacing_um
     check_known(database, ids)
     of_kind = (StoredVolume.kind == kind, StoredVolume.spacing_um == spacing_um)
     with database.reading() as connection:

@@ -21,7 +21,7 @@ from bsv_store.text import listed
 from bsv_store.vocabulary import SPACINGS_UM
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.dense_file import ap_planes
-from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.grid import Grid, checked_spacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def stored_annotation(database: Database, spacing_um: int) -> AnnotationFile:
     InputError
         If the spacing is not valid.
     """
-    Grid(spacing_um)
+    spacing_um = checked_spacing(spacing_um)
     with database.reading() as connection:
         found = find_annotation(connection, spacing_um)
         finer = None if found is not None else derivation_source(all_annotations(connection), spacing_um)

@@ -15,6 +15,7 @@ from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.vocabulary import AXES, MISSING_POLICIES
+from bsv_store.volumes.grid import checked_spacing
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.library import prefetch, read_slab
 from bsv_store.volumes.volume import SparseArray
@@ -41,6 +42,7 @@ def injection_centroids(
     import pandas as pd
 
     policy = choice("missing", missing, MISSING_POLICIES).name
+    spacing_um = checked_spacing(spacing_um)
     with database.reading() as connection:
         ids = selected_ids(connection, selection)
         found, left_out = available_volumes(

@@ -29,6 +29,7 @@ from bsv_store.vocabulary import (
     MeasuredHemisphere,
 )
 from bsv_store.volumes.annotation import opened_annotation
+from bsv_store.volumes.grid import checked_spacing
 from bsv_store.volumes.library import prefetch, read_slab
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def signal_in(
         Called after the selection was checked, because it reads the annotation.
     """
     policy = choice("missing", missing, MISSING_POLICIES).name
+    spacing_um = checked_spacing(spacing_um)
     named = several("hemisphere", hemisphere, such_as="'both' or ['ipsilateral', 'contralateral']")
     sides = tuple(choice("hemisphere", each, MEASURED_HEMISPHERES).name for each in named)
     if not sides:

@@ -19,7 +19,7 @@ from bsv_store.formats.output_file import check_target
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.dense_file import ap_planes, dataset_slabs
-from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.grid import AXES, Grid, checked_spacing
 from bsv_store.volumes.template import Template, TemplateFile, opened_template
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def stored_template(database: Database, spacing_um: int) -> TemplateFile:
     InputError
         If the spacing is not valid.
     """
-    Grid(spacing_um)
+    spacing_um = checked_spacing(spacing_um)
     with database.reading() as connection:
         found = find_template(connection, spacing_um)
     if found is None:

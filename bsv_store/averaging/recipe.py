@@ -32,7 +32,7 @@ from bsv_store.vocabulary import (
     Statistic,
     VolumeKind,
 )
-from bsv_store.volumes.grid import Grid
+from bsv_store.volumes.grid import checked_spacing
 
 RECIPE_VERSION = 1
 
@@ -112,9 +112,8 @@ class Recipe:
                 f"grouping must be a Grouping, got {shown(self.grouping)}",
                 hint="Use by_coordinate, by_region, by_field, by_selection or crossed.",
             )
-        if self.has_voxels:
-            Grid(self.spacing_um)
-        checked = {
+        spacing_um = checked_spacing(self.spacing_um) if self.has_voxels else 0
+        checked: dict[str, Any] = {
             name: choice(name, getattr(self, name), rows, error=RecipeError).name for name, rows in _LISTS.items()
         }
         checked["statistics"] = checked_statistics(self.statistics) if self.has_voxels else ()
@@ -124,7 +123,7 @@ class Recipe:
         self._check_comparison()
         if not self.has_voxels:
             self._check_without_voxels()
-            checked["spacing_um"] = 0
+        checked["spacing_um"] = spacing_um
         for name, value in checked.items():
             # The object is frozen; this is the only place that sets a value.
             object.__setattr__(self, name, value)

@@ -17,6 +17,7 @@ from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import HEMISPHERE_RULES, MISSING_POLICIES, NORMALIZATIONS, VOLUME_KINDS
+from bsv_store.volumes.grid import checked_spacing
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -70,6 +71,7 @@ def experiment_stack(
     """See :meth:`bsv_store.store.volumes.Volumes.stack`."""
     wanted = choice("kind", kind, VOLUME_KINDS).name
     policy = choice("missing", missing, MISSING_POLICIES).name
+    spacing_um = checked_spacing(spacing_um)
     rule = choice("hemisphere_rule", hemisphere_rule, HEMISPHERE_RULES).name
     normalization = choice("normalize", normalize, NORMALIZATIONS).name
     with database.reading() as connection:

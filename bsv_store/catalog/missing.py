@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, assert_never
 
 from bsv_store.catalog.selection.commands import fetch_command, sync_command
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.errors import MissingDataError
+from bsv_store.catalog.without_unionizes import caller_level
+from bsv_store.errors import LeftOutWarning, MissingDataError
 from bsv_store.text import listed_ids, number_of
 
 if TYPE_CHECKING:
@@ -61,6 +63,19 @@ def without_volume(
         missing=missing,
         hint=f"Fetch them: {fetch_command(selection, ids, kind=kind, spacing_um=spacing_um)}",
     )
+
+
+def report_without_volume(
+    selection: Selection, experiment_ids: Collection[int], *, kind: VolumeKind, spacing_um: int
+) -> None:
+    """Warn that these experiments of a selection, whose volume is not in the store, are left out of a result."""
+    if experiment_ids:
+        message = (
+            f"{len(experiment_ids):,} of the selected experiments are left out, because {_absent(kind, spacing_um)}: "
+            f"{listed_ids(experiment_ids)}"
+        )
+        hint = f"Fetch them: {fetch_command(selection, experiment_ids, kind=kind, spacing_um=spacing_um)}"
+        warnings.warn(LeftOutWarning(message, hint=hint, experiment_ids=experiment_ids), stacklevel=caller_level())
 
 
 def available_volumes(

@@ -179,7 +179,7 @@ def structure_set(connection: Connection, set_id: int) -> tuple[StructureRow, ..
     InputError
         If no structure set has that id.
     """
-    whole_number("structure_set", set_id)
+    set_id = whole_number("structure_set", set_id)
     members = select(StructureSetMember.structure_id).where(StructureSetMember.structure_set_id == set_id)
     rows = tuple(_rows(connection, Structure.id.in_(members))) if 0 < set_id <= MAX_ID else ()
     if not rows:
@@ -212,6 +212,14 @@ def unmeasured_structures(connection: Connection, rows: Iterable[StructureRow]) 
     query = select(structure_id).where(id_in(connection, structure_id, [row.id for row in asked]))
     measured = frozenset(connection.scalars(query))
     return tuple(row for row in asked if row.id not in measured)
+
+
+def not_measured(rows: Sequence[StructureRow]) -> InputError:
+    """The error for structures in which Allen does not measure signal."""
+    return InputError(
+        f"Allen does not measure the signal in {listed(f'{row.acronym} ({row.name})' for row in rows)}",
+        hint="Name a structure that contains it, or one inside it: `bsv-store structures tree`.",
+    )
 
 
 def ancestry(connection: Connection) -> Mapping[str, tuple[str, ...]]:

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.selection.commands import fetch_command
+from bsv_store.catalog.selection.exclusions import excluded
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.volumes import find_volumes, volumes_of
 from bsv_store.check import identifier
 from bsv_store.errors import MissingDataError, UnknownExperimentError
+from bsv_store.volumes.grid import checked_spacing
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -30,9 +34,11 @@ def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, s
         If the store does not have the volume; the hint is the command that fetches it.
     """
     experiment_id = identifier("experiment_id", experiment_id)
+    spacing_um = checked_spacing(spacing_um)
     with database.reading() as connection:
         found = find_volumes(connection, [experiment_id], kind=kind, spacing_um=spacing_um)
         others = [] if experiment_id in found else volumes_of(connection, experiment_id)
+        is_excluded = experiment_id not in found and bool(excluded(connection, [experiment_id]))
         is_listed = connection.execute(select(Experiment.id).where(Experiment.id == experiment_id)).first() is not None
     if not is_listed:
         raise UnknownExperimentError(
@@ -40,9 +46,10 @@ def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, s
             hint="Check the id, or update the experiment list: `bsv-store sync experiments`.",
         )
     if experiment_id not in found:
+        own = Selection(ids=[experiment_id], include_excluded=is_excluded)
         there = ", ".join(f"{other} at {spacing} um" for other, spacing in others) or "none"
         raise MissingDataError(
             f"the store has no {kind} at {spacing_um} um of experiment {experiment_id}; volumes of it: {there}",
-            hint=f"Fetch it: bsv-store fetch --ids {experiment_id} --kind {kind} --spacing {spacing_um}",
+            hint=f"Fetch it: {fetch_command(own, [experiment_id], kind=kind, spacing_um=spacing_um)}",
         )
     return found[experiment_id]

@@ -51,7 +51,7 @@ def find_volumes(
 ) -> dict[int, VolumeFile]:
     """The volumes of these experiments in the store, by experiment id; missing ones are absent."""
     grid = Grid(spacing_um)
-    query = _recorded(connection, experiment_ids, kind, spacing_um, *_COLUMNS)
+    query = _recorded(connection, experiment_ids, kind, grid.spacing_um, *_COLUMNS)
     if grid.is_large:
         query = query.add_columns(VolumeBlockHashes.hashes).outerjoin(VolumeBlockHashes.__table__, _IS_OF_VOLUME)
     return {row[0]: _value(row, grid) for row in connection.execute(query).all()}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy
+    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, UnionizePart
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
@@ -43,6 +43,19 @@ def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) 
             "their unionize tables are not in the store",
             "Download them: bsv-store sync unionizes, with the same selection or --all.",
             missing=missing,
+        )
+
+
+def report_without_rows(experiment_ids: Collection[int], part: UnionizePart) -> None:
+    """Warn that one half of the unionize tables of these selected experiments is not in the store."""
+    if experiment_ids:
+        _report(
+            MissingUnionizesWarning,
+            experiment_ids,
+            f"the {part} rows of {len(experiment_ids):,} of the selected experiments are left out: "
+            "they are not in the store",
+            "Download them: bsv-store sync unionizes, with the same selection or --all.",
+            missing="leave_out",
         )
 
 

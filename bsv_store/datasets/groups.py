@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 from bsv_store.errors import InputError
 from bsv_store.html import card
@@ -96,7 +97,7 @@ def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) ->
         # Python refuses to convert thousands of digits.
         is_short = group.isdecimal() and len(group) <= _MAX_DIGITS
         found |= {int(group)} if is_short and int(group) < len(groups) else set()
-    elif not isinstance(group, bool) and group in range(len(groups)):
+    elif is_group(group, len(groups)):
         found.add(int(group))
     if len(found) == 1:
         return found.pop()
@@ -105,6 +106,11 @@ def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) ->
     both = f"{shown(group)} is both a label and a number of groups"
     problem = both if found else f"there is no group {shown(group)}"
     raise InputError(f"{what}: {problem}", hint=f"Its groups are {names}{more}. Use the number of one, or its label.")
+
+
+def is_group(number: Any, count: int) -> bool:
+    """Whether a value is the number of one of ``count`` groups: an integer of Python or NumPy, from 0."""
+    return not isinstance(number, bool) and isinstance(number, Integral) and int(number) in range(count)
 
 
 def groups_of(inputs: Inputs | RecordedInputs) -> tuple[GroupInfo, ...]:

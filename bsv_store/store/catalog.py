@@ -185,12 +185,17 @@ class Catalog:
         hemisphere : {'left', 'right', 'both'}, optional
             By default all three, as separate rows.
         missing : {'error', 'leave_out'}
-            What to do about experiments whose unionize table is not in the store.
+            What to do about experiments whose unionize table, or the half of it that is asked for, is not in the store:
+            raise `MissingDataError`, or leave its rows out with a `MissingUnionizesWarning`;
+            ``frame.attrs["without_unionizes"]`` lists these experiments. The same holds for experiments that may match
+            the selection by their tables.
 
         Raises
         ------
         MissingDataError
             If tables are missing and ``missing`` is 'error'.
+        InputError
+            If Allen does not measure signal in one of the structures, nor in a descendant that is included.
         """
         from bsv_store.catalog.tables.frames import unionizes_frame
 
@@ -444,7 +449,11 @@ class Catalog:
             return experiment_details(connection, identifier)
 
     def summary(self, selection: SelectionLike | None = None) -> SelectionSummary:
-        """Numbers of the selected experiments by line, primary structure, product, sex, strain and hemisphere."""
+        """Numbers of the selected experiments by line, primary structure, product, sex, strain and hemisphere.
+
+        Experiments that may match by their unionize tables, which are not in the store, are not counted; a
+        `MissingUnionizesWarning` names them.
+        """
         from bsv_store.catalog.tables.frames import summary
 
         with self._database.reading() as connection:
@@ -477,9 +486,12 @@ class Catalog:
         """
         from bsv_store.catalog.ingest.unionize_history import unionize_history
         from bsv_store.catalog.selection.resolve import resolve
+        from bsv_store.catalog.without_unionizes import report_undecided
 
+        wanted = selection_or_all(selection)
         with self._database.reading() as connection:
-            return unionize_history(connection, resolve(connection, selection_or_all(selection)))
+            report_undecided(connection, wanted, missing="leave_out")
+            return unionize_history(connection, resolve(connection, wanted))
 
     def diff(self, old: int, new: int) -> SnapshotDiff:
         """The differences between two snapshots of the experiment list.

@@ -393,8 +393,8 @@ class Search:
     ) -> pd.DataFrame:
         """Experiments by the value of their volume at a point, the largest first.
 
-        Column: the kind of volume (NaN = no data at the point). ``frame.attrs["without_volume"]`` lists the selected
-        experiments whose volume is not in the store.
+        Column: the kind of volume (NaN = no data at the point). Selected experiments whose volume is not in the
+        store are left out with a `LeftOutWarning`; ``frame.attrs["without_volume"]`` lists them.
 
         Parameters
         ----------

@@ -425,9 +425,10 @@ class Store:
         from bsv_store.catalog.without_unionizes import report_undecided
 
         policy = check.choice("missing", missing, MISSING_POLICIES).name
+        wanted = selection_or_all(selection)
         with self.database.reading() as connection:
-            ids = resolve(connection, selection_or_all(selection))
-            report_undecided(connection, selection_or_all(selection), missing=policy)
+            ids = resolve(connection, wanted)
+            report_undecided(connection, wanted, missing=policy)
         return ids
 
     def experiments(

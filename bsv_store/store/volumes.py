@@ -419,13 +419,16 @@ class Volumes:
         """
         from bsv_store.catalog.selection.resolve import resolve
         from bsv_store.catalog.selection.selection import as_selection
+        from bsv_store.catalog.without_unionizes import report_undecided
         from bsv_store.plausibility.stored import check_volumes
         from bsv_store.volumes.grid import Grid
 
         ids = None
         if selection is not None:
+            wanted = as_selection(selection)
             with self._database.reading() as connection:
-                ids = resolve(connection, as_selection(selection))
+                report_undecided(connection, wanted, missing="leave_out")
+                ids = resolve(connection, wanted)
         return check_volumes(
             self._database,
             self._files,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, get_args
 
 from bsv_store.errors import FrameError, InputError
@@ -51,10 +52,8 @@ class Grid:
     spacing_um: int
 
     def __post_init__(self) -> None:
-        if self.spacing_um not in SPACINGS_UM:
-            raise InputError(
-                f"spacing_um must be one of {', '.join(map(str, SPACINGS_UM))}, got {shown(self.spacing_um)}",
-            )
+        # The object is frozen; this is the only place that sets a value.
+        object.__setattr__(self, "spacing_um", checked_spacing(self.spacing_um))
 
     @classmethod
     def from_shape(cls, shape: tuple[int, ...], *, what: str = "the array") -> Grid:
@@ -120,6 +119,25 @@ class Grid:
 
         count = self.shape[AXES.index(axis)]
         return (np.arange(count, dtype=np.float64) + 0.5) * self.spacing_um
+
+
+def checked_spacing(spacing_um: object) -> int:
+    """The spacing as an int of Python, which has one text and equals the numbers in a database.
+
+    Parameters
+    ----------
+    spacing_um : object
+        A number of Python or NumPy.
+
+    Raises
+    ------
+    InputError
+        If no grid of that spacing exists.
+    """
+    found = next((each for each in SPACINGS_UM if isinstance(spacing_um, Real) and spacing_um == each), None)
+    if found is None:
+        raise InputError(f"spacing_um must be one of {', '.join(map(str, SPACINGS_UM))}, got {shown(spacing_um)}")
+    return found
 
 
 def mirror(volume: NDArray[np.generic]) -> NDArray[np.generic]:

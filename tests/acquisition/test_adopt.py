@@ -173,6 +173,18 @@ def test_only_the_named_experiments_are_adopted(store: Store, tmp_path: Path) ->
 
 
 @sqlite_first
+def test_named_experiments_that_a_cache_does_not_have_are_listed(store: Store, tmp_path: Path) -> None:
+    cache = allensdk_cache(tmp_path / "mouse", FIRST, SECOND)
+    # The ids may be of any type, and can be read only once.
+    report = store.adopt(cache, experiment_ids=(each for each in (SECOND, THIRD)))  # type: ignore[arg-type]
+    assert (report.unionizes, report.volumes) == (1, 2)
+    assert f"The cache has no files of 1 experiment: {THIRD}." in report.remarks
+    assert store.adopt(cache, experiment_ids=FIRST).volumes == 2  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="experiment_ids must be a positive integer, got 'all'"):
+        store.adopt(cache, experiment_ids="all")  # type: ignore[arg-type]
+
+
+@sqlite_first
 def test_the_cache_is_only_read(store: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
 

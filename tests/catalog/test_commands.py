@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from bsv_store import Selection
+from bsv_store import Selection, Store
 from bsv_store.catalog.selection.commands import fetch_command, selection_arguments, sync_command
+from bsv_store.errors import ExcludedExperimentError, MissingDataError
+from tests.catalog.small_catalog import PROJECTIONS
 
 MANY = range(100_000_000, 100_000_283)
 
 
 def test_few_ids_are_spelled_out() -> None:
     assert sync_command(Selection(ids=[2, 1]), [2, 1]) == "bsv-store sync unionizes --ids 1,2"
+
+
+@pytest.mark.parametrize("ids", [[2, 1], MANY])
+def test_experiments_on_the_exclusion_list_are_included_if_the_selection_includes_them(ids: Sequence[int]) -> None:
+    command = sync_command(Selection(ids=ids, include_excluded=True), ids)
+    assert command.startswith("bsv-store sync unionizes --ids ")
+    assert " --include-excluded" in command
+
+
+def test_the_command_for_a_missing_volume_works_for_an_excluded_experiment(filled: Store) -> None:
+    filled.catalog.exclude([1, 2], "leaked")
+    with pytest.raises(MissingDataError) as caught:
+        filled.volume(1, kind="data_mask")
+    assert caught.value.hint == ("Fetch it: bsv-store fetch --ids 1 --include-excluded --kind data_mask --spacing 100")
+    with pytest.raises(ExcludedExperimentError) as refused:
+        filled.select([1, 2, 3])
+    assert "bsv-store exclude remove 1 2" in str(refused.value.hint)
+
+
+def test_the_command_for_missing_tables_names_all_of_them(small_store: Store) -> None:
+    without = [key for key in small_store.select() if key not in PROJECTIONS]
+    assert len(without) > 10
+    with pytest.raises(MissingDataError) as caught:
+        small_store.catalog.rank_structures(Selection())
+    assert caught.value.hint == f"Fetch them: {sync_command(Selection(), without)}"
 
 
 def test_a_selection_shorter_than_the_ids_is_used() -> None:

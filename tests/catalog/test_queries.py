@@ -8,7 +8,13 @@ import pandas as pd
 import pytest
 
 from bsv_store import Selection, Store
-from bsv_store.errors import InputError, MissingDataError, UnknownExperimentError, UnknownStructureError
+from bsv_store.errors import (
+    InputError,
+    MissingDataError,
+    MissingUnionizesWarning,
+    UnknownExperimentError,
+    UnknownStructureError,
+)
 from tests.catalog.small_catalog import ALL_IDS, EXPERIMENTS, unionize_rows
 
 # What is left out is tested in test_without_unionizes.py.
@@ -145,8 +151,24 @@ def test_experiments_without_records_are_an_error_unless_left_out(small_store: S
     with pytest.raises(MissingDataError, match=r"injection rows .*: 201"):
         small_store.catalog.unionizes([101, 105, 201], is_injection=True)
     assert len(small_store.catalog.unionizes([105], is_injection=True)) == 2
-    frame = small_store.catalog.unionizes(Selection(), missing="leave_out")
+    with pytest.warns(MissingUnionizesWarning) as warned:
+        frame = small_store.catalog.unionizes(Selection(), missing="leave_out")
     assert set(frame["experiment_id"]) == {101, 102, 103, 105, 201}
+    assert not set(frame.attrs["without_unionizes"]).intersection([101, 102, 103])
+    found = {tuple(each.message.experiment_ids) for each in warned if isinstance(each.message, MissingUnionizesWarning)}
+    without = tuple(key for key in small_store.select() if key not in (101, 102, 103, 105, 201))
+    # One half of the others is in the store.
+    assert found == {without, (105,), (201,)}
+    assert frame.attrs["without_unionizes"] == sorted([*without, 105, 201])
+
+
+def test_rows_of_structures_that_are_not_measured_are_an_error(small_store: Store) -> None:
+    unionizes = small_store.catalog.unionizes
+    with pytest.raises(InputError, match="does not measure the signal in VISp1"):
+        unionizes([101], structures=["VISp1"])
+    with pytest.raises(InputError, match="does not measure the signal in VISp1"):
+        unionizes([101], structures=["VISp1"], include_descendants=True)
+    assert len(unionizes([101], structures=["VISp"], is_injection=False)) == 0
 
 
 def test_unionizes_of_nothing(small_store: Store) -> None:

@@ -31,10 +31,20 @@ ASKED = {
     "correlation": lambda store, **options: store.search.correlation(101, structure_set=184527634, **options),
     "select": lambda store, **options: store.select(TO_CP, **options),
     "experiments": lambda store, **options: store.experiments(TO_CP, **options),
+    "unionizes": lambda store, **options: store.catalog.unionizes(
+        TO_CP, is_injection=False, **{"missing": "leave_out", **options}
+    ),
+}
+# They have no argument `missing`, or another error.
+ONLY_WARNED = {
+    "summary": lambda store: store.catalog.summary(TO_CP),
+    "history": lambda store: store.catalog.unionize_history(TO_CP),
+    "check": lambda store: store.volumes.check(TO_CP),
+    "unionizes of ids": lambda store: store.catalog.unionizes([101, 201, 202], is_injection=False, missing="leave_out"),
 }
 
 
-@pytest.mark.parametrize("call", ASKED.values(), ids=list(ASKED))
+@pytest.mark.parametrize("call", [*ASKED.values(), *ONLY_WARNED.values()], ids=[*ASKED, *ONLY_WARNED])
 def test_experiments_left_out_are_warned_about_once_a_call(small_store: Store, call: Any) -> None:
     with pytest.warns(BsvStoreWarning) as caught:
         found = call(small_store)

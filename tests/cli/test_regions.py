@@ -66,12 +66,18 @@ def test_subregions(run: Runner, annotated: Path, tmp_path: Path) -> None:
     ).succeeded()
     assert len(done.rows) == 4
     assert done.rows[0]["ml_upper"] == "1000.0"
+    assert "Annotation: " in done.err
+    binned = ("dataset", "subregions", "visual", "VISp", "--bins", "AP=2", "--format", "csv")
+    for more in ((), ("--over-animals",)):
+        named = {row["annotation"] for row in run(*binned, *more, store=annotated).succeeded().rows}
+        assert named == {done.rows[0]["annotation"]}
     labels = np.zeros(Grid(100).shape, np.uint8)
     labels[:60], labels[60:] = 1, 2
     np.save(tmp_path / "parts.npy", labels)
     options = ("--labels", tmp_path / "parts.npy", "--hemisphere", "both", "--format", "csv")
     rows = run("dataset", "subregions", "visual", *options, store=annotated).succeeded().rows
     assert [(row["group"], row["label"]) for row in rows] == [("0", "1"), ("0", "2"), ("1", "1"), ("1", "2")]
+    assert "annotation" not in rows[0]
     run("dataset", "subregions", "visual", "VISp", store=annotated).refused(2, "either bins or labels")
     run("dataset", "subregions", "visual", "VISp", "--bins", "AP", store=annotated).refused(2, "AXIS=NUMBER")
 

@@ -7,10 +7,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bsv_store import DatasetVersion, Selection, Store, by_field, by_region
-from bsv_store.errors import BsvStoreError, InputError, RecipeError, SelectionError
+from bsv_store import DatasetVersion, Selection, Store, by_coordinate, by_field, by_region
+from bsv_store.averaging.recipe import Recipe
+from bsv_store.catalog.tables.unionize_rows import RowCondition, UnionizeRows
+from bsv_store.errors import BsvStoreError, InputError, MissingDataError, RecipeError, SelectionError
+from bsv_store.volumes.grid import Grid
+from tests.databases import sqlite_first
 from tests.datasets.world import ask
 
 WRONG: tuple[Any, ...] = (None, 3.5, -1, "no such", ["a"], object(), {"a": 1}, [91], True, b"x", float("nan"))
@@ -138,3 +143,48 @@ def test_points_and_boxes_of_millimeters_are_refused_in_selections(filled: Store
         filled.search.point((8, 1.5, 8.5))
     with pytest.raises(InputError, match="mm"):
         filled.search.injections((8, 1.5, 8.5))
+
+
+@sqlite_first
+@pytest.mark.parametrize("number", [np.int64, np.uint16, float, np.float64])
+def test_a_spacing_is_the_same_number_in_any_type(filled: Store, number: Callable[[int], Any]) -> None:
+    visual = Selection(ids=[1, 2])
+    expected = ask(filled, visual)
+    assert filled.aggregate(visual, name="test", spacing_um=number(100)).fingerprint == expected.fingerprint
+    assert Recipe(selection=visual, spacing_um=number(100)).to_json() == expected.recipe.to_json()
+    assert filled.plan_fetch(visual, spacing_um=number(100)).present == (1, 2)
+    assert filled.volume(1, spacing_um=number(100)).shape == Grid(number(100)).shape == (132, 80, 114)
+    assert filled.volumes.stack(visual, spacing_um=number(100)).shape == (2, 132, 80, 114)
+    assert len(filled.search.point((8000, 1500, 8000), selection=visual, spacing_um=number(100))) == 2
+    with pytest.raises(MissingDataError, match=r"--spacing 100$"):
+        filled.atlas.annotation(spacing_um=number(100))
+
+
+def test_numbers_of_numpy_find_the_same_rows(filled: Store) -> None:
+    def rows(number: Callable[[int], Any]) -> UnionizeRows:
+        named = RowCondition("experiment_id", "in", (number(1), number(2)))
+        of_root = RowCondition("structure_id", "eq", (number(997),))
+        return filled.catalog.unionize_rows([named, of_root, RowCondition("is_injection", "eq", (True,))])
+
+    assert rows(np.int64) == rows(int)
+    assert rows(int).total
+    statement = "SELECT structure_id FROM unionize ORDER BY id"
+    assert filled.sql(statement, limit=np.int64(1)).equals(filled.sql(statement, limit=1))  # type: ignore[arg-type]
+
+
+@sqlite_first
+def test_a_group_is_an_integer_of_python_or_numpy(filled: Store) -> None:
+    version = ask(filled, Selection(ids=[1, 2]), by_coordinate("AP", bins=2))
+    second: Any = np.int64(1)
+    assert np.array_equal(version.statistic("mean", group=second), version.mean[1])
+    wrong: Any = 1.0
+    with pytest.raises(InputError, match=r"has no group 1\.0"):
+        version.statistic("mean", group=wrong)
+    with pytest.raises(InputError, match=r"has no group 1\.0"):
+        filled.datasets.regions(version, groups=[wrong])
+
+
+@sqlite_first
+def test_a_generator_of_ids_is_a_selection(filled: Store) -> None:
+    assert filled.select(each for each in (2, 1)) == (1, 2)
+    assert filled.plan_sync_unionizes(each for each in (2, 1)).experiment_ids == (1, 2)

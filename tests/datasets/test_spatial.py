@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bsv_store import Selection, Store
-from bsv_store.errors import EmptySelectionError, InputError, MissingDataError
+from bsv_store.errors import EmptySelectionError, InputError, LeftOutWarning, MissingDataError
 from tests.datasets.world import SHAPE, add_volume
 
 
@@ -40,7 +40,11 @@ def test_a_dense_file_is_read_too(filled: Store) -> None:
     identifier = filled.select()[0]
     file = add_volume(filled, identifier, kind="projection_energy", array=array)
     assert file.layout.encoding == "dense"
-    frame = filled.search.point((5050, 4050, 3050), kind="projection_energy")
+    with pytest.warns(LeftOutWarning, match="the projection_energy at 100 um is not in the store") as warned:
+        frame = filled.search.point((5050, 4050, 3050), kind="projection_energy")
+    (warning,) = (each.message for each in warned)
+    assert isinstance(warning, LeftOutWarning)
+    assert list(warning.experiment_ids) == frame.attrs["without_volume"] == list(filled.select()[1:])
     assert frame["experiment_id"].tolist() == [identifier]
     assert frame["projection_energy"].tolist() == [float(array[50, 40, 30])]
 

@@ -34,7 +34,7 @@ from bsv_store.catalog.database.postgres import (
     schema_of,
 )
 from bsv_store.catalog.database.running import RunningQueries
-from bsv_store.catalog.database.sqlite import CatalogConnection, begin_sqlite, connect_sqlite
+from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite, listen_sqlite
 from bsv_store.catalog.database.sqlite_errors import CannotReadInPlaceError
 from bsv_store.errors import (
     BusyError,
@@ -115,7 +115,7 @@ class Database:
             pool = {"poolclass": NullPool}
         if isinstance(target, Path):
             engine = create_engine("sqlite://", creator=lambda: self._connect(target), **pool)
-            event.listen(engine, "begin", begin_sqlite)
+            listen_sqlite(engine)
         else:
             engine = create_engine(connection_url(target), connect_args=connect_arguments(target), **pool)
             event.listen(engine, "begin", begin_with_settings(target))
@@ -362,7 +362,7 @@ class _CopyInUse:
         self.engine = create_engine(
             "sqlite://", creator=lambda: connect_sqlite(files.path, read_only=False), poolclass=QueuePool
         )
-        event.listen(self.engine, "begin", begin_sqlite)
+        listen_sqlite(self.engine)
         _engines.add(self.engine)
         self._remove = weakref.finalize(self, files.remove)
 

@@ -10,14 +10,14 @@ import os
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, event
 
 from bsv_store.catalog.database.driver_errors import BUSY_TIMEOUT_S
 from bsv_store.catalog.database.sqlite_errors import (
@@ -68,11 +68,40 @@ def connect_sqlite(path: Path, read_only: bool, *, immutable: bool = False) -> C
     return connection
 
 
+def listen_sqlite(engine: Engine) -> None:
+    """Let an engine start its transactions with `begin_sqlite`, and convert numbers with `native_numbers`."""
+    event.listen(engine, "begin", begin_sqlite)
+    event.listen(engine, "before_cursor_execute", native_numbers, retval=True)
+
+
 def begin_sqlite(connection: Connection) -> None:
     """Start a transaction with the execution options of the connection."""
     options = connection.get_execution_options()
     driver: Any = connection.connection.driver_connection
     driver.begin(options.get("bsv_begin", "DEFERRED"), wait_s=options.get("bsv_wait_s", _usual_wait_s()))
+
+
+def native_numbers(
+    _connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, executemany: bool
+) -> tuple[str, Any]:
+    """The statement and its parameters, with numbers of Python instead of NumPy.
+
+    SQLite would take NumPy's for bytes, which differ from every number; the driver for Postgres converts them too. The
+    many rows of one statement are not changed: they are converted where they are made.
+    """
+    if executemany or not any(type(value).__module__ == "numpy" for value in _values(parameters)):
+        return statement, parameters
+    if isinstance(parameters, dict):
+        return statement, {name: _native(value) for name, value in parameters.items()}
+    return statement, tuple(_native(value) for value in parameters)
+
+
+def _values(parameters: Any) -> Iterable[Any]:
+    return parameters.values() if isinstance(parameters, dict) else parameters or ()
+
+
+def _native(value: Any) -> Any:
+    return value.item() if type(value).__module__ == "numpy" and value.ndim == 0 else value
 
 
 def _usual_wait_s() -> float:

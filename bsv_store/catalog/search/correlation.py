@@ -12,6 +12,7 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import StructureAncestor
 from bsv_store.catalog.search.found import check_limit, found_frame
 from bsv_store.catalog.search.signal import find_targets, read_signal
+from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.selection.resolve import check_selection, resolve
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
@@ -44,7 +45,8 @@ def search_correlation(
     policy = choice("missing", missing, MISSING_POLICIES).name
     side = choice("hemisphere", hemisphere, MEASURED_HEMISPHERES).name
     with_excluded = any(leaf.include_excluded for leaf in selection.leaves())
-    check_selection(connection, Selection(ids=[experiment_id], include_excluded=with_excluded))
+    seed = Selection(ids=[experiment_id], include_excluded=with_excluded)
+    check_selection(connection, seed)
     structures = _inside(connection, find_targets(connection, None, structure_set), domain)
     if len(structures) < 2:
         raise InputError(
@@ -60,7 +62,7 @@ def search_correlation(
     if experiment_id in without:
         raise MissingDataError(
             f"the unionize table of experiment {experiment_id} is not in the store",
-            hint=f"Fetch it: bsv-store sync unionizes --ids {experiment_id}",
+            hint=f"Fetch it: {sync_command(seed, [experiment_id])}",
         )
     if experiment_id not in experiments:
         raise MissingDataError(

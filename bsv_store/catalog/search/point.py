@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.catalog.missing import report_without_volume
 from bsv_store.catalog.search.found import check_limit, found_frame
+from bsv_store.catalog.selection.commands import fetch_command
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.volume_use import record_use
 from bsv_store.catalog.volumes import find_volumes
@@ -41,22 +43,26 @@ def search_point(
     """See :meth:`bsv_store.store.search.Search.point`."""
     check_limit(limit)
     wanted = choice("kind", kind, VOLUME_KINDS)
-    voxel = Grid(spacing_um).voxel(*point_um("point", point))
+    grid = Grid(spacing_um)
+    spacing_um = grid.spacing_um
+    voxel = grid.voxel(*point_um("point", point))
     with database.reading() as connection:
         ids = selected_ids(connection, selection)
         found = find_volumes(connection, ids, kind=wanted.name, spacing_um=spacing_um)
     if not found:
         raise MissingDataError(
             f"the store has no {wanted.words} at {spacing_um} um of the {len(ids):,} experiments",
-            hint=f"Fetch them: bsv-store fetch ... --kind {wanted.name} --spacing {spacing_um}",
+            hint=f"Fetch them: {fetch_command(selection, ids, kind=wanted.name, spacing_um=spacing_um)}",
         )
+    without = [identifier for identifier in ids if identifier not in found]
+    report_without_volume(selection, without, kind=wanted.name, spacing_um=spacing_um)
     experiments = sorted(found)
     record_use(database, found.values())
     prefetch(files, found.values())
     values = [_value(read_slab(files, found[identifier], voxel[0], voxel[0] + 1), voxel) for identifier in experiments]
     with database.reading() as connection:
         frame = found_frame(connection, experiments, {wanted.name: values}, limit=limit)
-    frame.attrs["without_volume"] = [identifier for identifier in ids if identifier not in found]
+    frame.attrs["without_volume"] = without
     return frame
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -18,9 +17,8 @@ from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.frames import require_unionizes
 from bsv_store.catalog.without_unionizes import selected_ids
-from bsv_store.check import boolean, choice, several
+from bsv_store.check import boolean, choice, finite_number, several
 from bsv_store.errors import InputError
-from bsv_store.text import shown
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
 
 if TYPE_CHECKING:
@@ -49,10 +47,11 @@ def rank_structures(
     measured = choice("measure", measure, MEASURES).name
     names = _hemispheres(hemisphere)
     boolean("is_injection", is_injection)
-    _check_threshold(threshold)
+    least = finite_number("threshold", threshold)
     check_limit(limit)
     ids = selected_ids(connection, selection)
-    require_unionizes(connection, select(Experiment.id).where(id_in(connection, Experiment.id, ids)), is_injection)
+    wanted = select(Experiment.id).where(id_in(connection, Experiment.id, ids))
+    require_unionizes(connection, selection, wanted, is_injection)
     ranked = find_targets(connection, structures, structure_set)
     value = Unionize.__table__.c[measured]
     query = (
@@ -63,7 +62,7 @@ def rank_structures(
             Unionize.is_injection == (true() if is_injection else false()),
             Unionize.hemisphere_id.in_(names),
             id_in(connection, Unionize.structure_id, [row.id for row in ranked]),
-            value > threshold,
+            value > least,
         )
         # Ties occur in real tables; the order must be the same on both databases.
         .order_by(Unionize.experiment_id, value.desc(), Structure.graph_order, Structure.id, Unionize.hemisphere_id)
@@ -96,8 +95,3 @@ def _hemispheres(hemisphere: object) -> dict[int, str]:
     if not rows:
         raise InputError("hemisphere must not be empty", hint="For example ['left', 'right'].")
     return {hemisphere_ids(row.name)[0]: row.name for row in rows}
-
-
-def _check_threshold(threshold: object) -> None:
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not math.isfinite(threshold):
-        raise InputError(f"threshold must be a finite number, got {shown(threshold)}")

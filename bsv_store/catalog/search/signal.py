@@ -22,12 +22,12 @@ from bsv_store.catalog.structures import (
     StructureRef,
     StructureRow,
     find_structures,
+    not_measured,
     structure_set,
     unmeasured_structures,
 )
 from bsv_store.check import choice
 from bsv_store.errors import InputError
-from bsv_store.text import listed
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES, Measure, MeasuredHemisphere
 
 SUMMARY_STRUCTURE_SET_ID = 167587189
@@ -127,10 +127,7 @@ def find_targets(
         )
     absent = unmeasured_structures(connection, rows)
     if absent:
-        raise InputError(
-            f"Allen does not measure the signal in {listed(f'{row.acronym} ({row.name})' for row in absent)}",
-            hint="Name a structure that contains it, or one inside it: `bsv-store structures tree`.",
-        )
+        raise not_measured(absent)
     return tuple(sorted(set(rows), key=lambda row: (row.graph_order, row.id)))
 
 

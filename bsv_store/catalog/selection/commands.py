@@ -31,12 +31,14 @@ def sync_command(selection: Selection, ids: Collection[int]) -> str:
 
 def _selecting(selection: Selection, ids: Collection[int]) -> str:
     # Volumes in the store are not downloaded again, so the whole selection is as good as a list.
-    exact = f"--ids {','.join(map(str, sorted(ids)))}"
+    # An experiment on the exclusion list that is named by id is an error without it.
+    excluded = " --include-excluded" if any(leaf.include_excluded for leaf in selection.leaves()) else ""
+    exact = f"--ids {','.join(map(str, sorted(ids)))}{excluded}"
     whole = f"--selection {shlex.quote(selection.to_json())}"
     if len(ids) <= _SPELLED_OUT:
         return exact
     shortest = min(exact, whole, key=len)
-    return shortest if len(shortest) <= _LONGEST else _FILE
+    return shortest if len(shortest) <= _LONGEST else f"{_FILE}{excluded}"
 
 
 def _with_file(command: str) -> str:

@@ -227,11 +227,10 @@ def _refuse_excluded(connection: Connection, node: Node) -> None:
     else:
         reasons = listed(f"{identifier} ({reason})" for identifier, reason in found.items())
         message = f"{len(found):,} experiments are on the exclusion list: {reasons}"
-    first = next(iter(found))
     raise ExcludedExperimentError(
         message,
         hint="Include them with include_excluded=True in the selection that names them,"
-        f" or take them off the list: bsv-store exclude remove {first}",
+        f" or take them off the list: bsv-store exclude remove {' '.join(map(str, found))}",
     )
 
 

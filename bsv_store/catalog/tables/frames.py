@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from sqlalchemy import Connection, Select, false, func, select, true
 
@@ -13,12 +13,20 @@ from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, Structure, StructureAncestor, Unionize
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS
+from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.selection.resolve import compile_selection, compile_with_exclusions
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.catalog.structures import StructureRef, find_structures
+from bsv_store.catalog.structures import (
+    StructureRef,
+    StructureRow,
+    descendant_ids,
+    find_structures,
+    measured_structures,
+    not_measured,
+)
 from bsv_store.catalog.tables.table import Table
 from bsv_store.catalog.tables.views import VIEWS, view
-from bsv_store.catalog.without_unionizes import report_undecided
+from bsv_store.catalog.without_unionizes import report_left_out, report_undecided, report_without_rows
 from bsv_store.check import boolean, choice
 from bsv_store.errors import MissingDataError
 from bsv_store.text import listed, number_of
@@ -111,6 +119,7 @@ def summary(connection: Connection, selection: Selection) -> SelectionSummary:
         experiments.injected_hemisphere,
     )
     wanted, excluded = compile_with_exclusions(connection, selection)
+    report_undecided(connection, selection, missing="leave_out")
     selected = experiments.experiment_id.in_(wanted)
     rows = connection.execute(select(*columns).where(selected)).all()
     counts = [_descending(Counter(row[number] for row in rows)) for number in range(len(columns))]
@@ -204,8 +213,19 @@ def unionizes_frame(
         boolean("is_injection", is_injection)
     boolean("include_descendants", include_descendants)
     wanted = compile_selection(connection, selection)
+    report_undecided(connection, selection, missing=policy)
+    without: set[int] = set()
     if policy == "error":
-        require_unionizes(connection, wanted, is_injection, can_leave_out=True)
+        require_unionizes(connection, selection, wanted, is_injection, can_leave_out=True)
+    elif policy == "leave_out":
+        absent = {part: set(_uncovered(connection, wanted, part)) for part in _parts(is_injection)}
+        without = set().union(*absent.values())
+        whole = set.intersection(*absent.values())
+        report_left_out(whole, missing=policy)
+        for part, ids in absent.items():
+            report_without_rows(ids - whole, part)
+    else:
+        assert_never(policy)
     table = Unionize.__table__.c
     columns = [table[name] for name in UNIONIZE_COLUMNS]
     keys = [table.experiment_id, Structure.graph_order, table.structure_id, table.hemisphere_id, table.is_injection]
@@ -215,7 +235,9 @@ def unionizes_frame(
         .where(table.experiment_id.in_(wanted))
     )
     if structures is not None:
-        ids = {row.id for row in find_structures(connection, structures)}
+        named = find_structures(connection, structures)
+        _refuse_unmeasured(connection, named, include_descendants=include_descendants)
+        ids = {row.id for row in named}
         inside = select(StructureAncestor.descendant_id).where(id_in(connection, StructureAncestor.ancestor_id, ids))
         query = query.where(
             table.structure_id.in_(inside) if include_descendants else id_in(connection, table.structure_id, ids)
@@ -225,7 +247,25 @@ def unionizes_frame(
     if hemisphere is not None:
         query = query.where(table.hemisphere_id == _hemisphere_id(hemisphere))
     rows = connection.execute(query.order_by(*keys)).all()
-    return Table(tuple(_UNIONIZE_DTYPES), tuple(_UNIONIZE_DTYPES.values()), rows).to_frame()
+    frame = Table(tuple(_UNIONIZE_DTYPES), tuple(_UNIONIZE_DTYPES.values()), rows).to_frame()
+    frame.attrs["without_unionizes"] = sorted(without)
+    return frame
+
+
+def _refuse_unmeasured(connection: Connection, named: Sequence[StructureRow], *, include_descendants: bool) -> None:
+    """Refuse structures in which Allen does not measure signal: without rows, there seems to be no overlap."""
+    measured = measured_structures(connection)
+    if measured is None:
+        return
+    for row in named:
+        inside = descendant_ids(connection, [row.id]) if include_descendants else {row.id}
+        if measured.isdisjoint(inside):
+            raise not_measured([row])
+
+
+def _parts(is_injection: bool | None) -> list[UnionizePart]:
+    """The halves of a unionize table that have these rows."""
+    return [row.name for row in UNIONIZE_PARTS.values() if is_injection in (None, row.is_injection)]
 
 
 def uncovered_among(connection: Connection, experiment_ids: Collection[int], part: UnionizePart) -> tuple[int, ...]:
@@ -239,14 +279,21 @@ def _uncovered(connection: Connection, wanted: Select[int], part: UnionizePart) 
 
 
 def require_unionizes(
-    connection: Connection, wanted: Select[int], is_injection: bool | None, *, can_leave_out: bool = False
+    connection: Connection,
+    selection: Selection,
+    wanted: Select[int],
+    is_injection: bool | None,
+    *,
+    can_leave_out: bool = False,
 ) -> None:
     """Check that the store has the unionize rows of experiments.
 
     Parameters
     ----------
+    selection : Selection
+        For the command that fetches them.
     wanted : Select
-        Of experiment ids.
+        Of the ids of the selected experiments.
     is_injection : bool or None
         True: the rows inside the injection site; False: those outside; None: both.
     can_leave_out : bool
@@ -257,10 +304,10 @@ def require_unionizes(
     MissingDataError
         If rows are missing; the message names the experiments.
     """
-    for part in [row.name for row in UNIONIZE_PARTS.values() if is_injection in (None, row.is_injection)]:
+    for part in _parts(is_injection):
         absent = _uncovered(connection, wanted, part)
         if absent:
-            command = f"Fetch them: bsv-store sync unionizes --ids {','.join(map(str, absent[:10]))}"
+            command = f"Fetch them: {sync_command(selection, absent)}"
             raise MissingDataError(
                 f"the {part} rows of {number_of(len(absent), 'experiment')} are not in the store: {listed(absent)}",
                 hint=f"{command}; or leave these out (missing='leave_out')." if can_leave_out else command,

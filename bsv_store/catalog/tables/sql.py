@@ -130,9 +130,9 @@ def sql_table(
     allow_superuser: bool = False,
 ) -> Table:
     """The rows of a read-only statement, see `run_sql`."""
-    query = _checked(statement, parameters or {}, row_limit, time_limit_s, max_bytes, allow_superuser)
+    query = _checked(statement, parameters, row_limit, time_limit_s, max_bytes, allow_superuser)
     answer = database.answer_elsewhere(
-        statement, query.parameters, row_limit=row_limit, time_limit_s=query.time_limit_s, max_bytes=max_bytes
+        statement, query.parameters, row_limit=query.row_limit, time_limit_s=query.time_limit_s, max_bytes=max_bytes
     )
     if answer is not None:
         # The server may have another limit; its rows have the same size here as those of a folder.
@@ -141,7 +141,7 @@ def sql_table(
     run = _run_sqlite if database.is_sqlite else _run_postgres
     try:
         with database.queries.running() as running:
-            return _table(run(database, query, running), row_limit)
+            return _table(run(database, query, running), query.row_limit)
     except MemoryError as error:
         raise QueryError("the result does not fit into memory", hint=_TOO_LARGE_HINT) from error
 
@@ -157,18 +157,18 @@ def _checked(
         raise QueryError(f"limit must be a positive integer below 2**63 or None, got {shown(row_limit)}")
     if not _is_count(max_bytes):
         raise QueryError(f"max_bytes must be a positive integer below 2**63, got {shown(max_bytes)}")
-    if isinstance(time_limit_s, bool) or not isinstance(time_limit_s, int | float) or not 0 < time_limit_s < math.inf:
+    if isinstance(time_limit_s, bool) or not isinstance(time_limit_s, Real) or not 0 < float(time_limit_s) < math.inf:
         raise QueryError(f"timeout_s must be a positive number of seconds, got {shown(time_limit_s)}")
-    if not isinstance(parameters, Mapping):
+    if not (parameters is None or isinstance(parameters, Mapping)):
         raise QueryError(f"parameters must be a dict, got {shown(parameters)}", hint="For example {'id': 158314987}.")
-    values = {str(name): _parameter(str(name), value) for name, value in parameters.items()}
-    return _Query(
-        statement, values, row_limit, min(float(time_limit_s), _MAX_TIME_S), max_bytes, allow_superuser=allow_superuser
-    )
+    values = {str(name): _parameter(str(name), value) for name, value in (parameters or {}).items()}
+    limit = None if row_limit is None else int(row_limit)
+    time_s = min(float(time_limit_s), _MAX_TIME_S)
+    return _Query(statement, values, limit, time_s, int(max_bytes), allow_superuser=allow_superuser)
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_ID
+    return not isinstance(value, bool) and isinstance(value, Integral) and 1 <= int(value) <= MAX_ID
 
 
 def _is_unicode(text: str) -> bool:

@@ -233,5 +233,3 @@ def point(
     with opened_store() as store:
         frame = store.search.point(point, selection=selection, kind=kind, spacing_um=spacing_um, limit=limit)
     _print(frame, output_format)
-    if without := frame.attrs["without_volume"]:
-        note(f"{len(without):,} selected experiments have no such volume in the store.")

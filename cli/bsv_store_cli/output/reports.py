@@ -141,10 +141,17 @@ def print_templates(rows: Sequence[dict[str, Any]], output_format: str) -> None:
 
 
 def print_by_annotation(frame: pd.DataFrame, output_format: str, *, table: Sequence[Column]) -> None:
-    """Print a table by structure. The annotation is named in a note, or in a column of CSV and JSON output."""
-    name = frame.attrs["annotation"]
+    """Print a table by structure. The annotation is named in a note, and in a column of CSV and JSON output.
+
+    A table by the labels of an image alone has no annotation.
+    """
+    columns = list(map(str, frame.columns))
+    name = frame.attrs.get("annotation")
+    if name is None:
+        print_rows(frame_rows(frame), output_format, columns=columns, table=table)
+        return
     rows = [{**row, "annotation": name} for row in frame_rows(frame)]
-    print_rows(rows, output_format, columns=[*map(str, frame.columns), "annotation"], table=table)
+    print_rows(rows, output_format, columns=[*columns, "annotation"], table=table)
     note(f"Annotation: {name}.")
 
 

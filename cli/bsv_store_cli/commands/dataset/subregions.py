@@ -13,8 +13,9 @@ from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.options.subregions import ANIMAL_COLUMNS, SUBREGION_COLUMNS, subregion_options
 from bsv_store_cli.output.datasets import note_empty_groups
-from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import format_option
 from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.reports import print_by_annotation
 from bsv_store_cli.output.tables import Column
 from bsv_store_cli.session import opened_store
 
@@ -72,5 +73,5 @@ def subregions(
             progress=progress,
         )
     table = (Column("group_label", "group"), *SUBREGION_COLUMNS, *(ANIMAL_COLUMNS if over_animals else ()))
-    print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns], table=table)
+    print_by_annotation(frame, output_format, table=table)
     note_empty_groups(group for group in version.empty_groups if group.number in set(frame["group"]))

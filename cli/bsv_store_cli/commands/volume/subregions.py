@@ -12,9 +12,10 @@ from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.selection import required_selection_options
 from bsv_store_cli.options.subregions import SUBREGION_COLUMNS, subregion_options
 from bsv_store_cli.options.volume import measurement_options, volume_options
-from bsv_store_cli.output.formats import format_option, frame_rows, print_rows
+from bsv_store_cli.output.formats import format_option
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
+from bsv_store_cli.output.reports import print_by_annotation
 from bsv_store_cli.output.tables import Column, number_of
 from bsv_store_cli.session import opened_store
 
@@ -64,6 +65,6 @@ def subregions(
             progress=progress,
         )
     table = (Column("experiment_id", "experiment"), *SUBREGION_COLUMNS)
-    print_rows(frame_rows(frame), output_format, columns=[str(name) for name in frame.columns], table=table)
+    print_by_annotation(frame, output_format, table=table)
     without = len(frame.attrs["without_volume"])
     note(f"{number_of(frame['experiment_id'].nunique(), 'experiment')}{f'; {without:,} left out' if without else ''}")
