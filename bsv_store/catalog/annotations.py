@@ -49,7 +49,7 @@ def annotation_key(spacing_um: int) -> str:
 
 def record_annotation(connection: Connection, file: AnnotationFile) -> str | None:
     """Write the row of a published file, see `record_atlas_file`."""
-    return record_atlas_file(connection, _Model, file, _PLAIN)
+    return record_atlas_file(connection, _Model, file, _PLAIN, key=annotation_key(file.grid.spacing_um))
 
 
 def derivation_source(stored: Collection[AnnotationFile], spacing_um: int) -> AnnotationFile | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, delete, insert, select
 
 from bsv_store.catalog.database.models import StoredAnnotation, StoredTemplate, StoreInfo
+from bsv_store.catalog.verifications import forget_verifications
 from bsv_store.volumes.stored_object import StoredObject
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def record_atlas_file(
     model: type[StoredAnnotation] | type[StoredTemplate],
     file: AnnotationFile | TemplateFile,
     columns: Iterable[str],
+    *,
+    key: str,
 ) -> str | None:
     """Write the row of a published file; it replaces an earlier one of the same spacing.
 
@@ -35,6 +38,8 @@ def record_atlas_file(
     ----------
     columns : iterable of str
         The columns whose values are attributes of ``file``.
+    key : str
+        Of the object, see `StoredObject`.
 
     Returns
     -------
@@ -45,6 +50,7 @@ def record_atlas_file(
     same = model.spacing_um == file.grid.spacing_um
     earlier: str | None = connection.execute(select(model.path).where(same)).scalar()
     connection.execute(delete(model).where(same))
+    forget_verifications(connection, [key])
     values: dict[str, Any] = {name: getattr(file, name) for name in columns}
     connection.execute(insert(model).values(spacing_um=file.grid.spacing_um, **values))
     return earlier if earlier != file.path else None

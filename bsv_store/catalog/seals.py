@@ -84,7 +84,8 @@ _WORDS = {
 # -- canonical form ---------------------------------------------------------------------------------------------------
 
 
-def _hash(values: object) -> str:
+def hash_of(values: object) -> str:
+    """The hash of values in canonical form: numbers, strings, None, and tuples and lists of them."""
     # Imported here, because short commands do not need it.
     import xxhash
 
@@ -182,7 +183,7 @@ def seal_experiments(
         connection,
         "experiment",
         {
-            str(identifier): _hash((row, sorted(lines), sorted(structures)))
+            str(identifier): hash_of((row, sorted(lines), sorted(structures)))
             for row, (identifier, (_, lines, structures)) in zip(rows, experiments.items(), strict=True)
         },
         only_these=True,
@@ -231,7 +232,7 @@ def hashes_of_experiments(connection: Connection) -> Hashes:
         rows = connection.execute(select(*(table.c[name] for name in EXPERIMENT_COLUMNS))).all()
         place = EXPERIMENT_COLUMNS.index("id")
         found = {
-            str(row[place]): _hash((row, sorted(lines.pop(row[place], [])), sorted(structures.pop(row[place], []))))
+            str(row[place]): hash_of((row, sorted(lines.pop(row[place], [])), sorted(structures.pop(row[place], []))))
             for row in canonical_rows(table, EXPERIMENT_COLUMNS, rows)
         }
     # Dependent rows of experiments that are missing.
@@ -243,7 +244,7 @@ def hashes_of_lines(connection: Connection) -> Hashes:
     table = table_of(TransgenicLine)
     with damaged_values("line"):
         rows = connection.execute(select(*(table.c[name] for name in _LINE_COLUMNS))).all()
-        return {str(row[0]): _hash(row) for row in canonical_rows(table, _LINE_COLUMNS, rows)}
+        return {str(row[0]): hash_of(row) for row in canonical_rows(table, _LINE_COLUMNS, rows)}
 
 
 # -- ontology ---------------------------------------------------------------------------------------------------------
@@ -279,7 +280,7 @@ def hashes_of_ontology(connection: Connection) -> dict[str, Hashes]:
         rows = connection.execute(select(*(table.c[name] for name in names))).all()
         place = names.index("id")
         structures = {
-            str(row[place]): _hash((row, sorted(ancestors.pop(row[place], []))))
+            str(row[place]): hash_of((row, sorted(ancestors.pop(row[place], []))))
             for row in canonical_rows(table, names, rows)
         }
     with damaged_values("structure_set"):
@@ -287,7 +288,7 @@ def hashes_of_ontology(connection: Connection) -> dict[str, Hashes]:
         for set_id, structure_id in connection.execute(pairs_of_sets).all():
             members.setdefault(set_id, []).append(structure_id)
         sets = {
-            str(set_id): _hash((set_id, name, sorted(members.pop(set_id, []))))
+            str(set_id): hash_of((set_id, name, sorted(members.pop(set_id, []))))
             for set_id, name in connection.execute(select(StructureSet.id, StructureSet.name))
         }
     structures |= {f"{identifier} (without structure)": "" for identifier in ancestors}
@@ -334,7 +335,7 @@ def hashes_of_volumes(
 def _hashes_of_volumes(rows: Iterable[tuple[Any, ...]]) -> Hashes:
     """The hashes of canonical rows of volumes."""
     experiment, kind, spacing = (_VOLUME_COLUMNS.index(name) for name in ("experiment_id", "kind", "spacing_um"))
-    return {f"{row[experiment]}/{row[kind]}/{row[spacing]}": _hash(row) for row in rows}
+    return {f"{row[experiment]}/{row[kind]}/{row[spacing]}": hash_of(row) for row in rows}
 
 
 # -- rows with an id --------------------------------------------------------------------------------------------------
@@ -367,7 +368,7 @@ def hashes_of_rows(connection: Connection, model: type[Base], ids: Collection[in
     with damaged_values(_SCOPES[model]):
         rows = connection.execute(query).all()
         place = names.index("id")
-        return {str(row[place]): _hash(row) for row in canonical_rows(table, names, rows)}
+        return {str(row[place]): hash_of(row) for row in canonical_rows(table, names, rows)}
 
 
 def reseal_rows(connection: Connection, model: type[Base]) -> None:
@@ -394,7 +395,7 @@ def hashes_of_schema(connection: Connection) -> Hashes:
     with damaged_values("schema"):
         rows = connection.exec_driver_sql(query).all()
         # Statistics are tables that ANALYZE creates.
-        return {str(row[1]): _hash(tuple(row)) for row in rows if not str(row[1]).startswith("sqlite_stat")}
+        return {str(row[1]): hash_of(tuple(row)) for row in rows if not str(row[1]).startswith("sqlite_stat")}
 
 
 def check_schema_seal(connection: Connection) -> None:

@@ -45,7 +45,7 @@ def template_key(spacing_um: int) -> str:
 
 def record_template(connection: Connection, file: TemplateFile) -> str | None:
     """Write the row of a published file, see `record_atlas_file`."""
-    return record_atlas_file(connection, _Model, file, _PLAIN)
+    return record_atlas_file(connection, _Model, file, _PLAIN, key=template_key(file.grid.spacing_um))
 
 
 def _value(row: Row[Any]) -> TemplateFile:

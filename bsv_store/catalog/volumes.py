@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Select, delete, insert, select
 
 from bsv_store.catalog.database.bulk import delete_rows, table_of
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Seal, StoredVolume, Verification, VolumeBlockHashes
+from bsv_store.catalog.database.models import Seal, StoredVolume, VolumeBlockHashes
 from bsv_store.catalog.seals import seal_volumes
+from bsv_store.catalog.verifications import forget_verifications
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import NO_PROGRESS
 from bsv_store.vocabulary import SPACINGS_UM
@@ -141,9 +142,8 @@ def record_volumes(connection: Connection, files: Sequence[VolumeFile]) -> list[
         earlier = connection.execute(query).all()
         if earlier:
             connection.execute(delete(StoredVolume).where(*same))
-            keys = [(volume_key(row.experiment_id, kind=kind, spacing_um=spacing_um),) for row in earlier]
-            # Otherwise a finding would outlive the damaged file.
-            delete_rows(connection, table_of(Verification), ("object_key",), sorted(keys))
+            keys = [volume_key(row.experiment_id, kind=kind, spacing_um=spacing_um) for row in earlier]
+            forget_verifications(connection, keys)
         rows = [_row(file) for file in new.values()]
         connection.execute(insert(StoredVolume), rows)
         _record_block_hashes(connection, new, *same)

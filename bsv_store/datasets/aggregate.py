@@ -14,6 +14,7 @@ from bsv_store.datasets.groups import groups_of
 from bsv_store.datasets.new_version import NewVersion
 from bsv_store.datasets.publish import VanishedError
 from bsv_store.datasets.publisher import Publisher, StorePublisher
+from bsv_store.datasets.recorded_rows import has_fingerprint, require_inputs
 from bsv_store.datasets.refs import check_name
 from bsv_store.datasets.result.contents import software
 from bsv_store.datasets.result.file import check_result_size
@@ -72,6 +73,8 @@ def aggregate(
         If the recipe names something that does not exist, or has no result.
     MissingDataError
         If data are missing and the recipe does not leave such experiments out.
+    DamagedCatalogError
+        If rows that enter the average, or those of the version that has it, are damaged.
     DamagedFileError
         If a volume file is damaged, also if the recipe leaves out experiments without a volume; or if the result file
         of the existing version is missing or truncated.
@@ -118,12 +121,16 @@ def _look_up(database: Database, files: StoreFiles, recipe: Recipe, name: str) -
         state = catalog_state(connection)
         identifier = find_answer(connection, name, recipe, state)
         if identifier is not None:
-            return table.read_version(database, connection, files, identifier)
+            version = table.read_version(database, connection, files, identifier)
+            # A flipped bit in a recipe can make another question of it.
+            if has_fingerprint(version):
+                return version
         inputs = gather_inputs(connection, recipe)
         identifier = table.by_fingerprint(connection, name, inputs.fingerprint())
         if identifier is None:
             return inputs, state
         version = table.read_version(database, connection, files, identifier)
+        require_inputs(version, inputs)
     try_record_answer(database, identifier, state)
     return version
 

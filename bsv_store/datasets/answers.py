@@ -4,17 +4,21 @@ To check whether a version still answers its recipe, all inputs are gathered and
 experiments. Triggers in the database count every change of the tables that averages depend on (migration 0005), so the
 state of the catalog is one number. A recorded answer is valid as long as the state has not changed. Rows of old changes
 may be removed: a trigger adds their number to a base (migration 0015), so that the state never decreases.
+
+Each answer has a seal, because a flipped bit in its state could make an old answer a current one. An answer without the
+right seal does not count.
 """
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, delete, func, select
 
 from bsv_store._version import __version__
 from bsv_store.averaging import inputs
+from bsv_store.catalog import seals
 from bsv_store.catalog.database.conflicts import insert_into
 from bsv_store.catalog.database.models import (
     CatalogChange,
@@ -23,7 +27,6 @@ from bsv_store.catalog.database.models import (
     DatasetAnswer,
 )
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
-from bsv_store.catalog.seals import VERIFY_HINT
 from bsv_store.datasets.table import can_answer
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
 
@@ -54,7 +57,9 @@ def catalog_state(connection: Connection) -> int:
     rows = select(func.count()).select_from(CatalogChange).scalar_subquery()
     state: int | None = connection.execute(select(removed + rows)).scalar_one()
     if state is None:
-        raise DamagedCatalogError("the catalog is damaged: the table catalog_change_base is empty", hint=VERIFY_HINT)
+        raise DamagedCatalogError(
+            "the catalog is damaged: the table catalog_change_base is empty", hint=seals.VERIFY_HINT
+        )
     return state
 
 
@@ -80,8 +85,20 @@ def find_answer(connection: Connection, name: str, recipe: Recipe, state: int) -
             VersionRow.algorithm_version == inputs.ALGORITHM_VERSION,
         )
     )
+    found = list(connection.scalars(query))
+    sealed = seals.stored_seals(connection, SCOPE, [str(each) for each in found]) if found else {}
     # An imported version that is not reproducible must no longer be returned.
-    return next((each for each in connection.scalars(query) if can_answer(connection, each)), None)
+    return next(
+        (each for each in found if sealed.get(str(each)) == _seal(each, state) and can_answer(connection, each)), None
+    )
+
+
+SCOPE: Final = "answer"
+"""Scope of the seals of answers."""
+
+
+def _seal(identifier: int, state: int) -> str:
+    return seals.hash_of((identifier, state, __version__))
 
 
 def record_answer(connection: Connection, identifier: int, state: int) -> None:
@@ -92,3 +109,4 @@ def record_answer(connection: Connection, identifier: int, state: int) -> None:
     row = insert_into(connection, DatasetAnswer).values(version_id=identifier, change_count=state, release=__version__)
     columns = {"change_count": row.excluded.change_count, "release": row.excluded.release}
     connection.execute(row.on_conflict_do_update(index_elements=["version_id"], set_=columns))
+    seals.write(connection, SCOPE, {str(identifier): _seal(identifier, state)})

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from bsv_store.averaging.comparison.structure_values import ComparedStructure, recorded_values, structures_from_json
 from bsv_store.averaging.grouping.assignment import Group, LeftOut
 from bsv_store.averaging.inputs import Inputs, MemberInput, check_recipe_inputs, gather_inputs
-from bsv_store.averaging.members import Member, members_from_json, members_to_json
+from bsv_store.averaging.members import Member, members_from_json
 from bsv_store.averaging.recorded import recorded_groups
 from bsv_store.catalog.selection.commands import fetch_command
 from bsv_store.catalog.volumes import find_volumes
+from bsv_store.datasets.recorded_rows import content_of_rows
 from bsv_store.datasets.result.contents import read_inputs
 from bsv_store.documents import json_value
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from bsv_store.averaging.comparison.design import CovariateValues
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.averaging.recorded import RecordedInputs
-    from bsv_store.datasets.groups import GroupInfo
     from bsv_store.datasets.share.source import VersionSource
     from bsv_store.vocabulary import VolumeKind
     from bsv_store.volumes.library import VolumeFile
@@ -61,24 +61,7 @@ def original_inputs(connection: Connection, version: VersionSource, content: dic
         current = gather_inputs(connection, version.recipe)
         if current.fingerprint() == version.fingerprint:
             return current
-    return _from_content(connection, version.recipe, _content_of_rows(version))
-
-
-def _content_of_rows(version: VersionSource) -> dict[str, Any]:
-    """The inputs as the catalog recorded them: everything that the arrays depend on."""
-    groups = [{"label": group.label, "ranges": _ranges_of(version, group)} for group in version.groups]
-    return {"groups": groups, **members_to_json(version.experiments)}
-
-
-def _ranges_of(version: VersionSource, group: GroupInfo) -> list[dict[str, Any]]:
-    edges = (
-        (group.lower, group.upper, group.center),
-        (group.second_lower, group.second_upper, group.second_center),
-    )
-    return [
-        {"axis": axis, "lower_um": lower, "upper_um": upper, "center_um": center}
-        for axis, (lower, upper, center) in zip(version.axes, edges, strict=False)
-    ]
+    return _from_content(connection, version.recipe, content_of_rows(version))
 
 
 def _from_content(connection: Connection, recipe: Recipe, content: Mapping[str, Any]) -> Inputs:

@@ -19,6 +19,7 @@ from bsv_store.catalog.database.models import (
     DatasetGroup,
     DatasetMember,
     DatasetTag,
+    Seal,
 )
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.database.models.base import now
@@ -27,6 +28,7 @@ from bsv_store.datasets.groups import GroupInfo
 from bsv_store.datasets.history.checks import NewCheck, VersionCheck
 from bsv_store.datasets.locks import lock_dataset
 from bsv_store.datasets.origin import Origin, Twin
+from bsv_store.datasets.recorded_rows import require_undamaged
 from bsv_store.datasets.refs import DatasetRef, near_names, parse_ref
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError, StoreError, UnknownDatasetError
@@ -71,11 +73,20 @@ class VersionRecord:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def find_version(database: Database, files: StoreFiles, ref: str | DatasetRef) -> DatasetVersion:
+def find_version(
+    database: Database, files: StoreFiles, ref: str | DatasetRef, *, check_rows: bool = True
+) -> DatasetVersion:
     """The version that a reference means.
+
+    Parameters
+    ----------
+    check_rows : bool
+        Whether to refuse damaged rows.
 
     Raises
     ------
+    DamagedCatalogError
+        If recipe, groups or members are not the ones that were stored.
     InputError
         If the text is not a valid reference.
     UnknownDatasetError
@@ -83,7 +94,10 @@ def find_version(database: Database, files: StoreFiles, ref: str | DatasetRef) -
     """
     wanted = ref if isinstance(ref, DatasetRef) else parse_ref(ref)
     with database.reading() as connection:
-        return read_version(database, connection, files, version_id(connection, wanted))
+        version = read_version(database, connection, files, version_id(connection, wanted))
+    if check_rows:
+        require_undamaged(version)
+    return version
 
 
 def version_id(connection: Connection, ref: DatasetRef) -> int:
@@ -403,6 +417,7 @@ def delete_version_rows(connection: Connection, identifier: int) -> None:
     connection.execute(select(VersionRow.id).where(VersionRow.id == identifier).with_for_update())
     for table in (DatasetMember, DatasetGroup, DatasetTag, DatasetCheck, DatasetAnswer):
         connection.execute(delete(table).where(table.version_id == identifier))
+    connection.execute(delete(Seal).where(Seal.scope == "answer", Seal.key == str(identifier)))
     connection.execute(delete(VersionRow).where(VersionRow.id == identifier))
 
 

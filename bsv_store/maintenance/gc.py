@@ -2,7 +2,7 @@
 
 Nothing that a row names is touched, so tags, datasets and the volumes behind them are safe by construction. A file
 without a row may be about to get one: see `bsv_store.catalog.unused_files`. The grace period and live claims only avoid
-that such a file has to be published again.
+that such a file has to be published again. Files with other names than bsv-store gives belong to somebody else.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from bsv_store.errors import BsvStoreError, StoreError
 from bsv_store.html import text_card
 from bsv_store.maintenance.inventory import FoundFile, expected_objects, found_files
 from bsv_store.maintenance.trash import TRASH_DAYS, current_time, read_trash, trash_items
+from bsv_store.maintenance.unlisted import named_file
 from bsv_store.owner import has_ended, is_running
 from bsv_store.text import duration_text, number_of, size_text
 from bsv_store.vocabulary import GARBAGE_KINDS
@@ -86,8 +87,9 @@ class GarbageReport:
     is_applied : bool
         Whether it was collected; otherwise this is a plan.
     garbage : tuple of Garbage
-    young, claimed : int
-        Numbers of files without a row that were left: younger than the grace period; claimed by a running download.
+    young, claimed, foreign : int
+        Numbers of files without a row that were left: younger than the grace period; claimed by a running download;
+        with names that bsv-store does not give to its files.
     grace : datetime.timedelta
     trash_days : float
     many_orphans : str or None
@@ -98,6 +100,7 @@ class GarbageReport:
     garbage: tuple[Garbage, ...]
     young: int
     claimed: int
+    foreign: int
     grace: timedelta
     trash_days: int
     many_orphans: str | None
@@ -132,6 +135,9 @@ class GarbageReport:
             lines.append(f"Left: {young} without a row, younger than the grace period of {grace}.")
         if self.claimed:
             lines.append(f"Left: {number_of(self.claimed, 'file')} of running downloads.")
+        if self.foreign:
+            foreign = number_of(self.foreign, "file")
+            lines.append(f"Left: {foreign} of other programs or users. To list them: bsv-store verify")
         if self.many_orphans and not self.is_applied:
             lines.append(f"Attention: {self.many_orphans}. {_MANY_HINT}")
         return "\n".join(lines)
@@ -156,7 +162,7 @@ def collect_garbage(
     if apply and plan.many_orphans and not allow_many:
         raise StoreError(plan.many_orphans, hint=f"{_MANY_HINT} If they are really not needed, use allow_many=True.")
     garbage = plan.carry_out() if apply else plan.garbage
-    return GarbageReport(apply, tuple(garbage), plan.young, plan.claimed, grace, days, plan.many_orphans)
+    return GarbageReport(apply, tuple(garbage), plan.young, plan.claimed, plan.foreign, grace, days, plan.many_orphans)
 
 
 _MANY_HINT = "If the database was restored from an older backup, adopt them: bsv-store repair --apply --adopt-results."
@@ -169,7 +175,7 @@ class _Plan:
         self._database = database
         self._files = files
         self._before = now - grace
-        self.young = self.claimed = 0
+        self.young = self.claimed = self.foreign = 0
         # Listed before the rows are read: what is recorded meanwhile is no orphan.
         listed = list(found_files(files, "volumes", "datasets"))
         self._records, self._trashed = read_trash(files)
@@ -204,7 +210,9 @@ class _Plan:
         for found in sorted(listed, key=lambda each: each.path):
             if found.path in self._expected or not found.is_regular:
                 continue
-            if object_key(found.path) in self._claims:
+            if named_file(found.path) is None:
+                self.foreign += 1
+            elif object_key(found.path) in self._claims:
                 self.claimed += 1
             elif found.modified_at >= self._before:
                 self.young += 1

@@ -177,7 +177,7 @@ class ObjectChecker:
 
     def _version(self, stored: StoredObject, *, decode: bool) -> list[Finding]:
         try:
-            version = find_version(self.database, self.files, parse_ref(ref_of_key(stored.key)))
+            version = find_version(self.database, self.files, parse_ref(ref_of_key(stored.key)), check_rows=False)
         except UnknownDatasetError:
             return []
         except BsvStoreError as error:

@@ -17,10 +17,12 @@ from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, Store
 from bsv_store.maintenance.gc import GRACE
 from bsv_store.owner import is_running, process_owner
 from tests.cli.running import Runner
+from tests.databases import sqlite_first
 from tests.datasets.test_region_summary import blocks
 from tests.datasets.world import add_annotation, add_volume, ask
 from tests.maintenance.collecting import missing_files
 
+RESULT = "datasets/test/0123456789abcdef.0123456789abcdef.nc"
 OLD = timedelta(days=3)
 NONE = timedelta(0)
 
@@ -70,6 +72,16 @@ def test_an_orphan_moves_to_the_trash_after_the_grace_period(filled: Store) -> N
     (item,) = filled.admin.trash()
     assert (item.what, item.reason) == ("volume/projection_density/100/1", "orphan")
     assert filled.admin.collect_garbage(apply=True).garbage == ()
+
+
+@sqlite_first
+def test_files_of_others_are_left(filled: Store) -> None:
+    names = ("datasets/README.md", "volumes/notes.txt", "volumes/projection_density/100um/1.h5", "datasets/test/x.nc")
+    paths = [put(filled, name) for name in names]
+    report = filled.admin.collect_garbage(apply=True, grace=NONE, trash_days=0)
+    assert ({each.kind for each in report.garbage} <= {"changes"}, report.foreign) == (True, len(names))
+    assert "Left: 4 files of other programs or users." in str(report)
+    assert all(path.exists() for path in paths)
 
 
 def test_what_the_catalog_names_is_never_garbage(filled: Store) -> None:
@@ -291,14 +303,14 @@ def test_a_deletion_that_was_killed_is_completed_with_its_record(filled_location
 
 
 def test_the_command_plans_applies_and_prints(run: Runner, filled: Store) -> None:
-    orphan = put(filled, "datasets/test/0123.4567.nc")
+    orphan = put(filled, RESULT)
     plan = run("gc", store=filled.path).succeeded()
     assert "Plan:" in plan.out
     assert "bsv-store gc --apply" in plan.err
     rows = run("gc", "--format", "json", store=filled.path).succeeded().json
-    assert [(row["kind"], row["path"]) for row in rows] == [("orphan", "datasets/test/0123.4567.nc")]
+    assert [(row["kind"], row["path"]) for row in rows] == [("orphan", RESULT)]
     assert run("gc", "--grace", "7d", store=filled.path).succeeded().out.startswith("Nothing to collect.")
-    assert run("gc", "--files", store=filled.path).succeeded().out.count("0123.4567.nc") == 1
+    assert run("gc", "--files", store=filled.path).succeeded().out.count(RESULT.rpartition("/")[2]) == 1
     assert "Collected:" in run("gc", "--apply", store=filled.path).succeeded().out
     assert not orphan.exists()
     assert run("gc", "--apply", "--format", "csv", store=filled.path).succeeded().rows == []
@@ -310,7 +322,7 @@ def test_the_command_refuses_bad_input(run: Runner, store: Store, options: list[
 
 
 def test_times_are_aware_utc(filled: Store) -> None:
-    put(filled, "datasets/test/0123.4567.nc")
+    put(filled, RESULT)
     (each,) = filled.admin.collect_garbage().garbage
     assert each.modified_at is not None
     assert abs(each.modified_at - (datetime.now(UTC) - OLD)) < timedelta(hours=1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import nibabel
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 
 from bsv_store import Store, open_store
 from bsv_store.remote.protocol import PROBLEM_TYPE
+from bsv_store.server.data.shared import LONG_AT_A_TIME
+from bsv_store.server.images import routes
 from bsv_store.vocabulary import PLANES
 from bsv_store.volumes import blocks as volume_blocks
 from bsv_store.volumes.grid import AXES
@@ -195,6 +199,30 @@ def test_nifti_files_have_the_values(images: str, store: Store) -> None:
     reply = get(f"{images}/volume.nii.gz", version="lines@1", group=1)
     image = nibabel.Nifti1Image.from_bytes(zlib.decompress(reply.content, 31))
     assert np.array_equal(np.asanyarray(image.dataobj), store.dataset("lines").mean[1], equal_nan=True)
+
+
+def test_few_nifti_files_are_made_at_a_time(images: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, go_on, begun = threading.Semaphore(0), threading.Event(), []
+
+    def made(_store: Store, query: Mapping[str, str]) -> bytes:
+        begun.append(query)
+        entered.release()
+        assert go_on.wait(20)
+        return b"made"
+
+    monkeypatch.setattr(routes, "nifti", made)
+    wanted: list[dict[str, Any]] = [{"version": name, "group": 0} for name in ("lines@1", "counted@1")]
+    wanted += [{"version": "counted@1", "statistic": "n"}, {"experiment": 1}, {"experiment": 3}]
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        replies = [pool.submit(get, f"{images}/volume.nii.gz", **query) for query in wanted]
+        try:
+            assert all(entered.acquire(timeout=20) for _ in range(LONG_AT_A_TIME))
+            # Others are answered meanwhile.
+            assert get(f"{images}/slice", experiment=3, plane="coronal", index=90).status_code == 200
+            assert len(begun) == LONG_AT_A_TIME
+        finally:
+            go_on.set()
+        assert [each.result(20).content for each in replies] == [b"made"] * len(wanted)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from bsv_store_synthetic.faults import (
     Fault,
     Redirect,
     RedirectLoop,
+    Status,
     Substitute,
 )
 from tests.error_texts import every_text
@@ -325,6 +326,21 @@ def test_a_password_is_sent_to_its_host_alone_where_asked(
     with client_of(server) as client:
         client.experiments()
     assert authorizations(server) == [None]
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_demanded_password_is_explained(
+    server: SyntheticServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_named: bool
+) -> None:
+    if is_named:
+        monkeypatch.setenv("BSV_STORE_NETRC", str(netrc(tmp_path / "netrc", f"machine 127.0.0.1 password {SECRET}\n")))
+    server.fail(VOLUME, Status(401))
+    with client_of(server) as client, pytest.raises(UpstreamError, match="401 Unauthorized") as caught:
+        client.volume(FIRST)
+    wanted = "Check the line of 127.0.0.1" if is_named else "`machine 127.0.0.1 login bsv password TOKEN`"
+    assert wanted in str(caught.value.hint)
+    assert "BSV_STORE_NETRC" in str(caught.value.hint)
+    assert SECRET not in every_text(caught.value)
 
 
 @pytest.mark.parametrize("content", [f"machine x login y passwort {SECRET}", f"machin {SECRET}", "\x00\xff" * 9, None])

@@ -11,6 +11,7 @@ import numpy as np
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.sqlite import long_run
 from bsv_store.catalog.unused_files import keep_files, trash_unused
+from bsv_store.catalog.verifications import forget_verifications
 from bsv_store.catalog.volume_use import record_use
 from bsv_store.checkpoints import checkpoint
 from bsv_store.datasets.compute import DamagedInputsError, compute, temporary_result
@@ -237,6 +238,7 @@ def _restore(database: Database, files: StoreFiles, version: DatasetVersion, res
             result.publish(files, path)
         if not replace_file(connection, version, result, path):
             raise StoreError(f"{version.ref} was deleted or restored by another process")
+        forget_verifications(connection, [f"version/{version.ref}"])
         record_activity(connection, "repaired", version.ref, {"replaced": "the result file"})
         checkpoint("rebuild:recorded")
     if path != version.relative_path:

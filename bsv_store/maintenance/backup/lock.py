@@ -1,8 +1,8 @@
 """Locks of a backup target: any number of backups and restores may run, but a prune only alone.
 
 A lock is a file that its process rewrites every minute. It is ignored if its process is known to have ended, or if it
-was not rewritten for half an hour. Locks keep a prune from removing objects on which a running backup relies; a backup
-also checks at its end that all of its objects exist.
+was not rewritten for half an hour, by the clock of the target, since those of hosts may differ. Locks keep a prune from
+removing objects on which a running backup relies; a backup also checks at its end that all of its objects exist.
 """
 
 from __future__ import annotations
@@ -96,13 +96,14 @@ def _refuse_conflicts(lock: Lock) -> None:
             continue
         try:
             other = _facts(lock.target.read(name))
+            age = _age(lock, name, other)
         except FileNotFoundError:
             # Its process has just ended.
             continue
         except ValueError:
             # Locks are renamed when they are complete: this one was cut by a crash of the host.
-            other = None
-        if other is None or _is_stale(name, other):
+            other, age = None, timedelta(0)
+        if other is None or _is_stale(name, other, age):
             if not lock.is_written:
                 continue
             with contextlib.suppress(FileNotFoundError):
@@ -133,10 +134,20 @@ def _facts(text: bytes) -> dict[str, str]:
     return {name: values[name] for name in names}
 
 
-def _is_stale(name: str, values: dict[str, str]) -> bool:
+def _age(lock: Lock, name: str, values: dict[str, str]) -> timedelta:
+    """The time since another lock was rewritten."""
+    theirs = lock.target.written_at(name)
+    # That of this process has just been written.
+    ours = lock.target.written_at(lock.name) if lock.is_written else None
+    if ours is None or theirs is None:
+        return datetime.now(UTC) - datetime.fromisoformat(values["refreshed_at"])
+    return ours - theirs
+
+
+def _is_stale(name: str, values: dict[str, str], age: timedelta) -> bool:
     if has_ended(values["owner"]):
         return True
     if values["owner"] == process_owner() and name not in _held:
         # The file could not be removed when the lock was released.
         return True
-    return datetime.now(UTC) - datetime.fromisoformat(values["refreshed_at"]) > _STALE
+    return age > _STALE

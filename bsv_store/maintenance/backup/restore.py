@@ -73,7 +73,7 @@ class RestoreReport:
         Number of rows of the Postgres database that were compared with the snapshot. None on SQLite, whose file has
         the stored bytes, or if an earlier run compared them.
     raised_numbers : dict of str to int
-        Highest version numbers by dataset, where a later snapshot of the store had a higher one than this snapshot.
+        Highest version numbers by dataset, where another snapshot of the store has a higher one than this snapshot.
         These numbers are not assigned again.
     upgraded_from : str or None
         Schema revision of the snapshot, if it was upgraded.
@@ -135,16 +135,11 @@ def restore_snapshot(
             for name in ("", *FOLDERS):
                 files.make_folder(folder / name)
         files.publish(RESTORE_MARKER, _marker(found, config))
-        later = _later_snapshots(repository, found)
-        beside = _beside(found, later)
+        others = _other_snapshots(repository, found)
+        beside = _beside(found, others)
         _restore_files(run, [*found.files, *beside])
         checkpoint("restore:files")
-        numbers = {
-            name: number
-            for each in later
-            for name, number in each.last_numbers.items()
-            if number > found.last_numbers.get(name, 0)
-        }
+        numbers = _raised_numbers(found, others)
         compared = _restore_database(run, numbers)
         checkpoint("restore:database")
         files.publish(STORE_FILE, config.to_toml().encode())
@@ -243,17 +238,26 @@ def _require_space(folder: Path, snapshot: Snapshot) -> None:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def _later_snapshots(repository: Repository, snapshot: Snapshot) -> list[Snapshot]:
-    """Later snapshots of the same store, oldest first."""
+def _other_snapshots(repository: Repository, snapshot: Snapshot) -> list[Snapshot]:
+    """The other snapshots of the same store. Which are later is not asked: clocks of hosts may differ."""
     found, _ = repository.snapshots()
-    return [each for each in found if each.store_id == snapshot.store_id and each.created_at > snapshot.created_at]
+    return [each for each in found if each.store_id == snapshot.store_id and each.id != snapshot.id]
 
 
-def _beside(snapshot: Snapshot, later: list[Snapshot]) -> list[BackedUpFile]:
-    """The files beside the datasets of the latest snapshot, which know all assigned numbers; else of this one."""
+def _raised_numbers(snapshot: Snapshot, others: list[Snapshot]) -> dict[str, int]:
+    """The highest version number of each dataset, where another snapshot has a higher one."""
+    highest = dict(snapshot.last_numbers)
+    for each in others:
+        for name, number in each.last_numbers.items():
+            highest[name] = max(number, highest.get(name, 0))
+    return {name: number for name, number in highest.items() if number > snapshot.last_numbers.get(name, 0)}
+
+
+def _beside(snapshot: Snapshot, others: list[Snapshot]) -> list[BackedUpFile]:
+    """The files beside the datasets of the snapshot that knows the most numbers; the other files of this one."""
     found = {each.path: each for each in snapshot.beside}
-    if later:
-        found |= {each.path: each for each in later[-1].beside if each.path.startswith("datasets/")}
+    latest = max((snapshot, *others), key=lambda each: (sum(each.last_numbers.values()), each.created_at))
+    found |= {each.path: each for each in latest.beside if each.path.startswith("datasets/")}
     return list(found.values())
 
 

@@ -9,6 +9,7 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import urlsplit
@@ -31,6 +32,15 @@ class Target(Protocol):
 
     def read(self, name: str) -> bytes:
         """The content of a small file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it does not exist.
+        """
+
+    def written_at(self, name: str) -> datetime | None:
+        """When a file was written, by the clock of the target; None if it does not tell.
 
         Raises
         ------
@@ -113,6 +123,11 @@ class LocalTarget:
         """See `Target.read`."""
         with target_errors(self):
             return (self.root / name).read_bytes()
+
+    def written_at(self, name: str) -> datetime | None:
+        """See `Target.written_at`."""
+        with target_errors(self):
+            return datetime.fromtimestamp((self.root / name).stat().st_mtime, UTC)
 
     @contextmanager
     def opened(self, name: str) -> Iterator[BinaryIO]:
@@ -198,6 +213,17 @@ class FsspecTarget:
         """See `Target.read`."""
         with target_errors(self):
             return cast("bytes", self._files.cat_file(self._path(name)))
+
+    def written_at(self, name: str) -> datetime | None:
+        """See `Target.written_at`."""
+        with target_errors(self):
+            try:
+                found = self._files.modified(self._path(name))
+            except NotImplementedError:
+                found = self._files.info(self._path(name)).get("mtime")
+        if not isinstance(found, datetime):
+            return None
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
     @contextmanager
     def opened(self, name: str) -> Iterator[BinaryIO]:

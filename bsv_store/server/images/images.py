@@ -8,9 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from starlette.concurrency import run_in_threadpool
 
 from bsv_store.errors import InputError
 from bsv_store.server.context import context_of, shared_by_application
+from bsv_store.server.data.shared import shared_of
 from bsv_store.server.images.anatomy import Structures, annotation_term, shown_annotation, structures_of
 from bsv_store.server.images.blocks import (
     Block,
@@ -160,13 +162,26 @@ class Images:
         return annotation_term(self.store, file, structures), structures
 
     async def reply(
-        self, request: Request, parts: tuple[object, ...], make: Callable[[], Body], *, is_pinned: bool
+        self,
+        request: Request,
+        parts: tuple[object, ...],
+        make: Callable[[], Body],
+        *,
+        is_pinned: bool,
+        is_long: bool = False,
     ) -> Response:
-        """A reply that is determined by ``parts``, from memory if possible."""
+        """A reply that is determined by ``parts``, from memory if possible.
+
+        Parameters
+        ----------
+        is_long : bool
+            Whether to make it may take seconds or much memory, so that few are made at a time.
+        """
         etag = etag_of(*parts, compress=accepts_gzip(request))
         if is_known(request, etag):
             return not_modified(etag, is_pinned=is_pinned)
-        return reply_of(await self.replies.get(etag, make), etag, is_pinned=is_pinned)
+        run = shared_of(request).run_long if is_long else run_in_threadpool
+        return reply_of(await self.replies.get(etag, make, run=run), etag, is_pinned=is_pinned)
 
 
 def images_of(request: Request) -> Images:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, Protocol, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
 from bsv_store.server.recent import Recent
 
 T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Calls a function in a thread."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        """The result of the function."""
+        ...
 
 
 class Memory(Generic[T]):
@@ -39,21 +47,27 @@ class Memory(Generic[T]):
         """Size of all entries."""
         return self._recent.size_bytes
 
-    async def get(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """The entry of a key, computed in a thread if there is none; requests for the same key share the work."""
+    async def get(self, key: Hashable, compute: Callable[[], T], *, run: Run = run_in_threadpool) -> T:
+        """The entry of a key, computed in a thread if there is none; requests for the same key share the work.
+
+        Parameters
+        ----------
+        run : callable, optional
+            Calls ``compute`` in another thread than those of all requests.
+        """
         found = self.find(key)
         if found is not None:
             return found
         task = self._pending.get(key)
         if task is None:
-            task = asyncio.create_task(self._computed(key, compute))
+            task = asyncio.create_task(self._computed(key, compute, run))
             self._pending[key] = task
         # A client that disconnects must not cancel the work that others wait for.
         return await asyncio.shield(task)
 
-    async def _computed(self, key: Hashable, compute: Callable[[], T]) -> T:
+    async def _computed(self, key: Hashable, compute: Callable[[], T], run: Run) -> T:
         try:
-            entry = await run_in_threadpool(compute)
+            entry = await run(compute)
         finally:
             del self._pending[key]
         self.add(key, entry)

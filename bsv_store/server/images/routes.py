@@ -210,7 +210,7 @@ async def volume(request: Request) -> Response:
     def make() -> Body:
         return Body(nifti(images.store, query), "application/gzip")
 
-    return await images.reply(request, ("nifti", shown.identity), make, is_pinned=shown.is_pinned)
+    return await images.reply(request, ("nifti", shown.identity), make, is_pinned=shown.is_pinned, is_long=True)
 
 
 async def regions(request: Request) -> Response:
@@ -228,9 +228,8 @@ async def regions(request: Request) -> Response:
         return body_of(table.encode(), "text/csv; charset=utf-8", compress=accepts_gzip(request))
 
     hashes = tuple(file.array_sha256 for file in files)
-    return await images.reply(
-        request, ("regions", version.content_sha256, known.identity, hashes), make, is_pinned=False
-    )
+    parts = ("regions", version.content_sha256, known.identity, hashes)
+    return await images.reply(request, parts, make, is_pinned=False, is_long=True)
 
 
 async def brain(request: Request) -> Response:
@@ -243,7 +242,8 @@ async def brain(request: Request) -> Response:
     def make() -> Body:
         return Body(brain_nifti(images.store, file.grid, known), "application/gzip")
 
-    return await images.reply(request, ("brain", file.array_sha256, known.identity), make, is_pinned=False)
+    parts = ("brain", file.array_sha256, known.identity)
+    return await images.reply(request, parts, make, is_pinned=False, is_long=True)
 
 
 async def color_maps(request: Request) -> Response:

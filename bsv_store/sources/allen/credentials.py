@@ -69,3 +69,28 @@ def logins(urls: list[str]) -> dict[str, tuple[str, str]]:
 
 
 _FORM_HINT = "It must have lines of the form: machine HOST login USER password PASSWORD"
+
+
+def refusal_hint(status: int, host: str) -> str | None:
+    """What to do if a server demands a password; None if it refuses a request for another reason.
+
+    Parameters
+    ----------
+    status : int
+        Of its response.
+    host : str
+        With its port, as in an address.
+    """
+    if status != 401:
+        return None
+    name = urlsplit(f"//{host}").hostname
+    if setting("netrc").value is None:
+        return (
+            "The server demands a password, or a token in its place. Write `machine "
+            f"{name} login bsv password TOKEN` into a file that only you can read, and name it: export "
+            "BSV_STORE_NETRC=FILE"
+        )
+    return (
+        f"The server demands a password, or a token in its place. Check the line of {name} in the file that "
+        "BSV_STORE_NETRC names; a token may have expired or been revoked."
+    )

@@ -358,7 +358,7 @@ class Transfer:
             state.body.restart()
             raise _RetryError(reason)
         if status < 500 and status not in _TRANSIENT:
-            raise UpstreamError(state.message(reason), hint=NETWORK_HINT)
+            raise UpstreamError(state.message(reason), hint=credentials.refusal_hint(status, host) or NETWORK_HINT)
         if (pause := retry_after_s(response.headers.get("Retry-After"))) is not None:
             if pause > min(MAX_PAUSE_S, state.deadline - self._clock.now()):
                 raise UpstreamError(

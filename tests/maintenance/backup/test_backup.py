@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -274,12 +275,17 @@ def test_a_prune_and_a_backup_exclude_each_other(filled: Store, target: str) -> 
     assert not list((Path(target) / "locks").iterdir())
 
 
-def test_an_expired_lock_of_another_host_is_ignored(filled: Store, target: str) -> None:
+@pytest.mark.parametrize("clock", ["2026-01-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00"])
+def test_an_expired_lock_of_another_host_is_ignored_whatever_its_clock_says(
+    filled: Store, target: str, clock: str
+) -> None:
     filled.admin.backup(target)
     lock = Path(target) / "locks" / "x.json"
     values = {"owner": "0123456789abcdef-1-1", "host": "gone", "user": "x", "purpose": "prune"}
-    for age, is_refused in (("2026-01-01T00:00:00+00:00", False), ("2999-01-01T00:00:00+00:00", True)):
-        lock.write_text(json.dumps({**values, "started_at": age, "refreshed_at": age}))
+    for age_s, is_refused in ((31 * 60, False), (29 * 60, True)):
+        lock.write_text(json.dumps({**values, "started_at": clock, "refreshed_at": clock}))
+        at = lock.stat().st_mtime - age_s
+        os.utime(lock, (at, at))
         if is_refused:
             with pytest.raises(BusyError, match="a prune by x on gone"):
                 filled.admin.backup(target)

@@ -7,6 +7,7 @@ import io
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from bsv_store.catalog.database import schema
 from bsv_store.errors import BackupError, NoSpaceError, NotAStoreError, SchemaTooNewError, StoreExistsError
 from bsv_store.maintenance.backup import database_copy
 from bsv_store.maintenance.backup import restore as restore_module
-from bsv_store.store.restoring import restore_store, verify_backup
+from bsv_store.maintenance.backup import snapshot as snapshot_module
+from bsv_store.store.restoring import list_backups, restore_store, verify_backup
 from tests.conftest import DatabaseKind
 from tests.databases import sqlite_first
 from tests.datasets.world import ask
@@ -172,6 +174,30 @@ def test_the_copy_on_postgres_is_compared_with_the_original(
         restore_store(target, tmp_path / "new", database=empty_database("postgres"))
     with pytest.raises(NotAStoreError):
         open_store(tmp_path / "new")
+
+
+@sqlite_first
+def test_numbers_of_a_host_whose_clock_is_behind_are_not_assigned_again(
+    filled: Store, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(filled, Selection(ids=[1, 2]))
+    filled.admin.backup(target)
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Behind:
+            return cls.fromtimestamp(datetime.now(tz).timestamp() - 2 * 86_400, tz)
+
+    ask(filled, Selection(ids=[1, 3]))
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot_module, "datetime", Behind)
+        newer = filled.admin.backup(target).snapshot
+    assert list_backups(target)[0][0].id == newer.id
+    # The latest by its time is the older one.
+    report = restore_store(target, tmp_path / "new")
+    assert report.raised_numbers == {"test": 2}
+    with open_store(tmp_path / "new") as restored:
+        assert ask(restored, Selection(ids=[2, 3])).number == 3
 
 
 @sqlite_first

@@ -1,0 +1,89 @@
+"""The inputs of a version as its rows have them, and whether the rows are undamaged.
+
+The fingerprint of a version is the hash of its recipe, groups and members, and so protects their rows as a seal would.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bsv_store.averaging.members import members_to_json
+from bsv_store.averaging.recorded import RecordedInputs, recorded_groups
+from bsv_store.datasets.groups import groups_of
+from bsv_store.errors import DamagedCatalogError, FormatError
+
+if TYPE_CHECKING:
+    from bsv_store.averaging.inputs import Inputs
+    from bsv_store.datasets.groups import GroupInfo
+    from bsv_store.datasets.share.source import VersionSource
+
+
+def content_of_rows(version: VersionSource) -> dict[str, Any]:
+    """The inputs as the catalog recorded them: everything that the arrays depend on."""
+    groups = [{"label": group.label, "ranges": _ranges_of(version, group)} for group in version.groups]
+    return {"groups": groups, **members_to_json(version.experiments)}
+
+
+def _ranges_of(version: VersionSource, group: GroupInfo) -> list[dict[str, Any]]:
+    edges = (
+        (group.lower, group.upper, group.center),
+        (group.second_lower, group.second_upper, group.second_center),
+    )
+    return [
+        {"axis": axis, "lower_um": lower, "upper_um": upper, "center_um": center}
+        for axis, (lower, upper, center) in zip(version.axes, edges, strict=False)
+    ]
+
+
+def has_fingerprint(version: VersionSource) -> bool | None:
+    """Whether recipe, groups and members have the recorded fingerprint.
+
+    None if they are only a part of what it was computed from: of comparisons, the values of covariates and the compared
+    structures are in the result file only.
+    """
+    recipe = version.recipe
+    if recipe.structure_comparison is not None or (recipe.comparison is not None and recipe.comparison.covariates):
+        return None
+    if any(
+        (group.number, group.n) != (number, len(group.experiment_ids)) for number, group in enumerate(version.groups)
+    ):
+        return False
+    try:
+        groups = recorded_groups(content_of_rows(version)["groups"], version.experiments)
+    except FormatError:
+        return False
+    recorded = RecordedInputs(recipe, groups, version.experiments, version.algorithm_version)
+    return recorded.fingerprint() == version.fingerprint
+
+
+def require_undamaged(version: VersionSource) -> None:
+    """Check that the rows of a version have its fingerprint.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If they do not.
+    """
+    if has_fingerprint(version) is False:
+        raise _damaged(version)
+
+
+def require_inputs(version: VersionSource, inputs: Inputs) -> None:
+    """Check that the rows of a version have these inputs, whose fingerprint it has.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If they do not.
+    """
+    found = version.recipe, version.groups, version.experiments
+    if found != (inputs.recipe, groups_of(inputs), inputs.experiments()):
+        raise _damaged(version)
+
+
+def _damaged(version: VersionSource) -> DamagedCatalogError:
+    return DamagedCatalogError(
+        f"the catalog is damaged: recipe, groups or members of {version.ref} are not the ones that were stored",
+        hint=f"Restore the database from a backup; or delete the version, and compute it again as the next one: "
+        f"bsv-store dataset delete {version.ref}",
+    )
