@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from bsv_store import Store
 
 Launch = Callable[..., Child]
-TEMPLATE: NDArray[np.uint16] = np.stack(list(anatomy.template_planes(100)), axis=2)
+TEMPLATE: NDArray[np.uint16] = np.stack(list(anatomy.INVENTED.template_planes(100)), axis=2)
 
 
 def body(values: NDArray[np.generic], dtype: str = "<u2", kind: str = "unsigned short", **changes: str) -> bytes:
@@ -70,7 +70,7 @@ def test_it_is_downloaded_once_and_read_back(
     )
     values = catalog.atlas.template(spacing_um=spacing)
     assert values.dtype == np.uint16
-    np.testing.assert_array_equal(values, np.stack(list(anatomy.template_planes(spacing)), axis=2))
+    np.testing.assert_array_equal(values, np.stack(list(anatomy.INVENTED.template_planes(spacing)), axis=2))
     np.testing.assert_array_equal(catalog.atlas.template(spacing_um=spacing, ap=slice(40, 30, -4)), values[40:30:-4])
     again = catalog.sync_template(spacing_um=spacing, download_url=server.url)
     assert (again.outcome, again.downloaded_bytes, server.requests.total) == ("present", 0, 1)
