@@ -1679,12 +1679,13 @@ ANNOTATION_OUTCOMES: Mapping[str, WordRow[AnnotationOutcome]] = _rows(
     ],
 )
 
-TemplateOutcome = Literal["fetched", "present", "added", "replaced"]
+TemplateOutcome = Literal["fetched", "recovered", "present", "added", "replaced"]
 
 TEMPLATE_OUTCOMES: Mapping[str, WordRow[TemplateOutcome]] = _rows(
     TemplateOutcome,
     [
         WordRow("fetched", "fetched"),
+        WordRow("recovered", "recovered from an interrupted run"),
         WordRow("present", "already present"),
         WordRow("added", "added"),
         WordRow("replaced", "added in place of another one"),

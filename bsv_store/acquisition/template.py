@@ -35,7 +35,7 @@ class TemplateReport:
     Attributes
     ----------
     spacing_um : int
-    outcome : {'fetched', 'present', 'added', 'replaced'}
+    outcome : {'fetched', 'recovered', 'present', 'added', 'replaced'}
         See ``bsv_store.vocabulary.TEMPLATE_OUTCOMES``.
     size_bytes : int
         Size of the file in the store.
@@ -117,7 +117,8 @@ def sync_template(
         )
     if not outcome.stored:
         return _report(stored, "present")
-    return _report(stored, "fetched", downloaded_bytes=work.control.size_bytes, remarks=task.remarks)
+    how: TemplateOutcome = "recovered" if task.recovered else "fetched"
+    return _report(stored, how, downloaded_bytes=work.control.size_bytes, remarks=task.remarks)
 
 
 @long_run()

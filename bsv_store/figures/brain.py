@@ -289,6 +289,17 @@ class Brain:
         with self._database.reading() as connection:
             return tuple(dict.fromkeys(find_structures(connection, wanted)))
 
+    def each_named(self, structures: Sequence[StructureRef]) -> tuple[StructureRow, ...]:
+        """The structure of each acronym or id.
+
+        Raises
+        ------
+        UnknownStructureError, InputError
+            If there is no such structure, or the value is not valid.
+        """
+        with self._database.reading() as connection:
+            return find_structures(connection, structures)
+
     def ancestors(self, structure_id: int) -> list[int]:
         """The ids from a structure up to the root, itself first."""
         found: list[int] = []

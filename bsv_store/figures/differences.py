@@ -162,7 +162,7 @@ def _label(row: Difference, width_mm: float) -> str:
     side = f" ({row.hemisphere.replace('lateral', '')})" if row.hemisphere else ""
     if width_mm < WIDE_MM:
         return f"{row.acronym}{side}"
-    return f"{wrapped(row.name, 48.0, SMALL_SIZE, lines=1)[0]}  {row.acronym}{side}"
+    return f"{wrapped(row.name, 54.0, SMALL_SIZE, lines=1)[0]}  {row.acronym}{side}"
 
 
 def _draw_labels(axes: Axes, rows: Sequence[Difference], labels: Sequence[str], width: float, page: Page) -> None:

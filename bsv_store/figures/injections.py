@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bsv_store.averaging.grouping.assignment import CROSSED
 from bsv_store.figures.brain import EXTENT_MM, AnnotatedPlane, relabelled
 from bsv_store.figures.contours import borders, outline
-from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_page, text_mm, wrapped
+from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_page, printed, text_mm, wrapped
 from bsv_store.figures.style import GROUP_COLORS, LABEL_SIZE, SMALL_SIZE, WIDE_MM
 from bsv_store.vocabulary import PLANES
 from bsv_store.volumes.grid import AXES
@@ -353,9 +353,10 @@ def _label_lines(entry: _Entry, width: float) -> list[str]:
     """The label with its number of experiments, in one or two lines; two factors are on separate lines."""
     count = f"  {len(entry.members):,}"
     room = width - 4.5 - text_mm(count, SMALL_SIZE)
-    lines = wrapped(entry.label, room, SMALL_SIZE, lines=2)
-    if len(lines) > 1 and CROSSED in entry.label:
-        lines = [wrapped(part, room, SMALL_SIZE, lines=1)[0] for part in entry.label.split(CROSSED, 1)]
+    label = printed(entry.label)
+    lines = wrapped(label, room, SMALL_SIZE, lines=2)
+    if len(lines) > 1 and CROSSED in label:
+        lines = [wrapped(part, room, SMALL_SIZE, lines=1)[0] for part in label.split(CROSSED, 1)]
     return [*lines[:-1], lines[-1] + count]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ _POINT_MM = MM_PER_INCH / 72
 _LINE_HEIGHT = 1.3
 # Between the body and the footer.
 _NOTE_GAP = 1.2
+_UNBROKEN = re.compile(r"\(n = [\d,]+\)\S*|\S+")
+_RANGE = re.compile(r"(\d[\d,]*)-(\d[\d,]*) um\b")
 # Letters on a screen are a little wider than their outlines.
 _HINTING = 1.04
 
@@ -39,6 +42,11 @@ def title_or(title: object, default: str) -> str:
     if not isinstance(title, str):
         raise InputError(f"title must be a string, got {shown(title)}", hint="'' for none.")
     return title
+
+
+def printed(label: str) -> str:
+    """The label of a group as it is printed: ``AP 8,100–8,440 µm`` for ``AP 8,100-8,440 um``."""
+    return _RANGE.sub("\\1–\\2 µm", label)
 
 
 def text_mm(text: str, size: float, *, bold: bool = False) -> float:
@@ -66,9 +74,12 @@ def shortened(text: str, width_mm: float, size: float, *, bold: bool = False) ->
 
 
 def wrapped(text: str, width_mm: float, size: float, *, lines: int | None = None, bold: bool = False) -> list[str]:
-    """The lines of a text that fit a width in mm; the last of a limited number of lines is shortened."""
+    """The lines of a text that fit a width in mm; the last of a limited number of lines is shortened.
+
+    A number of experiments, such as ``(n = 5)``, stays on one line.
+    """
     found: list[str] = []
-    for word in text.split():
+    for word in _UNBROKEN.findall(text):
         longer = f"{found[-1]} {word}" if found else word
         is_last = lines is not None and len(found) == lines
         if found and (is_last or text_mm(longer, size, bold=bold) <= width_mm):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.figures.layout import MARGIN_MM, Page, new_frame, shortened, text_mm, wrapped
+from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_frame, printed, shortened, text_mm, wrapped
 from bsv_store.figures.style import LABEL_SIZE, MM_PER_INCH, SMALL_SIZE
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _ROW_BAR = 11.0
 _POINT = MM_PER_INCH / 72
 _MAX_HEIGHT_MM = 240.0
 _TICK_SIZE = 5.5
+# Panels may be made smaller by this factor to fit on a page: smaller ones leave too much of its width empty.
+_SMALLEST_SHARE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ def draw(
     legend = _legend_lines(sheet.legend, frame.inner_mm)
     warnings = [line for text in sheet.warnings for line in wrapped(text, frame.inner_mm, LABEL_SIZE)]
     top = (len(legend) + len(warnings)) * _LABEL_LINE + (0.8 if legend or warnings else 0.0)
-    bar = _BAR_BLOCK if sheet.scale is not None else 0.5
+    quantity = wrapped(sheet.quantity, frame.inner_mm - 1, SMALL_SIZE)
+    above_bar = max(0, len(quantity) - 1) * line_mm(SMALL_SIZE)
+    bar = _BAR_BLOCK + above_bar if sheet.scale is not None else 0.5
     grid = _arranged(sheet, frame.inner_mm, frame.top_mm + top + bar + frame.bottom_mm)
     page = frame.page(top + grid.height + bar, theme=theme)
     at = 0.0
@@ -75,17 +79,23 @@ def draw(
         at += _LABEL_LINE
     _draw_rows(page, sheet, grid, top, line_scale=line_scale)
     if sheet.scale is not None:
-        below = top + grid.height + 3.2
-        _draw_bar(page, sheet.scale, sheet.quantity, (MARGIN_MM + 1, below, min(60.0, 0.6 * frame.inner_mm)))
+        below = top + grid.height + 3.2 + above_bar
+        _draw_bar(page, sheet.scale, "\n".join(quantity), (MARGIN_MM + 1, below, min(60.0, 0.6 * frame.inner_mm)))
     return page.figure
 
 
 def _arranged(sheet: Sheet, inner: float, other: float) -> _Grid:
-    """The arrangement with the largest panels that fits on the page; otherwise the lowest one."""
+    """The arrangement with the largest panels that fits on the page; otherwise the lowest one.
+
+    Rows that would be a little too high for the page are made smaller, instead of much smaller in more columns.
+    """
     count = len(sheet.rows)
     row_bar = _ROW_BAR if any(row.scale is not None for row in sheet.rows) else 0.0
-    # A single row does not need a whole page.
-    limit = (0.85 * (inner + 2 * MARGIN_MM) + 20 if count == 1 else max(_MAX_HEIGHT_MM, 1.35 * inner)) - other
+    # A single row does not need a whole page, but space for its panels even below a long legend.
+    if count == 1:
+        limit = max(0.85 * (inner + 2 * MARGIN_MM) + 20 - other, 0.7 * inner)
+    else:
+        limit = max(_MAX_HEIGHT_MM, 1.35 * inner) - other
     best: _Grid | None = None
     for blocks in range(1, min(count, 40) + 1):
         for lines in range(1, (len(sheet.panels) if count == 1 else 1) + 1):
@@ -93,7 +103,7 @@ def _arranged(sheet: Sheet, inner: float, other: float) -> _Grid:
             # No line more than needed, and no large gap at the end of the last one.
             if -(-len(sheet.panels) // columns) != lines or 3 * (columns * lines - len(sheet.panels)) > columns:
                 continue
-            candidate = _candidate(sheet, inner, blocks, lines, row_bar)
+            candidate = _candidate(sheet, inner, blocks, lines, row_bar, limit)
             if candidate.mm <= 0:
                 continue
             if best is None or _is_better(candidate, best, limit):
@@ -110,16 +120,19 @@ def _is_better(one: _Grid, other: _Grid, limit: float) -> bool:
     return one.height < other.height
 
 
-def _candidate(sheet: Sheet, inner: float, blocks: int, lines: int, row_bar: float) -> _Grid:
+def _candidate(sheet: Sheet, inner: float, blocks: int, lines: int, row_bar: float, limit: float) -> _Grid:
     columns = -(-len(sheet.panels) // lines)
     parts = [sheet.panels[at : at + columns] for at in range(0, len(sheet.panels), columns)]
     free = (inner - (blocks - 1) * 2 * _GAP) / blocks - row_bar - (columns - 1) * _GAP
     mm = free / max(sum(panel.size[0] for panel in part) for part in parts)
-    each = sum(max(panel.size[1] for panel in part) * mm + _GAP for part in parts)
+    tall = sum(max(panel.size[1] for panel in part) for part in parts)
     rows = -(-len(sheet.rows) // blocks)
     label = _LABEL_LINE if any(row.label for row in sheet.rows) else 0.0
-    titles = _PANEL_TITLE * len(parts)
-    return _Grid(blocks, lines, mm, titles + rows * (each + label))
+    other = _PANEL_TITLE * len(parts) + rows * (_GAP * len(parts) + label)
+    fitting = (limit - other) / (rows * tall)
+    if rows > 1 and _SMALLEST_SHARE * mm <= fitting < mm:
+        mm = fitting
+    return _Grid(blocks, lines, mm, other + rows * tall * mm)
 
 
 def _draw_rows(page: Page, sheet: Sheet, grid: _Grid, top: float, *, line_scale: float) -> None:
@@ -136,7 +149,7 @@ def _draw_rows(page: Page, sheet: Sheet, grid: _Grid, top: float, *, line_scale:
             at = top
         if has_labels:
             size = LABEL_SIZE if block_width > 50 else SMALL_SIZE
-            text = shortened(row.label, block_width - 2 * _GAP, size, bold=True)
+            text = shortened(printed(row.label), block_width - 2 * _GAP, size, bold=True)
             page.text(left, at, text, size=size, color=colors.ink, bold=True)
             at += _LABEL_LINE
         for part in parts:
@@ -165,10 +178,15 @@ def _title(axes: Axes, panel: Panel, colors: ThemeRow, width: float) -> None:
     size = SMALL_SIZE if width > 14 else 4.5
     style: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "fontsize": size, "clip_on": False}
     axes.text(0.5, 1.0, panel.title, color=colors.ink, ha="center", **style)
-    # Too little space for all three in narrow panels.
-    if text_mm(f"{panel.title}  {2 * max(panel.ends, key=len)}", size) < width:
-        axes.text(0.0, 1.0, panel.ends[0], color=colors.muted, ha="left", **style)
-        axes.text(1.0, 1.0, panel.ends[1], color=colors.muted, ha="right", **style)
+    ends = {**style, "color": colors.muted}
+    longest = max(panel.ends, key=len)
+    if text_mm(f"{panel.title}  {2 * longest}", size) >= width:
+        # Too narrow for all three: the corners of the panel are free, because the brain is round.
+        if text_mm(f"{2 * longest}", _TICK_SIZE) + 2 >= width:
+            return
+        ends |= {"va": "top", "fontsize": _TICK_SIZE, "zorder": 6}
+    axes.text(0.0, 1.0, panel.ends[0], ha="left", **ends)
+    axes.text(1.0, 1.0, panel.ends[1], ha="right", **ends)
 
 
 def _draw_panel(
@@ -297,7 +315,7 @@ def _draw_bar(page: Page, scale: Scale, quantity: str, where: tuple[float, float
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
     axes.tick_params(axis="x", labelsize=SMALL_SIZE, length=1.5, pad=1, color=colors.ink, labelcolor=colors.ink)
-    axes.set_title(quantity, fontsize=SMALL_SIZE, color=colors.ink, loc="left", pad=1.5)
+    axes.set_title(quantity, fontsize=SMALL_SIZE, color=colors.ink, loc="left", pad=1.5, parse_math=False)
 
 
 def _draw_row_bar(page: Page, scale: Scale, where: tuple[float, float, float]) -> None:
@@ -339,7 +357,7 @@ def _legend_lines(legend: Sequence[tuple[Any, str]], width: float) -> list[list[
     lines: list[list[tuple[Any, str, float]]] = []
     at = width + 1
     for color, text in legend:
-        text = shortened(text, width - 2 * _SWATCH, LABEL_SIZE)
+        text = shortened(printed(text), width - 2 * _SWATCH, LABEL_SIZE)
         needed = 1.5 * _SWATCH + text_mm(text, LABEL_SIZE) + 3
         if at + needed > width:
             lines.append([])

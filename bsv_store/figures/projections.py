@@ -20,6 +20,7 @@ from bsv_store.figures.planes import (
     legend_of,
     outline_of_data,
     panel_of,
+    sampled,
 )
 from bsv_store.figures.scale import QUANTILE, check_scale, has_both_signs, scale_of
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
@@ -77,6 +78,14 @@ def draw_projections(
         brain.require("emphasize")
     views = VIEWS if len(source.rows) <= _MAX_WITH_ALL_VIEWS else VIEWS[:2]
     images = [_projected(source, row, views) for row in source.rows]
+    structures = () if emphasize is None else brain.named(emphasize)
+    seen = brain.silhouettes([view.plane for view in views], [brain.leaves(row.id) for row in structures])
+    if source.is_everywhere and seen is not None:
+        brains = [planes[0] for planes in seen]
+        images = [
+            [np.where(sampled(plane, each.shape) != 0, each, 0) for each, plane in zip(row, brains, strict=True)]
+            for row in images
+        ]
     is_signed = has_both_signs(each for row in images for each in row)
     together = [[each for row in images for each in row]] if shared else images
     found = [
@@ -97,8 +106,6 @@ def draw_projections(
         )
         for each, row, own in zip(source.rows, images, scales, strict=True)
     ]
-    structures = () if emphasize is None else brain.named(emphasize)
-    seen = brain.silhouettes([view.plane for view in views], [brain.leaves(row.id) for row in structures])
     panels = [
         _panel(source, view, [row[number] for row in images], None if seen is None else seen[number], structures, theme)
         for number, view in enumerate(views)

@@ -27,6 +27,7 @@ OUTSIDE_NOTE = "Triangles: animals beyond the axis, with their values."
 _GAP = 3.5
 _SWATCH = 2.2
 _AXIS_MM = 7.5
+_NAME_MM = 56.0
 _MAX_DOTS = 60
 # Animals beyond this quantile may lie outside of the axis, if the largest is more than twice as large.
 _MOST, _TOLERATED = 0.99, 2.0
@@ -127,7 +128,8 @@ def _labels(structures: Sequence[RankedStructure], width_mm: float, panels: int)
     """Acronyms, with names where there is space."""
     if width_mm < WIDE_MM or panels > 3:
         return [each.acronym for each in structures]
-    names = [wrapped(each.name, 48.0, SMALL_SIZE, lines=1)[0] for each in structures]
+    room = _NAME_MM if panels == 1 else _NAME_MM - 8.0
+    names = [wrapped(each.name, room, SMALL_SIZE, lines=1)[0] for each in structures]
     return [f"{name}  {each.acronym}" for name, each in zip(names, structures, strict=True)]
 
 

@@ -99,14 +99,13 @@ def checked_values(values: Mapping[Any, Any], brain: Brain) -> dict[int, float]:
     """
     if not values:
         raise InputError("values must not be empty", hint="For example {'VISp': 0.8, 'LGd': 0.3}.")
-    found = {}
     for structure, value in values.items():
         if isinstance(value, bool | str) or not isinstance(value, int | float | np.number):
             raise InputError(f"the value of {structure} must be a number, got {shown(value)}")
         if math.isinf(value):
             raise InputError(f"the value of {structure} must be finite, got {value}")
-        found[brain.named(structure)[0].id] = float(value)
-    return found
+    rows = brain.each_named(list(values))
+    return {row.id: float(value) for row, value in zip(rows, values.values(), strict=True)}
 
 
 def draw_region_map(
@@ -158,6 +157,9 @@ def draw_region_map(
     notes.append(f"{orientation.words.capitalize()}{'; ' + chosen.why if chosen.why else ''}.")
     notes += scale_notes(found[0] if shared else None, 1)
     notes += annotation_notes(brain, outlines, "structures with a value" if outlines is None else None)
+    if values.halves[1] == "ipsilateral" and not values.facts:
+        # Narrow panels have no space for the names of the halves.
+        notes.append("Right half: ipsilateral to the injection; left half: contralateral.")
     # The lowest values have nearly the color of the background.
     notes.append("Structures without a value are not filled.")
     if any(bool(np.isnan(each).any()) for each in known):

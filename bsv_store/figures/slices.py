@@ -77,7 +77,7 @@ def draw_slices(
     figure_class()
     theme_row(theme)
     orientation, smooth = plane_row(plane), checked_smoothing(smooth_um)
-    chosen_scale, vmin, vmax, quantile = check_scale(scale or "power", vmin=vmin, vmax=vmax, quantile=quantile)
+    chosen_scale, vmin, vmax, quantile = check_scale(scale or source.scale, vmin=vmin, vmax=vmax, quantile=quantile)
     if not brain.has_annotation:
         for argument, value in (("emphasize", emphasize), ("region_only", region_only), ("outlines", outlines)):
             if value is not None:
@@ -90,6 +90,8 @@ def draw_slices(
         else background_planes(background, brain, orientation, chosen.centers_um(source.grid), theme=theme)
     )
     values = _values(source, chosen, smooth)
+    if source.is_everywhere and annotated:
+        values = [_inside_brain(row, annotated) for row in values]
     if region_only is not None:
         wanted = brain.leaves(region_only)
         inside = [np.isin(sampled(each, values[0][0].shape), wanted) for each in annotated]
@@ -169,6 +171,10 @@ def _values(source: Source, chosen: Chosen, smooth_um: float) -> list[list[NDArr
         [read_plane(row, source.grid, chosen.plane, index, smooth_um=smooth_um) for index in indices]
         for row in source.rows
     ]
+
+
+def _inside_brain(row: Sequence[NDArray[Any]], annotated: Sequence[AnnotatedPlane]) -> list[NDArray[Any]]:
+    return [np.where(sampled(plane, each.shape) != 0, each, 0) for each, plane in zip(row, annotated, strict=True)]
 
 
 def _panels(

@@ -17,6 +17,7 @@ from bsv_store.catalog.volume_lookup import stored_volume
 from bsv_store.catalog.volume_use import record_use
 from bsv_store.check import choice, several, without
 from bsv_store.errors import InputError
+from bsv_store.figures.layout import printed
 from bsv_store.text import shown
 from bsv_store.vocabulary import (
     COMPARISON_MAPS,
@@ -35,7 +36,7 @@ from bsv_store.volumes.volume import SparseArray
 if TYPE_CHECKING:
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.vocabulary import Axis, ComparisonMap, Statistic, VolumeKind
+    from bsv_store.vocabulary import Axis, ColorScale, ComparisonMap, Statistic, VolumeKind
     from bsv_store.volumes.files import StoreFiles
 
 Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
@@ -161,6 +162,10 @@ class Source:
     facts : tuple of str
         Rules and provenance, for the footer.
     fingerprint : str or None
+    scale : ColorScale
+        Of slices, unless the reader chooses one.
+    is_everywhere : bool
+        Whether all voxels have values, also those outside the brain, which are not drawn.
     """
 
     title: str
@@ -170,6 +175,8 @@ class Source:
     halves: tuple[MeasuredHemisphere, MeasuredHemisphere]
     facts: tuple[str, ...]
     fingerprint: str | None
+    scale: ColorScale = "power"
+    is_everywhere: bool = False
 
     def slabs(self, row: SourceRow) -> Iterator[tuple[int, NDArray[Any]]]:
         """First AP plane and values of consecutive slabs."""
@@ -224,16 +231,21 @@ def source_of_version(
         is_empty = group.n == 0 or other.n == 0
         rows.append(SourceRow(label, None, _difference(readers[number], readers[minus]), edges, is_empty=is_empty))
     count = sum(group.n for group in version.groups)
+    chosen = STATISTICS[name]
     what = name if minus is None else f"difference of {'means' if name == 'mean' else name}"
-    quantity = version.quantity if STATISTICS[name].has_unit else STATISTICS[name].words
+    kind = VOLUME_KINDS[version.recipe.kind].words
+    title = chosen.words if chosen.is_count and minus is None else f"{what} of {kind}"
+    quantity = version.quantity if chosen.has_unit else chosen.words
     return Source(
-        title=f"{version.ref}: {what} of {VOLUME_KINDS[version.recipe.kind].words} (n = {count})",
+        title=f"{version.ref}: {title} (n = {count})",
         quantity=quantity if minus is None else f"difference of {quantity}",
         rows=tuple(rows),
         grid=version.grid,
         halves=half_names(version.recipe.hemisphere_rule),
         facts=(f"{version.ref}: {', '.join(version.rules)}, {version.grid.spacing_um} µm",),
         fingerprint=version.fingerprint,
+        scale="linear" if chosen.is_count else "power",
+        is_everywhere=chosen.is_count,
     )
 
 
@@ -249,7 +261,7 @@ def _source_of_map(version: PlottedVersion, row: ComparisonMapRow) -> Source:
     first, second = version.groups[:2]
     words = f"-log10 of {row.words}" if is_p else row.words
     return Source(
-        title=f"{version.ref}: {first.label} (n = {first.n}) − {second.label} (n = {second.n})",
+        title=f"{version.ref}: {printed(first.label)} (n = {first.n}) − {printed(second.label)} (n = {second.n})",
         quantity=f"{words}; {version.quantity}" if row.has_unit else words,
         rows=(SourceRow("", None, _Memory(version.grid).reader(read)),),
         grid=version.grid,
@@ -259,6 +271,7 @@ def _source_of_map(version: PlottedVersion, row: ComparisonMapRow) -> Source:
             "Voxels that were not tested have no color",
         ),
         fingerprint=version.fingerprint,
+        scale="linear",
     )
 
 
@@ -338,7 +351,7 @@ def source_of_volumes(
     found = [stored_volume(database, each, kind=row.name, spacing_um=spacing_um) for each in ids]
     record_use(database, found)
     prefetch(files, found)
-    names = _experiment_names(database, ids)
+    names = experiment_names(database, ids)
     memory = _Memory(grid)
 
     def reader(file: Any) -> Read:
@@ -373,7 +386,7 @@ def _dense(voxels: SparseArray | NDArray[np.float32], first: int, last: int) -> 
     return voxels.dense_planes(first, last) if isinstance(voxels, SparseArray) else voxels
 
 
-def _experiment_names(database: Database, ids: Sequence[int]) -> dict[int, str]:
+def experiment_names(database: Database, ids: Sequence[int]) -> dict[int, str]:
     """Experiments in words, such as 'VPM, wild type (experiment 158375425)'."""
     table = view("experiments")
     columns = (table.c.experiment_id, table.c.primary_structure, table.c.transgenic_line)

@@ -317,7 +317,7 @@ def _problem_of_template(files: StoreFiles, file: TemplateFile) -> str | None:
     image = _image(files, file)
     if image is None:
         return _WRONG_XXH3
-    template = template_from_image(image, what=file.path)
+    template, _ = template_from_image(image, what=file.path)
     if (template.grid, template.dtype, template.array_sha256) != (file.grid, file.dtype, file.array_sha256):
         return "the decoded values are not the ones that were stored"
     return None

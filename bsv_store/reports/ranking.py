@@ -17,7 +17,7 @@ from bsv_store.figures.style import PAGE_MM, check_width, figure_class
 from bsv_store.reports.anatomy import color_of, rows_of
 from bsv_store.reports.words import selection_title
 from bsv_store.text import number_of
-from bsv_store.vocabulary import MEASURES
+from bsv_store.vocabulary import ANIMAL_WEIGHTS, MEASURES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.catalog.structures import StructureRef
     from bsv_store.store.store import Store
-    from bsv_store.vocabulary import Measure, MeasuredHemisphere, MissingPolicy, Theme
+    from bsv_store.vocabulary import AnimalWeight, Measure, MeasuredHemisphere, MissingPolicy, Theme
 
 _SIDES: tuple[MeasuredHemisphere, ...] = ("ipsilateral", "contralateral")
 _MAX_SELECTIONS = 6
@@ -43,6 +43,7 @@ def ranked_targets(
     include_fiber_tracts: bool = False,
     measure: Measure = "normalized_projection_volume",
     hemisphere: MeasuredHemisphere = "both",
+    weight_by: AnimalWeight = "none",
     limit: int = 20,
     missing: MissingPolicy = "leave_out",
     title: str | None = None,
@@ -61,8 +62,8 @@ def ranked_targets(
     selection : Selection, experiment ids, or mapping of str to them, optional
         By default all experiments that are neither withdrawn nor on the exclusion list. Several selections by label
         (at most six) are drawn side by side, with the targets of the first one.
-    targets, structure_set, within, include_sources, include_fiber_tracts, measure, hemisphere, missing
-        As for `Search.targets_of`.
+    targets, structure_set, within, include_sources, include_fiber_tracts, measure, hemisphere, weight_by, missing
+        As for `Search.targets_of`. Animals of weight 0 are not drawn.
     limit : int
         Maximum number of targets.
     title : str, optional
@@ -98,14 +99,16 @@ def ranked_targets(
         include_fiber_tracts=include_fiber_tracts,
         measure=measure,
         hemisphere=hemisphere,
+        weight_by=weight_by,
         limit=count,
         missing=missing,
     )
     if frame.empty:
         raise InputError("no target structure is left", hint="Use a wider `within`, or include_sources=True.")
     ids = [int(each) for each in frame["structure_id"]]
-    frames = {label: frame if label == next(iter(selections)) else _same_targets(store, each, ids, measure, missing)
-              for label, each in selections.items()}  # fmt: skip
+    frames = {next(iter(selections)): frame}
+    for label, each in list(selections.items())[1:]:
+        frames[label] = _same_targets(store, each, ids, measure, weight_by, missing)
     rankings = [_ranking(store, label, selections[label], own, ids, measure) for label, own in frames.items()]
     rows = rows_of(store, ids)
     structures = [RankedStructure(row.acronym, row.name, color_of(row)) for row in (rows[a] for a in frame.structure)]
@@ -135,10 +138,15 @@ def _labeled(selection: SelectionLike | Mapping[str, SelectionLike] | None) -> d
 
 
 def _same_targets(
-    store: Store, selection: SelectionLike | None, ids: Sequence[int], measure: Measure, missing: MissingPolicy
+    store: Store,
+    selection: SelectionLike | None,
+    ids: Sequence[int],
+    measure: Measure,
+    weight_by: AnimalWeight,
+    missing: MissingPolicy,
 ) -> pd.DataFrame:
     """The values of another selection in the same structures, in the same order."""
-    frame = store.search.targets_of(selection, targets=ids, measure=measure, missing=missing)
+    frame = store.search.targets_of(selection, targets=ids, measure=measure, weight_by=weight_by, missing=missing)
     ordered = frame.set_index("structure_id").loc[list(ids)].reset_index()
     ordered.attrs.update(frame.attrs)
     return ordered
@@ -158,6 +166,9 @@ def _ranking(
             measure=measure,
         )
     left_out = {*frame.attrs["without_unionizes"], *frame.attrs["without_hemisphere"]}
+    if frame.attrs["weight_by"] == "injection_overlap":
+        known = store.experiments([each for each in animals.index.tolist() if each not in left_out])
+        left_out |= set(known.loc[known["injection_outside_primary"] == 1, "experiment_id"])
     counted = animals[~animals.index.isin(left_out)]
     sides: dict[str, Side] = {
         side: Side(
@@ -182,5 +193,8 @@ def _notes(frames: Mapping[str, pd.DataFrame], hemisphere: MeasuredHemisphere) -
         prefix = f"{label}: " if len(frames) > 1 else ""
         animals = f"n = {number_of(int(frame['n'].iloc[0]), 'animal')}"
         parts.append(f"{prefix}{'; '.join([animals, *reasons])}.")
+    row = ANIMAL_WEIGHTS[next(iter(frames.values())).attrs["weight_by"]]
+    if row.name != "none":
+        parts.append(f"Weight of an animal: {row.words}.")
     order = "the mean of both hemispheres" if hemisphere == "both" else f"the {hemisphere} mean"
     return [*parts, f"Sorted by {order}. Signal outside the injection site, relative to the injected hemisphere."]

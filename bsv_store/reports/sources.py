@@ -232,7 +232,7 @@ def _of_table(table: pd.DataFrame, brain: Brain, column: str | None) -> RegionVa
     title = "Values by structure" if measure is None else f"{quantity[:1].upper()}{quantity[1:]} by structure"
     if column is None and {"ipsilateral_mean", "contralateral_mean"} <= set(table.columns):
         left, right = (_by_structure(table, key, name, brain) for name in ("contralateral_mean", "ipsilateral_mean"))
-        return RegionValues(title, quantity, (RegionRow("", left, right),), _FOLDED)
+        return RegionValues(title, quantity or "mean", (RegionRow("", left, right),), _FOLDED)
     name = _column(table, column, key)
     rows = []
     halves = _SIDES

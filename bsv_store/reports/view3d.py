@@ -18,6 +18,7 @@ from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.figures.injections import sequence_of
 from bsv_store.figures.layout import title_or
+from bsv_store.figures.sources import experiment_names
 from bsv_store.figures.style import GROUP_COLORS
 from bsv_store.figures.surface import coarser, smoothed, surface
 from bsv_store.figures.view3d import Item, Points, check_html_path, encoded_bytes, view_html, write_view
@@ -171,7 +172,7 @@ def view_3d_html(
         volume_kind = choice("kind", kind or DEFAULT_KIND, VOLUME_KINDS).name
         signals = list(_experiment_signals(store, source, volume_kind, spacing_um or DEFAULT_SPACING_UM))
         name, quantity, fingerprint = (
-            (f"Experiment {signals[0].label}" if len(signals) == 1 else f"{len(signals)} experiments"),
+            (_title_of(store, signals[0]) if len(signals) == 1 else f"{len(signals)} experiments"),
             describe_unit(volume_kind, "none"),
             None,
         )
@@ -228,6 +229,11 @@ def _experiment_signals(
     _check_count(len(ids), "experiments")
     for identifier, color in zip(ids, _palette(len(ids)), strict=True):
         yield _signal(str(identifier), color, store.volume(identifier, kind=kind, spacing_um=spacing_um), spacing_um)
+
+
+def _title_of(store: Store, signal: _Signal) -> str:
+    (title,) = experiment_names(store.database, [int(signal.label)]).values()
+    return title
 
 
 def _check_count(count: int, what: str) -> None:

@@ -183,8 +183,15 @@ def publish_template(
         If the file cannot be written; nothing is published.
     """
     image = template_image(template, source=source, on_slab=on_slab)
+    file = described_template(image, template, source=source)
+    files.publish(file.path, image)
+    return file
+
+
+def described_template(image: bytes, template: Template, *, source: str) -> TemplateFile:
+    """The catalog record of a file with this content, published now."""
     sha256 = hashlib.sha256(image).hexdigest()
-    file = TemplateFile(
+    return TemplateFile(
         grid=template.grid,
         frame=FRAME,
         path=template_path(template.grid.spacing_um, sha256),
@@ -196,8 +203,6 @@ def publish_template(
         source=source,
         fetched_at=datetime.now(UTC),
     )
-    files.publish(file.path, image)
-    return file
 
 
 def template_path(spacing_um: int, file_sha256: str) -> str:
@@ -205,8 +210,8 @@ def template_path(spacing_um: int, file_sha256: str) -> str:
     return f"{TEMPLATE_FOLDER}/{spacing_um}um/template.{file_sha256[:16]}.h5"
 
 
-def template_from_image(image: bytes, *, what: str) -> Template:
-    """The template in a file image.
+def template_from_image(image: bytes, *, what: str) -> tuple[Template, str]:
+    """The template in a file image, and the source of its data.
 
     Raises
     ------
@@ -223,7 +228,8 @@ def template_from_image(image: bytes, *, what: str) -> Template:
             if dtype is None:
                 raise DamagedFileError(f"{what} has values of the type {stored}")
             dataset = plain_dataset(file, "volume", shape=grid.shape, dtype=TEMPLATE_DTYPES[dtype].code)
-            return Template.from_planes(grid, dtype, lambda first, last: dataset[first:last])
+            template = Template.from_planes(grid, dtype, lambda first, last: dataset[first:last])
+            return template, text_attribute(file, "source")
     except HDF5_ERRORS as error:
         raise DamagedFileError(f"{what} is not a readable template file: {error}") from error
 

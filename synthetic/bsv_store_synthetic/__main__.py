@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from bsv_store.errors import BsvStoreError
 from bsv_store_synthetic.atlas import SyntheticAtlas
 from bsv_store_synthetic.server import SyntheticServer
+from bsv_store_synthetic.stored import atlas_in
 
 _DESCRIPTION = """\
 Serve a synthetic connectivity atlas on this machine, in the formats of the Allen API, until interrupted.
@@ -33,21 +34,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--experiments", type=int, default=24, metavar="N", help="number of experiments (default: 24)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the experiments (default: 0)")
+    parser.add_argument(
+        "--anatomy",
+        metavar="STORE",
+        help="invent experiments in the brain of this store (default: an invented one)",
+    )
     options = parser.parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     try:
-        atlas = SyntheticAtlas(seed=options.seed, experiments=options.experiments)
-        server = SyntheticServer(atlas, port=options.port)
+        with atlas_in(options.anatomy, seed=options.seed, experiments=options.experiments) as atlas:
+            _serve(atlas, options.port, stop)
     except BsvStoreError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
-    with server:
-        sys.stdout.write(f"{server.url}\n{options.experiments} synthetic experiments. Press Ctrl-C to stop.\n")
+    return 0
+
+
+def _serve(atlas: SyntheticAtlas, port: int, stop: threading.Event) -> None:
+    with SyntheticServer(atlas, port=port) as server:
+        sys.stdout.write(f"{server.url}\n{atlas.experiments} synthetic experiments. Press Ctrl-C to stop.\n")
         sys.stdout.flush()
         stop.wait()
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bsv_store.catalog.records import LineRecord, Ontology, StructureRecord
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import Hemisphere, VolumeKind
-from bsv_store_synthetic import anatomy, ontology, unionize, volumes
+from bsv_store_synthetic import unionize, volumes
+from bsv_store_synthetic.anatomy import INVENTED, Anatomy
 from bsv_store_synthetic.experiments import FIRST_ID, plan
 
 # Structures with a smaller part of the injection are not listed as injection structures.
@@ -71,9 +72,11 @@ class SyntheticAtlas:
     Parameters
     ----------
     seed : int
-        Determines the experiments; ontology and annotation are always the same.
+        Determines the experiments.
     experiments : int
         Number of experiments. Experiment k does not depend on it.
+    anatomy : Anatomy
+        The brain; by default an invented one. `bsv_store_synthetic.stored.StoredAnatomy` is that of a store.
 
     Raises
     ------
@@ -89,6 +92,7 @@ class SyntheticAtlas:
 
     seed: int = 0
     experiments: int = 24
+    anatomy: Anatomy = field(default=INVENTED, repr=False)
 
     def __post_init__(self) -> None:
         if self.experiments < 1:
@@ -99,21 +103,21 @@ class SyntheticAtlas:
     @property
     def ontology(self) -> Ontology:
         """The structure tree, in graph order."""
-        return ontology.ontology()
+        return self.anatomy.tree.ontology
 
     @property
     def structures(self) -> tuple[StructureRecord, ...]:
         """All structures, in graph order."""
-        return ontology.ontology().structures
+        return self.ontology.structures
 
     def structure(self, name: int | str) -> StructureRecord:
         """The structure with this id or acronym; KeyError if there is none."""
-        return ontology.structure(name)
+        return self.anatomy.tree.structure(name)
 
     @property
     def annotation(self) -> NDArray[np.uint32]:
-        """uint32 array, shape (132, 80, 114), axes [ap, dv, ml]: leaf structure id, 0 outside the brain; read-only."""
-        return anatomy.annotation()
+        """uint32 array, shape (132, 80, 114), axes [ap, dv, ml]: structure id, 0 outside the brain; read-only."""
+        return self.anatomy.annotation
 
     @property
     def experiment_ids(self) -> tuple[int, ...]:
@@ -125,15 +129,15 @@ class SyntheticAtlas:
 
     def experiment(self, experiment_id: int) -> SyntheticExperiment:
         """The experiment with this id; KeyError if there is none. The first call computes its volumes."""
-        return _experiment(self.seed, self._number(experiment_id))
+        return _experiment(self.anatomy, self.seed, self._number(experiment_id))
 
     def unionize(self, experiment_id: int) -> tuple[unionize.UnionizeRow, ...]:
         """All unionize records of an experiment; KeyError if the id is unknown."""
-        return unionize.unionize(self.seed, self._number(experiment_id))
+        return unionize.unionize(self.anatomy, self.seed, self._number(experiment_id))
 
     def volume(self, experiment_id: int, kind: VolumeKind = "projection_density") -> NDArray[np.float32]:
         """float32 array, shape (132, 80, 114), axes [ap, dv, ml]: a volume at 100 um; KeyError if the id is unknown."""
-        return volumes.volume(self.seed, self._number(experiment_id), kind)
+        return volumes.volume(self.anatomy, self.seed, self._number(experiment_id), kind)
 
     def _number(self, experiment_id: int) -> int:
         if experiment_id not in self:
@@ -142,9 +146,9 @@ class SyntheticAtlas:
 
 
 @lru_cache(maxsize=8192)
-def _experiment(seed: int, number: int) -> SyntheticExperiment:
-    drawn = plan(seed, number)
-    injected = unionize.root_rows(seed, number, is_injection=True)
+def _experiment(anatomy: Anatomy, seed: int, number: int) -> SyntheticExperiment:
+    drawn = plan(anatomy, seed, number)
+    injected = unionize.root_rows(anatomy, seed, number, is_injection=True)
     left, right = (injected[side].projection_volume if side in injected else 0.0 for side in (1, 2))
     return SyntheticExperiment(
         number=number,
@@ -155,20 +159,20 @@ def _experiment(seed: int, number: int) -> SyntheticExperiment:
         product_id=drawn.product_id,
         lines=drawn.lines,
         primary_structure_id=drawn.primary_structure_id,
-        primary_structure_acronym=ontology.structure(drawn.primary_structure_id).acronym,
+        primary_structure_acronym=anatomy.tree.structure(drawn.primary_structure_id).acronym,
         injection_ap=drawn.injection_ap,
         injection_dv=drawn.injection_dv,
         injection_ml=drawn.injection_ml,
         injection_volume=injected[3].projection_volume,
         injection_volumes=(left, right),
-        projection_volume=unionize.root_rows(seed, number, is_injection=False)[3].projection_volume,
-        injection_structure_ids=_injection_structures(seed, number),
+        projection_volume=unionize.root_rows(anatomy, seed, number, is_injection=False)[3].projection_volume,
+        injection_structure_ids=_injection_structures(anatomy, seed, number),
         storage_directory=f"/external/synthetic/prod0/image_series_{drawn.id}/",
     )
 
 
-def _injection_structures(seed: int, number: int) -> tuple[int, ...]:
-    rows = [r for r in unionize.unionize(seed, number) if r.is_injection and r.hemisphere_id == 3]
-    summary = {record.id for record in ontology.summary_structures()}
+def _injection_structures(anatomy: Anatomy, seed: int, number: int) -> tuple[int, ...]:
+    rows = [r for r in unionize.unionize(anatomy, seed, number) if r.is_injection and r.hemisphere_id == 3]
+    summary = {record.id for record in anatomy.tree.summary_structures()}
     listed = {r.structure_id for r in rows if r.normalized_projection_volume >= _LISTED_PART} & summary
-    return tuple(sorted(listed | {plan(seed, number).primary_structure_id}))
+    return tuple(sorted(listed | {plan(anatomy, seed, number).primary_structure_id}))

@@ -7,10 +7,12 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bsv_store.catalog.records import LineRecord
 from bsv_store.volumes.grid import EXTENT_UM, MIDLINE_UM
-from bsv_store_synthetic import anatomy, noise, ontology
+from bsv_store_synthetic import noise
+from bsv_store_synthetic.anatomy import GRID, Anatomy, interior_of
 
 FIRST_ID: Final = 9_100_000_001
 """First id of a synthetic experiment; Allen's are below 700 million."""
@@ -105,13 +107,17 @@ _DESIGNS: Final[tuple[_Design, ...]] = (
 )
 
 
+PRIMARY_STRUCTURES: Final = tuple(dict.fromkeys(design.primary for design in _DESIGNS))
+"""Acronyms of the structures that an anatomy needs."""
+
+
 @lru_cache(maxsize=4096)
-def plan(seed: int, number: int) -> Plan:
+def plan(anatomy: Anatomy, seed: int, number: int) -> Plan:
     """The plan of an experiment by its number, from 0; it does not depend on the number of experiments."""
     design = _DESIGNS[number % len(_DESIGNS)]
     key = noise.key_of("experiment", seed, number)
-    primary = ontology.structure(design.primary)
-    ap, dv, ml = _coordinate(primary.id, design.side, key, number)
+    primary = anatomy.tree.structure(design.primary)
+    ap, dv, ml = _coordinate(anatomy, primary.id, design.side, key, number)
     wild_type = all(line.type_name == "wild type" for line in design.lines)
     name = "SYN" if wild_type else design.lines[0].name.split(" ")[0]
     return Plan(
@@ -131,21 +137,27 @@ def plan(seed: int, number: int) -> Plan:
     )
 
 
-def _coordinate(structure_id: int, side: str, key: int, number: int) -> tuple[int, int, int]:
+def _coordinate(anatomy: Anatomy, structure_id: int, side: str, key: int, number: int) -> tuple[int, int, int]:
     """A point in um in the interior of the structure, on the given side; multiples of 10."""
-    candidates = anatomy.interior_of(structure_id, depth=2)
-    ml = candidates % anatomy.GRID.shape[2]
-    if side == "midline":
-        candidates = candidates[ml == anatomy.GRID.midline - 1]
-    else:
-        left = side == "left"
-        candidates = candidates[(ml < anatomy.GRID.midline) == left]
+    # A thin structure has no voxel far from its surface.
+    candidates = next(
+        found for depth in (2, 1, 0) if (found := _on_side(interior_of(anatomy, structure_id, depth=depth), side)).size
+    )
     # Multiples of the golden ratio spread consecutive experiments evenly from anterior to posterior.
     place = (number * 0.6180339887498949 + noise.draw(key, "place") / 8) % 1.0
-    voxel = np.unravel_index(candidates[int(place * len(candidates))], anatomy.GRID.shape)
-    spacing = anatomy.GRID.spacing_um
+    voxel = np.unravel_index(candidates[int(place * len(candidates))], GRID.shape)
+    spacing = GRID.spacing_um
     ap, dv, ml_um = (int(v) * spacing + 10 * int(10 * noise.draw(key, "in voxel", i)) for i, v in enumerate(voxel))
     return ap, dv, MIDLINE_UM - 10 if side == "midline" else ml_um
+
+
+def _on_side(voxels: NDArray[np.intp], side: str) -> NDArray[np.intp]:
+    ml = voxels % GRID.shape[2]
+    if side == "midline":
+        found: NDArray[np.intp] = voxels[ml == GRID.midline - 1]
+    else:
+        found = voxels[(ml < GRID.midline) == (side == "left")]
+    return found
 
 
 def _sites(side: str, point: tuple[int, int, int], radius: float) -> tuple[Site, ...]:

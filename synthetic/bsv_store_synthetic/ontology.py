@@ -1,4 +1,4 @@
-"""The structure tree of the synthetic atlas, with invented ids and realistic acronyms.
+"""The structure trees of synthetic atlases. The invented one has invented ids and realistic acronyms.
 
 It has the difficulties of the real one: acronyms that are prefixes of others (VISp, VISpm; VIS, VISC, which is not part
 of VIS; P), one with a comma, one with a slash, two that differ only by case, a node outside the gray matter, and colors
@@ -7,6 +7,7 @@ with leading zeros.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, Ontology, StructureRecord
@@ -88,9 +89,70 @@ root|FFFFFF||root
 """
 
 
+class Tree:
+    """Look-ups in an ontology.
+
+    Parameters
+    ----------
+    ontology : Ontology
+    measured : collection of int, optional
+        Ids of the structures that have unionize records; by default the root and the members of set 184527634.
+    """
+
+    def __init__(self, ontology: Ontology, *, measured: Collection[int] | None = None) -> None:
+        self.ontology = ontology
+        self.by_id: Mapping[int, StructureRecord] = {record.id: record for record in ontology.structures}
+        self._by_acronym = {record.acronym: record for record in ontology.structures}
+        self._paths: dict[int, tuple[int, ...]] = {}
+        below: dict[int, set[int]] = {}
+        for record in ontology.structures:
+            above = () if record.parent_structure_id is None else self._paths[record.parent_structure_id]
+            self._paths[record.id] = (*above, record.id)
+            for each in self._paths[record.id]:
+                below.setdefault(each, set()).add(record.id)
+        self._descendants = {each: frozenset(members) for each, members in below.items()}
+        # As in Allen's data, the root has unionize records without being a member of that set.
+        members = (r.id for r in ontology.structures if r.id == ROOT_STRUCTURE_ID or PSU_SET in r.structure_set_ids)
+        self.measured = frozenset(members if measured is None else measured)
+
+    def __contains__(self, acronym: object) -> bool:
+        return acronym in self._by_acronym
+
+    def structure(self, name: int | str) -> StructureRecord:
+        """The structure with this id or acronym (case-sensitive).
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        return self.by_id[name] if isinstance(name, int) else self._by_acronym[name]
+
+    def path_of(self, structure_id: int) -> tuple[int, ...]:
+        """The ids from the root to the structure, inclusive."""
+        return self._paths[structure_id]
+
+    def descendants(self, structure_id: int) -> frozenset[int]:
+        """The ids of the structure and its descendants."""
+        return self._descendants[structure_id]
+
+    def leaves(self) -> tuple[StructureRecord, ...]:
+        """The measured structures without children, in graph order."""
+        parents = {record.parent_structure_id for record in self.ontology.structures}
+        return tuple(r for r in self.ontology.structures if r.id not in parents and r.id in self.measured)
+
+    def summary_structures(self) -> tuple[StructureRecord, ...]:
+        """The structures of the summary set, in graph order; none is inside another."""
+        return tuple(r for r in self.ontology.structures if SUMMARY_SET in r.structure_set_ids)
+
+
 @lru_cache(maxsize=1)
-def ontology() -> Ontology:
-    """The ontology, in graph order, with upper-case colors and structure sets."""
+def invented() -> Tree:
+    """The invented ontology, in graph order, with upper-case colors and structure sets."""
+    return Tree(_ontology())
+
+
+def _ontology() -> Ontology:
     rows: list[tuple[int, str, str, str, str]] = []
     for line in _TREE.strip("\n").splitlines():
         text = line.lstrip(" ")
@@ -114,57 +176,3 @@ def ontology() -> Ontology:
         path[level:] = [identifier]
         records.append(StructureRecord(identifier, acronym, name, parent, order, color, tuple(sets)))
     return Ontology(tuple(records), dict(STRUCTURE_SETS))
-
-
-@lru_cache(maxsize=1)
-def _by_acronym() -> dict[str, StructureRecord]:
-    return {record.acronym: record for record in ontology().structures}
-
-
-@lru_cache(maxsize=1)
-def _paths() -> dict[int, tuple[int, ...]]:
-    paths: dict[int, tuple[int, ...]] = {}
-    for record in ontology().structures:
-        above = () if record.parent_structure_id is None else paths[record.parent_structure_id]
-        paths[record.id] = (*above, record.id)
-    return paths
-
-
-@lru_cache(maxsize=1)
-def by_id() -> dict[int, StructureRecord]:
-    """All structures by id."""
-    return {record.id: record for record in ontology().structures}
-
-
-def structure(name: int | str) -> StructureRecord:
-    """The structure with this id or acronym (case-sensitive).
-
-    Raises
-    ------
-    KeyError
-        If there is none.
-    """
-    return by_id()[name] if isinstance(name, int) else _by_acronym()[name]
-
-
-def path_of(structure_id: int) -> tuple[int, ...]:
-    """The ids from the root to the structure, inclusive."""
-    return _paths()[structure_id]
-
-
-def descendants(structure_id: int) -> frozenset[int]:
-    """The ids of the structure and its descendants."""
-    return frozenset(member for member, path in _paths().items() if structure_id in path)
-
-
-@lru_cache(maxsize=1)
-def leaves() -> tuple[StructureRecord, ...]:
-    """The structures without children that have voxels, in graph order: those of the annotation."""
-    parents = {record.parent_structure_id for record in ontology().structures}
-    return tuple(r for r in ontology().structures if r.id not in parents and PSU_SET in r.structure_set_ids)
-
-
-@lru_cache(maxsize=1)
-def summary_structures() -> tuple[StructureRecord, ...]:
-    """The structures of the summary set, in graph order; none is inside another."""
-    return tuple(r for r in ontology().structures if SUMMARY_SET in r.structure_set_ids)

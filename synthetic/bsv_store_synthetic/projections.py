@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store_synthetic import anatomy, noise, ontology
-from bsv_store_synthetic.anatomy import GRID
+from bsv_store_synthetic import noise
+from bsv_store_synthetic.anatomy import GRID, Anatomy, center_um, interior_of, voxels_of
 from bsv_store_synthetic.experiments import Plan
 
 _VISUAL: Final = ("VISp", "VISl", "VISpm", "VISal", "LP", "LGd", "SCs", "CP", "MOs")
@@ -28,6 +28,8 @@ _TARGETS: Final[dict[str, tuple[str, ...]]] = {
     "LGd": ("VISp", "VISl", "SCs", "LP", "HY"),
     "SCs": ("LP", "LGd", "PAG", "P", "CM", "LOB4, 5"),
 }
+# In Allen's ontology.
+_OTHER_NAMES: Final[dict[str, tuple[str, ...]]] = {"LOB4, 5": ("CUL4, 5",)}
 Point = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
@@ -41,28 +43,40 @@ _TRACT_SHARE: Final = 0.04
 _INSIDE, _BESIDE, _OUTSIDE = 1.0, 0.06, 0.015
 
 
-def strength(experiment: Plan) -> NDArray[np.float64]:
+def strength(anatomy: Anatomy, experiment: Plan) -> NDArray[np.float64]:
     """float64 array, shape (132, 80, 114): signal without noise, 0 where there is none."""
     result = np.zeros(GRID.shape, np.float64)
-    primary = ontology.structure(experiment.primary_structure_id)
+    tree = anatomy.tree
+    primary = tree.structure(experiment.primary_structure_id)
     for site in experiment.sites:
-        _add_field(result, site.center_um, 2.4 * site.radius_um, 0.8, primary.id)
+        _add_field(anatomy, result, site.center_um, 2.4 * site.radius_um, 0.8, primary.id)
     main = experiment.sites[0].center_um
     right = main[2] >= _MIDLINE
     tracts: list[tuple[tuple[Point, ...], float]] = []
-    for rank, acronym in enumerate((primary.acronym, *_TARGETS[primary.acronym])):
+    for rank, acronym in enumerate((primary.acronym, *_targets(anatomy, primary.acronym))):
         for crossing in (False, True):
             if acronym == primary.acronym and (rank > 0 or not crossing):
                 continue
             key = noise.key_of(experiment.key, "target", acronym, int(crossing))
-            target = ontology.structure(acronym)
-            goal = _goal(target.id, right != crossing, key)
+            target = tree.structure(acronym)
+            goal = _goal(anatomy, target.id, right != crossing, key)
             amplitude = (0.25 if crossing else 1.0) * (0.3 + noise.draw(key, "amplitude"))
             radius = (700 if crossing else 940) + 450 * noise.draw(key, "radius")
-            _add_field(result, goal, radius, amplitude, target.id)
-            tracts.append((_route(main, primary.id, goal, target.id), amplitude))
+            _add_field(anatomy, result, goal, radius, amplitude, target.id)
+            tracts.append((_route(anatomy, main, primary.id, goal, target.id), amplitude))
     _add_tracts(result, tracts)
     return result
+
+
+def _targets(anatomy: Anatomy, acronym: str) -> tuple[str, ...]:
+    """The targets of a structure that the anatomy has."""
+    found = (next((name for name in (each, *_OTHER_NAMES.get(each, ())) if _is_in(anatomy, name)), None)
+             for each in _TARGETS[acronym])  # fmt: skip
+    return tuple(name for name in found if name is not None)
+
+
+def _is_in(anatomy: Anatomy, acronym: str) -> bool:
+    return acronym in anatomy.tree and voxels_of(anatomy, anatomy.tree.structure(acronym).id).size > 0
 
 
 def ball(center: Point, radius: float) -> tuple[Box, NDArray[np.float64]]:
@@ -79,36 +93,40 @@ def ball(center: Point, radius: float) -> tuple[Box, NDArray[np.float64]]:
     return (box[0], box[1], box[2]), np.maximum(inside, 0)
 
 
-def _add_field(result: NDArray[np.float64], center: Point, radius: float, amplitude: float, structure_id: int) -> None:
+def _add_field(
+    anatomy: Anatomy, result: NDArray[np.float64], center: Point, radius: float, amplitude: float, structure_id: int
+) -> None:
     box, profile = ball(center, radius)
     profile *= amplitude
     profile *= profile
-    profile *= _shares(structure_id)[anatomy.leaf_codes()[box]]
+    profile *= _shares(anatomy, structure_id)[anatomy.codes[box]]
     result[box] += profile
 
 
 @lru_cache(maxsize=64)
-def _shares(structure_id: int) -> NDArray[np.float64]:
-    """The share of the signal at each code of `anatomy.leaf_codes`."""
-    below = ontology.descendants(structure_id)
-    return np.array([_OUTSIDE, *(_INSIDE if leaf.id in below else _BESIDE for leaf in ontology.leaves())])
+def _shares(anatomy: Anatomy, structure_id: int) -> NDArray[np.float64]:
+    """The share of the signal at each of the codes of an anatomy."""
+    below = anatomy.tree.descendants(structure_id)
+    return np.array([_OUTSIDE, *(_INSIDE if leaf.id in below else _BESIDE for leaf in anatomy.labels)])
 
 
-def _goal(structure_id: int, right: bool, key: int) -> Point:
+def _goal(anatomy: Anatomy, structure_id: int, right: bool, key: int) -> Point:
     """The inner voxel of a structure that is nearest to a point drawn around the structure's center."""
-    center = anatomy.center_um(structure_id, right=right)
+    center = center_um(anatomy, structure_id, right=right)
     drawn = [c + 500 * (noise.draw(key, axis) - 0.5) for axis, c in enumerate(center)]
-    return _nearest(_inner_points(structure_id, right), (drawn[0], drawn[1], drawn[2]))
+    return _nearest(_inner_points(anatomy, structure_id, right), (drawn[0], drawn[1], drawn[2]))
 
 
 @lru_cache(maxsize=128)
-def _inner_points(structure_id: int, right: bool) -> NDArray[np.float64]:
-    return _centers(anatomy.interior_of(structure_id), right)
+def _inner_points(anatomy: Anatomy, structure_id: int, right: bool) -> NDArray[np.float64]:
+    points = _centers(interior_of(anatomy, structure_id), right)
+    # A thin structure has no inner voxel.
+    return points if points.size else _centers(voxels_of(anatomy, structure_id), right)
 
 
-@lru_cache(maxsize=2)
-def _callosum(right: bool) -> NDArray[np.float64]:
-    return _centers(anatomy.voxels_of(ontology.structure("cc").id), right)
+@lru_cache(maxsize=4)
+def _callosum(anatomy: Anatomy, right: bool) -> NDArray[np.float64]:
+    return _centers(voxels_of(anatomy, anatomy.tree.structure("cc").id), right)
 
 
 def _centers(voxels: NDArray[np.intp], right: bool) -> NDArray[np.float64]:
@@ -127,27 +145,31 @@ def _nearest(points: NDArray[np.float64], to: Point) -> Point:
 # -- tracts -----------------------------------------------------------------------------------------------------------
 
 
-def _route(start: Point, source_id: int, goal: Point, target_id: int) -> tuple[Point, ...]:
+def _route(anatomy: Anatomy, start: Point, source_id: int, goal: Point, target_id: int) -> tuple[Point, ...]:
     """The points through which a tract passes, in order."""
     crosses = (start[2] >= _MIDLINE) != (goal[2] >= _MIDLINE)
     before = _mirrored(goal) if crosses else goal
     capsule = (_CAPSULE[0], _CAPSULE[1], _MIDLINE + (_CAPSULE[2] if start[2] >= _MIDLINE else -_CAPSULE[2]))
-    from_cortex, to_cortex = (_is_cortical(each) for each in (source_id, target_id))
-    if to_cortex or (from_cortex and target_id == ontology.structure("CP").id):
-        first = (_white_matter(start), _white_matter(_middle(start, before))) if from_cortex else (capsule,)
-        arch = (_white_matter((before[0], 2_000.0, _MIDLINE + 50)),) if crosses else ()
-        return (start, *first, *arch, _white_matter(goal), goal)
-    descent = (_white_matter(start), capsule) if from_cortex else (_middle(start, before),)
+    from_cortex, to_cortex = (_is_cortical(anatomy, each) for each in (source_id, target_id))
+    if to_cortex or (from_cortex and target_id == anatomy.tree.structure("CP").id):
+        first = (
+            (_white_matter(anatomy, start), _white_matter(anatomy, _middle(start, before)))
+            if from_cortex
+            else (capsule,)
+        )
+        arch = (_white_matter(anatomy, (before[0], 2_000.0, _MIDLINE + 50)),) if crosses else ()
+        return (start, *first, *arch, _white_matter(anatomy, goal), goal)
+    descent = (_white_matter(anatomy, start), capsule) if from_cortex else (_middle(start, before),)
     return (start, *descent, before, goal) if crosses else (start, *descent, goal)
 
 
-def _is_cortical(structure_id: int) -> bool:
-    return ontology.structure("Isocortex").id in ontology.path_of(structure_id)
+def _is_cortical(anatomy: Anatomy, structure_id: int) -> bool:
+    return anatomy.tree.structure("Isocortex").id in anatomy.tree.path_of(structure_id)
 
 
-def _white_matter(point: Point) -> Point:
+def _white_matter(anatomy: Anatomy, point: Point) -> Point:
     """The point of the corpus callosum below a point of the cortex."""
-    return _nearest(_callosum(point[2] >= _MIDLINE), point)
+    return _nearest(_callosum(anatomy, point[2] >= _MIDLINE), point)
 
 
 def _mirrored(point: Point) -> Point:

@@ -12,7 +12,7 @@ from bsv_store.server.allen.rma import Paging
 from bsv_store.server.allen.source import UnionizePage
 from bsv_store.server.allen.wire import UNIONIZE_TYPES
 from bsv_store.vocabulary import VolumeKind
-from bsv_store_synthetic import ontology, wire, wire_volumes
+from bsv_store_synthetic import wire, wire_volumes
 from bsv_store_synthetic.atlas import SyntheticAtlas
 
 _ID = "section_data_set_id"
@@ -31,7 +31,7 @@ class AtlasSource:
 
     def ontology(self) -> Ontology:
         """See `AllenSource.ontology`."""
-        return ontology.ontology()
+        return self._atlas.ontology
 
     def experiments(self) -> Sequence[ExperimentRecord]:
         """See `AllenSource.experiments`."""
@@ -71,11 +71,11 @@ class AtlasSource:
 
     def annotation(self, spacing_um: int) -> Voxels | None:
         """See `AllenSource.annotation`."""
-        return wire_volumes.annotation(spacing_um) if spacing_um in wire_volumes.ANNOTATION_SPACINGS_UM else None
+        return self._atlas.anatomy.annotation_voxels(spacing_um)
 
     def template(self, spacing_um: int) -> Voxels | None:
         """See `AllenSource.template`."""
-        return wire_volumes.template(spacing_um) if spacing_um in wire_volumes.ANNOTATION_SPACINGS_UM else None
+        return self._atlas.anatomy.template_voxels(spacing_um)
 
     def _identity(self, experiment_id: int, name: str) -> str:
-        return f"synthetic {self._atlas.seed} {experiment_id} {name}"
+        return f"{self._atlas.anatomy.identity} {self._atlas.seed} {experiment_id} {name}"

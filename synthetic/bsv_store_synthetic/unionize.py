@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
-from bsv_store_synthetic import anatomy, noise, ontology, volumes
-from bsv_store_synthetic.anatomy import GRID
+from bsv_store_synthetic import noise, volumes
+from bsv_store_synthetic.anatomy import GRID, Anatomy
 from bsv_store_synthetic.experiments import plan
 
 PIXEL_MM3: Final = 1.225e-9
@@ -79,14 +79,15 @@ class _Tally:
 
 
 @lru_cache(maxsize=512)
-def unionize(seed: int, number: int) -> tuple[UnionizeRow, ...]:
+def unionize(anatomy: Anatomy, seed: int, number: int) -> tuple[UnionizeRow, ...]:
     """All records of an experiment, by structure in graph order, injection last within a structure."""
-    leaves = {part: _leaf_tallies(seed, number, injection=part) for part in (False, True)}
-    targets = [r.id for r in ontology.ontology().structures if _has_records(r.id)]
+    leaves = {part: _leaf_tallies(anatomy, seed, number, injection=part) for part in (False, True)}
+    tree = anatomy.tree
+    targets = [r.id for r in tree.ontology.structures if r.id in tree.measured]
     tallies: dict[tuple[int, bool], tuple[_Tally, _Tally]] = {}
     for structure_id in targets:
-        below = ontology.descendants(structure_id)
-        members = [position for position, leaf in enumerate(ontology.leaves()) if leaf.id in below]
+        below = tree.descendants(structure_id)
+        members = [position for position, leaf in enumerate(anatomy.labels) if leaf.id in below]
         for part, table in leaves.items():
             left, right = (sum((table[side][m] for m in members), _Tally()) for side in (0, 1))
             tallies[structure_id, part] = left, right
@@ -97,39 +98,37 @@ def unionize(seed: int, number: int) -> tuple[UnionizeRow, ...]:
         for hemisphere, tally in ((_LEFT, left), (_RIGHT, right), (_BOTH, left + right)):
             if tally.tissue > 0:
                 row_id = FIRST_ROW_ID + number * _ROWS_PER_EXPERIMENT + len(rows)
-                rows.append(_row(seed, number, row_id, structure_id, hemisphere, part, tally, injection_volume))
+                rows.append(
+                    _row(anatomy, seed, number, row_id, structure_id, hemisphere, part, tally, injection_volume)
+                )
     return tuple(rows)
 
 
-def root_rows(seed: int, number: int, *, is_injection: bool) -> dict[int, UnionizeRow]:
+def root_rows(anatomy: Anatomy, seed: int, number: int, *, is_injection: bool) -> dict[int, UnionizeRow]:
     """The records of the root by hemisphere id, without hemispheres that have no overlap."""
     return {
         row.hemisphere_id: row
-        for row in unionize(seed, number)
+        for row in unionize(anatomy, seed, number)
         if row.structure_id == ROOT_STRUCTURE_ID and row.is_injection is is_injection
     }
 
 
-def _has_records(structure_id: int) -> bool:
-    return structure_id == ROOT_STRUCTURE_ID or ontology.PSU_SET in ontology.structure(structure_id).structure_set_ids
-
-
-@lru_cache(maxsize=1)
-def _side_codes() -> NDArray[np.uint8]:
-    """uint8, flat C order: 0 outside the brain, else 1 + 2 x leaf position + (0 left, 1 right)."""
-    codes = anatomy.leaf_codes()
-    right = np.zeros(GRID.shape, np.uint8)
+@lru_cache(maxsize=2)
+def _side_codes(anatomy: Anatomy) -> NDArray[Any]:
+    """Unsigned, flat C order: 0 outside the brain, else 1 + 2 x leaf position + (0 left, 1 right)."""
+    codes = anatomy.codes
+    right = np.zeros(GRID.shape, codes.dtype)
     right[..., GRID.midline :] = 1
-    sided = np.where(codes > 0, 2 * codes - 1 + right, 0).astype(np.uint8).ravel()
+    sided = np.where(codes > 0, 2 * codes - 1 + right, 0).astype(codes.dtype).ravel()
     sided.flags.writeable = False
     return sided
 
 
-def _leaf_tallies(seed: int, number: int, *, injection: bool) -> tuple[list[_Tally], list[_Tally]]:
+def _leaf_tallies(anatomy: Anatomy, seed: int, number: int, *, injection: bool) -> tuple[list[_Tally], list[_Tally]]:
     """Tallies of each leaf, left and right, inside or outside the injection."""
-    signal = volumes.signal_of(seed, number)
-    codes = _side_codes()
-    count = 1 + 2 * len(ontology.leaves())
+    signal = volumes.signal_of(anatomy, seed, number)
+    codes = _side_codes(anatomy)
+    count = 1 + 2 * len(anatomy.labels)
     at = codes[signal.index]
     fraction = signal.fraction.astype(np.float64)
     inside = signal.injection.astype(np.float64)
@@ -137,7 +136,7 @@ def _leaf_tallies(seed: int, number: int, *, injection: bool) -> tuple[list[_Tal
     # bincount adds in the order of the voxels, which is the same on every machine; a pairwise sum may differ.
     tissue = np.bincount(at, fraction, count)
     if not injection:
-        mask = volumes.data_mask(seed, number).ravel()
+        mask = volumes.data_mask(anatomy, seed, number).ravel()
         partial = np.flatnonzero(mask < 1)
         lost = np.bincount(codes[partial], 1 - mask[partial].astype(np.float64), count)
         tissue = np.bincount(codes, minlength=count) - lost - tissue
@@ -161,6 +160,7 @@ def _peak(density: NDArray[np.float64], index: NDArray[np.intp]) -> tuple[float,
 
 
 def _row(
+    anatomy: Anatomy,
     seed: int,
     number: int,
     row_id: int,
@@ -174,10 +174,10 @@ def _row(
     projecting = tally.projecting * PIXELS_PER_VOXEL
     signal = tally.intensity * PIXELS_PER_VOXEL
     projection_volume = projecting * PIXEL_MM3
-    x, y, z = _point_um(seed, number, tally.peak_voxel)
+    x, y, z = _point_um(anatomy, seed, number, tally.peak_voxel)
     return UnionizeRow(
         id=row_id,
-        section_data_set_id=plan(seed, number).id,
+        section_data_set_id=plan(anatomy, seed, number).id,
         structure_id=structure_id,
         hemisphere_id=hemisphere,
         is_injection=is_injection,
@@ -198,12 +198,12 @@ def _row(
     )
 
 
-def _point_um(seed: int, number: int, voxel: int) -> tuple[int, int, int]:
+def _point_um(anatomy: Anatomy, seed: int, number: int, voxel: int) -> tuple[int, int, int]:
     """The densest 10 um voxel within a 100 um voxel, in um; (0, 0, 0) without signal."""
     if voxel < 0:
         return 0, 0, 0
-    experiment = plan(seed, number)
-    if voxel == volumes.signal_of(seed, number).injection_voxel:
+    experiment = plan(anatomy, seed, number)
+    if voxel == volumes.signal_of(anatomy, seed, number).injection_voxel:
         return experiment.injection_ap, experiment.injection_dv, experiment.injection_ml
     corner = (int(i) * GRID.spacing_um for i in np.unravel_index(voxel, GRID.shape))
     x, y, z = (c + 10 * int(10 * noise.draw(experiment.key, voxel, axis)) for axis, c in enumerate(corner))

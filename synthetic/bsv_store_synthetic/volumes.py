@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.vocabulary import VolumeKind
-from bsv_store_synthetic import anatomy, noise, projections
-from bsv_store_synthetic.anatomy import GRID
+from bsv_store_synthetic import noise, projections
+from bsv_store_synthetic.anatomy import GRID, Anatomy
 from bsv_store_synthetic.experiments import Plan, Site, plan
 from bsv_store_synthetic.projections import ball
 
@@ -50,14 +50,14 @@ class Signal:
         return self.fraction * self.projection
 
 
-def volume(seed: int, number: int, kind: VolumeKind) -> NDArray[np.float32]:
+def volume(anatomy: Anatomy, seed: int, number: int, kind: VolumeKind) -> NDArray[np.float32]:
     """float32 array, shape (132, 80, 114), axes [ap, dv, ml]: one volume of an experiment at 100 um.
 
     Energies are unbounded gray values; all other kinds are in [0, 1].
     """
     if kind == "data_mask":
-        return data_mask(seed, number)
-    signal = signal_of(seed, number)
+        return data_mask(anatomy, seed, number)
+    signal = signal_of(anatomy, seed, number)
     if kind == "projection_density":
         values = signal.projection
     elif kind == "projection_energy":
@@ -75,12 +75,12 @@ def volume(seed: int, number: int, kind: VolumeKind) -> NDArray[np.float32]:
     return dense.reshape(GRID.shape)
 
 
-def data_mask(seed: int, number: int) -> NDArray[np.float32]:
+def data_mask(anatomy: Anatomy, seed: int, number: int) -> NDArray[np.float32]:
     """float32 array, shape (132, 80, 114), in [0, 1]: fraction of each voxel with valid data, mostly 1.
 
     The first sections and one torn spot at the lower edge are missing, with a fractional rim.
     """
-    key = plan(seed, number).key
+    key = plan(anatomy, seed, number).key
     mask = np.ones(GRID.shape, np.float32)
     first = 1 + int(3 * noise.draw(key, "first section"))
     mask[:first] = 0
@@ -95,15 +95,15 @@ def data_mask(seed: int, number: int) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=32)
-def signal_of(seed: int, number: int) -> Signal:
+def signal_of(anatomy: Anatomy, seed: int, number: int) -> Signal:
     """The signal of an experiment by its number; the last 32 are cached (about 2 MB each)."""
-    experiment = plan(seed, number)
-    strength = projections.strength(experiment)
-    mask = data_mask(seed, number)
+    experiment = plan(anatomy, seed, number)
+    strength = projections.strength(anatomy, experiment)
+    mask = data_mask(anatomy, seed, number)
     fraction = np.zeros(GRID.shape, np.float64)
     for site in experiment.sites:
         _add_site(fraction, site)
-    fraction[(anatomy.leaf_codes() == 0) | (mask < 1)] = 0
+    fraction[(anatomy.codes == 0) | (mask < 1)] = 0
     strength[(mask == 0) & (fraction == 0)] = 0
     index = np.flatnonzero((strength > 0) | (fraction > 0))
     return _textured(experiment, index, strength.ravel()[index], fraction.ravel()[index])

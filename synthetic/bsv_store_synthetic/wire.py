@@ -42,13 +42,13 @@ def record_of(experiment: SyntheticExperiment) -> ExperimentRecord:
 
 def connectivity_rows(experiment: SyntheticExperiment) -> list[Row]:
     """The ApiConnectivity rows of an experiment: one for each of its lines, or one if it has none."""
-    name = ontology.structure(experiment.primary_structure_id).name
+    name = ontology.invented().structure(experiment.primary_structure_id).name
     return wire.connectivity_rows(record_of(experiment), name)
 
 
 def search_row(experiment: SyntheticExperiment) -> Row:
     """The row of the source search: hyphenated keys, empty strings for wild type and unknown strain."""
-    return wire.search_row(record_of(experiment), ontology.by_id())
+    return wire.search_row(record_of(experiment), ontology.invented().by_id)
 
 
 def unionize_rows(atlas: SyntheticAtlas, experiment_id: int) -> list[Row]:
@@ -58,7 +58,7 @@ def unionize_rows(atlas: SyntheticAtlas, experiment_id: int) -> list[Row]:
 
 def structure_rows(*, structure_sets: bool) -> list[Row]:
     """All structures as Structure model rows in graph order, optionally with their sets."""
-    return wire.structure_rows(ontology.ontology(), structure_sets=structure_sets)
+    return wire.structure_rows(ontology.invented().ontology, structure_sets=structure_sets)
 
 
 def web_csv(atlas: SyntheticAtlas) -> str:

@@ -5,7 +5,7 @@ Volumes are computed at 100 um; at finer spacings their voxels are repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,37 +13,16 @@ from numpy.typing import NDArray
 
 from bsv_store.server.allen.files import ZIP_MEMBERS, FileDtype, Voxels, ZipMember, nrrd_file, zip_file
 from bsv_store.vocabulary import VolumeKind
-from bsv_store_synthetic import anatomy
-from bsv_store_synthetic.anatomy import GRID
+from bsv_store_synthetic.anatomy import GRID, INVENTED, repeated_planes
 from bsv_store_synthetic.atlas import SyntheticAtlas
 
 NRRD_SPACINGS_UM = (25, 50, 100)
-ANNOTATION_SPACINGS_UM = (10, 25, 50, 100)
 
 
 def repeated(identity: str, spacing_um: int, array: Callable[[], NDArray[Any]]) -> Voxels:
     """The voxels of a 100 um array, shape (132, 80, 114), axes [ap, dv, ml], repeated at finer spacings."""
-    return Voxels(identity, spacing_um, lambda: _repeated(np.moveaxis(array(), 2, 0), GRID.spacing_um // spacing_um))
-
-
-def annotation(spacing_um: int) -> Voxels:
-    """The annotation; at 10 um with the voxels of 50 um, repeated."""
-    sampled = 50 if spacing_um == 10 else spacing_um
     return Voxels(
-        f"synthetic annotation {spacing_um}",
-        spacing_um,
-        lambda: _repeated(anatomy.planes(sampled), sampled // spacing_um),
-    )
-
-
-def template(spacing_um: int) -> Voxels:
-    """The average template; at 10 um with the voxels of 50 um, repeated."""
-    sampled = 50 if spacing_um == 10 else spacing_um
-    return Voxels(
-        f"synthetic template {spacing_um}",
-        spacing_um,
-        lambda: _repeated(anatomy.template_planes(sampled), sampled // spacing_um),
-        "u2",
+        identity, spacing_um, lambda: repeated_planes(np.moveaxis(array(), 2, 0), GRID.spacing_um // spacing_um)
     )
 
 
@@ -85,29 +64,31 @@ def grid_nrrd(atlas: SyntheticAtlas, experiment_id: int, kind: VolumeKind, spaci
 
 
 def annotation_nrrd(spacing_um: int) -> bytes:
-    """An NRRD file of the annotation, unsigned int.
+    """An NRRD file of the invented annotation, unsigned int.
 
     Raises
     ------
     KeyError
         If the spacing is unknown.
     """
-    if spacing_um not in ANNOTATION_SPACINGS_UM:
+    voxels = INVENTED.annotation_voxels(spacing_um)
+    if voxels is None:
         raise KeyError(spacing_um)
-    return b"".join(nrrd_file(annotation(spacing_um), dtype="u4").pieces())
+    return b"".join(nrrd_file(voxels, dtype="u4").pieces())
 
 
 def template_nrrd(spacing_um: int) -> bytes:
-    """An NRRD file of the average template, unsigned short.
+    """An NRRD file of the invented average template, unsigned short.
 
     Raises
     ------
     KeyError
         If the spacing is unknown.
     """
-    if spacing_um not in ANNOTATION_SPACINGS_UM:
+    voxels = INVENTED.template_voxels(spacing_um)
+    if voxels is None:
         raise KeyError(spacing_um)
-    return b"".join(nrrd_file(template(spacing_um), dtype="u2").pieces())
+    return b"".join(nrrd_file(voxels, dtype="u2").pieces())
 
 
 def nrrd(array: NDArray[Any], spacing_um: int, *, dtype: FileDtype) -> bytes:
@@ -122,10 +103,3 @@ def nrrd(array: NDArray[Any], spacing_um: int, *, dtype: FileDtype) -> bytes:
         Data type in the file, little-endian.
     """
     return b"".join(nrrd_file(repeated("", spacing_um, lambda: array), dtype=dtype).pieces())
-
-
-def _repeated(planes: Iterator[NDArray[Any]] | NDArray[Any], repeat: int) -> Iterator[NDArray[Any]]:
-    """Blocks of equal ML planes, from planes of shape (ap, dv)."""
-    for plane in planes:
-        fine = np.repeat(np.repeat(plane, repeat, 0), repeat, 1)
-        yield np.broadcast_to(fine[..., np.newaxis], (*fine.shape, repeat))

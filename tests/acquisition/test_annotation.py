@@ -77,7 +77,7 @@ def test_it_is_brought_and_read_back(catalog: Store, server: SyntheticServer, re
     assert report.downloaded_bytes == recorder.size_bytes > 0
     ids = catalog.atlas.annotation(spacing_um=spacing)
     assert ids.dtype == np.uint32
-    np.testing.assert_array_equal(ids, np.stack(list(anatomy.planes(spacing)), axis=2))
+    np.testing.assert_array_equal(ids, np.stack(list(anatomy.INVENTED.planes(spacing)), axis=2))
     assert report.annotated_voxels == np.count_nonzero(ids)
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=spacing, ap=slice(30, 40, 3)), ids[30:40:3])
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=spacing, ap=slice(40, 30, -4)), ids[40:30:-4])

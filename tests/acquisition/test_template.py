@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +23,13 @@ from bsv_store.errors import (
     NotFoundUpstreamError,
     UpstreamError,
 )
+from bsv_store.formats.template import read_template_nrrd
+from bsv_store.sources.allen.addresses import template_url
+from bsv_store.volumes.template import publish_template
 from bsv_store_synthetic import SyntheticServer, anatomy, wire_volumes
 from bsv_store_synthetic.faults import Fault, Html, Status, Substitute
 from tests.databases import sqlite_first
+from tests.processes import Child
 from tests.sources.bodies import nrrd, raw
 
 from .conftest import Recorder
@@ -31,7 +37,8 @@ from .conftest import Recorder
 if TYPE_CHECKING:
     from bsv_store import Store
 
-TEMPLATE: NDArray[np.uint16] = np.stack(list(anatomy.template_planes(100)), axis=2)
+Launch = Callable[..., Child]
+TEMPLATE: NDArray[np.uint16] = np.stack(list(anatomy.INVENTED.template_planes(100)), axis=2)
 
 
 def body(values: NDArray[np.generic], dtype: str = "<u2", kind: str = "unsigned short", **changes: str) -> bytes:
@@ -63,7 +70,7 @@ def test_it_is_downloaded_once_and_read_back(
     )
     values = catalog.atlas.template(spacing_um=spacing)
     assert values.dtype == np.uint16
-    np.testing.assert_array_equal(values, np.stack(list(anatomy.template_planes(spacing)), axis=2))
+    np.testing.assert_array_equal(values, np.stack(list(anatomy.INVENTED.template_planes(spacing)), axis=2))
     np.testing.assert_array_equal(catalog.atlas.template(spacing_um=spacing, ap=slice(40, 30, -4)), values[40:30:-4])
     again = catalog.sync_template(spacing_um=spacing, download_url=server.url)
     assert (again.outcome, again.downloaded_bytes, server.requests.total) == ("present", 0, 1)
@@ -123,6 +130,54 @@ def test_what_is_not_the_template_is_refused(
     assert catalog.atlas.templates() == ()
     server.faults.clear()
     assert "fits the brain in the annotation at 100 um" in catalog.sync_template(download_url=server.url).summary()
+
+
+@sqlite_first
+def test_what_a_killed_synchronization_published_is_recovered(
+    catalog: Store, server: SyntheticServer, launch: Launch
+) -> None:
+    process = launch("template", catalog.path, server.url, [100], kill_at="template:published")
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (-signal.SIGKILL, "")
+    assert (catalog.atlas.templates(), len(leftovers(catalog))) == ((), 1)
+    server.requests.clear()
+    report = catalog.sync_template(download_url=server.url)
+    assert (report.outcome, report.downloaded_bytes, server.requests.total) == ("recovered", 0, 0)
+    assert "recovered from an interrupted run" in report.summary()
+    np.testing.assert_array_equal(catalog.atlas.template(), TEMPLATE)
+    assert leftovers(catalog) == []
+
+
+def test_a_lost_template_is_not_replaced_by_an_older_file(catalog: Store, server: SyntheticServer) -> None:
+    older = publish_template(
+        catalog.files, read_template_nrrd(body(TEMPLATE // 2), what="x"), source=template_url(server.url, 100)
+    )
+    catalog.ingest_template(written(catalog.path.parent, wire_volumes.template_nrrd(100)))
+    (path,) = {*catalog.path.glob("volumes/template/100um/*.h5")} - {catalog.files.path(older.path)}
+    path.unlink()
+    assert catalog.sync_template(download_url=server.url).outcome == "fetched"
+    np.testing.assert_array_equal(catalog.atlas.template(), TEMPLATE)
+
+
+@sqlite_first
+@pytest.mark.parametrize("how", ["cut", "flipped", "renamed", "reversed", "elsewhere"])
+def test_a_file_without_a_row_is_not_trusted_because_it_exists(
+    catalog: Store, server: SyntheticServer, how: str
+) -> None:
+    catalog.sync_annotation(download_url=server.url)
+    content = body(TEMPLATE[::-1]) if how == "reversed" else wire_volumes.template_nrrd(100)
+    source = "x" if how == "elsewhere" else template_url(server.url, 100)
+    file = publish_template(catalog.files, read_template_nrrd(content, what="x"), source=source)
+    path = catalog.files.path(file.path)
+    good = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(good[:-1])
+    elif how == "flipped":
+        path.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
+    elif how == "renamed":
+        path.rename(path.with_name(f"template.{'0' * 16}.h5"))
+    assert catalog.sync_template(download_url=server.url).outcome == "fetched"
+    np.testing.assert_array_equal(catalog.atlas.template(), TEMPLATE)
 
 
 @sqlite_first

@@ -33,6 +33,9 @@ def main(what: str, store_path: Path, url: str, experiment_ids: Sequence[int]) -
         elif what == "annotation":
             annotation = store.sync_annotation(spacing_um=experiment_ids[0], download_url=url)
             sys.stdout.write(annotation.outcome)
+        elif what == "template":
+            template = store.sync_template(spacing_um=experiment_ids[0], download_url=url)
+            sys.stdout.write(template.outcome)
         elif what == "annotation file":
             store.ingest_annotation(url)
         else:

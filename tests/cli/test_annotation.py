@@ -77,7 +77,7 @@ def test_the_template_is_downloaded_once_counted_and_exported(
     assert counts["template 100 um"]["count"] == "1"
     assert "\nTemplate\n" in run("status", store=own_filled).succeeded().out
     run("atlas", "template", "-o", target, store=own_filled).succeeded()
-    expected = np.stack(list(anatomy.template_planes(100)), axis=2)
+    expected = np.stack(list(anatomy.INVENTED.template_planes(100)), axis=2)
     np.testing.assert_array_equal(nrrd.read(str(target))[0], expected)
     run("atlas", "template", "-o", target, store=own_filled).refused(2, "exists", "--overwrite")
     (tmp_path / "average_template_50.nrrd").write_bytes(wire_volumes.template_nrrd(50))

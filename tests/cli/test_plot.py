@@ -116,7 +116,9 @@ def test_draws_injections_by_selection_grouping_and_version(run: Runner, filled:
 def test_draws_targets_and_matrix(run: Runner, filled: Path, tmp_path: Path) -> None:
     target = tmp_path / "targets.pdf"
     options = ("--injected-in", "VISp", "--width-mm", 85, "--theme", "dark", "--no-footer")
-    done = run("plot", "targets", target, *options, "--limit", 4, store=filled).succeeded()
+    done = run(
+        "plot", "targets", target, *options, "--limit", 4, "--weight-by", "injection-overlap", store=filled
+    ).succeeded()
     assert done.err.endswith(f"Wrote {target}.\n")
     assert target.read_bytes().startswith(b"%PDF")
     matrix = tmp_path / "matrix.svg"

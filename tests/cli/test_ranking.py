@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store import Selection, open_store
-from tests.cli.conftest import VISP
+from tests.cli.conftest import UNMEASURED, VISP
 from tests.cli.running import Runner
 
 IDS = ("--ids", ",".join(map(str, VISP[:3])))
@@ -54,6 +54,20 @@ def test_the_matrix_is_limited_in_tables_only(run: Runner, filled: Path) -> None
     transposed = run("matrix", *IDS, "--layout", "transposed", "--format", "csv", store=filled).succeeded().rows
     assert len(transposed) == len(wide[0]) - 1 > 8
     assert {row["hemisphere"] for row in transposed} == {"ipsilateral", "contralateral"}
+
+
+def test_sources_without_tables_are_counted_instead_of_printed_as_empty_rows(run: Runner, filled: Path) -> None:
+    ids = ("--ids", f"{VISP[0]},{UNMEASURED}", "--target", "CP", "--hemisphere", "both")
+    table = run("matrix", *ids, store=filled).succeeded()
+    assert "VISp" in table.out
+    assert "VISl" not in table.out
+    assert "1 source without unionize tables left out of the table" in table.err
+    turned = run("matrix", *ids, "--layout", "transposed", store=filled).succeeded()
+    assert "VISl" not in turned.out
+    assert "1 source without unionize tables" in turned.err
+    every = run("matrix", *ids, "--format", "csv", store=filled).succeeded()
+    assert [row["source"] for row in every.rows] == ["VISl", "VISp"]
+    assert "left out of the table" not in every.err
 
 
 def test_animals_are_weighted_on_request(run: Runner, filled: Path) -> None:

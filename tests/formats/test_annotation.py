@@ -126,7 +126,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_memory_is_bounded_by_blocks_not_by_the_grid(tmp_path: Path, spacing: int) -> None:
     path = tmp_path / "annotation.nrrd"
     # The voxels of 100 um, repeated, because sampling the shapes at 25 um takes ten seconds.
-    path.write_bytes(wire_volumes.nrrd(anatomy.annotation(), spacing, dtype="u4"))
+    path.write_bytes(wire_volumes.nrrd(anatomy.INVENTED.annotation, spacing, dtype="u4"))
     tracemalloc.start()
     annotation = read_annotation_nrrd(path, what="x", spacing_um=spacing)
     peak = tracemalloc.get_traced_memory()[1]

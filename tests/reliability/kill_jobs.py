@@ -184,6 +184,10 @@ def _published_annotation(world: World) -> set[str]:
     return {"annotation"} if list((world.store / "volumes").rglob("annotation*.h5")) else set()
 
 
+def _published_template(world: World) -> set[str]:
+    return {"average_template"} if list((world.store / "volumes").rglob("template*.h5")) else set()
+
+
 def _template(world: World) -> Steps:
     with opened(world.store) as store:
         store.sync_template(download_url=world.url)
@@ -553,7 +557,7 @@ JOBS = (
     Job("annotation", _annotation(100), template="lists", is_atomic=True, asks_once=_published_annotation),
     Job("annotation-derived", _annotation(50), template="lists", asks_once=_published_annotation),
     Job("annotation-file", _ingest_annotation, _write_annotation, "lists", is_atomic=True),
-    Job("template", _template, template="lists", is_atomic=True),
+    Job("template", _template, template="lists", is_atomic=True, asks_once=_published_template),
     Job("template-file", _ingest_template, _write_template, "lists", is_atomic=True),
     Job("adopt", _adopt, _write_cache, "lists"),
     Job("aggregate", _aggregate, is_atomic=True),

@@ -212,6 +212,16 @@ def test_selections_side_by_side_have_the_targets_of_the_first(store: Store) -> 
     assert "left (n = 1)" in said(figure)
 
 
+def test_animals_are_weighted_and_those_of_weight_0_are_not_drawn(store: Store) -> None:
+    # The injections of these two lie outside their primary structures.
+    figure = ranked_targets(store, [101, 103], weight_by="injection_overlap", limit=3)
+    assert "n = 0 animals" in said(figure)
+    assert "Weight of an animal: share of the injection volume inside the source structure." in said(figure)
+    dots = [each for each in panel(figure).collections if str(each.get_label()).endswith("animals")]
+    assert [len(np.asarray(each.get_offsets())) for each in dots] == [0, 0]
+    assert "Weight" not in said(ranked_targets(store, [101, 103], limit=3))
+
+
 def test_animals_beyond_the_axis_are_named(store: Store) -> None:
     figure = ranked_targets(store, [101, 103], targets=["CP", "CM"])
     assert OUTSIDE_NOTE not in said(figure)

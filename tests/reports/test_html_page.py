@@ -21,9 +21,10 @@ import pytest
 from bsv_store import DatasetVersion, Selection, create_store, reports
 from bsv_store.catalog.ingest import ingest_structures, ingest_unionizes
 from bsv_store.catalog.records import UNIONIZE_FIELDS, Ontology, StructureRecord, UnionizeTable
-from bsv_store.errors import InputError
+from bsv_store.errors import BsvStoreWarning, InputError
+from bsv_store.figures.style import new_figure
 from bsv_store.reports.html_page import sections
-from bsv_store.reports.html_page.figures import PageFigure
+from bsv_store.reports.html_page.figures import PageFigure, page_figures
 from bsv_store.reports.html_page.markup import Markup, element
 from bsv_store.reports.html_page.quality import robust_z
 from bsv_store.volumes.grid import MIDLINE_UM
@@ -42,6 +43,8 @@ from tests.datasets.world import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from bsv_store import Store
 
 SUMMARY_SET = 167587189
@@ -232,6 +235,29 @@ def test_the_page_of_a_comparison_by_structure_has_its_table(store: Store, tmp_p
     assert all(acronym in text for acronym in frame["structure"])
     assert "Slices" not in text
     assert "Maximum projections" not in text
+
+
+def test_the_page_of_a_comparison_by_voxel_has_its_maps(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Another test removes the volume of 16.
+    ids = [fact.id for fact in ANIMALS if fact.id != 16]
+    with pytest.warns(BsvStoreWarning, match="smallest possible"):
+        version = store.compare_voxels(ids[:3], ids[3:6], name="voxels", labels=[HOSTILE, "b"], permutations=20)
+    summary = version.comparison_summary()
+    drawn: list[str] = []
+
+    def slices(_store: Store, _version: DatasetVersion, **options: Any) -> Figure:
+        drawn.append(options.get("statistic", "mean"))
+        return new_figure(height_mm=20)
+
+    monkeypatch.setattr("bsv_store.reports.html_page.figures.slices", slices)
+    headings = {each.heading: each.caption for each in page_figures(store, version)}
+    assert list(headings)[:3] == ["Difference", "t statistic", "Slices"]
+    assert drawn == ["difference"] * 2 + ["t"] * 2 + ["mean"] * 2
+    assert headings["Difference"].startswith(f"Mean of {HOSTILE} minus mean of b: projection density")
+    assert f"{summary.tested_voxels:,} voxels were tested" in headings["t statistic"]
+    assert f"{HOSTILE} is higher at {summary.higher:,}" in headings["t statistic"]
 
 
 def test_an_animal_with_another_profile_is_an_outlier(checked: _Checker) -> None:

@@ -100,6 +100,8 @@ def test_a_single_group_has_two_levels_which_the_page_names(store: Store, tmp_pa
         ("101", True), ("101", False), ("Brain", False),
     ]  # fmt: skip
     assert scene["footer"].startswith("Surfaces at 0.12 and 0.4: ")
+    assert scene["title"].endswith("(experiment 101)")
+    assert scene["title"].startswith("Injection in ")
     assert scene_of(view_3d(store, 101, tmp_path / "b.html", footer=False))["footer"] == ""
 
 

@@ -16,6 +16,7 @@ import pytest
 from bsv_store import Selection, Store, by_coordinate, by_region, create_store, crossed, reports
 from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError, UnknownStructureError
 from bsv_store.figures.brain import Brain
+from bsv_store.figures.layout import wrapped
 from bsv_store.figures.overlay import blended
 from bsv_store.figures.projections import draw_projections
 from bsv_store.figures.slices import draw_slices
@@ -40,6 +41,19 @@ def texts_of(figure: Figure) -> list[str]:
         *(text.get_text() for text in figure.texts),
         *(text.get_text() for axes in panels(figure) for text in axes.texts),
     ]
+
+
+def assert_inside(figure: Figure) -> None:
+    """No text is cut off at the edges of the page."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    texts = [*figure.texts, *(text for axes in panels(figure) for text in (*axes.texts, axes.title, axes._left_title))]
+    for text in texts:
+        extent = text.get_window_extent(renderer)
+        assert extent.x0 >= -1, text
+        assert extent.x1 <= figure.bbox.width + 1, text
+        assert extent.y0 >= -1, text
 
 
 def footer_of(figure: Figure) -> str:
@@ -208,6 +222,21 @@ def test_a_difference_of_numbers_of_experiments_can_be_negative(blocks: Store) -
     assert quantity == "difference of number of experiments with data"
 
 
+def test_numbers_of_experiments_are_drawn_in_the_brain_only_and_on_a_linear_scale(blocks: Store) -> None:
+    version = blocks.aggregate([1, 2, 4], statistics=["mean", "n"], name="counted")
+    figure = reports.slices(blocks, version, statistic="n", at_mm=9.0)
+    image = panels(figure)[0].images[0]
+    values = np.asarray(image.get_array())
+    assert values.shape == (80, 114)
+    assert np.array_equal(values != 0, annotation()[90] != 0)
+    assert image.norm(1.5) == pytest.approx(0.5)
+    assert "counted@1: number of experiments with data (n = 3)" in texts_of(figure)
+    above = np.asarray(reports.projections(blocks, version, statistic="n").axes[0].images[0].get_array())
+    assert np.array_equal(above != 0, (annotation() != 0).any(axis=1))
+    chosen = panels(reports.slices(blocks, version, statistic="n", at_mm=9.0, scale="power"))[0].images[0]
+    assert chosen.norm(1.5) > 0.6
+
+
 def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:
     with pytest.warns(BsvStoreWarning, match="smallest possible"):
         version = blocks.compare_voxels([1, 2, 4], [3, 5], name="sides", permutations=10)
@@ -218,9 +247,14 @@ def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:
     assert values[DV_ML_LEFT].max() == pytest.approx(-0.4)
     assert image.norm.vmin == -image.norm.vmax
     assert "sides@1: a (n = 3) − b (n = 2)" in texts_of(figure)
-    p = np.asarray(reports.slices(blocks, version, statistic="p_max_t", at_mm=9.0).axes[0].images[0].get_array())
+    narrow = reports.slices(blocks, version, statistic="p_max_t", at_mm=9.0, width_mm=60)
+    image = panels(narrow)[0].images[0]
+    p = np.asarray(image.get_array())
     assert p.min() >= 0
     assert p[0, 0] == 0
+    # A square-root scale of -log10 p would show p of 0.5.
+    assert image.norm(image.norm.vmax / 2) == pytest.approx(0.5)
+    assert_inside(narrow)
     assert reports.projections(blocks, version, statistic="t").axes[0].images
     with pytest.raises(InputError, match="groups cannot be combined"):
         reports.slices(blocks, version, statistic="t", groups=[0])
@@ -511,6 +545,42 @@ def test_groups_fill_their_page_without_overlap(blocks: Store, rows: int, width_
             assert extent.y0 >= -1
 
 
+def test_rows_a_little_too_high_for_the_page_are_made_smaller(blocks: Store) -> None:
+    """Six rows of horizontal planes in two columns would be half as large."""
+    figure = draw_slices(
+        source(6), Brain(blocks.database, blocks.files), plane="horizontal", at_mm=[1.2, 1.5, 3.0, 4.0]
+    )
+    boxes = [axes.get_position() for axes in panels(figure)][:24]
+    assert len({round(box.y0, 4) for box in boxes}) == 6
+    assert 225 < figure.get_size_inches()[1] * 25.4 <= 241
+
+
+def test_a_single_row_below_a_long_legend_keeps_its_size(blocks: Store) -> None:
+    labels = [f"A source with a name that takes a line, number {number}" for number in range(4)]
+    figure = reports.overlay(
+        blocks, dict(zip(labels, (1, 2, 4, 3), strict=True)), width_mm=85, at_mm=[8.5, 8.7, 8.9, 9.1, 9.3, 9.5]
+    )
+    rows = {round(axes.get_position().y0, 4) for axes in panels(figure)[:6]}
+    assert len(rows) == 2
+
+
+def test_narrow_panels_name_their_halves_in_the_corners(blocks: Store) -> None:
+    figure = reports.slices(blocks, "folded@1", at_mm=[8.8, 9.0, 9.2], width_mm=85)
+    for axes in panels(figure)[:3]:
+        ends = {text.get_text(): text for text in axes.texts if text.get_text() in ("contra", "ipsi")}
+        assert {name: text.get_verticalalignment() for name, text in ends.items()} == {"contra": "top", "ipsi": "top"}
+    assert_inside(figure)
+
+
+def test_labels_of_bins_are_printed_with_the_signs_of_print(blocks: Store) -> None:
+    version = blocks.aggregate([1, 2, 4], group_by=by_coordinate("AP", bins=2), name="bins")
+    assert any("-" in group.label and group.label.endswith(" um") for group in version.groups)
+    labels = [text for text in texts_of(reports.slices(blocks, version, at_mm=9.0)) if "  (n = " in text]
+    assert len(labels) == len(version.groups)
+    assert all("\u2013" in label and "\u00b5m" in label for label in labels)
+    assert wrapped("lines@1: mean (n = 34)", 30, 9.0) == ["lines@1: mean", "(n = 34)"]
+
+
 def test_themes_titles_and_footer(blocks: Store) -> None:
     figure = reports.slices(blocks, 1, at_mm=9.0, theme="dark", title="From VISp", footer=False)
     assert figure.get_facecolor()[:3] == pytest.approx((11 / 255, 13 / 255, 16 / 255))
@@ -563,6 +633,10 @@ def test_tables_with_hemispheres_fill_each_side(blocks: Store) -> None:
     axes = panels(figure)[0]
     assert color_at(axes, (8.7, 1.5))[:3].sum() < color_at(axes, (2.6, 1.5))[:3].sum()
     assert {"contra", "ipsi", "Normalized projection volume by structure"} <= set(texts_of(figure))
+    assert "Right half: ipsilateral" in footer_of(figure)
+    # A table that was read from a file has lost its unit.
+    table.attrs = {}
+    assert "mean" in [axes.get_title(loc="left") for axes in panels(reports.region_map(blocks, table, at_mm=9.0))]
     both = reports.region_map(blocks, table, at_mm=9.0, column="mean").axes[0]
     assert color_at(both, (8.7, 1.5)) == pytest.approx(color_at(both, (2.6, 1.5)))
     by_side = pd.DataFrame({"structure_id": [385, 385], "hemisphere": ["left", "right"], "mean": [1.0, 0.1]})

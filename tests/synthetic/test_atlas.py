@@ -111,11 +111,11 @@ def test_tree_holds_the_traps_of_the_real_one() -> None:
     acronyms = {s.acronym for s in ATLAS.structures}
     assert {"VISp", "VISpm", "VIS", "VISC", "P", "PAG", "CM", "cm", "VISp2/3"} <= acronyms
     assert any("," in acronym for acronym in acronyms)
-    visual = tree.descendants(ATLAS.structure("VIS").id)
+    visual = tree.invented().descendants(ATLAS.structure("VIS").id)
     assert ATLAS.structure("VISp5").id in visual
     assert ATLAS.structure("VISC").id not in visual
-    assert ATLAS.structure("VISpm").id not in tree.descendants(ATLAS.structure("VISp").id)
-    assert ATLAS.structure("retina").id not in tree.descendants(ATLAS.structure("grey").id)
+    assert ATLAS.structure("VISpm").id not in tree.invented().descendants(ATLAS.structure("VISp").id)
+    assert ATLAS.structure("retina").id not in tree.invented().descendants(ATLAS.structure("grey").id)
     colors = [s.color_hex_triplet for s in ATLAS.structures]
     assert all(len(color) == 6 and int(color, 16) >= 0 and color == color.upper() for color in colors)
     assert any(color.startswith("00") for color in colors)
@@ -170,7 +170,7 @@ def test_injection_coordinate_is_the_densest_voxel_in_the_primary_structure(expe
     point = (experiment.injection_ap, experiment.injection_dv, experiment.injection_ml)
     assert all(value % 10 == 0 and 0 < value < extent for value, extent in zip(point, EXTENT_UM, strict=True))
     voxel = Grid(100).voxel(*point)
-    assert int(ATLAS.annotation[voxel]) in tree.descendants(experiment.primary_structure_id)
+    assert int(ATLAS.annotation[voxel]) in tree.invented().descendants(experiment.primary_structure_id)
     assert ATLAS.volume(experiment_id, "injection_density")[voxel] == 1
     root = rows(experiment_id)[997, 3, True]
     assert (root.max_voxel_x, root.max_voxel_y, root.max_voxel_z) == point
@@ -287,7 +287,7 @@ def test_unionize_is_what_the_grids_and_annotation_give(experiment_id: int) -> N
     halves = {1: slice(0, 57), 2: slice(57, 114), 3: slice(0, 114)}
     expected: dict[tuple[int, int, bool], tuple[float, float, float]] = {}
     for structure, (hemisphere, half) in itertools.product(targets, halves.items()):
-        inside = np.isin(ATLAS.annotation[..., half], list(tree.descendants(structure.id)))
+        inside = np.isin(ATLAS.annotation[..., half], list(tree.invented().descendants(structure.id)))
         for part, density, tissue in ((True, injection, fraction), (False, projection - injection, mask - fraction)):
             if tissue[..., half][inside].any():
                 found = density[..., half][inside]
@@ -306,7 +306,7 @@ def test_densest_voxel_of_a_row_lies_in_its_structure_and_hemisphere(experiment_
     for (structure_id, hemisphere, _), row in rows(experiment_id).items():
         if row.max_voxel_density > 0:
             voxel = Grid(100).voxel(row.max_voxel_x, row.max_voxel_y, row.max_voxel_z)
-            assert int(ATLAS.annotation[voxel]) in tree.descendants(structure_id)
+            assert int(ATLAS.annotation[voxel]) in tree.invented().descendants(structure_id)
             assert hemisphere == 3 or (voxel[2] >= 57) == (hemisphere == 2)
 
 
@@ -333,7 +333,7 @@ def test_row_ids_are_unique_across_experiments() -> None:
 
 
 def test_kept_arrays_cannot_be_written_to() -> None:
-    signal = volumes.signal_of(0, 0)
-    for array in (signal.index, signal.projection, signal.fraction, signal.intensity, anatomy.leaf_codes()):
+    signal = volumes.signal_of(anatomy.INVENTED, 0, 0)
+    for array in (signal.index, signal.projection, signal.fraction, signal.intensity, anatomy.INVENTED.codes):
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0

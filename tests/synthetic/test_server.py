@@ -187,7 +187,7 @@ def test_structure_list_parses_back_to_the_ontology(server: SyntheticServer) -> 
         assert sets == record.structure_set_ids
         for name in ("id", "acronym", "name", "parent_structure_id", "graph_order", "color_hex_triplet"):
             assert row[name] == getattr(record, name)
-        assert row["structure_id_path"] == "/" + "/".join(map(str, ontology.path_of(record.id))) + "/"
+        assert row["structure_id_path"] == "/" + "/".join(map(str, ontology.invented().path_of(record.id))) + "/"
         assert row["depth"] == row["structure_id_path"].count("/") - 2
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -35,6 +35,14 @@ from bsv_store.volumes.hdf5 import opened_hdf5
 from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, text_attribute
 from bsv_store.volumes.large import read_content
 from bsv_store.volumes.library import VolumeFile
+from bsv_store.volumes.template import (
+    TEMPLATE_FOLDER,
+    Template,
+    TemplateFile,
+    described_template,
+    template_from_image,
+    template_image,
+)
 from bsv_store.volumes.volume import Volume
 
 _HASH_DIGITS = 16
@@ -160,24 +168,60 @@ def recover_annotation(
     array_sha256 : str or None
         Hash that the catalog recorded for an annotation whose file is lost; None without a row.
     """
-    folder = files.path(f"{ANNOTATION_FOLDER}/{spacing_um}um")
-    with read_errors(folder):
-        paths = sorted(folder.glob("annotation.*.h5"))
-    for path in paths:
+    for name, image in _published_images(files, f"{ANNOTATION_FOLDER}/{spacing_um}um", "annotation"):
         try:
-            image = path.read_bytes()
-            if path.name != f"annotation.{hashlib.sha256(image).hexdigest()[:_HASH_DIGITS]}.h5":
-                continue
-            annotation, source = annotation_from_image(image, what=path.name)
+            annotation, source = annotation_from_image(image, what=name)
             if annotation.grid != Grid(spacing_um) or array_sha256 not in (None, annotation.array_sha256):
                 continue
-            origin = check(annotation, path.name)
-        except (OSError, BsvStoreError):
-            # Deleted meanwhile, not readable, or not a valid annotation.
+            origin = check(annotation, name)
+        except BsvStoreError:
+            # Not a valid annotation.
             continue
         if annotation_image(annotation, source=source) == image:
             return described_image(image, annotation, source=source, origin=origin)
     return None
+
+
+def recover_template(
+    files: StoreFiles, spacing_um: int, check: Callable[[Template, str], None], *, array_sha256: str | None
+) -> TemplateFile | None:
+    """A valid template file without a row, if any.
+
+    Parameters
+    ----------
+    files : StoreFiles
+    spacing_um : int
+    check : callable
+        Raises if a template is not valid, given a name for errors.
+    array_sha256 : str or None
+        Hash that the catalog recorded for a template whose file is lost; None without a row.
+    """
+    for name, image in _published_images(files, f"{TEMPLATE_FOLDER}/{spacing_um}um", "template"):
+        try:
+            template, source = template_from_image(image, what=name)
+            if template.grid != Grid(spacing_um) or array_sha256 not in (None, template.array_sha256):
+                continue
+            check(template, name)
+        except BsvStoreError:
+            # Not a valid template.
+            continue
+        if template_image(template, source=source) == image:
+            return described_template(image, template, source=source)
+    return None
+
+
+def _published_images(files: StoreFiles, folder: str, stem: str) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of the files of a folder whose names contain their hash."""
+    for path in _entries(files.path(folder)):
+        if not (path.name.startswith(f"{stem}.") and path.suffix == ".h5"):
+            continue
+        try:
+            image = path.read_bytes()
+        except OSError:
+            # Deleted meanwhile, or not readable.
+            continue
+        if path.name == f"{stem}.{hashlib.sha256(image).hexdigest()[:_HASH_DIGITS]}.h5":
+            yield path.name, image
 
 
 def _entries(folder: Path) -> list[Path]:

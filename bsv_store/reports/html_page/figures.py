@@ -93,6 +93,8 @@ def page_figures(store: Store, version: DatasetVersion, *, emphasize: Sequence[s
 def _voxel_figures(store: Store, version: DatasetVersion, emphasize: Sequence[str]) -> Iterator[PageFigure]:
     """The figures of the means of the groups."""
     emphasized = f" Emphasized: {joined(list(emphasize), 'and')}." if emphasize else ""
+    if version.recipe.voxel_comparison is not None:
+        yield from _comparison_figures(store, version, emphasize, emphasized)
     yield _figure(
         "Slices",
         f"Mean {version.quantity} of each group in coronal planes, on a common scale.{emphasized}",
@@ -105,6 +107,35 @@ def _voxel_figures(store: Store, version: DatasetVersion, emphasize: Sequence[st
         "strongest voxel along each line of sight, and not at which depth it lies.",
         f"Maximum projections of the groups of {version.ref}",
         lambda theme: projections(store, version, theme=theme, footer=False),
+    )
+
+
+def _comparison_figures(
+    store: Store, version: DatasetVersion, emphasize: Sequence[str], emphasized: str
+) -> Iterator[PageFigure]:
+    """The maps of a comparison by voxel."""
+    first, second = (group.label for group in version.groups)
+    summary = version.comparison_summary()
+    outcome = (
+        f"{summary.tested_voxels:,} voxels were tested. With p of at most {summary.alpha:g}, corrected for all of them "
+        f"({summary.permutations:,} permutations), {first} is higher at {summary.higher:,} and {second} at "
+        f"{summary.lower:,} voxels."
+    )
+    yield _figure(
+        "Difference",
+        f"Mean of {first} minus mean of {second}: {version.quantity}.{emphasized}",
+        f"Coronal planes through the difference of the groups of {version.ref}",
+        lambda theme: slices(
+            store, version, statistic="difference", emphasize=list(emphasize) or None, theme=theme, footer=False
+        ),
+    )
+    yield _figure(
+        "t statistic",
+        f"t of the difference at each tested voxel. {outcome}",
+        f"Coronal planes through the t statistic of {version.ref}",
+        lambda theme: slices(
+            store, version, statistic="t", emphasize=list(emphasize) or None, theme=theme, footer=False
+        ),
     )
 
 

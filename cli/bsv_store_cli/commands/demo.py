@@ -26,7 +26,7 @@ _CONTINUE = """\
 To fetch more data into it, start the server of the package bsv_store_synthetic again; it offers the same
 {experiments} experiments:
 
-  {python} -m bsv_store_synthetic --port 8080 --experiments {experiments} &
+  {python} -m bsv_store_synthetic --port 8080 --experiments {experiments}{anatomy} &
   export BSV_STORE={store}
   export BSV_STORE_API_URL=http://127.0.0.1:8080 BSV_STORE_DOWNLOAD_URL=http://127.0.0.1:8080
 
@@ -60,6 +60,12 @@ The same with the real Allen API takes twelve commands, in a new shell without t
     help="New folder for the store, the figures and the report.  [default: one in the system's temporary folder]",
 )
 @click.option(
+    "--anatomy",
+    metavar="STORE",
+    help="Invent the experiments in the brain of this store, such as Allen's: its structures and its annotation.  "
+    "[default: an invented brain]",
+)
+@click.option(
     "--experiments",
     type=click.IntRange(12, 500),
     metavar="N",
@@ -67,24 +73,29 @@ The same with the real Allen API takes twelve commands, in a new shell without t
     show_default=True,
     help="Number of experiments in the synthetic atlas.",
 )
-def demo(keep: Path | None, experiments: int) -> None:
+def demo(keep: Path | None, anatomy: str | None, experiments: int) -> None:
     """Run a complete example on a synthetic atlas, over HTTP as with the Allen API.
 
-    Nothing in it is real: structures, experiments and volumes are computed by formulas.
+    Nothing in it is real: structures, experiments and volumes are computed by formulas. With --anatomy, the structures
+    and their voxels are those of a store, and only the experiments are invented.
     """
     from bsv_store.errors import StoreExistsError
-    from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+    from bsv_store_synthetic import SyntheticServer
+    from bsv_store_synthetic.stored import atlas_in
 
-    folder = keep if keep is not None else Path(tempfile.mkdtemp(prefix="bsv-store-demo-"))
-    if keep is not None and folder.exists():
-        raise StoreExistsError(f"the folder {folder} exists", hint="Name a new folder for --keep.")
-    folder.mkdir(parents=True, exist_ok=True)
-    store = folder / "store"
-    _say("SYNTHETIC DATA: structures, experiments and volumes are computed by formulas, without biological meaning.")
-    with SyntheticServer(SyntheticAtlas(experiments=experiments)) as server:
+    if keep is not None and keep.exists():
+        raise StoreExistsError(f"the folder {keep} exists", hint="Name a new folder for --keep.")
+    with atlas_in(anatomy, experiments=experiments) as atlas, SyntheticServer(atlas) as server:
+        folder = keep if keep is not None else Path(tempfile.mkdtemp(prefix="bsv-store-demo-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        store = folder / "store"
+        invented = "structures, experiments and volumes" if anatomy is None else "experiments and volumes"
+        _say(f"SYNTHETIC DATA: {invented} are computed by formulas, without biological meaning.")
+        if anatomy is not None:
+            _say(f"The structures and the annotation are those of the store {anatomy}.")
         _say(f"A server on this machine, {server.url}, offers them in the formats of the Allen API.")
         with _environment(BSV_STORE=str(store), BSV_STORE_API_URL=server.url, BSV_STORE_DOWNLOAD_URL=server.url):
-            _fill_store()
+            _fill_store(atlas.anatomy.drawn_um)
     _say("The server is stopped: everything below uses only the store.")
     with _environment(BSV_STORE=str(store)):
         _use_store(folder)
@@ -93,16 +104,19 @@ def demo(keep: Path | None, experiments: int) -> None:
     click.echo(f"To use the store: export BSV_STORE={shlex.quote(str(store))}")
     click.echo(f"To look around in a browser: bsv-store --store {shlex.quote(str(store))} serve")
     python, location = shlex.quote(sys.executable), shlex.quote(str(store))
-    click.echo(f"\n{_CONTINUE.format(experiments=experiments, python=python, store=location)}")
+    again = "" if anatomy is None else f" --anatomy {shlex.quote(anatomy)}"
+    click.echo(f"\n{_CONTINUE.format(experiments=experiments, anatomy=again, python=python, store=location)}")
     click.echo(f"\n{_AGAINST_ALLEN}")
 
 
-def _fill_store() -> None:
+def _fill_store(annotation_um: int) -> None:
+    # 100 um is the default.
+    spacing = () if annotation_um == 100 else ("--spacing", str(annotation_um))
     _say("1. Create an empty store, and fill its catalog.")
     _run("init")
     _run("sync", "structures")
     _run("sync", "experiments")
-    _run("sync", "annotation")
+    _run("sync", "annotation", *spacing)
     _say("2. Select the wild-type mice injected in two visual areas.")
     _run("select", *_SELECTION)
     _say("3. Where do they project? The unionize tables have the signal of each experiment by structure.")

@@ -17,6 +17,8 @@ from bsv_store_cli.output.tables import number_of
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.vocabulary import MatrixLayout, MatrixRows, MatrixStatistic, Measure, MeasuredHemisphere
 
@@ -52,7 +54,7 @@ def matrix(
     """Print the signal of experiments or source structures in target structures.
 
     Rows and columns are in ontology order; the long layout begins with the largest value. No signal is 0; a cell is
-    empty if the unionize tables of the experiments are not in the store.
+    empty if the unionize tables of the experiments are not in the store. Sources without any are not in the table.
 
     \b
     Example:
@@ -86,14 +88,29 @@ def matrix(
             layout=layout,
             limit=None if show_all else limit,
         )
+    without_data = 0
     if layout != "long":
+        if output_format == "table":
+            frame, without_data = _with_data(frame, layout)
         if layout == "wide":
             frame.columns = [" ".join(name) for name in frame.columns.to_flat_index()]
         frame = frame.reset_index()
         frame.columns = [str(name) for name in frame.columns]
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns))
+    if without_data:
+        what = "experiment" if matrix_rows == "experiments" else "source"
+        note(
+            f"{number_of(without_data, what)} without unionize tables left out of the table; --format csv has them all"
+        )
     is_cut = not show_all and limit is not None
     note(
         f"{number_of(frame.shape[0], 'row')} x {number_of(frame.shape[1], 'column')} of {measure}"
         + (f", limited to {limit:,} {'rows' if layout == 'long' else 'targets'} (--limit, --all)" if is_cut else "")
     )
+
+
+def _with_data(frame: pd.DataFrame, layout: MatrixLayout) -> tuple[pd.DataFrame, int]:
+    """The sources or experiments with any value, and the number of the others."""
+    axis = 0 if layout == "transposed" else 1
+    known = frame.notna().any(axis=axis)
+    return (frame.loc[:, known] if layout == "transposed" else frame[known]), int((~known).sum())

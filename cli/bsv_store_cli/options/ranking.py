@@ -32,6 +32,15 @@ sorting_hemisphere_option = click.option(
 )
 
 
+weight_option = click.option(
+    "--weight-by",
+    type=RowChoice(ANIMAL_WEIGHTS),
+    default="none",
+    show_default=True,
+    help="; ".join(f"{row.name.replace('_', '-')}: {row.words}" for row in ANIMAL_WEIGHTS.values()) + ".",
+)
+
+
 def _target_by(option: Callable[..., Any]) -> Any:
     return option(
         "--target",
@@ -82,16 +91,11 @@ def target_options_by(option: Callable[..., Any]) -> Callable[[_Command], _Comma
 
 def ranking_options(limit_words: str) -> Callable[[_Command], _Command]:
     """Add ``--measure``, ``--hemisphere``, ``--weight-by``, ``--limit`` and ``--format``."""
-    weight = click.option(
-        "--weight-by",
-        type=RowChoice(ANIMAL_WEIGHTS),
-        default="none",
-        show_default=True,
-        help="; ".join(f"{row.name.replace('_', '-')}: {row.words}" for row in ANIMAL_WEIGHTS.values()) + ".",
-    )
 
     def decorate(command: _Command) -> _Command:
-        return measure_option()(sorting_hemisphere_option(weight(limit_and_format_options(20, limit_words)(command))))
+        return measure_option()(
+            sorting_hemisphere_option(weight_option(limit_and_format_options(20, limit_words)(command)))
+        )
 
     return decorate
 

@@ -10,13 +10,13 @@ import click
 from bsv_store_cli.help import SectionedCommand
 from bsv_store_cli.options.figure import figure_options
 from bsv_store_cli.options.measure import measure_option
-from bsv_store_cli.options.ranking import sorting_hemisphere_option, target_options
+from bsv_store_cli.options.ranking import sorting_hemisphere_option, target_options, weight_option
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.figures import write_figure
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import Measure, MeasuredHemisphere, Theme
+    from bsv_store.vocabulary import AnimalWeight, Measure, MeasuredHemisphere, Theme
 
 
 @click.command(cls=SectionedCommand)
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @target_options
 @measure_option()
 @sorting_hemisphere_option
+@weight_option
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Maximum number of targets."
 )
@@ -39,6 +40,7 @@ def targets(
     include_fiber_tracts: bool,
     measure: Measure,
     hemisphere: MeasuredHemisphere,
+    weight_by: AnimalWeight,
     limit: int,
     title: str | None,
     width_mm: float,
@@ -69,6 +71,7 @@ def targets(
             include_fiber_tracts=include_fiber_tracts,
             measure=measure,
             hemisphere=hemisphere,
+            weight_by=weight_by,
             limit=limit,
             title=title,
             width_mm=width_mm,
