@@ -19,9 +19,10 @@ from bsv_store.errors import InputError, NoSpaceError
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer, wire, wire_volumes
 from tests.acquisition.stored import count
+from tests.catalogs import ATLAS
 from tests.databases import sqlite_first
 
-from .conftest import ATLAS, Recorder
+from .conftest import Recorder
 
 if TYPE_CHECKING:
     from bsv_store import Store

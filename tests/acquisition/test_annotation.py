@@ -31,11 +31,12 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer, anatomy, wire, wire_volumes
 from bsv_store_synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
 from tests.acquisition.interrupts import interrupt_at
+from tests.catalogs import ATLAS
 from tests.databases import sqlite_first
 from tests.processes import Child
 from tests.sources.bodies import nrrd, raw
 
-from .conftest import ATLAS, Recorder
+from .conftest import Recorder
 
 if TYPE_CHECKING:
     from bsv_store import Store

@@ -16,10 +16,11 @@ from bsv_store.volumes.library import publish_volume
 from bsv_store.volumes.volume import Volume
 from bsv_store_synthetic import SyntheticServer
 from bsv_store_synthetic.faults import Status
+from tests.catalogs import ATLAS
 from tests.cli.running import Runner
 from tests.databases import sqlite_first
 
-from .conftest import ATLAS, Recorder
+from .conftest import Recorder
 
 if TYPE_CHECKING:
     from bsv_store import Store
