@@ -17,9 +17,12 @@ from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
 from bsv_store.errors import UnreachableUpstreamError, UpstreamError
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Status
+from tests.catalogs import fill_catalog
 from tests.cli.running import Runner
 from tests.client_defaults import client_defaults
+from tests.databases import sqlite_first
 from tests.servers import free_port
+from tests.stores import store_with
 
 from .stored import count, reports_of_failure
 
@@ -36,13 +39,12 @@ def nowhere() -> str:
     return f"http://127.0.0.1:{free_port()}"
 
 
-@pytest.fixture
-def many(store: Store) -> Store:
-    """A store with the experiments of the larger atlas."""
-    with SyntheticServer(MANY) as server:
-        store.sync_structures(api_url=server.url)
-        store.sync_experiments(api_url=server.url)
-    return store
+def fill_many(store: Store) -> None:
+    fill_catalog(store, MANY)
+
+
+many = store_with(fill_many)
+"""A store with the experiments of the larger atlas."""
 
 
 def reason_of(url: str, words: str = "Connection refused") -> str:
@@ -88,6 +90,7 @@ class Failing(Task[int]):
     def abort(self) -> None: ...
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("error", "stop_at_failure", "asked"),
     [
@@ -122,6 +125,7 @@ def test_unionize_tables_stop_too(many: Store, nowhere: str) -> None:
     assert count(many, "claim") == 0
 
 
+@sqlite_first
 @pytest.mark.parametrize("words", ["the name could not be resolved", "the connection timed out"])
 def test_names_and_timeouts_stop_the_run_too(many: Store, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -136,6 +140,7 @@ def test_names_and_timeouts_stop_the_run_too(many: Store, monkeypatch: pytest.Mo
     assert report.not_attempted == MANY.experiment_ids
 
 
+@sqlite_first
 def test_the_command_line_says_it_once_within_seconds(
     many: Store, nowhere: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +160,7 @@ def test_the_command_line_says_it_once_within_seconds(
     assert {row["reason"] for row in outcome.rows} == {reason_of(nowhere)}
 
 
+@sqlite_first
 def test_a_host_that_comes_back_is_used_by_the_next_run(many: Store, nowhere: str) -> None:
     reports_of_failure(lambda: many.fetch(MANY.experiment_ids, api_url=nowhere))
     with SyntheticServer(MANY) as server:
@@ -163,6 +169,7 @@ def test_a_host_that_comes_back_is_used_by_the_next_run(many: Store, nowhere: st
     assert (report.not_attempted, report.stopped) == ((), None)
 
 
+@sqlite_first
 def test_a_server_that_goes_away_stops_a_run_that_had_begun(many: Store) -> None:
     with SyntheticServer(MANY) as server:
 
@@ -185,6 +192,7 @@ def test_a_server_that_goes_away_stops_a_run_that_had_begun(many: Store) -> None
 # -- one failure where everything is needed -----------------------------------------------------------------------
 
 
+@sqlite_first
 def test_inputs_of_an_average_that_has_become_impossible_are_not_fetched(many: Store) -> None:
     bad = MANY.experiment_ids[1]
     with SyntheticServer(MANY) as server:
@@ -199,6 +207,7 @@ def test_inputs_of_an_average_that_has_become_impossible_are_not_fetched(many: S
         assert volumes.reasons.keys() == {bad}
 
 
+@sqlite_first
 def test_no_volume_is_fetched_if_a_table_failed_and_all_are_needed(many: Store) -> None:
     with SyntheticServer(MANY) as server:
         server.fail("ProjectionStructureUnionize", Status(400), times=None)
@@ -212,6 +221,7 @@ def test_no_volume_is_fetched_if_a_table_failed_and_all_are_needed(many: Store) 
     assert count(many, "claim") == 0
 
 
+@sqlite_first
 def test_aggregate_with_fetch_stops_and_names_the_cause(
     many: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,6 +239,7 @@ def test_aggregate_with_fetch_stops_and_names_the_cause(
 # -- arguments ----------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2", True])
 def test_the_number_of_workers_is_checked_by_one_rule_whether_or_not_there_is_work(
     filled: Store, workers: Any, tmp_path: Path
@@ -247,6 +258,7 @@ def test_the_number_of_workers_is_checked_by_one_rule_whether_or_not_there_is_wo
             pytest.fail(f"{name}: {call()}")
 
 
+@sqlite_first
 def test_more_workers_than_connections_are_planned_as_many_as_there_are(many: Store) -> None:
     plans = [many.plan_fetch(MANY.experiment_ids, spacing_um=25, workers=workers) for workers in (16, 17, 10**9)]
     assert {(plan.workers, plan.scratch_bytes) for plan in plans} == {(16, 16 * plans[0].scratch_bytes_each)}

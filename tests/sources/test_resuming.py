@@ -81,6 +81,22 @@ def test_lists_start_again(catalog: Store, server: SyntheticServer) -> None:
     assert ranges(server) == [None, None]
 
 
+@pytest.mark.parametrize("more", [0, 500_000])
+def test_a_whole_reply_replaces_what_had_arrived(catalog: Store, server: SyntheticServer, more: int) -> None:
+    """Also if it is shorter. In an NRRD file, no byte may be before or behind it."""
+
+    def former(reply: Reply) -> Reply:
+        body = reply.body + bytes(more)
+        return replace(reply, body=body, headers=(("ETag", '"former"'),), cut_after=len(body) - 1000)
+
+    server.fail("image=injection_density", Altered(former))
+    catalog.fetch([FIRST], kind="injection_density", api_url=server.url)
+    volume = catalog.volume(FIRST, kind="injection_density")
+    np.testing.assert_array_equal(volume, ATLAS.volume(FIRST, "injection_density"))
+    size_bytes = len(wire_volumes.grid_nrrd(ATLAS, FIRST, "injection_density", 100))
+    assert ranges(server) == [None, f"bytes={size_bytes + more - 1000}-"]
+
+
 def test_a_server_that_ignores_ranges_is_read_from_the_start(catalog: Store, server: SyntheticServer) -> None:
     server.fail(VOLUME, Truncate(1000))
     server.fail(VOLUME, IgnoreRange(), times=None)
