@@ -70,6 +70,7 @@ def leftovers(store: Store) -> list[str]:
 # -- from the server ----------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 @pytest.mark.parametrize("spacing", [100, 50])
 def test_it_is_brought_and_read_back(catalog: Store, server: SyntheticServer, recorder: Recorder, spacing: int) -> None:
     report = catalog.sync_annotation(spacing_um=spacing, progress=recorder, download_url=server.url)

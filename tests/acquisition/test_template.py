@@ -51,6 +51,7 @@ def leftovers(store: Store) -> list[str]:
     return [path.name for path in found if path.relative_to(store.path).as_posix() not in recorded]
 
 
+@sqlite_first
 @pytest.mark.parametrize("spacing", [100, 50])
 def test_it_is_downloaded_once_and_read_back(
     catalog: Store, server: SyntheticServer, recorder: Recorder, spacing: int

@@ -112,6 +112,7 @@ def test_a_bad_redirect_is_an_error_of_its_object_alone(catalog: Store, server: 
             start_of_reason = f"projection_density at 100 um of experiment {failure.experiment_id}: "
             assert failure.reason.startswith((f"{start_of_reason}the server redirected", f"{start_of_reason}more than"))
             assert len(failure.reason) < 400
+            assert SECRET not in failure.reason
         server.faults.clear()
 
 
