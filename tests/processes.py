@@ -95,6 +95,21 @@ class Child:
         self._process.close()
 
 
+@functools.cache
+def ended_process() -> str:
+    """The identity of a process that has ended, by `bsv_store.owner`."""
+    with Child(_print_owner) as process:
+        output, errors = process.communicate(60)
+    assert errors == ""
+    return output.strip()
+
+
+def _print_owner() -> None:
+    from bsv_store.owner import process_owner
+
+    print(process_owner())  # noqa: T201
+
+
 @contextlib.contextmanager
 def forked(target: Callable[[Connection], object]) -> Iterator[Connection]:
     """The end of a pipe, the other end of which has a process that calls ``target`` with it.

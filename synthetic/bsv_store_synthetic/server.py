@@ -99,6 +99,8 @@ class SyntheticServer:
         A loopback address.
     port : int
         0 means any free port.
+    cache : ReplyCache, optional
+        A cache to share with other servers of the same atlas. By default a new one.
 
     Attributes
     ----------
@@ -115,7 +117,9 @@ class SyntheticServer:
         If the host is not a loopback address, or the port is not available.
     """
 
-    def __init__(self, atlas: SyntheticAtlas, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, atlas: SyntheticAtlas, *, host: str = "127.0.0.1", port: int = 0, cache: ReplyCache | None = None
+    ) -> None:
         if not _is_loopback(host):
             raise InputError(
                 f"the synthetic server cannot listen on {host!r}, which is not a loopback address",
@@ -125,7 +129,7 @@ class SyntheticServer:
         self.requests = RequestLog()
         self.faults = FaultList()
         self.errors: list[Exception] = []
-        self._cache = ReplyCache()
+        self._cache = ReplyCache() if cache is None else cache
         self._closing = threading.Event()
         try:
             self._http = _HttpServer((host, port), self)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
-from tests.client_defaults import client_defaults
+from bsv_store_synthetic.routes import ReplyCache
+from tests.catalogs import ATLAS, REPLIES, filled_catalog
 from tests.processes import Child
 
 from .worker import start
 
-if TYPE_CHECKING:
-    from bsv_store import Store
-
-ATLAS = SyntheticAtlas(experiments=6)
+catalog = filled_catalog
 
 
 @pytest.fixture
@@ -26,14 +24,8 @@ def atlas() -> SyntheticAtlas:
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A function that sets timeouts and attempts of the clients that a store opens."""
-
-    def set_defaults(**options: float) -> None:
-        for name, value in options.items():
-            monkeypatch.setitem(client_defaults(), name, value)
-
-    return set_defaults
+def reply_cache() -> ReplyCache:
+    return REPLIES
 
 
 @pytest.fixture(autouse=True)
@@ -46,15 +38,6 @@ def _retries_at_once(patience: Callable[..., None]) -> None:
 def client(server: SyntheticServer) -> Iterator[AllenClient]:
     with AllenClient(api_url=server.url, backoff_s=0, read_timeout_s=10) as opened:
         yield opened
-
-
-@pytest.fixture
-def catalog(store: Store, server: SyntheticServer) -> Store:
-    """The store with the atlas's structures and experiments; the server's request log starts empty."""
-    store.sync_structures(api_url=server.url)
-    store.sync_experiments(api_url=server.url)
-    server.requests.clear()
-    return store
 
 
 class Recorder:

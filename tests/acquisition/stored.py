@@ -30,6 +30,13 @@ def reports_of_failure(run: Callable[[], object]) -> tuple[Any, ...]:
     return caught.value.reports
 
 
+def reason_of_failure(run: Callable[[], object]) -> str:
+    """The reason why the only download of a run failed."""
+    (report,) = reports_of_failure(run)
+    (reason,) = report.reasons.values()
+    return str(reason)
+
+
 def all_volumes(connection: Connection) -> list[VolumeFile]:
     """Every volume of the store, by kind, spacing and experiment."""
     rows = connection.execute(select(StoredVolume.kind, StoredVolume.spacing_um, StoredVolume.experiment_id))

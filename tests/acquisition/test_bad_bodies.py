@@ -18,6 +18,7 @@ import numpy as np
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Drip, Fault, Hang, IgnoreRange, Status, Substitute, Truncate, WrongLength
 from tests.acquisition.stored import count, reports_of_failure
+from tests.databases import sqlite_first
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -143,12 +144,14 @@ def check_volumes(
     assert store.fetch(ids, kind=kind, api_url=server.url).fetched == tuple(ids)
 
 
+@sqlite_first
 def test_a_zip_that_is_not_what_it_should_be(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path
 ) -> None:
     check_volumes(catalog, atlas, server, tmp_path, bad=ZIPS, kind="projection_density")
 
 
+@sqlite_first
 def test_an_nrrd_file_that_is_not_what_it_should_be(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path
 ) -> None:
@@ -158,6 +161,7 @@ def test_an_nrrd_file_that_is_not_what_it_should_be(
 # -- transport ----------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 def test_a_transport_that_fails_for_good_stores_nothing(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path, patience: Callable[..., None]
 ) -> None:
@@ -189,6 +193,8 @@ def test_a_transport_that_fails_for_good_stores_nothing(
     assert reasons.keys() == lasting.keys()
     for name, reason in reasons.items():
         assert lasting[name][1] in reason, (name, reason)
+    requests = {name: server.requests.counts[f"/grid_data/download/{i}"] for i, name in served.items()}
+    assert (requests["hang"], requests["drip"]) == (2, 1)
     assert count(catalog, "volume") == 1
     assert [path.suffix for path in all_files(tmp_path) - before] == [".h5"]
 
@@ -225,7 +231,10 @@ TABLES: dict[str, tuple[Spoil, str]] = {
     "NaN": (first_row(projection_density=float("nan")), "NaN|JSON|projection_density"),
     "infinity": (first_row(projection_density=float("inf")), "Infinity|JSON|projection_density"),
     "a row twice": (rows(lambda all_rows: [*all_rows, all_rows[-1]]), "twice"),
-    "another experiment's": (rows(lambda found: [{**row, "section_data_set_id": 5} for row in found]), "experiment 5"),
+    "another experiment's": (
+        rows(lambda found: [{**row, "section_data_set_id": 5} for row in found]),
+        "rows of experiment 5, which was not requested",
+    ),
     "a structure that is not in the ontology": (rows(lambda found: [moved(row, found) for row in found]), "77"),
     "pages without end": (rows(lambda all_rows: all_rows, total=10**6), "row"),
     "no rows": (rows(lambda _: [], total=0), "none"),
@@ -257,7 +266,10 @@ def test_a_table_that_is_not_what_it_should_be(
     assert catalog.sync_unionizes(ids, api_url=server.url).fetched == tuple(ids)
 
 
+@sqlite_first
 def test_unknown_keys_are_accepted(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
-    server.fail("query.json", Substitute(first_row(new_field={"since": 2027})), times=None)
+    """Of a row, and of the reply."""
+    with_field = first_row(new_field={"since": 2027})
+    server.fail("query.json", Substitute(lambda body: with_field(body).replace(b"{", b'{"more": 1, ', 1)))
     assert catalog.sync_unionizes(atlas.experiment_ids[:1], api_url=server.url).failed == ()
     assert count(catalog, "unionize") == len(atlas.unionize(atlas.experiment_ids[0]))

@@ -5,7 +5,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +25,8 @@ from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate
 from tests.cli.running import Runner, child_environment, command_line
 from tests.counting import counted
-from tests.databases import both_databases
+from tests.databases import both_databases, sqlite_first
+from tests.processes import ended_process
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -252,13 +252,6 @@ def test_claims_that_could_not_be_released_hold_back_no_later_run_of_the_process
     assert confirmed(store, first, "a") == set()
 
 
-def ended_process() -> str:
-    """The identity of a process that has ended."""
-    statement = "from bsv_store.owner import process_owner; print(process_owner())"
-    done = subprocess.run([sys.executable, "-c", statement], capture_output=True, check=True, text=True)
-    return done.stdout.strip()
-
-
 def foreign_process(owner: str) -> str:
     """The identity of the same process, as seen in another PID namespace of a host with the same name."""
     return f"{'0' * 16}-{owner.partition('-')[2]}"
@@ -444,6 +437,7 @@ def unshare() -> list[str]:
     pytest.skip("no PID namespaces: unshare is not allowed")
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("processes", "experiments"), [(1, 20), pytest.param(3, 60, marks=pytest.mark.long)], ids=["few", "many"]
 )

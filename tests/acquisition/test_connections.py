@@ -12,7 +12,7 @@ from bsv_store.catalog.database.models import Claim
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate
-from tests.databases import both_databases
+from tests.databases import both_databases, sqlite_first
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -67,6 +67,7 @@ def test_runs_that_begin_at_once_take_no_connection_twice(store: Store) -> None:
     assert held == sum(granted) == MAX_CONNECTIONS
 
 
+@sqlite_first
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_fetch_makes_do_with_what_is_left(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, left: int
@@ -80,6 +81,7 @@ def test_a_fetch_makes_do_with_what_is_left(
         assert connection.execute(select(func.count()).select_from(Claim)).scalar_one() == 0
 
 
+@sqlite_first
 def test_a_fetch_downloads_as_many_at_a_time_as_it_may(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
@@ -89,6 +91,7 @@ def test_a_fetch_downloads_as_many_at_a_time_as_it_may(
     assert server.requests.peak == 2
 
 
+@sqlite_first
 def test_the_settings_limit_the_downloads_of_one_run_and_of_all(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:

@@ -16,10 +16,12 @@ from bsv_store.volumes.library import publish_volume
 from bsv_store.volumes.volume import Volume
 from bsv_store_synthetic import SyntheticServer
 from bsv_store_synthetic.faults import Status
+from tests.catalogs import ATLAS, REPLIES, fill_catalog
 from tests.cli.running import Runner
 from tests.databases import sqlite_first
+from tests.stores import store_with
 
-from .conftest import ATLAS, Recorder
+from .conftest import Recorder
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -30,13 +32,15 @@ FIRST, SECOND, THIRD = IDS
 DAMAGES = pytest.mark.parametrize("damage", ["changed", "truncated", "deleted"])
 
 
-@pytest.fixture
-def fetched(catalog: Store, server: SyntheticServer) -> Store:
-    """A store with three volumes and their unionize tables; the server's request log starts empty."""
-    catalog.sync_unionizes(IDS, api_url=server.url)
-    catalog.fetch(IDS, api_url=server.url)
-    server.requests.clear()
-    return catalog
+def fill_fetched(store: Store) -> None:
+    """Three volumes and their unionize tables."""
+    fill_catalog(store)
+    with SyntheticServer(ATLAS, cache=REPLIES) as server:
+        store.sync_unionizes(IDS, api_url=server.url)
+        store.fetch(IDS, api_url=server.url)
+
+
+fetched = store_with(fill_fetched)
 
 
 @pytest.fixture
@@ -64,6 +68,7 @@ def check_whole(store: Store, *ids: int) -> None:
 # -- fetch ---------------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 @DAMAGES
 def test_fetch_replaces_a_file_of_another_size_and_with_verify_one_with_other_bytes(
     fetched: Store, server: SyntheticServer, damage: Damage
@@ -77,6 +82,7 @@ def test_fetch_replaces_a_file_of_another_size_and_with_verify_one_with_other_by
     assert fetched.fetch(IDS, verify=True, api_url=server.url).present == IDS
 
 
+@sqlite_first
 def test_fetch_without_verify_does_not_read_the_files(fetched: Store, server: SyntheticServer) -> None:
     damage_volume(fetched, SECOND, "changed")
     assert fetched.fetch(IDS, api_url=server.url).present == IDS
@@ -122,6 +128,7 @@ def test_verifying_reports_its_progress(fetched: Store, server: SyntheticServer,
     assert "damaged" not in report.summary()
 
 
+@sqlite_first
 def test_the_plan_counts_damaged_files(fetched: Store) -> None:
     damage_volume(fetched, FIRST, "truncated")
     damage_volume(fetched, SECOND, "changed")
@@ -133,6 +140,7 @@ def test_the_plan_counts_damaged_files(fetched: Store) -> None:
     assert [file.experiment_id for file in plan.first(1).damaged] == [FIRST]
 
 
+@sqlite_first
 def test_a_limit_applies_to_damaged_files_too(fetched: Store, server: SyntheticServer) -> None:
     for each in IDS:
         damage_volume(fetched, each, "changed")
@@ -141,6 +149,7 @@ def test_a_limit_applies_to_damaged_files_too(fetched: Store, server: SyntheticS
     assert fetched.fetch(IDS, verify=True, api_url=server.url).replaced == (THIRD,)
 
 
+@sqlite_first
 def test_refresh_and_verify_cannot_be_combined(fetched: Store) -> None:
     with pytest.raises(InputError, match="verify cannot be combined with refresh"):
         fetched.fetch(IDS, verify=True, refresh=True)
@@ -154,6 +163,7 @@ def test_offline_damage_is_an_error(fetched: Store, damage: Damage) -> None:
         fetched.fetch(IDS, verify=True, offline=True)
 
 
+@sqlite_first
 @DAMAGES
 def test_an_orphan_with_the_same_content_replaces_a_damaged_file(
     fetched: Store, server: SyntheticServer, damage: Damage
@@ -183,6 +193,7 @@ def test_a_damaged_file_that_another_run_has_replaced_meanwhile_is_present(
     assert server.requests.total == 1
 
 
+@sqlite_first
 def test_a_damaged_volume_that_cannot_be_fetched_is_a_failure(fetched: Store, server: SyntheticServer) -> None:
     damage_volume(fetched, SECOND, "changed")
     server.fail(f"download/{SECOND}", Status(404))
@@ -193,6 +204,7 @@ def test_a_damaged_volume_that_cannot_be_fetched_is_a_failure(fetched: Store, se
 # -- aggregate -----------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("damage", "missing"), [("changed", "error"), ("truncated", "leave_out"), ("deleted", "leave_out")]
 )
@@ -209,6 +221,7 @@ def test_an_average_that_fetches_replaces_the_file_and_says_so(
     assert server.requests.total == 2
 
 
+@sqlite_first
 def test_only_the_damaged_file_of_an_experiment_is_fetched(fetched: Store, server: SyntheticServer) -> None:
     options: dict[str, Any] = {"exclude_injection": True, "weight_by_data_mask": True}
     fetched.fetch_inputs(IDS, api_url=server.url, **options)
@@ -220,6 +233,7 @@ def test_only_the_damaged_file_of_an_experiment_is_fetched(fetched: Store, serve
     assert server.requests.total == 1
 
 
+@sqlite_first
 def test_an_average_whose_damaged_file_cannot_be_fetched_says_why(fetched: Store, server: SyntheticServer) -> None:
     damage_volume(fetched, SECOND, "changed")
     server.fail(f"download/{SECOND}", Status(404), times=None)
@@ -228,6 +242,7 @@ def test_an_average_whose_damaged_file_cannot_be_fetched_says_why(fetched: Store
     assert not fetched.datasets.list()
 
 
+@sqlite_first
 def test_a_file_that_is_damaged_again_at_once_is_fetched_once(
     fetched: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -26,23 +26,14 @@ from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import (
-    CutChunks,
-    CutJson,
-    DripAround,
-    DripPart,
-    EndlessRedirect,
-    Failure,
-    Fault,
     Hang,
-    Html,
     MakeReply,
-    Redirect,
-    RedirectLoop,
     Status,
     Substitute,
 )
 from bsv_store_synthetic.replies import Reply
 from tests.acquisition.stored import all_volumes, count, reports_of_failure
+from tests.databases import sqlite_first
 
 from .conftest import Recorder
 
@@ -132,6 +123,7 @@ def test_what_is_there_is_not_asked_for_again(catalog: Store, atlas: SyntheticAt
     assert "4 already present" in report.summary()
 
 
+@sqlite_first
 def test_a_limit_fetches_in_parts(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     ids = atlas.experiment_ids[:5]
     assert len(catalog.plan_fetch(ids, limit=2).missing) == 2
@@ -150,6 +142,7 @@ def test_a_limit_fetches_in_parts(catalog: Store, atlas: SyntheticAtlas, server:
             call(ids, limit=1, offline=True)
 
 
+@sqlite_first
 def test_kinds_and_spacings_are_kept_apart(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     first = atlas.experiment_ids[0]
     wanted: list[tuple[VolumeKind, int]] = [("projection_density", 100), ("injection_fraction", 100), ("data_mask", 50)]
@@ -159,44 +152,37 @@ def test_kinds_and_spacings_are_kept_apart(catalog: Store, atlas: SyntheticAtlas
     assert volume_rows(catalog) == server.requests.total == 3
 
 
+@sqlite_first
 def test_large_volumes_go_over_the_disk_and_leave_nothing_there(
     catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scratches: list[Path | None] = []
-    volume = AllenClient.volume
+    class Watching(Recorder):
+        """Notes the size of the temporary files while the bytes arrive."""
 
-    def watched(*args: Any, scratch: Path | None, **options: Any) -> Any:
-        reply = volume(*args, scratch=scratch, **options)
-        scratches.append(scratch if scratch is not None and scratch.exists() else None)
-        return reply
+        def __init__(self) -> None:
+            super().__init__()
+            self.on_disk = 0
 
-    monkeypatch.setattr(AllenClient, "volume", watched)
+        def advance(self, count: int = 1, *, size_bytes: int = 0) -> None:
+            super().advance(count, size_bytes=size_bytes)
+            self.on_disk = max(self.on_disk, sum(path.stat().st_size for path in leftovers(catalog)))
+
     # What 25 um is made to do, at a size that a test can afford.
     monkeypatch.setattr("bsv_store.volumes.grid.LARGE_VOXELS", Grid(50).size)
-    for spacing_um in (50, 100):
-        catalog.fetch(atlas.experiment_ids[:1], kind="data_mask", spacing_um=spacing_um, api_url=server.url)
-    assert [scratch is None for scratch in scratches] == [False, True]
+    for spacing_um, is_large in ((50, True), (100, False)):
+        watching = Watching()
+        catalog.fetch(
+            atlas.experiment_ids[:1],
+            kind="data_mask",
+            spacing_um=spacing_um,
+            progress=watching,
+            api_url=server.url,
+        )
+        assert (watching.on_disk > 0) is is_large
     assert leftovers(catalog) == []
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut"])
-def test_a_missing_or_cut_file_is_fetched_again(
-    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, damage: str
-) -> None:
-    first = atlas.experiment_ids[0]
-    catalog.fetch([first], api_url=server.url)
-    path = file_of(catalog, first)
-    if damage == "missing":
-        path.unlink()
-    else:
-        os.truncate(path, 1000)
-    report = catalog.fetch([first], api_url=server.url)
-    assert report.fetched == (first,)
-    assert server.requests.total == 2
-    np.testing.assert_array_equal(catalog.volume(first), atlas.volume(first))
-    assert volume_rows(catalog) == 1
-
-
+@sqlite_first
 def test_refreshing_replaces_a_damaged_file(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     first = atlas.experiment_ids[0]
     catalog.fetch([first], api_url=server.url)
@@ -225,6 +211,7 @@ def test_a_volume_that_changed_upstream_replaces_the_old_file(
     assert len(files_of(catalog)) == 2
 
 
+@sqlite_first
 def test_files_are_for_the_whole_group_whatever_the_umask(
     catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas
 ) -> None:
@@ -241,76 +228,6 @@ def test_files_are_for_the_whole_group_whatever_the_umask(
 
 # -- what fails ---------------------------------------------------------------------------------------------------
 
-FAULTS: list[tuple[str, Fault, int, str]] = [
-    ("404", Status(404), 1, "the server responded with 404"),
-    ("500", Status(500), 4, "the server responded with 500"),
-    ("429", Status(429), 4, "the server responded with 429"),
-    ("chunks cut", CutChunks(1000), 4, "the connection failed"),
-    ("web page", Html(), 4, "a web page"),
-    ("failure", Failure("gone"), 4, "reports failure: 'gone'"),
-    ("redirects", RedirectLoop(), 6, "more than 5 redirects"),
-    ("a redirect to no address", Redirect("http://[::1"), 1, "which is not a valid address"),
-    ("a redirect elsewhere", Redirect("http://localhost:1/"), 1, "redirected to another host, http://localhost:1"),
-    ("a redirect without end", EndlessRedirect(), 6, "more than 5 redirects"),
-    ("cut zip", CutJson(0.5), 2, "is not a complete zip file"),
-    ("garbage", Substitute(b"\x00" * 1000), 2, "is not a complete zip file"),
-]
-
-
-@pytest.mark.parametrize(("fault", "requests", "reason"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS])
-def test_a_fault_is_reported_stores_nothing_and_harms_no_other(
-    catalog: Store,
-    atlas: SyntheticAtlas,
-    server: SyntheticServer,
-    recorder: Recorder,
-    fault: Fault,
-    requests: int,
-    reason: str,
-) -> None:
-    bad, *good = atlas.experiment_ids[:3]
-    server.fail(f"download/{bad}", fault, times=None)
-    report = catalog.fetch([bad, *good], progress=recorder, api_url=server.url)
-    assert report.fetched == tuple(good)
-    (failure,) = report.failed
-    assert failure.experiment_id == bad
-    assert reason in failure.reason
-    assert f"experiment {bad}" in failure.reason
-    assert f"{server.url}/grid_data/download/{bad}" in failure.reason
-    assert server.requests.count(f"download/{bad}") == requests
-    assert server.requests.total == requests + len(good)
-    assert recorder.done == recorder.total == 3
-    assert (volume_rows(catalog), len(files_of(catalog)), leftovers(catalog), claims(catalog)) == (2, 2, [], 0)
-    server.faults.clear()
-    assert catalog.fetch([bad, *good], api_url=server.url).fetched == (bad,)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 1.5])
-def test_voxels_that_are_not_densities_are_refused(
-    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, value: float
-) -> None:
-    import io
-    import zipfile
-
-    def spoil(body: bytes) -> bytes:
-        with zipfile.ZipFile(io.BytesIO(body)) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
-        raw = np.frombuffer(members["density.raw"], "<f4").copy()
-        raw[1000] = value
-        members["density.raw"] = raw.tobytes()
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            for name, data in members.items():
-                archive.writestr(zipfile.ZipInfo(name), data)
-        return packed.getvalue()
-
-    first = atlas.experiment_ids[0]
-    server.fail(f"download/{first}", Substitute(spoil), times=None)
-    (report,) = reports_of_failure(lambda: catalog.fetch([first], api_url=server.url))
-    assert [failure.experiment_id for failure in report.failed] == [first]
-    assert "the same bytes were received twice" in report.failed[0].reason
-    assert server.requests.total == 2
-    assert files_of(catalog) == []
-
 
 class StatusInTurn(Status):
     """An error whose reply waits until the failure before it was counted, so that no download starts before."""
@@ -322,6 +239,7 @@ class StatusInTurn(Status):
         return Status.apply(self, request, make)
 
 
+@sqlite_first
 def test_a_server_that_answers_nothing_is_left_alone(
     catalog: Store, atlas: SyntheticAtlas, patience: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,6 +262,7 @@ def test_a_server_that_answers_nothing_is_left_alone(
     assert claims(catalog) == 0
 
 
+@sqlite_first
 def test_missing_volumes_do_not_count_as_a_server_that_is_down(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,32 +283,6 @@ def test_unknown_experiments_are_named_before_anything_is_asked(
     with pytest.raises(InputError, match="workers"):
         catalog.fetch(atlas.experiment_ids, workers=0, api_url=server.url)
     assert server.requests.total == 0
-
-
-@pytest.mark.parametrize("part", get_args(DripPart))
-def test_a_server_that_drips_ends_at_the_deadline_and_harms_no_other(
-    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, patience: Callable[..., None], part: DripPart
-) -> None:
-    bad, *good = atlas.experiment_ids
-    catalog.fetch(good, api_url=server.url)
-    patience(deadline_s=0.5)
-    server.fail(f"download/{bad}", DripAround(part), times=None)
-    report = catalog.fetch(atlas.experiment_ids, api_url=server.url)
-    (failure,) = report.failed
-    assert "incomplete after 0.5 s" in failure.reason
-    assert report.present == tuple(good)
-    assert (volume_rows(catalog), claims(catalog)) == (len(good), 0)
-
-
-def test_the_address_after_a_redirect_is_the_source(
-    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
-) -> None:
-    first, second = atlas.experiment_ids[:2]
-    server.fail(f"download/{first}", Redirect(f"/grid_data/download/{second}?include=density"))
-    catalog.fetch([first], api_url=server.url)
-    assert catalog.sql("SELECT source FROM volume")["source"].tolist() == [
-        f"{server.url}/grid_data/download/{second}?include=density"
-    ]
 
 
 @pytest.mark.parametrize("error", [NoSpaceError("full"), StoreError("broken")])
@@ -446,6 +339,7 @@ def test_a_read_only_store_is_used_but_not_written(
     assert server.requests.total == 1
 
 
+@sqlite_first
 def test_an_interrupt_while_a_download_is_submitted_does_not_wait_for_it(
     catalog: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from bsv_store.server.allen.messages import Request
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate, Hang, Status
 from tests.acquisition.stored import reports_of_failure
-from tests.databases import both_databases
+from tests.databases import both_databases, sqlite_first
 from tests.processes import Child
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def test_without_claims_every_byte_is_still_correct(
         np.testing.assert_array_equal(catalog.volume(i), atlas.volume(i))
 
 
+@sqlite_first
 def test_a_failure_does_not_hold_others_up(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     first = atlas.experiment_ids[0]
     server.fail(f"download/{first}", Status(404))
@@ -156,6 +157,7 @@ def test_a_failure_does_not_hold_others_up(catalog: Store, atlas: SyntheticAtlas
     assert catalog.fetch([first], api_url=server.url).fetched == (first,)
 
 
+@sqlite_first
 def test_an_interrupt_does_not_wait_for_a_server_that_hangs(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, launch: Launch
 ) -> None:

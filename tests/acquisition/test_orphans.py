@@ -14,7 +14,7 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store.volumes.library import publish_volume
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Substitute
-from tests.databases import both_databases
+from tests.databases import both_databases, sqlite_first
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -47,6 +47,7 @@ def test_a_valid_orphan_gets_its_missing_row(
     assert facts["source"].startswith(server.url)
 
 
+@sqlite_first
 def test_an_outdated_orphan_does_not_stand_in_for_a_lost_file(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_an_outdated_orphan_does_not_stand_in_for_a_lost_file(
     np.testing.assert_array_equal(catalog.volume(first), atlas.volume(second))
 
 
+@sqlite_first
 def test_a_lost_file_that_lies_under_another_name_is_recovered(
     catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
@@ -78,6 +80,7 @@ def test_a_lost_file_that_lies_under_another_name_is_recovered(
     np.testing.assert_array_equal(catalog.volume(first), atlas.volume(first))
 
 
+@sqlite_first
 def test_refreshing_takes_no_orphan(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:
@@ -99,6 +102,7 @@ def damage(path: Path, how: str) -> None:
         path.write_text(how)
 
 
+@sqlite_first
 @pytest.mark.parametrize("how", ["cut", "empty", "flipped", "some text"])
 def test_a_damaged_orphan_is_downloaded_again(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path, how: str
@@ -109,6 +113,7 @@ def test_a_damaged_orphan_is_downloaded_again(
     np.testing.assert_array_equal(catalog.volume(atlas.experiment_ids[0]), atlas.volume(atlas.experiment_ids[0]))
 
 
+@sqlite_first
 def test_an_orphan_that_cannot_be_read_is_left_alone(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:
@@ -120,6 +125,7 @@ def test_an_orphan_that_cannot_be_read_is_left_alone(
     assert folder.is_dir()
 
 
+@sqlite_first
 def test_a_file_named_for_another_experiment_is_not_recovered(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:
@@ -130,6 +136,7 @@ def test_a_file_named_for_another_experiment_is_not_recovered(
     np.testing.assert_array_equal(catalog.volume(second), atlas.volume(second))
 
 
+@sqlite_first
 def test_a_file_of_another_kind_is_not_recovered(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:
@@ -140,6 +147,7 @@ def test_a_file_of_another_kind_is_not_recovered(
     assert (report.fetched, report.recovered) == (atlas.experiment_ids[:1], ())
 
 
+@sqlite_first
 def test_other_files_in_the_folder_are_left_alone(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:

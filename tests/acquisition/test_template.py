@@ -58,6 +58,7 @@ def leftovers(store: Store) -> list[str]:
     return [path.name for path in found if path.relative_to(store.path).as_posix() not in recorded]
 
 
+@sqlite_first
 @pytest.mark.parametrize("spacing", [100, 50])
 def test_it_is_downloaded_once_and_read_back(
     catalog: Store, server: SyntheticServer, recorder: Recorder, spacing: int
@@ -81,6 +82,7 @@ def test_it_is_downloaded_once_and_read_back(
     assert leftovers(catalog) == []
 
 
+@sqlite_first
 def test_without_one_the_hint_is_the_command(catalog: Store, tmp_path: Path) -> None:
     for ask in (
         lambda: catalog.atlas.template(spacing_um=25),
@@ -92,6 +94,7 @@ def test_without_one_the_hint_is_the_command(catalog: Store, tmp_path: Path) -> 
         assert caught.value.hint == "Download it: bsv-store sync template --spacing 25"
 
 
+@sqlite_first
 def test_a_damaged_file_is_never_read_and_downloaded_again(catalog: Store, server: SyntheticServer) -> None:
     catalog.sync_template(download_url=server.url)
     (path,) = catalog.path.glob("volumes/template/100um/*.h5")
@@ -217,6 +220,7 @@ def test_a_file_is_ingested_once_and_another_only_replaces_it_on_request(catalog
     assert leftovers(catalog) == []
 
 
+@sqlite_first
 def test_a_damaged_file_is_replaced_by_the_same_template_from_a_file(catalog: Store, tmp_path: Path) -> None:
     file = written(tmp_path, wire_volumes.template_nrrd(100))
     catalog.ingest_template(file)

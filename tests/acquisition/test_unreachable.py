@@ -17,17 +17,23 @@ from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
 from bsv_store.errors import UnreachableUpstreamError, UpstreamError
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Status
+from bsv_store_synthetic.routes import ReplyCache
+from tests.catalogs import fill_catalog
 from tests.cli.running import Runner
 from tests.client_defaults import client_defaults
+from tests.databases import sqlite_first
 from tests.servers import free_port
+from tests.stores import store_with
 
 from .stored import count, reports_of_failure
 
 if TYPE_CHECKING:
     from bsv_store import Store
 
-# As many experiments as wild-type mice injected in VISp.
-MANY = SyntheticAtlas(experiments=33)
+# Three batches of unionize tables, the last failure of which stops a run.
+MANY = SyntheticAtlas(experiments=24)
+N = len(MANY.experiment_ids)
+REPLIES = ReplyCache()
 
 
 @pytest.fixture
@@ -36,13 +42,12 @@ def nowhere() -> str:
     return f"http://127.0.0.1:{free_port()}"
 
 
-@pytest.fixture
-def many(store: Store) -> Store:
-    """A store with the experiments of the larger atlas."""
-    with SyntheticServer(MANY) as server:
-        store.sync_structures(api_url=server.url)
-        store.sync_experiments(api_url=server.url)
-    return store
+def fill_many(store: Store) -> None:
+    fill_catalog(store, MANY)
+
+
+many = store_with(fill_many)
+"""A store with the experiments of the larger atlas."""
 
 
 def reason_of(url: str, words: str = "Connection refused") -> str:
@@ -55,7 +60,7 @@ def test_a_host_that_refuses_connections_stops_the_run(many: Store, nowhere: str
     assert report.not_attempted == MANY.experiment_ids
     assert report.stopped == reason_of(nowhere)
     assert report.reasons.keys() == set(MANY.experiment_ids)
-    assert report.summary().endswith(f", 0 failed, 33 not attempted: {reason_of(nowhere)}.")
+    assert report.summary().endswith(f", 0 failed, {N} not attempted: {reason_of(nowhere)}.")
     assert count(many, "claim") == 0
 
 
@@ -88,6 +93,7 @@ class Failing(Task[int]):
     def abort(self) -> None: ...
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("error", "stop_at_failure", "asked"),
     [
@@ -122,6 +128,7 @@ def test_unionize_tables_stop_too(many: Store, nowhere: str) -> None:
     assert count(many, "claim") == 0
 
 
+@sqlite_first
 @pytest.mark.parametrize("words", ["the name could not be resolved", "the connection timed out"])
 def test_names_and_timeouts_stop_the_run_too(many: Store, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -136,6 +143,7 @@ def test_names_and_timeouts_stop_the_run_too(many: Store, monkeypatch: pytest.Mo
     assert report.not_attempted == MANY.experiment_ids
 
 
+@sqlite_first
 def test_the_command_line_says_it_once_within_seconds(
     many: Store, nowhere: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,20 +159,22 @@ def test_the_command_line_says_it_once_within_seconds(
         assert max(map(len, (outcome.err + outcome.out).splitlines())) < 200
     assert time.monotonic() - started < 15
     outcome = run("fetch", "--all", "--format", "csv", "--api-url", nowhere, store=many.path)
-    assert [row["outcome"] for row in outcome.rows] == ["not attempted"] * 33
+    assert [row["outcome"] for row in outcome.rows] == ["not attempted"] * N
     assert {row["reason"] for row in outcome.rows} == {reason_of(nowhere)}
 
 
+@sqlite_first
 def test_a_host_that_comes_back_is_used_by_the_next_run(many: Store, nowhere: str) -> None:
     reports_of_failure(lambda: many.fetch(MANY.experiment_ids, api_url=nowhere))
-    with SyntheticServer(MANY) as server:
+    with SyntheticServer(MANY, cache=REPLIES) as server:
         report = many.fetch(MANY.experiment_ids[:4], api_url=server.url)
     assert report.fetched == MANY.experiment_ids[:4]
     assert (report.not_attempted, report.stopped) == ((), None)
 
 
+@sqlite_first
 def test_a_server_that_goes_away_stops_a_run_that_had_begun(many: Store) -> None:
-    with SyntheticServer(MANY) as server:
+    with SyntheticServer(MANY, cache=REPLIES) as server:
 
         class Closing:
             def start(self, total: int, what: str) -> None: ...
@@ -178,50 +188,64 @@ def test_a_server_that_goes_away_stops_a_run_that_had_begun(many: Store) -> None
         report = many.fetch(MANY.experiment_ids, workers=1, api_url=server.url, progress=Closing())
     assert report.fetched
     assert report.stopped == reason_of(server.url)
-    assert len(report.fetched) + len(report.failed) + len(report.not_attempted) == 33
-    assert len(report.not_attempted) > 20
+    assert len(report.fetched) + len(report.failed) + len(report.not_attempted) == N
+    assert len(report.not_attempted) > N // 2
 
 
 # -- one failure where everything is needed -----------------------------------------------------------------------
 
 
+@sqlite_first
+@pytest.mark.parametrize("count", [2, 12])
+def test_an_unreachable_host_is_the_reason_where_all_are_needed_too(many: Store, nowhere: str, count: int) -> None:
+    """Of one batch of tables or of several, the first of which stops the run."""
+    wanted = MANY.experiment_ids[:count]
+    tables, volumes = reports_of_failure(lambda: many.fetch_inputs(wanted, missing="error", api_url=nowhere))
+    assert (tables.stopped, tables.failed, tables.not_attempted) == (reason_of(nowhere), (), wanted)
+    assert (volumes.stopped, volumes.not_attempted) == (f"{count} earlier downloads failed", wanted)
+
+
+@sqlite_first
 def test_inputs_of_an_average_that_has_become_impossible_are_not_fetched(many: Store) -> None:
     bad = MANY.experiment_ids[1]
-    with SyntheticServer(MANY) as server:
+    with SyntheticServer(MANY, cache=REPLIES) as server:
         server.fail(f"grid_data/download/{bad}", Status(404), times=None)
         tables, volumes = many.fetch_inputs(MANY.experiment_ids, missing="error", workers=1, api_url=server.url)
         assert tables.reasons == {}
         assert [failure.experiment_id for failure in volumes.failed] == [bad]
-        assert len(volumes.not_attempted) > 20
+        assert len(volumes.not_attempted) > N // 2
         assert volumes.stopped == "one download failed, and all are required"
         # By default everything else is fetched.
-        _, volumes = many.fetch_inputs(MANY.experiment_ids, api_url=server.url)
+        _, volumes = many.fetch_inputs(MANY.experiment_ids[:4], api_url=server.url)
         assert volumes.reasons.keys() == {bad}
+        assert len(volumes.fetched) + len(volumes.present) == 3
 
 
+@sqlite_first
 def test_no_volume_is_fetched_if_a_table_failed_and_all_are_needed(many: Store) -> None:
-    with SyntheticServer(MANY) as server:
+    with SyntheticServer(MANY, cache=REPLIES) as server:
         server.fail("ProjectionStructureUnionize", Status(400), times=None)
         tables, volumes = reports_of_failure(
             lambda: many.fetch_inputs(MANY.experiment_ids, missing="error", api_url=server.url)
         )
         assert server.requests.count("grid_data") == 0
-    assert len(tables.reasons) == 33
+    assert len(tables.reasons) == N
     assert volumes.not_attempted == MANY.experiment_ids
-    assert volumes.stopped == "33 earlier downloads failed"
+    assert volumes.stopped == f"{N} earlier downloads failed"
     assert count(many, "claim") == 0
 
 
+@sqlite_first
 def test_aggregate_with_fetch_stops_and_names_the_cause(
     many: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Runner(capsys, monkeypatch)
     bad = MANY.experiment_ids[0]
-    with SyntheticServer(MANY) as server:
+    with SyntheticServer(MANY, cache=REPLIES) as server:
         server.fail(f"grid_data/download/{bad}", Status(404), times=None)
         command = ["aggregate", "--all", "--fetch", "--name", "x", "--api-url", server.url]
         run(*command, store=many.path).refused(6, f"Experiment {bad}:", "nothing was averaged")
-        assert server.requests.count("grid_data") < 33
+        assert server.requests.count("grid_data") < N
         run(*command, "--missing", "leave-out", store=many.path).succeeded()
         assert server.requests.counts[f"/grid_data/download/{MANY.experiment_ids[-1]}"] == 1
 
@@ -229,6 +253,7 @@ def test_aggregate_with_fetch_stops_and_names_the_cause(
 # -- arguments ----------------------------------------------------------------------------------------------------
 
 
+@sqlite_first
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2", True])
 def test_the_number_of_workers_is_checked_by_one_rule_whether_or_not_there_is_work(
     filled: Store, workers: Any, tmp_path: Path
@@ -247,6 +272,7 @@ def test_the_number_of_workers_is_checked_by_one_rule_whether_or_not_there_is_wo
             pytest.fail(f"{name}: {call()}")
 
 
+@sqlite_first
 def test_more_workers_than_connections_are_planned_as_many_as_there_are(many: Store) -> None:
     plans = [many.plan_fetch(MANY.experiment_ids, spacing_um=25, workers=workers) for workers in (16, 17, 10**9)]
     assert {(plan.workers, plan.scratch_bytes) for plan in plans} == {(16, 16 * plans[0].scratch_bytes_each)}

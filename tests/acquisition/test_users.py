@@ -19,8 +19,7 @@ import pytest
 from bsv_store import Selection, create_store, open_store
 from bsv_store.errors import ReadOnlyStoreError
 from bsv_store_synthetic import SyntheticServer
-
-from .conftest import ATLAS
+from tests.catalogs import ATLAS
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can act as several users"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from bsv_store.vocabulary import TrashReason
 from bsv_store.volumes import files as files_module
 from bsv_store.volumes.files import StoreFiles, temporary_owner
 from bsv_store.volumes.trash import read_record
+from tests.processes import ended_process
 
 NAME = "volumes/kind/100um/1.h5"
 DATA = b"some bytes" * 100
@@ -192,10 +191,7 @@ def test_a_damaged_record_of_a_trashed_file_is_refused(files: StoreFiles, change
 
 @pytest.fixture
 def ended() -> str:
-    """The identity of a process that has ended."""
-    statement = "from bsv_store.owner import process_owner; print(process_owner())"
-    done = subprocess.run([sys.executable, "-c", statement], capture_output=True, check=True, text=True)
-    return done.stdout.strip()
+    return ended_process()
 
 
 @pytest.fixture

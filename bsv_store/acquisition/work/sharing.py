@@ -276,6 +276,9 @@ class SharedWork(Generic[T]):
         with self._database.writing() as connection:
             self._release(connection, ids)
         if isinstance(error, UnreachableUpstreamError):
+            if self._stop_at_failure:
+                # The reason of all objects, which is then reported once.
+                self._stop(error.reason)
             self._fail(dict.fromkeys(ids, error.reason))
             self._unreachable.update(dict.fromkeys(ids, error.reason))
             return
