@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeGuard
 
 from bsv_store.acquisition.presence import has_complete_file, has_intact_file
-from bsv_store.acquisition.tasks.annotation import AnnotationTask, annotation_subject, check_annotation
+from bsv_store.acquisition.tasks.annotation import ANNOTATIONS, AnnotationTask, check_annotation
+from bsv_store.acquisition.tasks.atlas_files import record_ingested
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.annotations import (
@@ -218,25 +220,24 @@ def ingest_annotation_file(
     if _is_same(stored, annotation, checked.origin) and has_intact_file(files, stored):
         return _report(stored, "present", derived=derive_annotations(database, files, action=action))
     _refuse_another(path, stored, annotation, checked.origin, replace=replace)
-    file = publish_annotation(files, annotation, source=path.name if source is None else source, origin=checked.origin)
-    checkpoint("annotation:published")
-    with database.writing() as connection:
-        # Checked again under the lock: another process may have stored another annotation meanwhile.
-        lock_atlas_files(connection)
-        stored = find_annotation(connection, annotation.grid.spacing_um)
-        _refuse_another(path, stored, annotation, checked.origin, replace=replace)
-        keep_files(connection)
-        if not has_complete_file(files, file):
-            publish_annotation(files, annotation, source=file.source, origin=checked.origin)
-        replaced = record_annotation(connection, file)
-        if action is not None:
-            record_activity(connection, action, annotation_subject(file.grid.spacing_um), {"source": file.source})
-    differs = stored is not None and stored.array_sha256 != annotation.array_sha256
-    checkpoint("annotation:committed")
-    if replaced is not None:
-        trash_unused(database, files, [replaced], "replaced")
+    publish = partial(
+        publish_annotation,
+        *(files, annotation),
+        source=path.name if source is None else source,
+        origin=checked.origin,
+    )
+    file = publish()
+    is_replaced = record_ingested(
+        database,
+        files,
+        ANNOTATIONS,
+        file,
+        refuse=lambda stored: _refuse_another(path, stored, annotation, checked.origin, replace=replace),
+        publish=publish,
+        action=action,
+    )
     derived = derive_annotations(database, files, action=action)
-    return _report(file, "replaced" if differs else "added", remarks=checked.remarks, derived=derived)
+    return _report(file, "replaced" if is_replaced else "added", remarks=checked.remarks, derived=derived)
 
 
 @long_run()
@@ -303,7 +304,7 @@ def _derive(
         replaced = record_annotation(connection, file) if is_wanted else file.path
         if is_wanted and action is not None:
             details = {"derived from": f"{source.grid.spacing_um} um"}
-            record_activity(connection, action, annotation_subject(spacing_um), details)
+            record_activity(connection, action, ANNOTATIONS.subject(spacing_um), details)
     if replaced is not None:
         trash_unused(database, files, [replaced], "replaced" if is_wanted else "duplicate")
     return file if is_wanted else None

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from bsv_store.acquisition.presence import has_complete_file, has_intact_file
-from bsv_store.acquisition.tasks.template import TemplateTask, template_subject
+from bsv_store.acquisition.presence import has_intact_file
+from bsv_store.acquisition.tasks.atlas_files import record_ingested
+from bsv_store.acquisition.tasks.template import TEMPLATES, TemplateTask
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.atlas.template import check_template
-from bsv_store.catalog.activity import record_activity
-from bsv_store.catalog.atlas_files import lock_atlas_files
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite import long_run
-from bsv_store.catalog.templates import find_template, record_template
-from bsv_store.catalog.unused_files import keep_files, trash_unused
-from bsv_store.checkpoints import checkpoint
+from bsv_store.catalog.templates import find_template
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.formats.template import read_template_nrrd
 from bsv_store.html import text_card
@@ -163,24 +161,18 @@ def ingest_template_file(
     if stored is not None and stored.array_sha256 == template.array_sha256 and has_intact_file(files, stored):
         return _report(stored, "present")
     _refuse_another(path, stored, template, replace=replace)
-    file = publish_template(files, template, source=path.name if source is None else source)
-    checkpoint("template:published")
-    with database.writing() as connection:
-        # Checked again under the lock: another process may have stored another template meanwhile.
-        lock_atlas_files(connection)
-        stored = find_template(connection, spacing_um)
-        _refuse_another(path, stored, template, replace=replace)
-        keep_files(connection)
-        if not has_complete_file(files, file):
-            publish_template(files, template, source=file.source)
-        replaced = record_template(connection, file)
-        if action is not None:
-            record_activity(connection, action, template_subject(spacing_um), {"source": file.source})
-    checkpoint("template:committed")
-    if replaced is not None:
-        trash_unused(database, files, [replaced], "replaced")
-    differs = stored is not None and stored.array_sha256 != template.array_sha256
-    return _report(file, "replaced" if differs else "added", remarks=fit.remarks())
+    publish = partial(publish_template, files, template, source=path.name if source is None else source)
+    file = publish()
+    is_replaced = record_ingested(
+        database,
+        files,
+        TEMPLATES,
+        file,
+        refuse=lambda stored: _refuse_another(path, stored, template, replace=replace),
+        publish=publish,
+        action=action,
+    )
+    return _report(file, "replaced" if is_replaced else "added", remarks=fit.remarks())
 
 
 def _refuse_another(path: Path, stored: TemplateFile | None, template: Template, *, replace: bool) -> None:

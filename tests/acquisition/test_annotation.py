@@ -267,7 +267,7 @@ def test_a_derived_annotation_does_not_prevent_the_download(catalog: Store, serv
 def test_what_a_killed_synchronization_published_is_recovered(
     catalog: Store, server: SyntheticServer, launch: Launch
 ) -> None:
-    process = launch("annotation", catalog.path, server.url, [100], kill_at="annotation:published")
+    process = launch("annotation", catalog.path, server.url, [100], kill_at="atlas-file:published")
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (-signal.SIGKILL, "")
     with pytest.raises(MissingDataError):
@@ -351,7 +351,7 @@ def test_a_bad_file_is_named_and_leaves_nothing(
 @sqlite_first
 def test_the_next_run_ingests_the_file_of_a_killed_run(catalog: Store, tmp_path: Path, launch: Launch) -> None:
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
-    process = launch("annotation file", catalog.path, str(path), [], kill_at="annotation:published")
+    process = launch("annotation file", catalog.path, str(path), [], kill_at="atlas-file:published")
     assert (process.communicate(timeout=60)[1], process.returncode) == ("", -signal.SIGKILL)
     assert catalog.ingest_annotation(path).outcome == "added"
     assert leftovers(catalog) == []
@@ -373,7 +373,7 @@ def test_the_rest_of_a_killed_ingest_is_not_taken_for_allens(
     own = ATLAS.annotation.copy()
     own[own > 0] = own[own > 0][0]
     path = written(tmp_path, body(own))
-    killed = launch("annotation file", catalog.path, str(path), [], kill_at="annotation:published")
+    killed = launch("annotation file", catalog.path, str(path), [], kill_at="atlas-file:published")
     assert (killed.communicate(timeout=60)[1], killed.returncode) == ("", -signal.SIGKILL)
     assert catalog.sync_annotation(download_url=server.url).outcome == "fetched"
     assert np.array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)

@@ -139,7 +139,7 @@ def test_what_is_not_the_template_is_refused(
 def test_what_a_killed_synchronization_published_is_recovered(
     catalog: Store, server: SyntheticServer, launch: Launch
 ) -> None:
-    process = launch("template", catalog.path, server.url, [100], kill_at="template:published")
+    process = launch("template", catalog.path, server.url, [100], kill_at="atlas-file:published")
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (-signal.SIGKILL, "")
     assert (catalog.atlas.templates(), len(leftovers(catalog))) == ((), 1)

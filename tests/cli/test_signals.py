@@ -97,7 +97,7 @@ def test_a_fetch_with_temporary_files_ends_and_leaves_nothing(
     check_clean(catalog)
 
 
-@pytest.mark.parametrize("point", ["publish:written", "annotation:published"])
+@pytest.mark.parametrize("point", ["publish:written", "atlas-file:published"])
 def test_an_ingest_ends_and_leaves_nothing(catalog: Store, children: list[Child], tmp_path: Path, point: str) -> None:
     file = tmp_path / "annotation_100.nrrd"
     file.write_bytes(wire_volumes.annotation_nrrd(100))

@@ -128,8 +128,8 @@ def test_an_adopted_volume_removed_before_its_row_is_copied_again(
 def test_an_annotation_removed_before_its_row_is_written_again(
     catalog: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint, orphans = collecting_at(catalog, "annotation:published")
-    monkeypatch.setattr("bsv_store.acquisition.annotation.checkpoint", checkpoint)
+    checkpoint, orphans = collecting_at(catalog, "atlas-file:published")
+    monkeypatch.setattr("bsv_store.acquisition.tasks.atlas_files.checkpoint", checkpoint)
     path = tmp_path / "annotation_100.nrrd"
     path.write_bytes(wire_volumes.annotation_nrrd(100))
     assert catalog.ingest_annotation(path).outcome == "added"
@@ -141,8 +141,8 @@ def test_an_annotation_removed_before_its_row_is_written_again(
 def test_a_downloaded_annotation_removed_before_its_row_is_downloaded_again(
     catalog: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint, orphans = collecting_at(catalog, "annotation:published")
-    monkeypatch.setattr("bsv_store.acquisition.tasks.annotation.checkpoint", checkpoint)
+    checkpoint, orphans = collecting_at(catalog, "atlas-file:published")
+    monkeypatch.setattr("bsv_store.acquisition.tasks.atlas_files.checkpoint", checkpoint)
     monkeypatch.setattr("bsv_store.maintenance.gc.live_keys", lambda _connection: set())
     assert catalog.sync_annotation(spacing_um=100, download_url=server.url).outcome == "fetched"
     assert orphans == [1]

@@ -1,26 +1,33 @@
-"""The annotation of one spacing; the number that identifies the object is the spacing."""
+"""The annotation of one spacing."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
-from bsv_store.acquisition.presence import has_complete_file
-from bsv_store.acquisition.tasks.atlas_files import record_claimed
-from bsv_store.acquisition.tasks.orphans import recover_annotation
-from bsv_store.acquisition.work.claims import Claims
-from bsv_store.acquisition.work.task import CommitResult, RunControl, Task
+from bsv_store.acquisition.tasks.atlas_files import AtlasFileKind, AtlasFileTask
 from bsv_store.atlas.injections import check_injections
 from bsv_store.atlas.landmarks import identify
 from bsv_store.catalog.annotations import annotation_key, check_structure_ids, find_annotation, record_annotation
 from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.unused_files import trash_unused
-from bsv_store.checkpoints import checkpoint
-from bsv_store.errors import BsvStoreError, InputError, UpstreamError
 from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.allen.client import Reply
 from bsv_store.vocabulary import AnnotationOrigin
-from bsv_store.volumes.annotation import Annotation, AnnotationFile, publish_annotation
+from bsv_store.volumes.annotation import (
+    ANNOTATION_FOLDER,
+    Annotation,
+    AnnotationFile,
+    annotation_from_image,
+    annotation_image,
+    described_image,
+    publish_annotation,
+)
 from bsv_store.volumes.files import StoreFiles
+
+ANNOTATIONS: AtlasFileKind[AnnotationFile] = AtlasFileKind(
+    "annotation", ANNOTATION_FOLDER, annotation_key, find_annotation, record_annotation
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +64,13 @@ def check_annotation(
     return CheckedAnnotation(identity.origin, (*identity.remarks, *fit.remarks()))
 
 
-def annotation_subject(spacing_um: int) -> str:
-    """The subject of recorded activities about an annotation."""
-    return f"annotation at {spacing_um} um"
-
-
-class AnnotationTask(Task[AnnotationFile]):
-    """Downloads the annotation.
+class AnnotationTask(AtlasFileTask[Annotation, AnnotationFile]):
+    """Downloads the annotation; see `AtlasFileTask`.
 
     Parameters
     ----------
-    database : Database
-    files : StoreFiles
-    client : AllenClient
-    spacing_um : int
     known_ids : collection of int
         Structure ids of the ontology.
-    refresh : bool
-        Also download an annotation that the store has.
     """
 
     def __init__(
@@ -87,100 +83,33 @@ class AnnotationTask(Task[AnnotationFile]):
         *,
         refresh: bool,
     ) -> None:
-        self.what = "annotation"
-        self.subject = annotation_subject(spacing_um)
-        self.action = "synced"
-        self.host = client.download_host
-        self.connections = client.connections
-        self.max_connections = client.max_connections
-        self.recovered = False
-        self.remarks: tuple[str, ...] = ()
-        self.error: BsvStoreError | None = None
-        self._database = database
-        self._files = files
-        self._client = client
+        super().__init__(database, files, client, ANNOTATIONS, spacing_um, refresh=refresh)
         self._known_ids = known_ids
-        self._refresh = refresh
+        self._origin: AnnotationOrigin = "unchecked"
 
-    def key(self, spacing_um: int) -> str:
-        """The key under which the annotation is claimed."""
-        return annotation_key(spacing_um)
+    def _request(self, spacing_um: int, scratch: Path, on_bytes: Callable[[int], None]) -> Reply[Annotation]:
+        return self._client.annotation(spacing_um, scratch=scratch, on_bytes=on_bytes)
 
-    def present(self, spacings: Collection[int]) -> set[int]:
-        """The spacings that are recorded and have a file of the recorded size; none if they are refreshed.
+    def _address(self, spacing_um: int) -> str:
+        return self._client.annotation_source(spacing_um)
 
-        An annotation that was derived from a finer one does not count, nor one that was not compared with Allen's.
-        """
-        if self._refresh:
-            return set()
-        with self._database.reading() as connection:
-            found = {spacing: find_annotation(connection, spacing) for spacing in spacings}
-        return {
-            spacing
-            for spacing, file in found.items()
-            if file is not None
-            and file.derived_from_um is None
-            and file.origin != "unchecked"
-            and has_complete_file(self._files, file)
-        }
+    def _check(self, content: Annotation, what: str) -> None:
+        checked = check_annotation(self._database, content, self._known_ids, what=what)
+        self._origin, self.remarks = checked.origin, checked.remarks
 
-    def download(self, spacings: Sequence[int], control: RunControl) -> AnnotationFile:
-        """Recover the annotation from an interrupted run or an older store, or else download, check and publish it."""
-        (spacing_um,) = spacings
-        try:
-            if not self._refresh and (orphan := self._orphan(spacing_um)) is not None:
-                self.recovered = True
-                return orphan
-            with self._files.temporary() as scratch:
-                reply = self._client.annotation(spacing_um, scratch=scratch, on_bytes=control.on_bytes)
-            checkpoint("annotation:downloaded")
-            checked = self._check(reply.value, f"{self.what} from {reply.source}")
-        except (UpstreamError, InputError) as error:
-            # A `Failure` holds the message alone; the caller raises this error with its hint.
-            self.error = error
-            raise
-        self.remarks = checked.remarks
-        file = publish_annotation(
-            self._files,
-            reply.value,
-            source=reply.source,
-            origin=checked.origin,
-            on_slab=control.raise_if_stopped,
-        )
-        checkpoint("annotation:published")
-        return file
+    def _publish(self, content: Annotation, source: str, on_slab: Callable[[], None]) -> AnnotationFile:
+        return publish_annotation(self._files, content, source=source, origin=self._origin, on_slab=on_slab)
 
-    def _check(self, annotation: Annotation, what: str) -> CheckedAnnotation:
-        return check_annotation(self._database, annotation, self._known_ids, what=what)
+    def _read_image(self, image: bytes, what: str) -> tuple[Annotation, str]:
+        return annotation_from_image(image, what=what)
 
-    def _orphan(self, spacing_um: int) -> AnnotationFile | None:
-        """The file of an interrupted run, if it is the recorded annotation or comes from the same address."""
-        with self._database.reading() as connection:
-            stored = find_annotation(connection, spacing_um)
-        if stored is not None and stored.derived_from_um is not None:
-            stored = None
-        recorded = None if stored is None else stored.array_sha256
+    def _described(self, image: bytes, content: Annotation, source: str) -> AnnotationFile | None:
+        is_same = annotation_image(content, source=source) == image
+        return described_image(image, content, source=source, origin=self._origin) if is_same else None
 
-        def origin_of(annotation: Annotation, what: str) -> AnnotationOrigin:
-            checked = self._check(annotation, what)
-            self.remarks = checked.remarks
-            return checked.origin
+    def _counts(self, file: AnnotationFile) -> bool:
+        # One that was not compared with Allen's is compared now.
+        return self._is_from_file(file) and file.origin != "unchecked"
 
-        orphan = recover_annotation(self._files, spacing_um, origin_of, array_sha256=recorded)
-        if orphan is not None and stored is None and orphan.source != self._client.annotation_source(spacing_um):
-            return None
-        return orphan
-
-    def commit(self, downloads: Sequence[AnnotationFile], spacings: Sequence[int], claims: Claims) -> CommitResult:
-        """Record the file; a file that it replaces is moved to the trash."""
-        (file,) = downloads
-        key = self.key(file.grid.spacing_um)
-        is_ours, replaced = record_claimed(self._database, self._files, file, key, claims, record_annotation)
-        checkpoint("annotation:committed")
-        if replaced is not None:
-            trash_unused(self._database, self._files, [replaced], "replaced")
-        return CommitResult() if is_ours else CommitResult(lost=frozenset(spacings))
-
-    def abort(self) -> None:
-        """Abort the download."""
-        self._client.abort()
+    def _is_from_file(self, file: AnnotationFile) -> bool:
+        return file.derived_from_um is None

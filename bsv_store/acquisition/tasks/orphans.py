@@ -19,15 +19,7 @@ from bsv_store.errors import BsvStoreError, DamagedFileError
 from bsv_store.file_systems import read_errors
 from bsv_store.plausibility.judge import Plausibility
 from bsv_store.progress import do_nothing
-from bsv_store.vocabulary import AnnotationOrigin, VolumeKind
-from bsv_store.volumes.annotation import (
-    ANNOTATION_FOLDER,
-    Annotation,
-    AnnotationFile,
-    annotation_from_image,
-    annotation_image,
-    described_image,
-)
+from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.encoding import decode_with_hdf5, encode
 from bsv_store.volumes.files import StoreFiles, hashes_of
 from bsv_store.volumes.grid import Grid
@@ -35,14 +27,6 @@ from bsv_store.volumes.hdf5 import opened_hdf5
 from bsv_store.volumes.hdf5_limits import HDF5_ERRORS, text_attribute
 from bsv_store.volumes.large import read_content
 from bsv_store.volumes.library import VolumeFile
-from bsv_store.volumes.template import (
-    TEMPLATE_FOLDER,
-    Template,
-    TemplateFile,
-    described_template,
-    template_from_image,
-    template_image,
-)
 from bsv_store.volumes.volume import Volume
 
 _HASH_DIGITS = 16
@@ -150,68 +134,8 @@ class OrphanVolumes:
         return VolumeFile(experiment_id, self._kind, path, content.layout(hashes), source, datetime.now(UTC))
 
 
-def recover_annotation(
-    files: StoreFiles,
-    spacing_um: int,
-    check: Callable[[Annotation, str], AnnotationOrigin],
-    *,
-    array_sha256: str | None,
-) -> AnnotationFile | None:
-    """A valid annotation file without a row, if any.
-
-    Parameters
-    ----------
-    files : StoreFiles
-    spacing_um : int
-    check : callable
-        Returns the origin of an annotation, given a name for errors, or raises if it is not valid.
-    array_sha256 : str or None
-        Hash that the catalog recorded for an annotation whose file is lost; None without a row.
-    """
-    for name, image in _published_images(files, f"{ANNOTATION_FOLDER}/{spacing_um}um", "annotation"):
-        try:
-            annotation, source = annotation_from_image(image, what=name)
-            if annotation.grid != Grid(spacing_um) or array_sha256 not in (None, annotation.array_sha256):
-                continue
-            origin = check(annotation, name)
-        except BsvStoreError:
-            # Not a valid annotation.
-            continue
-        if annotation_image(annotation, source=source) == image:
-            return described_image(image, annotation, source=source, origin=origin)
-    return None
-
-
-def recover_template(
-    files: StoreFiles, spacing_um: int, check: Callable[[Template, str], None], *, array_sha256: str | None
-) -> TemplateFile | None:
-    """A valid template file without a row, if any.
-
-    Parameters
-    ----------
-    files : StoreFiles
-    spacing_um : int
-    check : callable
-        Raises if a template is not valid, given a name for errors.
-    array_sha256 : str or None
-        Hash that the catalog recorded for a template whose file is lost; None without a row.
-    """
-    for name, image in _published_images(files, f"{TEMPLATE_FOLDER}/{spacing_um}um", "template"):
-        try:
-            template, source = template_from_image(image, what=name)
-            if template.grid != Grid(spacing_um) or array_sha256 not in (None, template.array_sha256):
-                continue
-            check(template, name)
-        except BsvStoreError:
-            # Not a valid template.
-            continue
-        if template_image(template, source=source) == image:
-            return described_template(image, template, source=source)
-    return None
-
-
-def _published_images(files: StoreFiles, folder: str, stem: str) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of the files of a folder whose names contain their hash."""
+def published_images(files: StoreFiles, folder: str, stem: str) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of the HDF5 files of a folder whose names consist of a stem and their hash."""
     for path in _entries(files.path(folder)):
         if not (path.name.startswith(f"{stem}.") and path.suffix == ".h5"):
             continue
