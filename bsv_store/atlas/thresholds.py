@@ -23,7 +23,7 @@ from bsv_store.check import boolean, choice, finite_number, path, whole_number, 
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.formats.image import Image, array_slabs
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
-from bsv_store.vocabulary import THRESHOLD_RULES, ThresholdRule
+from bsv_store.vocabulary import THRESHOLD_RULES, MeasuredHemisphere, ThresholdRule
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.grid import Grid
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.volumes.files import StoreFiles
 
-_SIDES = ("left", "right", "both")
+_HALVES: tuple[MeasuredHemisphere, MeasuredHemisphere] = ("left", "right")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +54,8 @@ class ThresholdedVolume:
     rule : ThresholdRule
     candidates : int
         Number of voxels that the rule looked at.
+    halves : (str, str)
+        Names of the left and the right half: ``'left'`` and ``'right'``, or ``'contralateral'`` and ``'ipsilateral'``.
     """
 
     title: str
@@ -62,6 +64,7 @@ class ThresholdedVolume:
     threshold: float
     rule: ThresholdRule
     candidates: int
+    halves: tuple[MeasuredHemisphere, MeasuredHemisphere]
     _values: NDArray[np.floating[Any]]
     _database: Database
     _files: StoreFiles
@@ -133,6 +136,7 @@ def thresholded(
     rule: str = "absolute",
     within: StructureRef | Sequence[StructureRef] | None = None,
     positive_only: bool = False,
+    halves: tuple[MeasuredHemisphere, MeasuredHemisphere] = _HALVES,
 ) -> ThresholdedVolume:
     """See :meth:`bsv_store.store.volumes.Volumes.threshold`.
 
@@ -159,7 +163,7 @@ def thresholded(
     cutoff = _cutoff(found, limit, chosen)
     with np.errstate(invalid="ignore"):
         mask = domain & (values > cutoff)
-    return ThresholdedVolume(title, mask, cutoff, limit, chosen, int(found.size), values, database, files)
+    return ThresholdedVolume(title, mask, cutoff, limit, chosen, int(found.size), halves, values, database, files)
 
 
 def _checked(threshold: object, rule: ThresholdRule) -> float:
@@ -203,7 +207,8 @@ def _regions(
     total, known = (_with_both(each) for each in voxels.sums(values))
     # NaN where there are no data, so that these voxels do not count.
     above_total, above = (_with_both(each) for each in voxels.sums(np.where(volume.mask, values, np.nan)))
-    shape = (len(rows), len(_SIDES))
+    sides = (*volume.halves, "both")
+    shape = (len(rows), len(sides))
     structure, side = (each.reshape(-1) for each in np.indices(shape))
     counts, numbers = known.reshape(-1), above.reshape(-1)
     some, some_above = np.where(counts > 0, counts, np.nan), np.where(numbers > 0, numbers, np.nan)
@@ -212,7 +217,7 @@ def _regions(
             "structure_id": np.array([row.id for row in rows], np.int64)[structure],
             "structure": np.array([row.acronym for row in rows], object)[structure],
             "name": np.array([row.name for row in rows], object)[structure],
-            "hemisphere": np.array(_SIDES, object)[side],
+            "hemisphere": np.array(sides, object)[side],
             "voxels": counts.astype(np.int64),
             "above_voxels": numbers.astype(np.int64),
             "above_share": numbers / some,
@@ -223,9 +228,9 @@ def _regions(
     frame.attrs.update(annotation_facts(file), cutoff=volume.cutoff)
     if limit is None:
         return frame
-    share = np.nan_to_num(frame["above_share"].to_numpy().reshape(shape)[:, _SIDES.index("both")], nan=-1.0)
+    share = np.nan_to_num(frame["above_share"].to_numpy().reshape(shape)[:, -1], nan=-1.0)
     order = np.argsort(-share, kind="stable")[:limit]
-    places = (order[:, None] * len(_SIDES) + np.arange(len(_SIDES))).reshape(-1)
+    places = (order[:, None] * len(sides) + np.arange(len(sides))).reshape(-1)
     strongest = frame.iloc[places].reset_index(drop=True)
     strongest.attrs.update(frame.attrs)
     return strongest

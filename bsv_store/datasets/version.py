@@ -32,6 +32,7 @@ from bsv_store.datasets.slices import box_slices, mask_slices
 from bsv_store.datasets.structure_table import structure_table
 from bsv_store.errors import DamagedFileError, InputError, UnknownDatasetError
 from bsv_store.html import card, table
+from bsv_store.text import number_of
 from bsv_store.vocabulary import MEASURES, STATISTICS
 from bsv_store.volumes.grid import AXES, Grid
 from bsv_store.volumes.hdf5 import opened_hdf5
@@ -777,9 +778,10 @@ class DatasetVersion:
         return f"{self.recipe.spacing_um} um, {' × '.join(map(str, self.grid.shape))} voxels"
 
     def __repr__(self) -> str:
-        groups, members = len(self.groups), len(self.experiments) - len(self.left_out)
+        groups = number_of(len(self.groups), "group")
+        members = number_of(len(self.experiments) - len(self.left_out), "experiment")
         doubt = "" if self.origin.can_answer else f", {self.origin.standing}"
-        return f"{type(self).__name__}({self.ref!r}, {groups} groups of {members} experiments, {self.quantity}{doubt})"
+        return f"{type(self).__name__}({self.ref!r}, {groups} of {members}, {self.quantity}{doubt})"
 
 
 def _xarray() -> Any:

@@ -24,6 +24,7 @@ _LINE_HEIGHT = 1.3
 # Between the body and the footer.
 _NOTE_GAP = 1.2
 _UNBROKEN = re.compile(r"\(n = [\d,]+\)\S*|\S+")
+_COUNT = re.compile(r"\s+\(n = [\d,]+\)$")
 _RANGE = re.compile(r"(\d[\d,]*)-(\d[\d,]*) um\b")
 # Letters on a screen are a little wider than their outlines.
 _HINTING = 1.04
@@ -65,12 +66,18 @@ def line_mm(size: float) -> float:
 
 
 def shortened(text: str, width_mm: float, size: float, *, bold: bool = False) -> str:
-    """A text that fits a width in mm, with an ellipsis where it is cut off."""
+    """A text that fits a width in mm, with an ellipsis where it is cut off.
+
+    A number of experiments at its end, such as ``(n = 5)``, stays.
+    """
     if text_mm(text, size, bold=bold) <= width_mm:
         return text
-    while len(text) > 1 and text_mm(f"{text}…", size, bold=bold) > width_mm:
+    count = _COUNT.search(text)
+    end = "" if count is None else count.group()
+    text = text.removesuffix(end)
+    while len(text) > 1 and text_mm(f"{text}…{end}", size, bold=bold) > width_mm:
         text = text[:-1]
-    return f"{text.rstrip()}…"
+    return f"{text.rstrip()}…{end}"
 
 
 def wrapped(text: str, width_mm: float, size: float, *, lines: int | None = None, bold: bool = False) -> list[str]:

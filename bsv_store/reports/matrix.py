@@ -50,7 +50,7 @@ def matrix_map(
     measure: Measure = "normalized_projection_volume",
     statistic: MatrixStatistic = "mean",
     order: MatrixOrder = "ontology",
-    scale: MatrixScale = "linear",
+    scale: MatrixScale | None = None,
     limit: int | None = None,
     missing: MissingPolicy = "leave_out",
     title: str | None = None,
@@ -72,8 +72,9 @@ def matrix_map(
     order : {'ontology', 'cluster'}
         Rows and columns in the order of the ontology, with lines between divisions, or such that similar ones are
         neighbors (average linkage; the distance is 1 - Pearson's r over all hemispheres shown).
-    scale : {'linear', 'log'}
-        Of the colors. On the logarithmic scale 0 has the color of the lowest value.
+    scale : {'linear', 'log'}, optional
+        Of the colors. By default 'log', because projections differ by several orders of magnitude; 'linear' for
+        numbers of experiments. On the logarithmic scale 0 has the color of the lowest value.
     limit : int, optional
         Maximum number of targets: those with the largest values in any row and hemisphere.
     title : str, optional
@@ -100,7 +101,8 @@ def matrix_map(
     figure_class()
     with_footer, width = boolean("footer", footer), check_width(width_mm)
     chosen = choice("order", order, MATRIX_ORDERS).name
-    color_scale = choice("scale", scale, MATRIX_SCALES).name
+    chosen_statistic = choice("statistic", statistic, MATRIX_STATISTICS).name
+    color_scale = choice("scale", scale or ("linear" if chosen_statistic == "n" else "log"), MATRIX_SCALES).name
     count = None if limit is None else whole_number("limit", limit, least=1)
     sides = several("hemisphere", hemisphere, such_as="'ipsilateral' or ['ipsilateral', 'contralateral']")
     frame = store.catalog.matrix(
@@ -128,7 +130,6 @@ def matrix_map(
     arrays = {side: values[np.ix_(by_row, by_column)] for side, values in arrays.items()}
     labels = [kept.index[number] for number in by_row]
     row_axis, column_axis = _axes(store, rows, labels, [wanted[number] for number in by_column])
-    chosen_statistic = choice("statistic", statistic, MATRIX_STATISTICS).name
     notes = _notes(frame, int((~has_data).sum()), row_axis, chosen, count)
     if any(np.isnan(values).any() for values in arrays.values()):
         notes.append("Gray: no data.")

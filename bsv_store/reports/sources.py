@@ -135,7 +135,8 @@ def overlaid_sources(
             raise InputError(
                 "sources must have the same spacing and hemispheres, got "
                 f"{first.grid.spacing_um} um ({'/'.join(first.halves)}) and "
-                f"{source.grid.spacing_um} um ({'/'.join(source.halves)})"
+                f"{source.grid.spacing_um} um ({'/'.join(source.halves)})",
+                hint="Use versions with the same hemisphere rule, or draw each in a figure of its own.",
             )
     rows = tuple(each.row for each in overlaid)
     fingerprint = first.fingerprint if len(found) == 1 else None

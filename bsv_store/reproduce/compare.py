@@ -18,6 +18,8 @@ from bsv_store.vocabulary import PUBLISHED_TABLES, PublishedTable
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_EXPLAINED = "not explained by the lists at hand"
+
 _SHOWN_IDS = 10
 
 
@@ -125,7 +127,8 @@ def _reason(count: Count, found: dict[str, frozenset[int]], listed: frozenset[in
         reasons.append(f"{change:+d}: {words}")
         rest -= change
     if rest:
-        reasons.append(f"{rest:+d}: {count.note or 'not explained by the lists at hand'}")
+        # A note about one experiment does not explain that a store has only a part of Allen's list.
+        reasons.append(f"{rest:+d}: {count.note if rest == count.noted else NOT_EXPLAINED}")
     return "; ".join(reasons)
 
 

@@ -372,6 +372,7 @@ class Datasets:
             If an argument is not valid, or the annotation is needed and missing.
         """
         from bsv_store.atlas.thresholds import thresholded
+        from bsv_store.averaging.hemisphere import half_names
 
         version = self.get(ref)
         return thresholded(
@@ -383,6 +384,7 @@ class Datasets:
             rule=rule,
             within=within,
             positive_only=positive_only,
+            halves=half_names(version.recipe.hemisphere_rule),
         )
 
     def subregions(

@@ -100,6 +100,14 @@ def test_a_group_of_a_version(annotated: Store, tmp_path: Path) -> None:
         annotated.datasets.threshold(version, 0.05, group=2)
 
 
+def test_halves_of_a_folded_version_are_contralateral_and_ipsilateral(annotated: Store) -> None:
+    folded = annotated.aggregate([1, 2], name="folded", hemisphere_rule="fold_ipsilateral")
+    frame = annotated.datasets.threshold(folded, 0.05).regions("VISp")
+    assert frame["hemisphere"].tolist() == ["contralateral", "ipsilateral", "both"]
+    plain = annotated.datasets.threshold(annotated.aggregate([1, 2], name="plain"), 0.05).regions("VISp")
+    assert plain["hemisphere"].tolist() == ["left", "right", "both"]
+
+
 def test_what_is_not_valid_is_refused(annotated: Store) -> None:
     for threshold, rule, message in (
         (101, "percentile", "a percentile from 0 to 100, got 101"),

@@ -127,6 +127,7 @@ def test_facts_of_a_version(filled: Store) -> None:
     assert repr(version) == (
         "DatasetVersion('test@1', 2 groups of 7 experiments, projection density (fraction of voxel per mm³ injected))"
     )
+    assert repr(ask(filled, Selection(ids=IDS[:1]))).startswith("DatasetVersion('test@2', 1 group of 1 experiment, ")
 
 
 def test_members_table(filled: Store) -> None:

@@ -135,8 +135,8 @@ def test_the_page_of_published_tables_has_the_differences_of_the_library(data: P
 QUERIES = [block.text for block in blocks("sql-cookbook.md") if block.language == "sql"]
 
 
-def test_the_cookbook_has_ten_queries() -> None:
-    assert len(QUERIES) == 10
+def test_the_cookbook_has_eleven_queries() -> None:
+    assert len(QUERIES) == 11
 
 
 def test_every_query_of_the_cookbook_finds_something(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,7 +264,7 @@ def drawn_matrix(figure: Figure, side: str) -> Any:
 
 def test_cells_are_those_of_the_matrix_in_its_order(store: Store) -> None:
     frame = store.catalog.matrix(ALL, targets=TARGETS)
-    figure = matrix_map(store, ALL, targets=TARGETS)
+    figure = matrix_map(store, ALL, targets=TARGETS, scale="linear")
     for side in ("ipsilateral", "contralateral"):
         np.testing.assert_allclose(drawn_matrix(figure, side), frame[side].to_numpy())
     first = axes_named(figure, "ipsilateral")[0]
@@ -314,7 +314,9 @@ def test_lines_separate_the_divisions(store: Store) -> None:
 
 def test_clustering_moves_whole_rows_and_columns(store: Store) -> None:
     frame = store.catalog.matrix(ALL, rows="experiments", targets=TARGETS, hemisphere="both")
-    figure = matrix_map(store, ALL, rows="experiments", targets=TARGETS, hemisphere="both", order="cluster")
+    figure = matrix_map(
+        store, ALL, rows="experiments", targets=TARGETS, hemisphere="both", order="cluster", scale="linear"
+    )
     axes = axes_named(figure, "both")[0]
     rows = [int(text.get_text()) for text in axes.get_yticklabels()]
     columns = [text.get_text() for text in axes.get_xticklabels()]
@@ -339,7 +341,12 @@ def test_the_limit_keeps_the_largest_targets_in_their_order(store: Store) -> Non
 
 
 def test_zero_is_not_missing_on_the_logarithmic_scale(store: Store) -> None:
-    image = axes_named(matrix_map(store, ALL, targets=TARGETS, scale="log"), "ipsilateral")[0].images[0]
+    from matplotlib.colors import LogNorm
+
+    image = axes_named(matrix_map(store, ALL, targets=TARGETS), "ipsilateral")[0].images[0]
+    assert isinstance(image.norm, LogNorm)
+    counts = axes_named(matrix_map(store, ALL, targets=TARGETS, statistic="n"), "ipsilateral")[0].images[0]
+    assert not isinstance(counts.norm, LogNorm)
     values = np.ma.masked_invalid(image.get_array())
     assert not np.ma.getmaskarray(values).any()
     assert values.min() == image.norm.vmin

@@ -16,7 +16,7 @@ import pytest
 from bsv_store import Selection, Store, by_coordinate, by_region, create_store, crossed, reports
 from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError, UnknownStructureError
 from bsv_store.figures.brain import Brain
-from bsv_store.figures.layout import wrapped
+from bsv_store.figures.layout import shortened, text_mm, wrapped
 from bsv_store.figures.overlay import blended
 from bsv_store.figures.projections import draw_projections
 from bsv_store.figures.slices import draw_slices
@@ -579,6 +579,9 @@ def test_labels_of_bins_are_printed_with_the_signs_of_print(blocks: Store) -> No
     assert len(labels) == len(version.groups)
     assert all("\u2013" in label and "\u00b5m" in label for label in labels)
     assert wrapped("lines@1: mean (n = 34)", 30, 9.0) == ["lines@1: mean", "(n = 34)"]
+    cut = shortened(f"{'A long name of a group ' * 9} (n = 1,234)", 80, 7.0, bold=True)
+    assert cut.endswith("\u2026  (n = 1,234)")
+    assert text_mm(cut, 7.0, bold=True) <= 80
 
 
 def test_themes_titles_and_footer(blocks: Store) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bsv_store import Selection, Store, create_store, open_store
 from bsv_store.errors import InputError, MissingDataError
+from bsv_store.reproduce.compare import NOT_EXPLAINED
 from bsv_store.reproduce.tables import TABLES
 from bsv_store.vocabulary import PUBLISHED_TABLES
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
@@ -81,6 +83,18 @@ def test_the_injections_of_the_first_connectome_are_those_with_ids_of_its_time(n
     assert (count.published, count.ours) == (469, 498)
     assert count.reason.startswith("+31: later experiments")
     assert count.reason.count("no longer in Allen's list") == 2
+
+
+def test_a_note_about_one_experiment_does_not_explain_a_list_that_is_not_complete(store: Store, data: Path) -> None:
+    rows = json.loads((data / LIST_2020_07).read_text("utf-8"))
+    store.ingest_structures(data / STRUCTURES)
+    (store.path / "part.json").write_text(json.dumps(rows[:300]), "utf-8")
+    store.ingest_experiments(store.path / "part.json", allow_shrinking=True)
+    reasons = {count.label: count.reason for count in store.reproduce("knox_2019_table_1").differing}
+    for label in ("HPF", "TH", "MB"):
+        assert reasons[label].endswith(NOT_EXPLAINED)
+        assert "310207648" not in reasons[label]
+        assert "not known which" not in reasons[label]
 
 
 def test_the_exclusion_list_of_the_lab_does_not_matter(newest: Path) -> None:

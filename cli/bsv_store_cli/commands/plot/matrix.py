@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 @click.option(
     "--order", type=RowChoice(MATRIX_ORDERS), default="ontology", show_default=True, help="Of the rows and columns."
 )
-@click.option("--scale", type=RowChoice(MATRIX_SCALES), default="linear", show_default=True, help="Of the colors.")
+@click.option(
+    "--scale", type=RowChoice(MATRIX_SCALES), help="Of the colors.  [default: log; linear for numbers of experiments]"
+)
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="Only the N targets with the largest values.  [default: all]"
 )
@@ -53,7 +55,7 @@ def matrix(
     measure: Measure,
     statistic: MatrixStatistic,
     order: MatrixOrder,
-    scale: MatrixScale,
+    scale: MatrixScale | None,
     limit: int | None,
     title: str | None,
     width_mm: float,
@@ -68,7 +70,7 @@ def matrix(
 
     \b
     Example:
-      bsv-store plot matrix matrix.pdf --injected-in Isocortex --scale log --limit 60
+      bsv-store plot matrix matrix.pdf --injected-in Isocortex --limit 60
     """  # noqa: D301 (click wants the character)
     from bsv_store.reports import matrix_map
 
