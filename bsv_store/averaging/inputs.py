@@ -221,7 +221,7 @@ def gather_inputs(
         missing = required.missing([each for each in remaining if each.experiment_id in placed])
         if not placed:
             raise RecipeError(
-                f"none of the {len(remaining)} experiments belongs to a group; {_first_reason(assignment)}",
+                f"none of the experiments ({len(remaining):,}) belongs to a group; {_first_reason(assignment)}",
                 hint="Coordinates and edges are in um, regions are acronyms.",
             )
         if not missing:

@@ -114,7 +114,7 @@ def injection_map(
     placed = frame[is_placed].reset_index(drop=True)
     if placed.empty:
         raise EmptySelectionError(
-            f"none of the {number_of(len(frame), 'selected experiment')} has an injection coordinate",
+            f"none of the selected experiments ({len(frame):,}) has an injection coordinate",
             hint="Use a wider selection.",
         )
     sites, ungrouped = _sites(store, placed, chosen, groups, limit)

@@ -255,7 +255,7 @@ def experiments_by_source(
     found = [(identifier, used[nearest[own]]) for identifier, own in primaries.items() if own in nearest]
     if not found:
         raise InputError(
-            f"none of the {len(ids):,} experiments was injected in one of the sources",
+            f"none of the selected experiments ({len(ids):,}) was injected in one of the sources",
             hint="See their primary structures: `bsv-store catalog summary`.",
         )
     return sorted(found, key=lambda pair: (pair[1].graph_order, pair[1].id, pair[0]))

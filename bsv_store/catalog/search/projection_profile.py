@@ -147,7 +147,7 @@ def _with_tables(
     known = sorted(set(ids) - without - set(without_side))
     if not known:
         raise MissingDataError(
-            f"none of the {len(ids):,} selected experiments has a unionize table in the store and a known injected "
+            f"none of the selected experiments ({len(ids):,}) has a unionize table in the store and a known injected "
             "hemisphere",
             hint="Download the tables: bsv-store sync unionizes, with the same selection or --all.",
         )
