@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bsv_store.errors import StoreError
+from bsv_store.errors import ReadOnlyStoreError, StoreError
 
 MOUNTS = Path("/proc/self/mountinfo")
 
@@ -133,6 +133,31 @@ def read_errors(path: Path) -> Iterator[None]:
         raise StoreError(
             f"{path} cannot be read: {error.strerror or error}", hint="Check its permissions and the disk."
         ) from error
+
+
+def require_write_access(path: Path, *, hint: str) -> None:
+    """Check that this account may write to a file or folder; one that does not exist is not checked.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    hint : str
+        What to do if the account has no permission.
+
+    Raises
+    ------
+    ReadOnlyStoreError
+        If it may not, or the file system is mounted read-only.
+    """
+    if not path.exists() or os.access(path, os.W_OK):
+        return
+    if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise ReadOnlyStoreError(
+            f"the file system of {path} is mounted read-only",
+            hint="Reading works. Systems mount a disk with errors like this: if it is not so on purpose, look at their "
+            "log (dmesg).",
+        )
+    raise ReadOnlyStoreError(f"this account has no write access to {path}", hint=hint)
 
 
 def file_system_of(folder: Path) -> FileSystem | None:

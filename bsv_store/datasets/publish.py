@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,9 +21,9 @@ from bsv_store.errors import (
     BsvStoreWarning,
     BusyError,
     NotReproducibleError,
-    ReadOnlyStoreError,
     StoreUnreachableError,
 )
+from bsv_store.file_systems import require_write_access
 from bsv_store.text import listed, number_of
 
 if TYPE_CHECKING:
@@ -59,10 +58,7 @@ def require_writable(database: Database, files: StoreFiles) -> None:
     """
     database.require_writable()
     for path in (files.path("datasets"), files.path("tmp")):
-        if path.exists() and not os.access(path, os.W_OK):
-            raise ReadOnlyStoreError(
-                f"this account has no write access to {path}", hint="Ask the owner of the store for write access."
-            )
+        require_write_access(path, hint="Ask the owner of the store for write access.")
 
 
 def publish(

@@ -119,6 +119,9 @@ def _destination(files: StoreFiles, after: str) -> Iterator[Database]:
 def _copy(files: StoreFiles, config: StoreConfig, source: Database, after: str, check_abort: Callable[[], None]) -> int:
     with source.writing() as old:
         _lock(old)
+        if (moved_to := old.scalar(select(StoreLink.moved_to))) is not None:
+            # Before the token of the folder is replaced, which the new database knows.
+            raise StoreMismatchError(f"another process has moved the catalog to {moved_to} meanwhile")
         _refuse_claims(old)
         if after == SQLITE:
             rows = _copy_to_sqlite(files, config, old, check_abort)

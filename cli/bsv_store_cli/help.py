@@ -160,8 +160,13 @@ class Group(_CommandOrGroup, click.Group):
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing:
             import difflib
 
-            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
-            ctx.fail(f"unknown command {name!r}." + (f" Did you mean {near[0]}?" if near else ""))
+            names = self.list_commands(ctx)
+            hint = ""
+            if near := difflib.get_close_matches(name, names, n=1):
+                hint = f" Did you mean {near[0]}?"
+            elif ctx.parent is not None:
+                hint = f" The commands are {', '.join(names)}."
+            ctx.fail(f"unknown command {name!r}.{hint}")
         return super().resolve_command(ctx, args)
 
 

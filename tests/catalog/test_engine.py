@@ -6,6 +6,7 @@ import os
 import sqlite3
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
@@ -15,6 +16,7 @@ from bsv_store.catalog.database import driver_errors, engine, postgres, sqlite
 from bsv_store.catalog.database.engine import Database
 from bsv_store.config import StoreConfig
 from bsv_store.errors import BusyError, InputError, ReadOnlyStoreError, StoreError
+from tests.databases import sqlite_first
 from tests.error_texts import every_text
 from tests.processes import Child
 
@@ -159,6 +161,21 @@ def test_an_account_without_write_access_gets_an_error_before_any_work(store: St
         with store.database.writing() as connection:
             connection.execute(text("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM a_reader"))
             connection.execute(text("DROP ROLE a_reader"))
+
+
+@sqlite_first
+def test_a_disk_that_is_mounted_read_only_is_no_matter_of_permissions(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not store.database.is_sqlite or not hasattr(os, "statvfs"):
+        pytest.skip("the catalog is not a file of a file system that tells")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ReadOnlyStoreError, match=r"no write access to .*catalog\.db"):
+        store.database.require_writable()
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=os.ST_RDONLY))
+    with pytest.raises(ReadOnlyStoreError, match=r"catalog\.db is mounted read-only") as caught:
+        store.database.require_writable()
+    assert "dmesg" in str(caught.value.hint)
 
 
 def test_more_threads_than_connections_are_busy_while_another_process_writes(

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bsv_store import Selection, Store
+from bsv_store.catalog.tables import frames
 from bsv_store.errors import (
     InputError,
     MissingDataError,
@@ -126,6 +127,17 @@ def test_unionizes_come_by_experiment_then_in_graph_order(small_store: Store) ->
         (103, "CP"),
         (103, "CM"),
     ]
+
+
+def test_unionizes_do_not_depend_on_the_blocks_in_which_they_are_read(
+    small_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = small_store.catalog.unionizes([101, 103])
+    monkeypatch.setattr(frames, "_BLOCK_ROWS", 2)
+    found = small_store.catalog.unionizes([101, 103])
+    pd.testing.assert_frame_equal(found, whole)
+    # One object for each structure, not for each row.
+    assert len({id(each) for each in found["structure"]}) == found["structure"].nunique()
 
 
 def test_unionizes_filtered(small_store: Store) -> None:

@@ -127,6 +127,7 @@ def test_ctrl_c_is_130(run: Runner, filled: Path, monkeypatch: pytest.MonkeyPatc
     [
         (["selct"], ["unknown command 'selct'", "Did you mean select?"]),
         (["dataset", "lst"], ["unknown command 'lst'", "Did you mean list?"]),
+        (["ingest", "FILE.json"], ["unknown command", "The commands are ", "experiments"]),
         (["frobnicate"], ["unknown command 'frobnicate'."]),
         (["select", "--injectedin", "VISp"], ["--injectedin", "--injected-in"]),
         (["select", "--debug"], ["--debug", "before the command"]),

@@ -101,7 +101,7 @@ def test_experiments_without_coordinate_are_counted(store: Store) -> None:
     assert f"n = {count - 1} experiments; 1 left out, because their" in said(injection_map(store))
     assert "left out" not in said(injection_map(store, Selection(ids=[101])))
     assert "n =" not in said(injection_map(store, footer=False))
-    with pytest.raises(EmptySelectionError, match=r"none of the selected experiments \(1\) has an injection coordinate"):
+    with pytest.raises(EmptySelectionError, match=r"selected experiments \(1\) has an injection coordinate"):
         injection_map(store, [104])
 
 

@@ -44,6 +44,7 @@ from bsv_store.errors import (
     ReadOnlyStoreError,
     StoreUnreachableError,
 )
+from bsv_store.file_systems import require_write_access
 from bsv_store.text import masked
 
 if TYPE_CHECKING:
@@ -200,8 +201,7 @@ class Database:
         # beside the file.
         if isinstance(self.target, Path):
             for path in (self.target, self.target.parent):
-                if path.exists() and not os.access(path, os.W_OK):
-                    raise ReadOnlyStoreError(f"this account has no write access to {path}", hint=READER_HINT)
+                require_write_access(path, hint=READER_HINT)
 
     def vacuum(self, table: str) -> None:
         """Vacuum a Postgres table, so that queries covered by an index need not visit the table.

@@ -246,8 +246,7 @@ def unionizes_frame(
         query = query.where(table.is_injection == (true() if is_injection else false()))
     if hemisphere is not None:
         query = query.where(table.hemisphere_id == _hemisphere_id(hemisphere))
-    rows = connection.execute(query.order_by(*keys)).all()
-    frame = Table(tuple(_UNIONIZE_DTYPES), tuple(_UNIONIZE_DTYPES.values()), rows).to_frame()
+    frame = _frame_in_blocks(connection, query.order_by(*keys))
     frame.attrs["without_unionizes"] = sorted(without)
     return frame
 
@@ -266,6 +265,26 @@ def _refuse_unmeasured(connection: Connection, named: Sequence[StructureRow], *,
 def _parts(is_injection: bool | None) -> list[UnionizePart]:
     """The halves of a unionize table that have these rows."""
     return [row.name for row in UNIONIZE_PARTS.values() if is_injection in (None, row.is_injection)]
+
+
+def _frame_in_blocks(connection: Connection, query: Select[Any]) -> pd.DataFrame:
+    """The frame of a query for unionize rows: as values of Python, a row takes five times as much memory."""
+    import pandas as pd
+
+    names, dtypes = tuple(_UNIONIZE_DTYPES), tuple(_UNIONIZE_DTYPES.values())
+    acronyms: dict[str, str] = {}
+    blocks = []
+    with connection.execute(query, execution_options={"yield_per": _BLOCK_ROWS}) as result:
+        for rows in result.partitions():
+            block = Table(names, dtypes, rows).to_frame()
+            # One object for each structure, not for each row.
+            shared = [acronyms.setdefault(each, each) for each in block["structure"]]
+            block["structure"] = pd.Series(shared, dtype="object")
+            blocks.append(block)
+    return pd.concat(blocks, ignore_index=True) if blocks else Table(names, dtypes, ()).to_frame()
+
+
+_BLOCK_ROWS = 20_000
 
 
 def uncovered_among(connection: Connection, experiment_ids: Collection[int], part: UnionizePart) -> tuple[int, ...]:

@@ -142,6 +142,7 @@ def restore_snapshot(
         numbers = _raised_numbers(found, others)
         compared = _restore_database(run, numbers)
         checkpoint("restore:database")
+        _refuse_completed(folder)
         files.publish(STORE_FILE, config.to_toml().encode())
         checkpoint("restore:finished")
         with store_errors(folder / RESTORE_MARKER):
@@ -193,6 +194,12 @@ def _refuse_occupied(folder: Path, snapshot: Snapshot, config: StoreConfig) -> N
         found = [each for each in folder.iterdir() if not _is_beginning(each)] if folder.is_dir() else []
     if names := sorted(each.name for each in found):
         raise StoreExistsError(f"{folder} is not empty: it contains {', '.join(names[:3])}", hint=_NEW_FOLDER)
+
+
+def _refuse_completed(folder: Path) -> None:
+    """Raise an error if another process has restored into the same folder meanwhile."""
+    if (folder / STORE_FILE).exists():
+        raise StoreExistsError(f"another process has restored {folder} meanwhile", hint="Use that store.")
 
 
 def _is_beginning(path: Path) -> bool:
@@ -321,6 +328,8 @@ def _restore_database(run: _Run, numbers: Mapping[str, int]) -> int | None:
             _complete_copy(run, temporary)
             with closing(Database(temporary)) as catalog, catalog.writing() as connection:
                 _adjust(run, connection, numbers)
+            # Work in the store may have begun.
+            _refuse_completed(run.files.root)
             run.files.publish_file(temporary, CATALOG_FILE)
         return None
     finally:

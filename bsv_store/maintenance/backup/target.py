@@ -265,7 +265,14 @@ def _options(url: str) -> dict[str, Any]:
         raise InputError(
             f"the target of a backup must be one URL, got {shown(url)}", hint="For example s3://bucket/bsv-store."
         )
-    if url.partition("://")[0] not in ("sftp", "ssh"):
+    protocol = url.partition("://")[0].lower()
+    if protocol in ("http", "https"):
+        # Nothing can be written there, and fsspec would follow redirects to any host.
+        raise InputError(
+            f"the target of a backup must not be a web address, got {shown(url)}",
+            hint="Copy the target of the backup to a folder, and restore from there.",
+        )
+    if protocol not in ("sftp", "ssh"):
         # Listings must be current: other processes write to the target.
         return {"use_listings_cache": False}
     from bsv_store.maintenance.backup.known_hosts import ssh_options

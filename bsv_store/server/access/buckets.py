@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
+
+from bsv_store.server.access.mapped_file import mapped_file
 
 Bucket = tuple[float, float]
 """Content of a bucket, and the time of the last request, from a clock that all processes of the computer share."""
@@ -60,9 +61,11 @@ class SharedBuckets:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        size = self._GROUPS * self._GROUP_BYTES
-        os.ftruncate(self._file, size)
-        self._memory = mmap.mmap(self._file, size)
+        try:
+            self._memory = mapped_file(self._file, path, self._GROUPS * self._GROUP_BYTES)
+        except BaseException:
+            os.close(self._file)
+            raise
 
     def update(self, client: str, change: Change) -> None:
         """See `Buckets.update`."""

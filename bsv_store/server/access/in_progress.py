@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
+
+from bsv_store.server.access.mapped_file import mapped_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,8 +71,7 @@ class SharedCount:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             with _locked(file):
-                os.ftruncate(file, size)
-                self._memory = mmap.mmap(file, size)
+                self._memory = mapped_file(file, path, size)
                 free = [process_id for process_id, _ in _PLACE.iter_unpack(self._memory)].index(0)
                 self._place = slice(free * _PLACE.size, (free + 1) * _PLACE.size)
                 self._write(os.getpid())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -63,6 +64,33 @@ def test_a_catalog_moves_back_to_where_it_was(filled_location: Path, elsewhere: 
         assert store.config.database == first
         assert checks.rows(store) == before
     checks.assert_intact(filled_location)
+    checks.assert_usable(filled_location)
+
+
+def test_of_two_moves_at_once_the_later_one_changes_nothing(
+    filled_location: Path,
+    elsewhere: str,
+    empty_database: NewDatabase,
+    database: DatabaseKind,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if database != "sqlite":
+        pytest.skip("there is one catalog on SQLite in a folder")
+    found_before = move_module._moved_to
+
+    def slow(*arguments: Any) -> str | None:
+        moved_to = found_before(*arguments)
+        monkeypatch.setattr(move_module, "_moved_to", found_before)
+        # Another administrator moves it elsewhere.
+        move_store(filled_location, database=elsewhere)
+        return moved_to
+
+    monkeypatch.setattr(move_module, "_moved_to", slow)
+    with pytest.raises(StoreMismatchError, match="another process has moved the catalog to postgresql"):
+        move_store(filled_location, database=empty_database("postgres") or "")
+    with open_store(filled_location) as store:
+        assert not store.database.is_sqlite
+        ask(store, Selection(ids=[1, 2]))
     checks.assert_usable(filled_location)
 
 

@@ -218,6 +218,30 @@ def test_version_numbers_of_later_snapshots_are_not_assigned_again(filled: Store
         assert ask(restored, Selection(ids=[1, 3]), name="later").number == 2
 
 
+@sqlite_first
+def test_of_two_restores_at_once_the_slower_one_changes_nothing(
+    filled: Store, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.admin.backup(target)
+    complete = restore_module._complete_copy
+
+    def slow(run: Any, path: Path) -> None:
+        complete(run, path)
+        monkeypatch.setattr(restore_module, "_complete_copy", complete)
+        # Another administrator restores, and work begins.
+        restore_store(target, tmp_path / "new")
+        with open_store(tmp_path / "new") as restored:
+            restored.catalog.exclude([1], "bad section")
+            restored.admin.configure("trash_days", 7)
+
+    monkeypatch.setattr(restore_module, "_complete_copy", slow)
+    with pytest.raises(StoreExistsError, match="another process has restored"):
+        restore_store(target, tmp_path / "new")
+    with open_store(tmp_path / "new") as restored:
+        assert [each.experiment_id for each in restored.catalog.exclusions()] == [1]
+        assert restored.config.trash_days == 7
+
+
 def test_a_snapshot_with_missing_files_is_restored_without_them(filled: Store, target: str, tmp_path: Path) -> None:
     with filled.database.reading() as connection:
         path = sorted(each.path for each in restore_module.expected_objects(connection))[0]  # type: ignore[attr-defined]

@@ -72,6 +72,9 @@ def test_what_is_no_target_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"not a backup target: bsv-backup\.json is missing"):
             call(tmp_path / "nothing")
     pytest.importorskip("fsspec")
+    for web in ("http://lab.example/backups", "HTTPS://lab.example/backups"):
+        with pytest.raises(InputError, match="must not be a web address"):
+            list_backups(web)
     with pytest.raises(InputError, match="contains a password") as error:
         list_backups("sftp://user:secret@host/backups")
     assert "secret" not in str(error.value)
