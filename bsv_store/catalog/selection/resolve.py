@@ -18,11 +18,9 @@ from typing import Any, NamedTuple, assert_never
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Double,
     Select,
     and_,
     case,
-    cast,
     false,
     func,
     not_,
@@ -54,13 +52,12 @@ from bsv_store.catalog.selection.criterion import Criterion
 from bsv_store.catalog.selection.exclusions import excluded, excluded_ids
 from bsv_store.catalog.selection.in_store import UNIONIZE_PART_OF, needs_side, with_unionizes, with_volume
 from bsv_store.catalog.selection.names import looked_up
+from bsv_store.catalog.selection.positions import in_box, near_point
 from bsv_store.catalog.selection.selection import Node, Selection
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.views import view
 from bsv_store.errors import EmptySelectionError, ExcludedExperimentError
 from bsv_store.text import listed
-
-_SQUARE_UNDERFLOWS = 1e-150
 
 
 def compile_selection(connection: Connection, selection: Selection) -> Select[int]:
@@ -397,33 +394,13 @@ def _line(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
     return or_(false(), *options)
 
 
-def _axes() -> list[ColumnElement[float]]:
-    # Cast to double, because integers would be rounded or overflow.
-    columns = (Experiment.injection_ap, Experiment.injection_dv, Experiment.injection_ml)
-    return [cast(column, Double) for column in columns]
-
-
-def _box(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
-    pairs = zip(_axes(), leaf.box or (), strict=True)
-    return and_(true(), *(axis.between(*interval) for axis, interval in pairs if interval is not None))
-
-
-def _near(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
-    assert leaf.near is not None
-    assert leaf.radius_um is not None
-    # Postgres refuses a product that underflows; SQLite and Python make it 0.
-    centers = [0.0 if abs(center) < _SQUARE_UNDERFLOWS else center for center in leaf.near]
-    ap, dv, ml = ((axis - center) * (axis - center) for axis, center in zip(_axes(), centers, strict=True))
-    return ap + dv + ml <= leaf.radius_um * leaf.radius_um
-
-
 CONDITIONS: Mapping[str, Callable[[_Compiler, Criteria], ColumnElement[bool]]] = MappingProxyType(
     {
         "injected_in": _Compiler.injected_in,
         "min_injection_overlap": _Compiler.injection_overlap,
         "line": _line,
-        "box": _box,
-        "near": _near,
+        "box": lambda _, leaf: in_box(leaf),
+        "near": lambda _, leaf: near_point(leaf),
         "projecting_to": _Compiler.projecting_to,
         "with_volume": lambda _, leaf: with_volume(leaf),
         "with_unionizes": lambda _, leaf: with_unionizes(leaf),
