@@ -173,5 +173,5 @@ def test_an_experiment_without_a_known_side_cannot_be_compared_by_side(with_reti
 
 def test_a_selection_that_is_empty_for_want_of_a_side_says_so(with_retina: Store) -> None:
     wish = Selection(ids=[RETINA], projecting_to="CP", target_hemisphere="ipsilateral")
-    with pytest.raises(EmptySelectionError, match="The injected hemisphere of 1 experiments"):
+    with pytest.raises(EmptySelectionError, match="The injected hemisphere of 1 experiment "):
         with_retina.catalog.matrix(wish, targets="CP")

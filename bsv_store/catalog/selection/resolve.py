@@ -57,7 +57,7 @@ from bsv_store.catalog.selection.selection import Node, Selection
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.views import view
 from bsv_store.errors import EmptySelectionError, ExcludedExperimentError
-from bsv_store.text import listed
+from bsv_store.text import listed, number_of
 
 
 def compile_selection(connection: Connection, selection: Selection) -> Select[int]:
@@ -244,7 +244,13 @@ def _named(node: Node) -> Iterator[int]:
 def _with_excluded(node: Node) -> Node:
     if isinstance(node, Criteria):
         return replace(node, include_excluded=True)
-    return replace(node, parts=tuple(_with_excluded(part) for part in node.parts))
+    return replace(node, parts=tuple(map(_with_excluded, node.parts)))
+
+
+def _with_withdrawn(node: Node) -> Node:
+    if isinstance(node, Criteria):
+        return replace(node, include_withdrawn=True)
+    return replace(node, parts=tuple(map(_with_withdrawn, node.parts)))
 
 
 # -- conditions -------------------------------------------------------------------------------------------------------
@@ -423,6 +429,28 @@ def _why_empty(connection: Connection, selection: Selection) -> str:
     if connection.scalar(select(Experiment.id).limit(1)) is None:
         return "The catalog has no experiments yet: `bsv-store sync experiments`."
     node = selection.node
+    unknown = undecided(connection, selection)
+    if unknown.unmeasured:
+        return (
+            f"The unionize tables of {number_of(len(unknown.unmeasured), 'experiment')} that may match are not in the "
+            "store: `bsv-store sync unionizes` with the same selection, without the criteria that need these tables."
+        )
+    if unknown.without_side:
+        return (
+            f"The injected hemisphere of {number_of(len(unknown.without_side), 'experiment')} that may match is not "
+            "known: choose 'both', 'left' or 'right' as the target hemisphere; they have no laterality index."
+        )
+    # Each part of a combination leaves them out for itself.
+    where = "" if isinstance(node, Criteria) else " in every part"
+    removed = excluded_from(connection, selection)
+    if removed:
+        reasons = listed(f"{identifier} ({reason})" for identifier, reason in removed.items())
+        return f"On the exclusion list: {reasons}. include_excluded=True{where} includes them."
+    withdrawn = _count(connection, _with_withdrawn(node))
+    if withdrawn:
+        return (
+            f"{number_of(withdrawn, 'withdrawn experiment')} would match: include_withdrawn=True{where} includes them."
+        )
     if isinstance(node, Criteria):
         return _why_leaf_empty(connection, node)
     counts = [f"{_count(connection, part)} match {Selection.of(part)!r}" for part in node.parts]
@@ -430,24 +458,6 @@ def _why_empty(connection: Connection, selection: Selection) -> str:
 
 
 def _why_leaf_empty(connection: Connection, leaf: Criteria) -> str:
-    unknown = undecided(connection, Selection.of(leaf))
-    if unknown.unmeasured:
-        return (
-            f"The unionize tables of {len(unknown.unmeasured):,} experiments that match otherwise are not in the store:"
-            " `bsv-store sync unionizes` with the same selection, without the criteria that need these tables."
-        )
-    if unknown.without_side:
-        return (
-            f"The injected hemisphere of {len(unknown.without_side):,} experiments that match otherwise is not known: "
-            "choose 'both', 'left' or 'right' as the target hemisphere."
-        )
-    removed = excluded_from(connection, Selection.of(leaf))
-    if removed:
-        reasons = listed(f"{identifier} ({reason})" for identifier, reason in removed.items())
-        return f"On the exclusion list: {reasons}. include_excluded=True includes them."
-    withdrawn = _count(connection, replace(leaf, include_withdrawn=True))
-    if withdrawn:
-        return f"{withdrawn:,} withdrawn experiments match: include_withdrawn=True includes them."
     alone = [text for text, single in _single_criteria(leaf) if not _count(connection, single)]
     if alone:
         return f"Nothing matches {listed(alone)} alone."
