@@ -119,7 +119,12 @@ def _checked_bins(bins: object) -> dict[str, int | NDArray[np.float64]]:
         axis = choice("bins", key, AXES).name
         if axis in checked:
             raise InputError(f"bins names the axis {axis} twice")
-        checked[axis] = _edges(axis, value) if _is_list(value) else whole_number(f"bins of {axis}", value, least=1)
+        if _is_list(value):
+            checked[axis] = _edges(axis, value)
+        else:
+            checked[axis] = count = whole_number(f"bins of {axis}", value, least=1)
+            # Before their edges are computed.
+            _check_number(count, "bins")
     return {axis: checked[axis] for axis in AXES if axis in checked}
 
 

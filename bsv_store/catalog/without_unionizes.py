@@ -82,14 +82,44 @@ def report_without_side(
     names = _relative(hemispheres)
     if not names:
         return []
+    found = _without_side(connection, experiment_ids)
+    report_unknown_sides(found, names, missing=missing)
+    return found
+
+
+def report_not_ranked(connection: Connection, experiment_ids: Collection[int], *, missing: MissingPolicy) -> list[int]:
+    """Warn about the experiments of `report_without_side` that a ranking leaves out, whatever its hemisphere.
+
+    Returns
+    -------
+    list of int
+        Their ids, ascending.
+
+    Raises
+    ------
+    MissingDataError
+        If there are any and the policy is 'error'.
+    """
+    found = _without_side(connection, experiment_ids)
+    if found:
+        _report(
+            UnknownHemisphereWarning,
+            found,
+            f"{len(found):,} of the selected experiments are left out: their injected hemisphere is not known",
+            "All columns of a ranking are of the same experiments. The matrix has those without a side: "
+            "bsv-store matrix --hemisphere both (hemisphere='both').",
+            missing=missing,
+        )
+    return found
+
+
+def _without_side(connection: Connection, experiment_ids: Collection[int]) -> list[int]:
     query = select(Experiment.id).where(
         id_in(connection, Experiment.id, experiment_ids),
         Experiment.injected_hemisphere.is_(None),
         Experiment.id.in_(covered("projection")),
     )
-    found = list(connection.scalars(query.order_by(Experiment.id)))
-    report_unknown_sides(found, names, missing=missing)
-    return found
+    return list(connection.scalars(query.order_by(Experiment.id)))
 
 
 def report_without_covariate(experiment_ids: Collection[int], words: str, *, missing: MissingPolicy) -> None:

@@ -117,6 +117,16 @@ def test_injection_search_ranks_by_distance(small_store: Store) -> None:
     assert near["experiment_id"].tolist() == [101]
 
 
+def test_a_radius_includes_the_experiment_at_that_distance(small_store: Store) -> None:
+    random = np.random.default_rng(0)
+    for point in random.uniform((1000, 1000, 1000), (12_000, 7_000, 11_000), (5, 3)).tolist():
+        frame = small_store.search.injections(point)
+        for distance in set(frame["distance_um"]):
+            expected = frame.loc[frame["distance_um"] <= distance, "experiment_id"].tolist()
+            assert small_store.search.injections(point, radius_um=distance)["experiment_id"].tolist() == expected
+            assert small_store.select(Selection(near=point, radius_um=distance)) == tuple(sorted(expected))
+
+
 # -- correlation ------------------------------------------------------------------------------------------------------
 
 

@@ -361,6 +361,11 @@ def test_largest_selection_that_is_allowed_runs(small_store: Store) -> None:
         (Selection(ids=[101], exclude_ids=[101]), "none matches all"),
         (Selection(injected_in="CM") & Selection(injected_in="cm"), "1 match"),
         (Selection(sex="F") - Selection(), "2 match"),
+        (
+            Selection(ids=[301]) & Selection(line="wild-type"),
+            "1 withdrawn experiment would match: include_withdrawn=True in every part",
+        ),
+        (Selection(injected_in="VISl") & Selection(projecting_to="CP"), "sync unionizes"),
     ],
 )
 def test_empty_selection_says_why(small_store: Store, selection: Selection, hint: str) -> None:

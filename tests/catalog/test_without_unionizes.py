@@ -150,6 +150,24 @@ def test_experiments_without_a_known_side_are_named_once_a_call(with_retina: Sto
     assert getattr(found, "attrs", {}).get("without_hemisphere", [RETINA]) == [RETINA]
 
 
+RANKED = {
+    "targets_of": lambda store, **options: store.search.targets_of([101, RETINA], targets="CP", **options),
+    "sources_of": lambda store, **options: store.search.sources_of("CP", selection=[101, RETINA], **options),
+}
+
+
+@pytest.mark.parametrize("call", RANKED.values(), ids=list(RANKED))
+def test_rankings_do_not_advise_the_hemisphere_that_they_have(with_retina: Store, call: Any) -> None:
+    with pytest.warns(UnknownHemisphereWarning, match="1 of the selected experiments are left out") as caught:
+        assert call(with_retina).attrs["without_hemisphere"] == [RETINA]
+    (warning,) = caught
+    assert "bsv-store matrix --hemisphere both" in str(warning.message)
+    assert warning.filename == __file__
+    with pytest.raises(MissingDataError, match=rf"their injected hemisphere is not known: {RETINA}"):
+        call(with_retina, missing="error")
+    assert with_retina.catalog.matrix([RETINA], targets="CP", hemisphere="both").shape == (1, 1)
+
+
 @pytest.mark.parametrize("call", WITH_MISSING.values(), ids=list(WITH_MISSING))
 def test_sides_that_are_not_known_are_an_error_on_request(with_retina: Store, call: Any) -> None:
     with pytest.raises(MissingDataError, match=rf"their injected hemisphere is not known: {RETINA}"):
@@ -173,5 +191,5 @@ def test_an_experiment_without_a_known_side_cannot_be_compared_by_side(with_reti
 
 def test_a_selection_that_is_empty_for_want_of_a_side_says_so(with_retina: Store) -> None:
     wish = Selection(ids=[RETINA], projecting_to="CP", target_hemisphere="ipsilateral")
-    with pytest.raises(EmptySelectionError, match="The injected hemisphere of 1 experiments"):
+    with pytest.raises(EmptySelectionError, match="The injected hemisphere of 1 experiment "):
         with_retina.catalog.matrix(wish, targets="CP")

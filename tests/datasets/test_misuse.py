@@ -16,7 +16,7 @@ from bsv_store.catalog.tables.unionize_rows import RowCondition, UnionizeRows
 from bsv_store.errors import BsvStoreError, InputError, MissingDataError, RecipeError, SelectionError
 from bsv_store.volumes.grid import Grid
 from tests.databases import sqlite_first
-from tests.datasets.world import ask
+from tests.datasets.world import SHAPE, VISP, add_annotation, ask
 
 WRONG: tuple[Any, ...] = (None, 3.5, -1, "no such", ["a"], object(), {"a": 1}, [91], True, b"x", float("nan"))
 # Those of the types that are expected somewhere, so that they can reach the database; the others are refused before.
@@ -182,6 +182,33 @@ def test_a_group_is_an_integer_of_python_or_numpy(filled: Store) -> None:
         version.statistic("mean", group=wrong)
     with pytest.raises(InputError, match=r"has no group 1\.0"):
         filled.datasets.regions(version, groups=[wrong])
+
+
+@sqlite_first
+def test_numbers_of_bins_that_do_not_fit_into_memory_are_refused(filled: Store) -> None:
+    with pytest.raises(RecipeError, match="bins must be at most 100,000, got 1000000000000"):
+        by_coordinate("AP", bins=10**12)
+    add_annotation(filled, np.full(SHAPE, VISP, np.uint32))
+    with pytest.raises(InputError, match="bins must give at most 2,000 subregions"):
+        filled.atlas.subregions([1], "VISp", bins={"AP": 10**12})
+
+
+@pytest.mark.parametrize(
+    ("column", "operator", "values", "problem"),
+    [
+        ("experiment_id", "in", ("x",), "condition on experiment_id must be an integer, got 'x'"),
+        ("structure_id", "eq", ("997",), "condition on structure_id must be an integer, got '997'"),
+        ("projection_volume", "gt", ("0.5",), "condition on projection_volume must be a finite number, got '0.5'"),
+        ("is_injection", "eq", (1,), "condition on is_injection must be True or False, got 1"),
+        ("structure_id", "eq", (), "must have one value, got 0"),
+        ("structure_id", "gt", (1, 2), "must have one value, got 2"),
+    ],
+)
+def test_values_of_conditions_have_the_type_of_the_column(
+    filled: Store, column: str, operator: str, values: tuple[Any, ...], problem: str
+) -> None:
+    with pytest.raises(InputError, match=problem):
+        filled.catalog.unionize_rows([RowCondition(column, operator, values)])
 
 
 @sqlite_first

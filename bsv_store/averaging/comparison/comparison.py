@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 from bsv_store.check import choice, several, whole_number
@@ -58,7 +59,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         threshold: Any = self.cluster_threshold_p
-        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold < 1:
+        if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 < float(threshold) < 1:
             raise RecipeError(f"cluster_threshold_p must be a number between 0 and 1, got {shown(threshold)}")
         cluster = choice("cluster", self.cluster, CLUSTER_STATISTICS, error=RecipeError).name
         if cluster != "extent" and not math.isclose(threshold, DEFAULT_CLUSTER_THRESHOLD_P):

@@ -32,6 +32,8 @@ from bsv_store.vocabulary import (
 )
 
 DEFAULT_BINS = 5
+# Finer than 1 um along every axis. Many more would not fit into memory.
+MAX_BINS = 100_000
 _MAX_LABEL = 200
 
 
@@ -165,7 +167,7 @@ def by_coordinate(
     ----------
     axis : {'AP', 'DV', 'ML'}
     bins : int, optional
-        Number of bins, at least 1; 5 unless given. Bins without members are dropped.
+        Number of bins, 1 to 100,000; 5 unless given. Bins without members are dropped.
     method : {'equal_width', 'quantile'}, optional
         Equal width (the default) between the smallest and largest coordinate, or about equally many members.
     edges : sequence of float, optional
@@ -179,7 +181,7 @@ def by_coordinate(
     Raises
     ------
     RecipeError
-        If the axis or method is not valid, bins is less than 1, or edges are not finite and ascending.
+        If the axis, the method or the number of bins is not valid, or edges are not finite and ascending.
 
     Examples
     --------
@@ -444,6 +446,8 @@ def _checked_bins(bins: int) -> int:
         raise RecipeError(f"bins must be a positive integer, got {shown(bins)}") from error
     if isinstance(bins, bool) or count < 1:
         raise RecipeError(f"bins must be a positive integer, got {shown(bins)}")
+    if count > MAX_BINS:
+        raise RecipeError(f"bins must be at most {MAX_BINS:,}, got {shown(bins)}")
     return count
 
 

@@ -18,7 +18,7 @@ from bsv_store.catalog.search.signal import find_targets, read_signal
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.structures import StructureRef, StructureRow, descendant_ids, find_structure
 from bsv_store.catalog.tables.frames import uncovered_among
-from bsv_store.catalog.without_unionizes import report_left_out, report_undecided, report_without_side
+from bsv_store.catalog.without_unionizes import report_left_out, report_not_ranked, report_undecided
 from bsv_store.check import boolean, choice
 from bsv_store.errors import MissingDataError
 from bsv_store.vocabulary import (
@@ -143,7 +143,7 @@ def _with_tables(
         without |= set(uncovered_among(connection, ids, "injection"))
     report_undecided(connection, selection, missing=policy)
     report_left_out(without, missing=policy)
-    without_side = report_without_side(connection, ids, ["ipsilateral"], missing=policy)
+    without_side = report_not_ranked(connection, ids, missing=policy)
     known = sorted(set(ids) - without - set(without_side))
     if not known:
         raise MissingDataError(

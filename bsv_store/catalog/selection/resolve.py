@@ -18,11 +18,9 @@ from typing import Any, NamedTuple, assert_never
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Double,
     Select,
     and_,
     case,
-    cast,
     false,
     func,
     not_,
@@ -54,13 +52,12 @@ from bsv_store.catalog.selection.criterion import Criterion
 from bsv_store.catalog.selection.exclusions import excluded, excluded_ids
 from bsv_store.catalog.selection.in_store import UNIONIZE_PART_OF, needs_side, with_unionizes, with_volume
 from bsv_store.catalog.selection.names import looked_up
+from bsv_store.catalog.selection.positions import in_box, near_point
 from bsv_store.catalog.selection.selection import Node, Selection
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.views import view
 from bsv_store.errors import EmptySelectionError, ExcludedExperimentError
-from bsv_store.text import listed
-
-_SQUARE_UNDERFLOWS = 1e-150
+from bsv_store.text import listed, number_of
 
 
 def compile_selection(connection: Connection, selection: Selection) -> Select[int]:
@@ -247,7 +244,13 @@ def _named(node: Node) -> Iterator[int]:
 def _with_excluded(node: Node) -> Node:
     if isinstance(node, Criteria):
         return replace(node, include_excluded=True)
-    return replace(node, parts=tuple(_with_excluded(part) for part in node.parts))
+    return replace(node, parts=tuple(map(_with_excluded, node.parts)))
+
+
+def _with_withdrawn(node: Node) -> Node:
+    if isinstance(node, Criteria):
+        return replace(node, include_withdrawn=True)
+    return replace(node, parts=tuple(map(_with_withdrawn, node.parts)))
 
 
 # -- conditions -------------------------------------------------------------------------------------------------------
@@ -397,33 +400,13 @@ def _line(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
     return or_(false(), *options)
 
 
-def _axes() -> list[ColumnElement[float]]:
-    # Cast to double, because integers would be rounded or overflow.
-    columns = (Experiment.injection_ap, Experiment.injection_dv, Experiment.injection_ml)
-    return [cast(column, Double) for column in columns]
-
-
-def _box(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
-    pairs = zip(_axes(), leaf.box or (), strict=True)
-    return and_(true(), *(axis.between(*interval) for axis, interval in pairs if interval is not None))
-
-
-def _near(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
-    assert leaf.near is not None
-    assert leaf.radius_um is not None
-    # Postgres refuses a product that underflows; SQLite and Python make it 0.
-    centers = [0.0 if abs(center) < _SQUARE_UNDERFLOWS else center for center in leaf.near]
-    ap, dv, ml = ((axis - center) * (axis - center) for axis, center in zip(_axes(), centers, strict=True))
-    return ap + dv + ml <= leaf.radius_um * leaf.radius_um
-
-
 CONDITIONS: Mapping[str, Callable[[_Compiler, Criteria], ColumnElement[bool]]] = MappingProxyType(
     {
         "injected_in": _Compiler.injected_in,
         "min_injection_overlap": _Compiler.injection_overlap,
         "line": _line,
-        "box": _box,
-        "near": _near,
+        "box": lambda _, leaf: in_box(leaf),
+        "near": lambda _, leaf: near_point(leaf),
         "projecting_to": _Compiler.projecting_to,
         "with_volume": lambda _, leaf: with_volume(leaf),
         "with_unionizes": lambda _, leaf: with_unionizes(leaf),
@@ -446,6 +429,28 @@ def _why_empty(connection: Connection, selection: Selection) -> str:
     if connection.scalar(select(Experiment.id).limit(1)) is None:
         return "The catalog has no experiments yet: `bsv-store sync experiments`."
     node = selection.node
+    unknown = undecided(connection, selection)
+    if unknown.unmeasured:
+        return (
+            f"The unionize tables of {number_of(len(unknown.unmeasured), 'experiment')} that may match are not in the "
+            "store: `bsv-store sync unionizes` with the same selection, without the criteria that need these tables."
+        )
+    if unknown.without_side:
+        return (
+            f"The injected hemisphere of {number_of(len(unknown.without_side), 'experiment')} that may match is not "
+            "known: choose 'both', 'left' or 'right' as the target hemisphere; they have no laterality index."
+        )
+    # Each part of a combination leaves them out for itself.
+    where = "" if isinstance(node, Criteria) else " in every part"
+    removed = excluded_from(connection, selection)
+    if removed:
+        reasons = listed(f"{identifier} ({reason})" for identifier, reason in removed.items())
+        return f"On the exclusion list: {reasons}. include_excluded=True{where} includes them."
+    withdrawn = _count(connection, _with_withdrawn(node))
+    if withdrawn:
+        return (
+            f"{number_of(withdrawn, 'withdrawn experiment')} would match: include_withdrawn=True{where} includes them."
+        )
     if isinstance(node, Criteria):
         return _why_leaf_empty(connection, node)
     counts = [f"{_count(connection, part)} match {Selection.of(part)!r}" for part in node.parts]
@@ -453,24 +458,6 @@ def _why_empty(connection: Connection, selection: Selection) -> str:
 
 
 def _why_leaf_empty(connection: Connection, leaf: Criteria) -> str:
-    unknown = undecided(connection, Selection.of(leaf))
-    if unknown.unmeasured:
-        return (
-            f"The unionize tables of {len(unknown.unmeasured):,} experiments that match otherwise are not in the store:"
-            " `bsv-store sync unionizes` with the same selection, without the criteria that need these tables."
-        )
-    if unknown.without_side:
-        return (
-            f"The injected hemisphere of {len(unknown.without_side):,} experiments that match otherwise is not known: "
-            "choose 'both', 'left' or 'right' as the target hemisphere."
-        )
-    removed = excluded_from(connection, Selection.of(leaf))
-    if removed:
-        reasons = listed(f"{identifier} ({reason})" for identifier, reason in removed.items())
-        return f"On the exclusion list: {reasons}. include_excluded=True includes them."
-    withdrawn = _count(connection, replace(leaf, include_withdrawn=True))
-    if withdrawn:
-        return f"{withdrawn:,} withdrawn experiments match: include_withdrawn=True includes them."
     alone = [text for text, single in _single_criteria(leaf) if not _count(connection, single)]
     if alone:
         return f"Nothing matches {listed(alone)} alone."

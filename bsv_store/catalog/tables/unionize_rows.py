@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Connection, func, literal, select
@@ -121,7 +121,21 @@ def _checked_conditions(conditions: Any) -> list[RowCondition]:
                 f"the operator of a condition must be one of {', '.join(COMPARISONS)}, got {shown(each.operator)}"
             )
         _check_column(each.column)
-    return checked
+    return [replace(each, values=_checked_values(each)) for each in checked]
+
+
+def _checked_values(condition: RowCondition) -> tuple[Any, ...]:
+    """The values of a condition, in the type of its column."""
+    name = f"a value of the condition on {condition.column}"
+    values = check.several(name, condition.values, such_as="(385,)")
+    if condition.operator != "in" and len(values) != 1:
+        raise InputError(f"a condition with {condition.operator!r} must have one value, got {len(values)}")
+    kind = Unionize.__table__.c[condition.column].type.python_type
+    if kind is bool:
+        return tuple(check.boolean(name, value) for value in values)
+    if kind is int:
+        return tuple(check.whole_number(name, value) for value in values)
+    return tuple(check.finite_number(name, value) for value in values)
 
 
 def _checked_order(order: Any) -> list[tuple[str, bool]]:
