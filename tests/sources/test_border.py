@@ -234,7 +234,7 @@ def test_a_body_that_expands_a_thousandfold_is_refused_in_bounded_memory(
     catalog: Store, server: SyntheticServer
 ) -> None:
     # 17 MiB are allowed for the table of one experiment.
-    bomb = gzip.compress(bytes(128 * MEBIBYTE))
+    bomb = gzip.compress(bytes(96 * MEBIBYTE))
     server.fail(
         "Unionize",
         Altered(lambda reply: replace(reply, body=bomb, headers=(("Content-Encoding", "gzip"),))),

@@ -10,8 +10,11 @@ import pytest
 
 from bsv_store import Selection, Store
 from bsv_store.errors import EmptySelectionError, InputError, MissingDataError
+from tests.databases import sqlite_first
 from tests.datasets.world import BY_ID, SHAPE, VISUAL, Fact, add_volume, change_experiments, remove_volume, voxels
 from tests.datasets.world import FACTS as ALL_FACTS
+
+pytestmark = sqlite_first
 
 LEFT, RIGHT = 3, 1  # injected there
 VISUAL_IDS = (1, 2, 3, 4, 5)
