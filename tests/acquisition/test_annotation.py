@@ -27,7 +27,6 @@ from bsv_store.errors import (
     UpstreamError,
 )
 from bsv_store.server.allen.messages import Request
-from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer, anatomy, wire, wire_volumes
 from bsv_store_synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
 from tests.acquisition.interrupts import interrupt_at
@@ -43,11 +42,6 @@ if TYPE_CHECKING:
 
 Launch = Callable[..., Child]
 LEAVES = len(set(np.unique(ATLAS.annotation).tolist()) - {0})
-
-
-@pytest.fixture
-def client(server: SyntheticServer) -> AllenClient:
-    return AllenClient(api_url=server.url, download_url=server.url, backoff_s=0, read_timeout_s=10, attempts=2)
 
 
 def body(ids: np.ndarray, dtype: str = "<u4", kind: str = "unsigned int", **changes: str) -> bytes:
@@ -400,9 +394,13 @@ def test_an_annotation_that_another_process_stored_meanwhile_is_kept(
     assert np.array_equal(catalog.atlas.annotation(spacing_um=100), theirs)
 
 
-def test_a_download_that_cannot_be_put_down_is_an_error_of_ours(client: AllenClient, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="nowhere"):
-        client.annotation(100, scratch=tmp_path / "nowhere" / "scratch")
+@sqlite_first
+def test_a_download_that_cannot_be_put_down_is_an_error_of_ours(catalog: Store, server: SyntheticServer) -> None:
+    (catalog.path / "tmp").rmdir()
+    (catalog.path / "tmp").write_text("a file")
+    with pytest.raises(StoreError, match="tmp"):
+        catalog.sync_annotation(download_url=server.url)
+    assert not catalog.path.joinpath("volumes", "annotation").exists()
 
 
 @sqlite_first
