@@ -27,6 +27,7 @@ from bsv_store.errors import (
     UpstreamError,
 )
 from bsv_store.server.allen.messages import Request
+from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer, anatomy, wire, wire_volumes
 from bsv_store_synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
 from tests.acquisition.interrupts import interrupt_at
@@ -394,13 +395,10 @@ def test_an_annotation_that_another_process_stored_meanwhile_is_kept(
     assert np.array_equal(catalog.atlas.annotation(spacing_um=100), theirs)
 
 
-@sqlite_first
-def test_a_download_that_cannot_be_put_down_is_an_error_of_ours(catalog: Store, server: SyntheticServer) -> None:
-    (catalog.path / "tmp").rmdir()
-    (catalog.path / "tmp").write_text("a file")
-    with pytest.raises(StoreError, match="tmp"):
-        catalog.sync_annotation(download_url=server.url)
-    assert not catalog.path.joinpath("volumes", "annotation").exists()
+def test_a_download_that_cannot_be_put_down_is_an_error_of_ours(client: AllenClient, tmp_path: Path) -> None:
+    """White-box: the folder would have to vanish after the run has begun to use it."""
+    with pytest.raises(StoreError, match="nowhere"):
+        client.annotation(100, scratch=tmp_path / "nowhere" / "scratch")
 
 
 @sqlite_first
