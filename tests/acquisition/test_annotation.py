@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import signal
 import threading
@@ -30,11 +29,12 @@ from bsv_store.server.allen.messages import Request
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer, anatomy, wire, wire_volumes
 from bsv_store_synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
+from tests.acquisition import atlas_files
+from tests.acquisition.atlas_files import packed
 from tests.acquisition.interrupts import interrupt_at
 from tests.catalogs import ATLAS
 from tests.databases import sqlite_first
 from tests.processes import Child
-from tests.sources.bodies import nrrd, raw
 
 from .conftest import Recorder
 
@@ -46,20 +46,15 @@ LEAVES = len(set(np.unique(ATLAS.annotation).tolist()) - {0})
 
 
 def body(ids: np.ndarray, dtype: str = "<u4", kind: str = "unsigned int", **changes: str) -> bytes:
-    return nrrd(gzip.compress(raw(ids, dtype), 1), type=kind, **changes)
+    return packed(ids, dtype, kind, **changes)
 
 
 def written(folder: Path, content: bytes, name: str = "annotation_100.nrrd") -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
+    return atlas_files.written(folder, content, name)
 
 
 def leftovers(store: Store) -> list[str]:
-    """Files of annotations that no row names, and temporaries."""
-    recorded = set(store.sql("SELECT path FROM annotation")["path"])
-    found = [*store.path.glob("volumes/annotation/*/*"), *store.path.glob("tmp/*")]
-    return [path.name for path in found if path.relative_to(store.path).as_posix() not in recorded]
+    return atlas_files.leftovers(store, "annotation")
 
 
 # -- from the server ----------------------------------------------------------------------------------------------

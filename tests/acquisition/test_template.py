@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +22,9 @@ from bsv_store.errors import (
 )
 from bsv_store_synthetic import SyntheticServer, anatomy, wire_volumes
 from bsv_store_synthetic.faults import Fault, Html, Status, Substitute
+from tests.acquisition import atlas_files
+from tests.acquisition.atlas_files import packed
 from tests.databases import sqlite_first
-from tests.sources.bodies import nrrd, raw
 
 from .conftest import Recorder
 
@@ -35,20 +35,15 @@ TEMPLATE: NDArray[np.uint16] = np.stack(list(anatomy.template_planes(100)), axis
 
 
 def body(values: NDArray[np.generic], dtype: str = "<u2", kind: str = "unsigned short", **changes: str) -> bytes:
-    return nrrd(gzip.compress(raw(values, dtype), 1), type=kind, **changes)
+    return packed(values, dtype, kind, **changes)
 
 
 def written(folder: Path, content: bytes, name: str = "average_template_100.nrrd") -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
+    return atlas_files.written(folder, content, name)
 
 
 def leftovers(store: Store) -> list[str]:
-    """Files of templates that no row names, and temporaries."""
-    recorded = set(store.sql("SELECT path FROM template")["path"])
-    found = [*store.path.glob("volumes/template/*/*"), *store.path.glob("tmp/*")]
-    return [path.name for path in found if path.relative_to(store.path).as_posix() not in recorded]
+    return atlas_files.leftovers(store, "template")
 
 
 @sqlite_first
