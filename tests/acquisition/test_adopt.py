@@ -22,7 +22,6 @@ from bsv_store.vocabulary import VolumeKind
 from bsv_store_synthetic import SyntheticServer, wire, wire_volumes
 from tests.acquisition.stored import count
 from tests.catalogs import ATLAS
-from tests.databases import sqlite_first
 
 from .conftest import Recorder
 
@@ -124,7 +123,6 @@ def test_an_allensdk_cache_fills_an_empty_store_once(store: Store, tmp_path: Pat
     assert "7 already present" in again.summary()
 
 
-@sqlite_first
 def test_named_experiments_that_a_cache_does_not_have_are_listed(catalog: Store, tmp_path: Path) -> None:
     cache = allensdk_cache(tmp_path / "mouse", FIRST, SECOND)
     # The ids may be of any type, and can be read only once.
@@ -136,7 +134,6 @@ def test_named_experiments_that_a_cache_does_not_have_are_listed(catalog: Store,
         catalog.adopt(cache, experiment_ids="all")  # type: ignore[arg-type]
 
 
-@sqlite_first
 def test_the_cache_is_only_read_and_other_files_are_listed(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
 
@@ -151,7 +148,6 @@ def test_the_cache_is_only_read_and_other_files_are_listed(catalog: Store, tmp_p
     }
 
 
-@sqlite_first
 def test_an_invalid_annotation_is_refused_and_the_other_files_are_adopted(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     path = written_annotation(folder)
@@ -162,7 +158,6 @@ def test_an_invalid_annotation_is_refused_and_the_other_files_are_adopted(catalo
     assert "truncated" in report.refused[0].reason
 
 
-@sqlite_first
 def test_an_annotation_under_a_wrong_name_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse")
     path = written_annotation(folder)
@@ -170,7 +165,6 @@ def test_an_annotation_under_a_wrong_name_is_refused(catalog: Store, tmp_path: P
     assert "not of 25 um" in catalog.adopt(folder).refused[0].reason
 
 
-@sqlite_first
 def test_an_annotation_that_the_store_has_otherwise_is_kept_out(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse")
     path = written_annotation(folder)
@@ -180,7 +174,6 @@ def test_an_annotation_that_the_store_has_otherwise_is_kept_out(catalog: Store, 
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
-@sqlite_first
 def test_only_the_named_experiments_are_adopted_and_no_annotation(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST, SECOND)
     written_annotation(folder)
@@ -189,7 +182,6 @@ def test_only_the_named_experiments_are_adopted_and_no_annotation(catalog: Store
     assert set(catalog.sql("SELECT experiment_id FROM volume")["experiment_id"]) == {SECOND}
 
 
-@sqlite_first
 def test_a_template_is_adopted_once_and_not_replaced(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse")
     written_annotation(folder)
@@ -220,7 +212,6 @@ def damaged(folder: Path, name: str) -> Path:
     return path
 
 
-@sqlite_first
 @pytest.mark.parametrize("name", ["projection_density_100.nrrd", "data_mask_100.nrrd", "structure_unionizes.csv"])
 def test_a_damaged_file_is_refused_and_the_others_are_adopted(catalog: Store, tmp_path: Path, name: str) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST, SECOND)
@@ -234,7 +225,6 @@ def test_a_damaged_file_is_refused_and_the_others_are_adopted(catalog: Store, tm
     assert len([*(catalog.path / "volumes").rglob("*.h5")]) == report.volumes
 
 
-@sqlite_first
 @pytest.mark.parametrize("name", ["structures.json", "experiments.json"])
 def test_a_damaged_list_is_refused_and_dependent_files_report_it(store: Store, tmp_path: Path, name: str) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
@@ -250,7 +240,6 @@ def test_a_damaged_list_is_refused_and_dependent_files_report_it(store: Store, t
     assert count(store, "structure") == (0 if name == "structures.json" else len(ATLAS.structures))
 
 
-@sqlite_first
 def test_an_unknown_experiment_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     (folder / f"experiment_{FIRST}").rename(folder / "experiment_7")
@@ -260,7 +249,6 @@ def test_an_unknown_experiment_is_refused(catalog: Store, tmp_path: Path) -> Non
     assert count(catalog, "volume") == 0
 
 
-@sqlite_first
 def test_a_table_under_another_experiments_name_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     (folder / f"experiment_{FIRST}" / "structure_unionizes.csv").write_text(unionize_csv(SECOND))
@@ -270,7 +258,6 @@ def test_a_table_under_another_experiments_name_is_refused(catalog: Store, tmp_p
     assert count(catalog, "unionize") == 0
 
 
-@sqlite_first
 def test_a_volume_of_another_spacing_than_its_name_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     own = folder / f"experiment_{FIRST}"
@@ -294,7 +281,6 @@ def test_a_bsv_cache_is_adopted(catalog: Store, tmp_path: Path) -> None:
     assert side == ATLAS.experiment(FIRST).injected_hemisphere
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -314,7 +300,6 @@ def test_a_bad_density_is_refused(catalog: Store, tmp_path: Path, change: Any, r
     assert (report.volumes, count(catalog, "volume")) == (1, 1)
 
 
-@sqlite_first
 def test_an_empty_summary_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = bsv_cache(tmp_path / "cache", FIRST)
     (folder / str(FIRST) / "injectionSummary_all.json").write_text("[]")
@@ -357,7 +342,6 @@ def test_the_half_that_is_not_from_the_api_is_adopted(catalog: Store, client: Al
     assert (again.unionizes, again.present) == (0, 3)
 
 
-@sqlite_first
 def test_a_file_that_differs_from_the_stores_is_refused(
     catalog: Store, server: SyntheticServer, tmp_path: Path
 ) -> None:
@@ -371,7 +355,6 @@ def test_a_file_that_differs_from_the_stores_is_refused(
     np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
 
 
-@sqlite_first
 @pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "damaged"])
 def test_a_lost_or_damaged_file_is_replaced_from_the_cache(
     catalog: Store, server: SyntheticServer, tmp_path: Path, is_lost: bool
@@ -413,7 +396,6 @@ def test_a_volume_that_is_fetched_during_the_adoption_stays(
     assert len([*(catalog.path / "volumes").rglob("*.h5")]) == 1
 
 
-@sqlite_first
 def test_lists_that_shrink_are_adopted_on_request(store: Store, tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     written_lists(folder)
@@ -434,7 +416,6 @@ def test_lists_that_shrink_are_adopted_on_request(store: Store, tmp_path: Path) 
         store.adopt(folder, allow_shrinking="yes")  # type: ignore[arg-type]
 
 
-@sqlite_first
 def test_adopted_volumes_are_not_fetched(catalog: Store, server: SyntheticServer, tmp_path: Path) -> None:
     catalog.adopt(bsv_cache(tmp_path / "cache", FIRST))
     assert catalog.fetch([FIRST], api_url=server.url).present == (FIRST,)
@@ -444,7 +425,6 @@ def test_adopted_volumes_are_not_fetched(catalog: Store, server: SyntheticServer
 # -- trouble ------------------------------------------------------------------------------------------------------
 
 
-@sqlite_first
 def test_a_folder_that_is_not_a_cache_is_an_error(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a cache"):
         store.adopt(tmp_path)
@@ -456,7 +436,6 @@ def test_a_folder_that_is_not_a_cache_is_an_error(store: Store, tmp_path: Path) 
         store.adopt(file)
 
 
-@sqlite_first
 def test_a_full_disk_ends_the_run(catalog: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise NoSpaceError("no space left")
@@ -470,7 +449,6 @@ def test_a_full_disk_ends_the_run(catalog: Store, tmp_path: Path, monkeypatch: p
 # -- real files ---------------------------------------------------------------------------------------------------
 
 
-@sqlite_first
 def test_the_real_allensdk_cache_has_one_bad_file(store: Store, data: Path, tmp_path: Path) -> None:
     """At 100 um, and the truncated file: the 25 um volumes take a minute."""
     real = data / "allensdk_cache"
@@ -492,7 +470,6 @@ def test_the_real_allensdk_cache_has_one_bad_file(store: Store, data: Path, tmp_
     assert report.experiments.added == 2995
 
 
-@sqlite_first
 @pytest.mark.parametrize(("version", "is_old"), [(1.2, True), (1.0, True), (1.3, False)])
 def test_the_list_of_an_old_allensdk_cache_is_refused_by_name(
     store: Store, data: Path, tmp_path: Path, version: float, is_old: bool
@@ -536,7 +513,6 @@ def test_the_whole_real_allensdk_cache_is_adopted(store: Store, data: Path) -> N
 # -- files in other forms -----------------------------------------------------------------------------------------
 
 
-@sqlite_first
 def test_a_header_that_turns_its_density_is_refused(catalog: Store, tmp_path: Path) -> None:
     folder = bsv_cache(tmp_path / "cache", FIRST)
     with zipfile.ZipFile(io.BytesIO(wire_volumes.grid_zip(ATLAS, FIRST, ("density",)))) as archive:
@@ -551,7 +527,6 @@ def test_a_header_that_turns_its_density_is_refused(catalog: Store, tmp_path: Pa
     assert (report.volumes, report.refused) == (1, ())
 
 
-@sqlite_first
 def test_compressed_files_are_adopted(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     for path in sorted((folder / f"experiment_{FIRST}").iterdir()):
@@ -572,7 +547,6 @@ def test_compressed_files_are_adopted(catalog: Store, tmp_path: Path) -> None:
     assert (report.volumes, report.present, report.refused) == (0, 1, ())
 
 
-@sqlite_first
 def test_summaries_of_matlab_are_adopted(catalog: Store, tmp_path: Path) -> None:
     loadmat = pytest.importorskip("scipy.io", reason="SciPy writes the MAT files")
     for i in (FIRST, SECOND):
@@ -592,7 +566,6 @@ def test_summaries_of_matlab_are_adopted(catalog: Store, tmp_path: Path) -> None
     assert stored == pytest.approx(sum(row.projection_volume for row in ATLAS.unionize(FIRST) if row.is_injection))
 
 
-@sqlite_first
 def test_a_summary_of_matlab_may_be_a_cell_array_behind_objects(catalog: Store, tmp_path: Path) -> None:
     savemat = pytest.importorskip("scipy.io", reason="SciPy writes the MAT files").savemat
     rows = [{**row, "experimentID": FIRST} for row in wire.unionize_rows(ATLAS, FIRST) if row["is_injection"]]
@@ -610,7 +583,6 @@ def test_a_summary_of_matlab_may_be_a_cell_array_behind_objects(catalog: Store, 
     assert count(catalog, "unionize") == sum(row.is_injection for row in ATLAS.unionize(FIRST))
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -627,7 +599,6 @@ def test_damaged_summaries_of_matlab_are_refused(catalog: Store, tmp_path: Path,
     assert words in refused.reason
 
 
-@sqlite_first
 def test_ignored_files_are_counted_by_reason(catalog: Store, tmp_path: Path) -> None:
     folder = allensdk_cache(tmp_path / "mouse", FIRST)
     for name in "abcde":

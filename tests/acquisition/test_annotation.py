@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import signal
 import threading
@@ -30,11 +29,11 @@ from bsv_store.server.allen.messages import Request
 from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticServer, anatomy, wire, wire_volumes
 from bsv_store_synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
+from tests.acquisition import atlas_files
+from tests.acquisition.atlas_files import packed
 from tests.acquisition.interrupts import interrupt_at
 from tests.catalogs import ATLAS
-from tests.databases import sqlite_first
 from tests.processes import Child
-from tests.sources.bodies import nrrd, raw
 
 from .conftest import Recorder
 
@@ -45,32 +44,21 @@ Launch = Callable[..., Child]
 LEAVES = len(set(np.unique(ATLAS.annotation).tolist()) - {0})
 
 
-@pytest.fixture
-def client(server: SyntheticServer) -> AllenClient:
-    return AllenClient(api_url=server.url, download_url=server.url, backoff_s=0, read_timeout_s=10, attempts=2)
-
-
 def body(ids: np.ndarray, dtype: str = "<u4", kind: str = "unsigned int", **changes: str) -> bytes:
-    return nrrd(gzip.compress(raw(ids, dtype), 1), type=kind, **changes)
+    return packed(ids, dtype, kind, **changes)
 
 
 def written(folder: Path, content: bytes, name: str = "annotation_100.nrrd") -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
+    return atlas_files.written(folder, content, name)
 
 
 def leftovers(store: Store) -> list[str]:
-    """Files of annotations that no row names, and temporaries."""
-    recorded = set(store.sql("SELECT path FROM annotation")["path"])
-    found = [*store.path.glob("volumes/annotation/*/*"), *store.path.glob("tmp/*")]
-    return [path.name for path in found if path.relative_to(store.path).as_posix() not in recorded]
+    return atlas_files.leftovers(store, "annotation")
 
 
 # -- from the server ----------------------------------------------------------------------------------------------
 
 
-@sqlite_first
 @pytest.mark.parametrize("spacing", [100, 50])
 def test_it_is_brought_and_read_back(catalog: Store, server: SyntheticServer, recorder: Recorder, spacing: int) -> None:
     report = catalog.sync_annotation(spacing_um=spacing, progress=recorder, download_url=server.url)
@@ -97,7 +85,6 @@ def test_what_is_there_is_not_asked_for(catalog: Store, server: SyntheticServer)
     assert leftovers(catalog) == []
 
 
-@sqlite_first
 def test_one_that_was_never_compared_is_compared_without_a_download(catalog: Store, server: SyntheticServer) -> None:
     first = catalog.sync_annotation(download_url=server.url)
     with catalog.database.writing() as connection:
@@ -109,7 +96,6 @@ def test_one_that_was_never_compared_is_compared_without_a_download(catalog: Sto
     assert leftovers(catalog) == []
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("step", "passages"),
     [("packing:Packer.pack", 5), ("annotation:runs", 2), ("annotation:annotation_image", 1)],
@@ -130,7 +116,6 @@ def test_an_interrupt_ends_what_is_under_way_and_leaves_nothing(
     assert catalog.sync_annotation(download_url=server.url).outcome == "fetched"
 
 
-@sqlite_first
 def test_a_damaged_file_is_downloaded_or_ingested_again(
     catalog: Store, server: SyntheticServer, tmp_path: Path
 ) -> None:
@@ -155,7 +140,6 @@ FLOATS = body(ATLAS.annotation, "<f4", "float")
 OTHER_IDS = body(np.where(ATLAS.annotation > 0, np.uint32(5), np.uint32(0)))
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("fault", "error", "complaint"),
     [
@@ -191,7 +175,6 @@ def test_what_is_not_the_annotation_is_refused(
     assert catalog.sync_annotation(download_url=server.url).outcome == "fetched"
 
 
-@sqlite_first
 def test_without_an_ontology_no_request_is_sent(store: Store, server: SyntheticServer) -> None:
     with pytest.raises(UnknownStructureError, match="no structures") as caught:
         store.sync_annotation(download_url=server.url)
@@ -199,7 +182,6 @@ def test_without_an_ontology_no_request_is_sent(store: Store, server: SyntheticS
     assert server.requests.total == 0
 
 
-@sqlite_first
 def test_an_ontology_without_a_structure_that_has_voxels_refuses_it(store: Store, tmp_path: Path) -> None:
     lost = ATLAS.structure("LGd").id
     kept = [row for row in wire.structure_rows(structure_sets=True) if row["id"] != lost]
@@ -211,7 +193,6 @@ def test_an_ontology_without_a_structure_that_has_voxels_refuses_it(store: Store
     assert leftovers(store) == []
 
 
-@sqlite_first
 def test_no_such_grid_is_an_error(catalog: Store, server: SyntheticServer) -> None:
     with pytest.raises(InputError, match="got 30"):
         catalog.sync_annotation(spacing_um=30, download_url=server.url)
@@ -253,7 +234,6 @@ def test_many_processes_cause_one_download(catalog: Store, server: SyntheticServ
     assert leftovers(catalog) == []
 
 
-@sqlite_first
 def test_a_derived_annotation_does_not_prevent_the_download(catalog: Store, server: SyntheticServer) -> None:
     catalog.sync_annotation(spacing_um=50, download_url=server.url)
     report = catalog.sync_annotation(spacing_um=100, download_url=server.url)
@@ -263,7 +243,6 @@ def test_a_derived_annotation_does_not_prevent_the_download(catalog: Store, serv
     assert leftovers(catalog) == []
 
 
-@sqlite_first
 def test_what_a_killed_synchronization_published_is_recovered(
     catalog: Store, server: SyntheticServer, launch: Launch
 ) -> None:
@@ -279,7 +258,6 @@ def test_what_a_killed_synchronization_published_is_recovered(
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
-@sqlite_first
 @pytest.mark.parametrize("how", ["cut", "flipped", "renamed", "unknown"])
 def test_a_file_without_a_row_is_not_trusted_because_it_exists(
     catalog: Store, server: SyntheticServer, tmp_path: Path, how: str
@@ -326,7 +304,6 @@ def test_another_one_is_kept_out_unless_it_shall_replace(catalog: Store, tmp_pat
     assert len(list(catalog.path.glob("trash/*annotation*"))) == 1
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("content", "error"),
     [
@@ -348,7 +325,6 @@ def test_a_bad_file_is_named_and_leaves_nothing(
         catalog.atlas.annotation(spacing_um=100)
 
 
-@sqlite_first
 def test_the_next_run_ingests_the_file_of_a_killed_run(catalog: Store, tmp_path: Path, launch: Launch) -> None:
     path = written(tmp_path, wire_volumes.annotation_nrrd(100))
     process = launch("annotation file", catalog.path, str(path), [], kill_at="atlas-file:published")
@@ -366,7 +342,6 @@ def test_many_processes_that_hand_in_the_same_file_do_not_disturb_each_other(
     assert leftovers(catalog) == []
 
 
-@sqlite_first
 def test_the_rest_of_a_killed_ingest_is_not_taken_for_allens(
     catalog: Store, server: SyntheticServer, tmp_path: Path, launch: Launch
 ) -> None:
@@ -379,7 +354,6 @@ def test_the_rest_of_a_killed_ingest_is_not_taken_for_allens(
     assert np.array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 
 
-@sqlite_first
 def test_an_annotation_that_another_process_stored_meanwhile_is_kept(
     catalog: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,11 +375,11 @@ def test_an_annotation_that_another_process_stored_meanwhile_is_kept(
 
 
 def test_a_download_that_cannot_be_put_down_is_an_error_of_ours(client: AllenClient, tmp_path: Path) -> None:
+    """White-box: the folder would have to vanish after the run has begun to use it."""
     with pytest.raises(StoreError, match="nowhere"):
         client.annotation(100, scratch=tmp_path / "nowhere" / "scratch")
 
 
-@sqlite_first
 def test_users_without_write_access_get_an_error(catalog: Store, tmp_path: Path) -> None:
     from bsv_store import open_store
 

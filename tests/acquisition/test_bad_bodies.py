@@ -18,7 +18,6 @@ import numpy as np
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Drip, Fault, Hang, IgnoreRange, Status, Substitute, Truncate, WrongLength
 from tests.acquisition.stored import count, reports_of_failure
-from tests.databases import sqlite_first
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -144,14 +143,12 @@ def check_volumes(
     assert store.fetch(ids, kind=kind, api_url=server.url).fetched == tuple(ids)
 
 
-@sqlite_first
 def test_a_zip_that_is_not_what_it_should_be(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path
 ) -> None:
     check_volumes(catalog, atlas, server, tmp_path, bad=ZIPS, kind="projection_density")
 
 
-@sqlite_first
 def test_an_nrrd_file_that_is_not_what_it_should_be(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path
 ) -> None:
@@ -161,7 +158,6 @@ def test_an_nrrd_file_that_is_not_what_it_should_be(
 # -- transport ----------------------------------------------------------------------------------------------------
 
 
-@sqlite_first
 def test_a_transport_that_fails_for_good_stores_nothing(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, tmp_path: Path, patience: Callable[..., None]
 ) -> None:
@@ -266,7 +262,6 @@ def test_a_table_that_is_not_what_it_should_be(
     assert catalog.sync_unionizes(ids, api_url=server.url).fetched == tuple(ids)
 
 
-@sqlite_first
 def test_unknown_keys_are_accepted(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     """Of a row, and of the reply."""
     with_field = first_row(new_field={"since": 2027})

@@ -4,14 +4,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import func, select
 
 from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.connections import claim_connections
-from bsv_store.catalog.database.models import Claim
-from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate
+from tests.acquisition.stored import count
 from tests.databases import both_databases, sqlite_first
 
 if TYPE_CHECKING:
@@ -62,23 +60,20 @@ def test_runs_that_begin_at_once_take_no_connection_twice(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    with store.database.reading() as connection:
-        held = connection.execute(select(func.count()).select_from(Claim)).scalar_one()
-    assert held == sum(granted) == MAX_CONNECTIONS
+    assert count(store, "claim") == sum(granted) == MAX_CONNECTIONS
 
 
 @sqlite_first
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_fetch_makes_do_with_what_is_left(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer, left: int
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, left: int
 ) -> None:
-    _, (others,) = shares(catalog, MAX_CONNECTIONS - left, host=client.host)
+    _, (others,) = shares(catalog, MAX_CONNECTIONS - left, host=server.url.removeprefix("http://"))
     report = catalog.fetch(atlas.experiment_ids, api_url=server.url)
     assert report.fetched == atlas.experiment_ids
     assert server.requests.peak == 1
     others.release_all()
-    with catalog.database.reading() as connection:
-        assert connection.execute(select(func.count()).select_from(Claim)).scalar_one() == 0
+    assert count(catalog, "claim") == 0
 
 
 @sqlite_first
@@ -93,14 +88,13 @@ def test_a_fetch_downloads_as_many_at_a_time_as_it_may(
 
 @sqlite_first
 def test_the_settings_limit_the_downloads_of_one_run_and_of_all(
-    catalog: Store, client: AllenClient, atlas: SyntheticAtlas, server: SyntheticServer
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
     catalog.admin.configure("fetch_workers", 1)
     half = len(atlas.experiment_ids) // 2
     catalog.fetch(atlas.experiment_ids[:half], api_url=server.url)
     assert server.requests.peak == 1
     catalog.admin.configure("max_connections", 2)
-    assert AllenClient(store=catalog.path).max_connections == 2
     hold_replies_until_two_are_asked_for_at_once(server)
     # More than all runs together may open.
     catalog.fetch(atlas.experiment_ids[half:], workers=8, api_url=server.url)

@@ -18,7 +18,6 @@ from bsv_store_synthetic import SyntheticServer
 from bsv_store_synthetic.faults import Status
 from tests.catalogs import ATLAS, REPLIES, fill_catalog
 from tests.cli.running import Runner
-from tests.databases import sqlite_first
 from tests.stores import store_with
 
 from .conftest import Recorder
@@ -68,7 +67,6 @@ def check_whole(store: Store, *ids: int) -> None:
 # -- fetch ---------------------------------------------------------------------------------------------------------
 
 
-@sqlite_first
 @DAMAGES
 def test_fetch_replaces_a_file_of_another_size_and_with_verify_one_with_other_bytes(
     fetched: Store, server: SyntheticServer, damage: Damage
@@ -82,7 +80,6 @@ def test_fetch_replaces_a_file_of_another_size_and_with_verify_one_with_other_by
     assert fetched.fetch(IDS, verify=True, api_url=server.url).present == IDS
 
 
-@sqlite_first
 def test_fetch_without_verify_does_not_read_the_files(fetched: Store, server: SyntheticServer) -> None:
     damage_volume(fetched, SECOND, "changed")
     assert fetched.fetch(IDS, api_url=server.url).present == IDS
@@ -103,7 +100,6 @@ def test_fetch_replaces_what_verify_found_damaged(fetched: Store, server: Synthe
     assert server.requests.total == 1
 
 
-@sqlite_first
 def test_fetch_does_not_read_files_in_which_verify_found_no_other_bytes(
     fetched: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,7 +115,6 @@ def test_fetch_does_not_read_files_in_which_verify_found_no_other_bytes(
     assert server.requests.total == 0
 
 
-@sqlite_first
 def test_verifying_reports_its_progress(fetched: Store, server: SyntheticServer, recorder: Recorder) -> None:
     report = fetched.fetch(IDS, verify=True, progress=recorder, api_url=server.url)
     assert (recorder.what, recorder.done, recorder.finished) == ("verifying volumes", 3, True)
@@ -128,7 +123,6 @@ def test_verifying_reports_its_progress(fetched: Store, server: SyntheticServer,
     assert "damaged" not in report.summary()
 
 
-@sqlite_first
 def test_the_plan_counts_damaged_files(fetched: Store) -> None:
     damage_volume(fetched, FIRST, "truncated")
     damage_volume(fetched, SECOND, "changed")
@@ -140,7 +134,6 @@ def test_the_plan_counts_damaged_files(fetched: Store) -> None:
     assert [file.experiment_id for file in plan.first(1).damaged] == [FIRST]
 
 
-@sqlite_first
 def test_a_limit_applies_to_damaged_files_too(fetched: Store, server: SyntheticServer) -> None:
     for each in IDS:
         damage_volume(fetched, each, "changed")
@@ -149,13 +142,11 @@ def test_a_limit_applies_to_damaged_files_too(fetched: Store, server: SyntheticS
     assert fetched.fetch(IDS, verify=True, api_url=server.url).replaced == (THIRD,)
 
 
-@sqlite_first
 def test_refresh_and_verify_cannot_be_combined(fetched: Store) -> None:
     with pytest.raises(InputError, match="verify cannot be combined with refresh"):
         fetched.fetch(IDS, verify=True, refresh=True)
 
 
-@sqlite_first
 @DAMAGES
 def test_offline_damage_is_an_error(fetched: Store, damage: Damage) -> None:
     damage_volume(fetched, SECOND, damage)
@@ -163,7 +154,6 @@ def test_offline_damage_is_an_error(fetched: Store, damage: Damage) -> None:
         fetched.fetch(IDS, verify=True, offline=True)
 
 
-@sqlite_first
 @DAMAGES
 def test_an_orphan_with_the_same_content_replaces_a_damaged_file(
     fetched: Store, server: SyntheticServer, damage: Damage
@@ -193,7 +183,6 @@ def test_a_damaged_file_that_another_run_has_replaced_meanwhile_is_present(
     assert server.requests.total == 1
 
 
-@sqlite_first
 def test_a_damaged_volume_that_cannot_be_fetched_is_a_failure(fetched: Store, server: SyntheticServer) -> None:
     damage_volume(fetched, SECOND, "changed")
     server.fail(f"download/{SECOND}", Status(404))
@@ -204,7 +193,6 @@ def test_a_damaged_volume_that_cannot_be_fetched_is_a_failure(fetched: Store, se
 # -- aggregate -----------------------------------------------------------------------------------------------------
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("damage", "missing"), [("changed", "error"), ("truncated", "leave_out"), ("deleted", "leave_out")]
 )
@@ -221,7 +209,6 @@ def test_an_average_that_fetches_replaces_the_file_and_says_so(
     assert server.requests.total == 2
 
 
-@sqlite_first
 def test_only_the_damaged_file_of_an_experiment_is_fetched(fetched: Store, server: SyntheticServer) -> None:
     options: dict[str, Any] = {"exclude_injection": True, "weight_by_data_mask": True}
     fetched.fetch_inputs(IDS, api_url=server.url, **options)
@@ -233,7 +220,6 @@ def test_only_the_damaged_file_of_an_experiment_is_fetched(fetched: Store, serve
     assert server.requests.total == 1
 
 
-@sqlite_first
 def test_an_average_whose_damaged_file_cannot_be_fetched_says_why(fetched: Store, server: SyntheticServer) -> None:
     damage_volume(fetched, SECOND, "changed")
     server.fail(f"download/{SECOND}", Status(404), times=None)
@@ -242,7 +228,6 @@ def test_an_average_whose_damaged_file_cannot_be_fetched_says_why(fetched: Store
     assert not fetched.datasets.list()
 
 
-@sqlite_first
 def test_a_file_that_is_damaged_again_at_once_is_fetched_once(
     fetched: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,7 +248,6 @@ def test_a_file_that_is_damaged_again_at_once_is_fetched_once(
     assert server.requests.total == 1
 
 
-@sqlite_first
 def test_an_average_of_whole_files_fetches_nothing(fetched: Store, server: SyntheticServer) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -274,7 +258,6 @@ def test_an_average_of_whole_files_fetches_nothing(fetched: Store, server: Synth
 # -- Brain Street View ---------------------------------------------------------------------------------------------
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("damage", "options"),
     [("changed", {"missing": "leave_out"}), ("changed", {"bsv_rules": True}), ("truncated", {}), ("deleted", {})],
@@ -306,7 +289,6 @@ def ids_option(*ids: int) -> str:
     return ",".join(map(str, ids))
 
 
-@sqlite_first
 def test_the_commands_replace_damaged_volumes_and_say_so(fetched: Store, server: SyntheticServer, run: Runner) -> None:
     selected = ("--ids", ids_option(*IDS))
     damage_volume(fetched, SECOND, "changed")

@@ -33,7 +33,6 @@ from bsv_store_synthetic.faults import (
 )
 from bsv_store_synthetic.replies import Reply
 from tests.acquisition.stored import all_volumes, count, reports_of_failure
-from tests.databases import sqlite_first
 
 from .conftest import Recorder
 
@@ -123,7 +122,6 @@ def test_what_is_there_is_not_asked_for_again(catalog: Store, atlas: SyntheticAt
     assert "4 already present" in report.summary()
 
 
-@sqlite_first
 def test_a_limit_fetches_in_parts(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     ids = atlas.experiment_ids[:5]
     assert len(catalog.plan_fetch(ids, limit=2).missing) == 2
@@ -142,7 +140,6 @@ def test_a_limit_fetches_in_parts(catalog: Store, atlas: SyntheticAtlas, server:
             call(ids, limit=1, offline=True)
 
 
-@sqlite_first
 def test_kinds_and_spacings_are_kept_apart(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     first = atlas.experiment_ids[0]
     wanted: list[tuple[VolumeKind, int]] = [("projection_density", 100), ("injection_fraction", 100), ("data_mask", 50)]
@@ -152,7 +149,6 @@ def test_kinds_and_spacings_are_kept_apart(catalog: Store, atlas: SyntheticAtlas
     assert volume_rows(catalog) == server.requests.total == 3
 
 
-@sqlite_first
 def test_large_volumes_go_over_the_disk_and_leave_nothing_there(
     catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,7 +178,6 @@ def test_large_volumes_go_over_the_disk_and_leave_nothing_there(
     assert leftovers(catalog) == []
 
 
-@sqlite_first
 def test_refreshing_replaces_a_damaged_file(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     first = atlas.experiment_ids[0]
     catalog.fetch([first], api_url=server.url)
@@ -211,7 +206,6 @@ def test_a_volume_that_changed_upstream_replaces_the_old_file(
     assert len(files_of(catalog)) == 2
 
 
-@sqlite_first
 def test_files_are_for_the_whole_group_whatever_the_umask(
     catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas
 ) -> None:
@@ -239,7 +233,6 @@ class StatusInTurn(Status):
         return Status.apply(self, request, make)
 
 
-@sqlite_first
 def test_a_server_that_answers_nothing_is_left_alone(
     catalog: Store, atlas: SyntheticAtlas, patience: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +255,6 @@ def test_a_server_that_answers_nothing_is_left_alone(
     assert claims(catalog) == 0
 
 
-@sqlite_first
 def test_missing_volumes_do_not_count_as_a_server_that_is_down(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,7 +331,6 @@ def test_a_read_only_store_is_used_but_not_written(
     assert server.requests.total == 1
 
 
-@sqlite_first
 def test_an_interrupt_while_a_download_is_submitted_does_not_wait_for_it(
     catalog: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,6 @@ from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Substitute, Truncate
 from tests.acquisition.interrupts import interrupt_at
 from tests.acquisition.stored import all_volumes, reports_of_failure
-from tests.databases import sqlite_first
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -71,7 +70,6 @@ def last_plane_nan(body: bytes) -> bytes:
     return header + b"\n\n" + gzip.compress(gzip.decompress(packed)[:-4] + np.float32(np.nan).tobytes(), 1)
 
 
-@sqlite_first
 @pytest.mark.parametrize("how", ["cut on the way", "cut at its source", "more than it says", "NaN in the last plane"])
 def test_a_faulty_body_is_refused_and_leaves_nothing(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, how: str
@@ -92,7 +90,6 @@ def test_a_faulty_body_is_refused_and_leaves_nothing(
     assert [path for path in (catalog.path / "volumes").rglob("*") if path.is_file()] == []
 
 
-@sqlite_first
 def test_a_body_that_was_damaged_once_is_spooled_again(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
@@ -143,7 +140,6 @@ def test_a_recovered_file_gets_the_row_that_it_had(catalog: Store, server: Synth
     assert (after.layout, after.path, after.source) == (before.layout, before.path, before.source)
 
 
-@sqlite_first
 @pytest.mark.parametrize("how", ["cut", "flipped", "renamed"])
 def test_a_damaged_orphan_is_downloaded_again(catalog: Store, server: SyntheticServer, how: str) -> None:
     catalog.fetch(IDS[:1], kind=KIND, api_url=server.url)
@@ -162,7 +158,6 @@ def test_a_damaged_orphan_is_downloaded_again(catalog: Store, server: SyntheticS
     assert catalog.fetch(wanted, kind=KIND, api_url=server.url).fetched == wanted
 
 
-@sqlite_first
 def test_a_full_disk_is_said_at_once_and_not_asked_for_again(
     catalog: Store, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
 
 from bsv_store.acquisition.work.claims import Claims
-from bsv_store.catalog.database.models import Claim
 from bsv_store.server.allen.messages import Request
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Gate, Hang, Status
-from tests.acquisition.stored import reports_of_failure
+from tests.acquisition.stored import count, reports_of_failure
 from tests.databases import both_databases, sqlite_first
 from tests.processes import Child
 
@@ -169,8 +167,7 @@ def test_an_interrupt_does_not_wait_for_a_server_that_hangs(
     # The client would wait for an answer for a minute.
     _, errors = process.communicate(timeout=40)
     assert "KeyboardInterrupt" in errors
-    with catalog.database.reading() as connection:
-        assert connection.execute(select(func.count()).select_from(Claim)).scalar_one() == 0
+    assert count(catalog, "claim") == 0
     server.faults.clear()
     report = catalog.fetch(atlas.experiment_ids, api_url=server.url)
     assert report.fetched == atlas.experiment_ids

@@ -16,7 +16,6 @@ from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.errors import InputError, MissingDataError, NoSpaceError, UnknownExperimentError
 from bsv_store.text import duration_text
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
-from tests.databases import sqlite_first
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -36,7 +35,6 @@ def test_a_plan_lists_present_and_missing_data_without_requests(
     assert catalog.plan_fetch(ids, refresh=True).missing == ids
 
 
-@sqlite_first
 def test_a_lost_file_is_missing(catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas) -> None:
     first = atlas.experiment_ids[0]
     catalog.fetch([first], api_url=server.url)
@@ -57,7 +55,6 @@ def test_sizes_are_those_of_the_stores_own_files(
     assert plan.download_bytes < plan.store_bytes
 
 
-@sqlite_first
 def test_sizes_grow_with_the_number_of_voxels(catalog: Store, atlas: SyntheticAtlas) -> None:
     coarse, fine = (catalog.plan_fetch(atlas.experiment_ids, spacing_um=spacing_um) for spacing_um in (100, 25))
     assert fine.store_bytes == 64 * coarse.store_bytes
@@ -101,7 +98,6 @@ def test_a_kind_without_arrivals_is_estimated_from_others(
     assert fine.seconds == pytest.approx(6 * 64)
 
 
-@sqlite_first
 def test_a_part_of_a_plan_takes_its_share(catalog: Store, atlas: SyntheticAtlas) -> None:
     ids = atlas.experiment_ids
     whole = catalog.plan_fetch(ids)
@@ -113,7 +109,6 @@ def test_a_part_of_a_plan_takes_its_share(catalog: Store, atlas: SyntheticAtlas)
     assert tables.first(5).requests == 2
 
 
-@sqlite_first
 def test_plans_of_several_things_are_added_up(
     catalog: Store, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +130,6 @@ def test_plans_of_several_things_are_added_up(
     assert FillPlan((tables, replace(volumes, missing=(), requests=0))).seconds == 4.0
 
 
-@sqlite_first
 def test_a_full_disk_is_seen_before_anything_is_fetched(
     catalog: Store, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +144,6 @@ def test_a_full_disk_is_seen_before_anything_is_fetched(
         plan.require_disk_space()
 
 
-@sqlite_first
 @pytest.mark.parametrize(("spacing_um", "voxels"), [(25, 528 * 320 * 456), (10, 1320 * 800 * 1140)])
 def test_volumes_that_are_spooled_need_room_meanwhile(
     catalog: Store, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch, spacing_um: int, voxels: int
@@ -178,7 +171,6 @@ def test_volumes_that_are_spooled_need_room_meanwhile(
     assert "fewer workers" in str(caught.value.hint)
 
 
-@sqlite_first
 def test_small_volumes_are_in_memory_meanwhile(catalog: Store, atlas: SyntheticAtlas) -> None:
     plan = catalog.plan_fetch(atlas.experiment_ids, spacing_um=50)
     assert plan.scratch_bytes == 0
@@ -193,7 +185,6 @@ def test_unionize_tables_are_planned_in_batches(catalog: Store, server: Syntheti
     assert plan.seconds is None
 
 
-@sqlite_first
 @pytest.mark.parametrize("what", ["volumes", "unionizes"])
 def test_a_plan_names_unknown_experiments(catalog: Store, what: str) -> None:
     plan = catalog.plan_fetch if what == "volumes" else catalog.plan_sync_unionizes
@@ -201,7 +192,6 @@ def test_a_plan_names_unknown_experiments(catalog: Store, what: str) -> None:
         plan([7])
 
 
-@sqlite_first
 def test_a_plan_for_no_grid_is_refused(catalog: Store, atlas: SyntheticAtlas) -> None:
     with pytest.raises(InputError, match="spacing"):
         catalog.plan_fetch(atlas.experiment_ids, spacing_um=30)
@@ -217,7 +207,6 @@ def test_durations_are_for_people(seconds: float, text: str) -> None:
 # -- offline ------------------------------------------------------------------------------------------------------
 
 
-@sqlite_first
 def test_offline_what_is_there_is_enough(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
     first = atlas.experiment_ids[0]
     catalog.fetch([first], api_url=server.url)
@@ -228,7 +217,6 @@ def test_offline_what_is_there_is_enough(catalog: Store, atlas: SyntheticAtlas, 
     assert server.requests.total == 0
 
 
-@sqlite_first
 def test_offline_what_is_missing_is_named(catalog: Store, atlas: SyntheticAtlas) -> None:
     named = ", ".join(map(str, atlas.experiment_ids))
     with pytest.raises(MissingDataError, match=rf"projection_density.*: {named}"):
@@ -237,7 +225,6 @@ def test_offline_what_is_missing_is_named(catalog: Store, atlas: SyntheticAtlas)
         catalog.sync_unionizes(atlas.experiment_ids, offline=True)
 
 
-@sqlite_first
 def test_offline_opens_no_socket(
     catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,6 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Substitute
 from tests.acquisition.stored import count
-from tests.databases import sqlite_first
 
 from .conftest import Recorder
 
@@ -78,7 +77,6 @@ def test_unionizes_come_in_batches_and_only_once(store: Store, recorder: Recorde
         assert "13 already present" in again.summary()
 
 
-@sqlite_first
 def test_statistics_are_refreshed_by_the_run_that_stores_tables(
     catalog: Store, server: SyntheticServer, atlas: SyntheticAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,7 +109,6 @@ def test_an_interrupted_run_is_continued(catalog: Store, atlas: SyntheticAtlas, 
     assert server.requests.total == 1
 
 
-@sqlite_first
 def test_refreshing_requests_again_and_changes_nothing(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
@@ -123,7 +120,6 @@ def test_refreshing_requests_again_and_changes_nothing(
     assert count(catalog, "source_snapshot") == before
 
 
-@sqlite_first
 def test_one_faulty_experiment_does_no_harm_to_its_batch(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
@@ -145,7 +141,6 @@ def test_one_faulty_experiment_does_no_harm_to_its_batch(
     assert count(catalog, "claim") == 0
 
 
-@sqlite_first
 def test_an_experiment_without_rows_upstream_is_reported(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
 ) -> None:
@@ -167,7 +162,6 @@ def test_an_experiment_without_rows_upstream_is_reported(
     assert server.requests.total == 1
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("dropped", "reason"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -28,9 +27,9 @@ from bsv_store.sources.allen.addresses import template_url
 from bsv_store.volumes.template import publish_template
 from bsv_store_synthetic import SyntheticServer, anatomy, wire_volumes
 from bsv_store_synthetic.faults import Fault, Html, Status, Substitute
-from tests.databases import sqlite_first
+from tests.acquisition import atlas_files
+from tests.acquisition.atlas_files import packed
 from tests.processes import Child
-from tests.sources.bodies import nrrd, raw
 
 from .conftest import Recorder
 
@@ -42,23 +41,17 @@ TEMPLATE: NDArray[np.uint16] = np.stack(list(anatomy.INVENTED.template_planes(10
 
 
 def body(values: NDArray[np.generic], dtype: str = "<u2", kind: str = "unsigned short", **changes: str) -> bytes:
-    return nrrd(gzip.compress(raw(values, dtype), 1), type=kind, **changes)
+    return packed(values, dtype, kind, **changes)
 
 
 def written(folder: Path, content: bytes, name: str = "average_template_100.nrrd") -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
+    return atlas_files.written(folder, content, name)
 
 
 def leftovers(store: Store) -> list[str]:
-    """Files of templates that no row names, and temporaries."""
-    recorded = set(store.sql("SELECT path FROM template")["path"])
-    found = [*store.path.glob("volumes/template/*/*"), *store.path.glob("tmp/*")]
-    return [path.name for path in found if path.relative_to(store.path).as_posix() not in recorded]
+    return atlas_files.leftovers(store, "template")
 
 
-@sqlite_first
 @pytest.mark.parametrize("spacing", [100, 50])
 def test_it_is_downloaded_once_and_read_back(
     catalog: Store, server: SyntheticServer, recorder: Recorder, spacing: int
@@ -82,7 +75,6 @@ def test_it_is_downloaded_once_and_read_back(
     assert leftovers(catalog) == []
 
 
-@sqlite_first
 def test_without_one_the_hint_is_the_command(catalog: Store, tmp_path: Path) -> None:
     for ask in (
         lambda: catalog.atlas.template(spacing_um=25),
@@ -94,7 +86,6 @@ def test_without_one_the_hint_is_the_command(catalog: Store, tmp_path: Path) -> 
         assert caught.value.hint == "Download it: bsv-store sync template --spacing 25"
 
 
-@sqlite_first
 def test_a_damaged_file_is_never_read_and_downloaded_again(catalog: Store, server: SyntheticServer) -> None:
     catalog.sync_template(download_url=server.url)
     (path,) = catalog.path.glob("volumes/template/100um/*.h5")
@@ -106,7 +97,6 @@ def test_a_damaged_file_is_never_read_and_downloaded_again(catalog: Store, serve
     np.testing.assert_array_equal(catalog.atlas.template(), TEMPLATE)
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("fault", "error", "complaint"),
     [
@@ -135,7 +125,6 @@ def test_what_is_not_the_template_is_refused(
     assert "fits the brain in the annotation at 100 um" in catalog.sync_template(download_url=server.url).summary()
 
 
-@sqlite_first
 def test_what_a_killed_synchronization_published_is_recovered(
     catalog: Store, server: SyntheticServer, launch: Launch
 ) -> None:
@@ -162,7 +151,6 @@ def test_a_lost_template_is_not_replaced_by_an_older_file(catalog: Store, server
     np.testing.assert_array_equal(catalog.atlas.template(), TEMPLATE)
 
 
-@sqlite_first
 @pytest.mark.parametrize("how", ["cut", "flipped", "renamed", "reversed", "elsewhere"])
 def test_a_file_without_a_row_is_not_trusted_because_it_exists(
     catalog: Store, server: SyntheticServer, how: str
@@ -183,7 +171,6 @@ def test_a_file_without_a_row_is_not_trusted_because_it_exists(
     np.testing.assert_array_equal(catalog.atlas.template(), TEMPLATE)
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("content", "error", "complaint"),
     [
@@ -220,7 +207,6 @@ def test_a_file_is_ingested_once_and_another_only_replaces_it_on_request(catalog
     assert leftovers(catalog) == []
 
 
-@sqlite_first
 def test_a_damaged_file_is_replaced_by_the_same_template_from_a_file(catalog: Store, tmp_path: Path) -> None:
     file = written(tmp_path, wire_volumes.template_nrrd(100))
     catalog.ingest_template(file)
@@ -232,7 +218,6 @@ def test_a_damaged_file_is_replaced_by_the_same_template_from_a_file(catalog: St
     assert catalog.ingest_template(file).outcome == "present"
 
 
-@sqlite_first
 def test_an_image_that_is_not_of_a_brain_is_stored_with_a_warning(
     catalog: Store, server: SyntheticServer, tmp_path: Path
 ) -> None:
@@ -243,7 +228,6 @@ def test_an_image_that_is_not_of_a_brain_is_stored_with_a_warning(
     )
 
 
-@sqlite_first
 def test_exports_have_the_right_orientation(catalog: Store, tmp_path: Path) -> None:
     marked = TEMPLATE.copy()
     # 1 mm from the anterior, 2 mm from the superior and 3 mm from the left end of the box.

@@ -21,7 +21,6 @@ from bsv_store_synthetic.routes import ReplyCache
 from tests.catalogs import fill_catalog
 from tests.cli.running import Runner
 from tests.client_defaults import client_defaults
-from tests.databases import sqlite_first
 from tests.servers import free_port
 from tests.stores import store_with
 
@@ -93,7 +92,6 @@ class Failing(Task[int]):
     def abort(self) -> None: ...
 
 
-@sqlite_first
 @pytest.mark.parametrize(
     ("error", "stop_at_failure", "asked"),
     [
@@ -128,7 +126,6 @@ def test_unionize_tables_stop_too(many: Store, nowhere: str) -> None:
     assert count(many, "claim") == 0
 
 
-@sqlite_first
 @pytest.mark.parametrize("words", ["the name could not be resolved", "the connection timed out"])
 def test_names_and_timeouts_stop_the_run_too(many: Store, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     def fail(*_: Any, **__: Any) -> None:
@@ -143,7 +140,6 @@ def test_names_and_timeouts_stop_the_run_too(many: Store, monkeypatch: pytest.Mo
     assert report.not_attempted == MANY.experiment_ids
 
 
-@sqlite_first
 def test_the_command_line_says_it_once_within_seconds(
     many: Store, nowhere: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +159,6 @@ def test_the_command_line_says_it_once_within_seconds(
     assert {row["reason"] for row in outcome.rows} == {reason_of(nowhere)}
 
 
-@sqlite_first
 def test_a_host_that_comes_back_is_used_by_the_next_run(many: Store, nowhere: str) -> None:
     reports_of_failure(lambda: many.fetch(MANY.experiment_ids, api_url=nowhere))
     with SyntheticServer(MANY, cache=REPLIES) as server:
@@ -172,7 +167,6 @@ def test_a_host_that_comes_back_is_used_by_the_next_run(many: Store, nowhere: st
     assert (report.not_attempted, report.stopped) == ((), None)
 
 
-@sqlite_first
 def test_a_server_that_goes_away_stops_a_run_that_had_begun(many: Store) -> None:
     with SyntheticServer(MANY, cache=REPLIES) as server:
 
@@ -195,7 +189,6 @@ def test_a_server_that_goes_away_stops_a_run_that_had_begun(many: Store) -> None
 # -- one failure where everything is needed -----------------------------------------------------------------------
 
 
-@sqlite_first
 @pytest.mark.parametrize("count", [2, 12])
 def test_an_unreachable_host_is_the_reason_where_all_are_needed_too(many: Store, nowhere: str, count: int) -> None:
     """Of one batch of tables or of several, the first of which stops the run."""
@@ -205,7 +198,6 @@ def test_an_unreachable_host_is_the_reason_where_all_are_needed_too(many: Store,
     assert (volumes.stopped, volumes.not_attempted) == (f"{count} earlier downloads failed", wanted)
 
 
-@sqlite_first
 def test_inputs_of_an_average_that_has_become_impossible_are_not_fetched(many: Store) -> None:
     bad = MANY.experiment_ids[1]
     with SyntheticServer(MANY, cache=REPLIES) as server:
@@ -221,7 +213,6 @@ def test_inputs_of_an_average_that_has_become_impossible_are_not_fetched(many: S
         assert len(volumes.fetched) + len(volumes.present) == 3
 
 
-@sqlite_first
 def test_no_volume_is_fetched_if_a_table_failed_and_all_are_needed(many: Store) -> None:
     with SyntheticServer(MANY, cache=REPLIES) as server:
         server.fail("ProjectionStructureUnionize", Status(400), times=None)
@@ -235,7 +226,6 @@ def test_no_volume_is_fetched_if_a_table_failed_and_all_are_needed(many: Store) 
     assert count(many, "claim") == 0
 
 
-@sqlite_first
 def test_aggregate_with_fetch_stops_and_names_the_cause(
     many: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,7 +243,6 @@ def test_aggregate_with_fetch_stops_and_names_the_cause(
 # -- arguments ----------------------------------------------------------------------------------------------------
 
 
-@sqlite_first
 @pytest.mark.parametrize("workers", [0, -1, 1.5, "2", True])
 def test_the_number_of_workers_is_checked_by_one_rule_whether_or_not_there_is_work(
     filled: Store, workers: Any, tmp_path: Path
@@ -272,7 +261,6 @@ def test_the_number_of_workers_is_checked_by_one_rule_whether_or_not_there_is_wo
             pytest.fail(f"{name}: {call()}")
 
 
-@sqlite_first
 def test_more_workers_than_connections_are_planned_as_many_as_there_are(many: Store) -> None:
     plans = [many.plan_fetch(MANY.experiment_ids, spacing_um=25, workers=workers) for workers in (16, 17, 10**9)]
     assert {(plan.workers, plan.scratch_bytes) for plan in plans} == {(16, 16 * plans[0].scratch_bytes_each)}

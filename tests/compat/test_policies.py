@@ -15,8 +15,13 @@ from bsv_store.compat import fetch_connectivity_data
 from bsv_store.errors import DamagedFileError, InputError, MissingDataError
 from tests.datasets.world import BY_ID, add_unionizes, fill, forget_listed_volumes, voxels
 from tests.sealing import sealed_changes
+from tests.stores import store_with
 
 DAMAGED = 2
+
+
+world = store_with(fill)
+"""The seven experiments of `tests.datasets.world`, with all their data."""
 
 
 def average(store: Store, ids: list[int], **options: Any) -> tuple[Any, ...]:
@@ -44,21 +49,19 @@ def damage(store: Store, experiment_id: int) -> None:
 
 
 @pytest.mark.parametrize("bsv_rules", [False, True])
-def test_excluded_experiments_are_used_on_demand_only(store: Store, bsv_rules: bool) -> None:
-    fill(store)
-    store.catalog.exclude([1], "tissue torn")
+def test_excluded_experiments_are_used_on_demand_only(world: Store, bsv_rules: bool) -> None:
+    world.catalog.exclude([1], "tissue torn")
     with pytest.raises(InputError, match=r"1\b.*tissue torn"):
-        average(store, [1], bsv_rules=bsv_rules)
-    combined, _, _, info = average(store, [1, 2], bsv_rules=bsv_rules, include_excluded=True)
+        average(world, [1], bsv_rules=bsv_rules)
+    combined, _, _, info = average(world, [1, 2], bsv_rules=bsv_rules, include_excluded=True)
     assert (info["group_sizes"], info["left_out"]) == ([2], {})
     np.testing.assert_allclose(combined[..., 0], mean([1, 2]), rtol=1e-12)
 
 
-def test_withdrawn_experiments_named_by_id_are_used(store: Store) -> None:
-    fill(store)
-    with sealed_changes(store.database) as connection:
+def test_withdrawn_experiments_named_by_id_are_used(world: Store) -> None:
+    with sealed_changes(world.database) as connection:
         connection.execute(update(Experiment).where(Experiment.id == 1).values(withdrawn=True))
-    assert average(store, [1, 2])[3]["group_sizes"] == [2]
+    assert average(world, [1, 2])[3]["group_sizes"] == [2]
 
 
 @pytest.mark.parametrize(
@@ -101,11 +104,10 @@ def test_experiments_outside_all_groups_need_no_data(store: Store) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"bsv_rules": True}, {"missing": "leave_out"}])
-def test_damaged_files_are_an_error(store: Store, options: Any) -> None:
-    fill(store)
-    damage(store, DAMAGED)
+def test_damaged_files_are_an_error(world: Store, options: Any) -> None:
+    damage(world, DAMAGED)
     with pytest.raises(DamagedFileError, match=rf"experiment {DAMAGED}:"):
-        average(store, [1, DAMAGED, 3], **options)
+        average(world, [1, DAMAGED, 3], **options)
 
 
 def test_experiments_left_out_are_zero_among_the_single_volumes(store: Store) -> None:
@@ -131,9 +133,8 @@ def test_bin_edges_and_centers_are_those_of_the_experiments_averaged(store: Stor
     np.testing.assert_array_equal(bsv["primaryStructure_AP"], [0, 8500])
 
 
-def test_bsv_rules_accept_regions_listed_twice(store: Store) -> None:
-    fill(store)
-    _, _, _, info = average(store, [1, 5, 6], bsv_rules=True, input_regions=["VISp", "VISp"], region_groups=[2, 1])
+def test_bsv_rules_accept_regions_listed_twice(world: Store) -> None:
+    _, _, _, info = average(world, [1, 5, 6], bsv_rules=True, input_regions=["VISp", "VISp"], region_groups=[2, 1])
     assert info["group_sizes"] == [0, 2]
     assert list(info["left_out"]) == [6]
 

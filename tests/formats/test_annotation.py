@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import tracemalloc
 from pathlib import Path
 
@@ -32,23 +31,6 @@ def some_ids(grid: Grid = GRID) -> NDArray[np.uint32]:
     ids[5, 6, 7] = 4_294_967_295
     ids[60:70, 8, :] = 1
     return ids
-
-
-def test_real_annotation_holds_ids_of_the_real_structures(data: Path) -> None:
-    annotation = read_annotation_nrrd(
-        data / "allensdk_cache/annotation/ccf_2017/annotation_25.nrrd", what="x", spacing_um=25
-    )
-    known = {row["id"] for row in json.loads((data / "allensdk_cache/structures.json").read_text("utf-8"))}
-    assert annotation.grid == Grid(25)
-    assert set(annotation.structure_ids) <= known
-    assert len(annotation.structure_ids) == 671
-    assert annotation.annotated_voxels == 32_387_385
-    equal = total = 0
-    for _, planes in annotation.slabs():
-        equal += int((planes == planes[:, :, ::-1]).sum())
-        total += planes.size
-    assert total == Grid(25).size
-    assert equal / total == pytest.approx(0.984, abs=0.0005)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def test_real_projection_density_has_its_known_share_of_signal(data: Path) -> No
     assert np.count_nonzero(volume.array) / volume.array.size == pytest.approx(0.072, abs=0.001)
 
 
+@pytest.mark.long
 def test_real_grid_of_doubles_at_25_um_lies_on_the_right_side(data: Path) -> None:
     volume = read_nrrd(
         data / "allensdk_cache/experiment_127867804/injection_density_25.nrrd",

@@ -235,7 +235,7 @@ def test_a_body_that_expands_a_thousandfold_is_refused_in_bounded_memory(
     catalog: Store, server: SyntheticServer
 ) -> None:
     # 17 MiB are allowed for the table of one experiment.
-    bomb = gzip.compress(bytes(128 * MEBIBYTE), 1)
+    bomb = gzip.compress(bytes(96 * MEBIBYTE))
     server.fail(
         "Unionize",
         Altered(lambda reply: replace(reply, body=bomb, headers=(("Content-Encoding", "gzip"),))),
@@ -415,11 +415,12 @@ def test_a_resolver_that_does_not_answer_is_waited_for_no_longer_than_a_connecti
 def test_every_address_of_a_name_is_tried(
     catalog: Store, server: SyntheticServer, patience: Patience, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A server that listens at another loopback address refuses connections at the first.
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, server.port)) for each in ("127.0.0.2", "127.0.0.1")]
-    resolved_as(monkeypatch, "two.test", found)
+    # The server listens at one of these loopback addresses; connections to the others are refused.
+    addresses = ["127.0.0.2", "127.0.0.1", "127.0.0.3"]
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, server.port)) for each in addresses]
+    resolved_as(monkeypatch, "three.test", found)
     patience(attempts=1)
-    catalog.sync_experiments(api_url=f"http://two.test:{server.port}")
+    catalog.sync_experiments(api_url=f"http://three.test:{server.port}")
     assert server.requests.total == 1
 
 

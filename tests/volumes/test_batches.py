@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,14 +24,10 @@ GRID = Grid(100)
 WHOLE = (0, GRID.shape[0])
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> StoreFiles:
-    return StoreFiles(tmp_path)
-
-
-@pytest.fixture
-def published(files: StoreFiles) -> list[VolumeFile]:
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[VolumeFile]]:
     """Seven volumes, no two alike; the third is a mask (dense), the fifth has a voxel without data, the last none."""
+    folder = tmp_path_factory.mktemp("originals")
     random = np.random.default_rng(5)
     found = []
     for number in range(7):
@@ -42,8 +39,21 @@ def published(files: StoreFiles) -> list[VolumeFile]:
             array[:] = 1
         if number == 4:
             array[20, 20, 20] = np.nan
-        found.append(publish_volume(files, Volume("data_mask", array), experiment_id=number, source="test"))
-    return found
+        volume = Volume("data_mask", array)
+        found.append(publish_volume(StoreFiles(folder), volume, experiment_id=number, source="test"))
+    return folder, found
+
+
+@pytest.fixture
+def files(originals: tuple[Path, list[VolumeFile]], tmp_path: Path) -> StoreFiles:
+    """A copy of their folder."""
+    shutil.copytree(originals[0], tmp_path / "files")
+    return StoreFiles(tmp_path / "files")
+
+
+@pytest.fixture
+def published(originals: tuple[Path, list[VolumeFile]]) -> list[VolumeFile]:
+    return originals[1]
 
 
 def copies(batch: Sequence[Content]) -> list[Content]:
