@@ -1,6 +1,6 @@
-"""The inputs of a version as its rows have them, and whether the rows are undamaged.
+"""The inputs of a version as its rows record them, and checks that these rows are undamaged.
 
-The fingerprint of a version is the hash of its recipe, groups and members, and so protects their rows as a seal would.
+The fingerprint of a version is the hash of its recipe, groups and members, so it protects their rows as a seal would.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def _ranges_of(version: VersionSource, group: GroupInfo) -> list[dict[str, Any]]
 def has_fingerprint(version: VersionSource) -> bool | None:
     """Whether recipe, groups and members have the recorded fingerprint.
 
-    None if they are only a part of what it was computed from: of comparisons, the values of covariates and the compared
-    structures are in the result file only.
+    None if the rows are only a part of what it was computed from: the values of covariates and the structures of a
+    comparison are in the result file only.
     """
     recipe = version.recipe
     if recipe.structure_comparison is not None or (recipe.comparison is not None and recipe.comparison.covariates):
@@ -69,7 +69,7 @@ def require_undamaged(version: VersionSource) -> None:
 
 
 def require_inputs(version: VersionSource, inputs: Inputs) -> None:
-    """Check that the rows of a version have these inputs, whose fingerprint it has.
+    """Check that the rows of a version agree with gathered inputs that have its fingerprint.
 
     Raises
     ------
@@ -84,6 +84,6 @@ def require_inputs(version: VersionSource, inputs: Inputs) -> None:
 def _damaged(version: VersionSource) -> DamagedCatalogError:
     return DamagedCatalogError(
         f"the catalog is damaged: recipe, groups or members of {version.ref} are not the ones that were stored",
-        hint=f"Restore the database from a backup; or delete the version, and compute it again as the next one: "
-        f"bsv-store dataset delete {version.ref}",
+        hint="Restore the database from a backup, or delete the version and compute it again, which gives it the next "
+        f"number: bsv-store dataset delete {version.ref}",
     )
