@@ -38,11 +38,14 @@ def _ranges_of(version: VersionSource, group: GroupInfo) -> list[dict[str, Any]]
 def has_fingerprint(version: VersionSource) -> bool | None:
     """Whether recipe, groups and members have the recorded fingerprint.
 
-    None if the rows are only a part of what it was computed from: the values of covariates and the structures of a
-    comparison are in the result file only.
+    None if the rows are only a part of what it was computed from. The values of covariates and the structures of a
+    comparison are in the result file only; so are the ranges of a second axis and the hashes of masks of versions from
+    before schema revision 0003.
     """
     recipe = version.recipe
     if recipe.structure_comparison is not None or (recipe.comparison is not None and recipe.comparison.covariates):
+        return None
+    if _is_of_early_schema(version):
         return None
     if any(
         (group.number, group.n) != (number, len(group.experiment_ids)) for number, group in enumerate(version.groups)
@@ -54,6 +57,18 @@ def has_fingerprint(version: VersionSource) -> bool | None:
         return False
     recorded = RecordedInputs(recipe, groups, version.experiments, version.algorithm_version)
     return recorded.fingerprint() == version.fingerprint
+
+
+def _is_of_early_schema(version: VersionSource) -> bool:
+    """Whether the columns of revision 0003 are empty in all rows; damage would empty them in single rows only."""
+    lacks_ranges = len(version.axes) > 1 and all(
+        (group.second_lower, group.second_upper, group.second_center) == (None, None, None) for group in version.groups
+    )
+    members = [member for member in version.experiments if member.group is not None]
+    lacks_masks = (
+        version.recipe.exclude_injection and all(member.injection_fraction_sha256 is None for member in members)
+    ) or (version.recipe.weight_by_data_mask and all(member.data_mask_sha256 is None for member in members))
+    return bool(version.groups) and (lacks_ranges or lacks_masks)
 
 
 def require_undamaged(version: VersionSource) -> None:

@@ -22,7 +22,7 @@ from bsv_store.owner import current_user
 from bsv_store.vocabulary import ACTIONS, Action
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Status
-from tests.acquisition.test_adopt import allensdk_cache
+from tests.acquisition.test_adopt import allensdk_cache, written_annotation, written_lists
 from tests.cli.running import Runner
 from tests.datasets.world import ask
 
@@ -157,7 +157,8 @@ def test_a_fetch_that_is_interrupted_is_recorded(
 def test_files_and_caches_are_recorded(store: Store, tmp_path: Path) -> None:
     cache = allensdk_cache(tmp_path / "mouse", ATLAS.experiment_ids[0])
     folder = cache / f"experiment_{ATLAS.experiment_ids[0]}"
-    annotation = cache / "annotation" / "ccf_2017" / "annotation_100.nrrd"
+    written_lists(cache)
+    annotation = written_annotation(cache)
     for act, expected in (
         (lambda: store.ingest_structures(cache / "structures.json"), ("structures", "structures.json")),
         (
