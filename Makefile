@@ -57,7 +57,7 @@ picture: $(DEMO) ## draw the picture of the README from the synthetic atlas
 test: $(DEV) ## run all ordinary tests: on SQLite, and on Postgres where the database matters
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(ORDINARY)" $(ARGS)
 
-test-postgres: $(DEV) ## run the rest of the ordinary tests on Postgres
+test-postgres: $(DEV) ## run on Postgres the ordinary tests that "make test" runs on SQLite only
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "$(REPEATED)" $(ARGS)
 
 test-long: $(DEV) ## run all tests on both databases, and those that take minutes

@@ -1,8 +1,8 @@
 """The database part of backups: ``python -m benchmarks.backup [--full] [--databases sqlite,postgres]``.
 
-The store has no volumes, so that only the database is copied: a first snapshot, a second one of the unchanged store,
-and a restored store. On Postgres, CPU times do not include the server's part. Memory is the peak of this process so
-far.
+The store has no volumes, so only the database is copied: a first snapshot, a second one of the unchanged store, and a
+restored store. On Postgres, CPU times do not include the server's part. Memory is the peak of the process up to the end
+of the task.
 """
 
 from __future__ import annotations

@@ -213,7 +213,7 @@ def duration(name: str, value: Any) -> timedelta:
 
 
 def past_day(name: str, value: Any) -> date:
-    """The value, which must be a date that is not in the future in every time zone.
+    """The value, which must be a date that has begun in at least one time zone.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def past_day(name: str, value: Any) -> date:
 
 
 def is_future(day: date) -> bool:
-    """Whether a day is in the future in every time zone."""
+    """Whether a day has not begun in any time zone."""
     return day > datetime.now(UTC).date() + timedelta(days=1)
 
 
@@ -276,7 +276,7 @@ def several(name: str, value: Any, *, such_as: str, error: type[InputError] = In
     if isinstance(value, str | Integral):
         return [value]
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
-        # An array of a single number, without axes, is not really iterable.
+        # A zero-dimensional array is an Iterable, but raises when it is iterated over.
         return [value] if getattr(value, "ndim", None) == 0 else list(value)
     raise error(f"{name} must be a single value or a list, got {shown(value)}", hint=f"For example {such_as}.")
 

@@ -154,8 +154,8 @@ def require_write_access(path: Path, *, hint: str) -> None:
     if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY:
         raise ReadOnlyStoreError(
             f"the file system of {path} is mounted read-only",
-            hint="Reading works. Systems mount a disk with errors like this: if it is not so on purpose, look at their "
-            "log (dmesg).",
+            hint="Reading works. If nobody mounted it read-only, the operating system did, because of errors: see "
+            "its log (dmesg).",
         )
     raise ReadOnlyStoreError(f"this account has no write access to {path}", hint=hint)
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from bsv_store import Store
 
 ATLAS = SyntheticAtlas(experiments=6)
-"""Never changed by a test, since all tests of a worker use it."""
+"""No test may change it, since all tests of a worker use it."""
 
 REPLIES = ReplyCache()
-"""The replies of its servers, which take longer to compute than to read."""
+"""Cache of the replies of its servers, which take long to compute."""
 
 
 def fill_catalog(store: Store, atlas: SyntheticAtlas = ATLAS) -> None:

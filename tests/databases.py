@@ -1,8 +1,8 @@
 """On which databases a test runs: on both, or on SQLite in ``make test`` and on Postgres in ``make test-postgres``.
 
-Tests of SQL, transactions, locks, migrations and rights run on both. In the rooms of `SQLITE_FIRST`, most tests show
-what is done with rows before they are written or after they were read, and would show the same on Postgres. There, a
-module whose tests depend on the database has the mark `both_databases`.
+Tests of SQL, transactions, locks, migrations and rights run on both. In the folders of `SQLITE_FIRST`, most tests
+concern what happens before rows are written or after they are read, and have the same result on Postgres. A module
+there whose tests depend on the database has the mark `both_databases`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ SQLITE_FIRST: Final = frozenset(
 repeated = pytest.mark.repeated
 both_databases = pytest.mark.both_databases
 sqlite_first = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=repeated)], indirect=True)
-"""For single tests in other rooms."""
+"""For single tests in other folders."""
 
 
 def mark_repeated(item: pytest.Function) -> None:
-    """Mark a test on Postgres that shows what the same test shows on SQLite."""
+    """Mark a test on Postgres that only repeats the one on SQLite."""
     *folders, _ = parts = item.nodeid.partition("::")[0].removeprefix("tests/").split("/")
     callspec = getattr(item, "callspec", None)
     is_on_postgres = callspec is not None and callspec.params.get("database") == "postgres"
-    is_in_room = parts[0] in SQLITE_FIRST or "/".join(folders) in SQLITE_FIRST
-    if is_on_postgres and is_in_room and item.get_closest_marker("both_databases") is None:
+    is_in_folder = parts[0] in SQLITE_FIRST or "/".join(folders) in SQLITE_FIRST
+    if is_on_postgres and is_in_folder and item.get_closest_marker("both_databases") is None:
         item.add_marker(repeated)

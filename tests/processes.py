@@ -1,6 +1,6 @@
-"""Processes of their own for tests, which begin with everything imported: else each takes more than a second of CPU.
+"""Child processes for tests that start with everything imported, which saves each more than a second of CPU.
 
-They are forked by a server that has imported the package, and has neither threads nor connections. Otherwise they are
+They are forked by a server process that has imported the package, without threads or connections. Otherwise they are
 processes like any other: they are killed or interrupted, and what they wrote is read.
 """
 
@@ -27,7 +27,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 class Child:
-    """A process that makes one call; it has what of `subprocess.Popen` the tests need.
+    """A process that makes one call, with the methods of `subprocess.Popen` that the tests need.
 
     Parameters
     ----------

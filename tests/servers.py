@@ -1,4 +1,4 @@
-"""A server with a synthetic atlas, for tests of several packages, and the patience of its clients.
+"""A server with a synthetic atlas, for tests of several packages, and the timeouts of its clients.
 
 The packages define the fixture ``atlas``.
 """

@@ -42,7 +42,7 @@ class AdoptReport:
     size_bytes : int
         Total size of the cache's files of the volumes, annotations and templates that were stored.
     remarks : tuple of str
-        Results of the checks of each stored annotation and template, and wanted experiments without a file.
+        Results of the checks of each stored annotation and template, and requested experiments without a file.
     """
 
     folder: Path

@@ -94,7 +94,7 @@ def _upstream_day(file: Path, upstream_date: date | None) -> date | None:
     day = date_in_name(file.name)
     if day is not None and is_future(day):
         raise InputError(
-            f"{shown_path(file)} has a date in its name that is in the future, {day}",
+            f"the date in the name of {shown_path(file)} is in the future: {day}",
             hint="Specify the date of its content (--upstream-date, upstream_date=), or rename the file.",
         )
     return day

@@ -53,7 +53,7 @@ class ThresholdedVolume:
     threshold : float
     rule : ThresholdRule
     candidates : int
-        Number of voxels that the rule looked at.
+        Number of voxels that the rule considered.
     halves : (str, str)
         Names of the left and the right half: ``'left'`` and ``'right'``, or ``'contralateral'`` and ``'ipsilateral'``.
     """
@@ -90,9 +90,9 @@ class ThresholdedVolume:
         Returns
         -------
         pandas.DataFrame
-            Columns structure_id, structure, name, hemisphere, voxels (with data), above_voxels, above_share (of the
-            voxels), mean (of all voxels) and above_mean (of those above), in ontology order or by share. NaN without
-            voxels. ``frame.attrs["annotation"]`` names the annotation.
+            Columns structure_id, structure, name, hemisphere (as in ``halves``, or ``'both'``), voxels (with data),
+            above_voxels, above_share (of the voxels), mean (of all voxels) and above_mean (of those above), in ontology
+            order or by share. NaN without voxels. ``frame.attrs["annotation"]`` names the annotation.
 
         Raises
         ------
@@ -139,6 +139,11 @@ def thresholded(
     halves: tuple[MeasuredHemisphere, MeasuredHemisphere] = _HALVES,
 ) -> ThresholdedVolume:
     """See :meth:`bsv_store.store.volumes.Volumes.threshold`.
+
+    Parameters
+    ----------
+    halves : (str, str), optional
+        Names of the left and the right half in tables by structure.
 
     Raises
     ------

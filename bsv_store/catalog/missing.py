@@ -68,7 +68,7 @@ def without_volume(
 def report_without_volume(
     selection: Selection, experiment_ids: Collection[int], *, kind: VolumeKind, spacing_um: int
 ) -> None:
-    """Warn that these experiments of a selection, whose volume is not in the store, are left out of a result."""
+    """Warn that experiments of a selection whose volume is not in the store are left out of a result."""
     if experiment_ids:
         message = (
             f"{len(experiment_ids):,} of the selected experiments are left out, because {_absent(kind, spacing_um)}: "

@@ -1,4 +1,4 @@
-"""Records of verifications, as far as other code than the verification itself is concerned with them."""
+"""Deletion of verification records, for code that replaces files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def forget_verifications(connection: Connection, keys: Collection[str]) -> None:
-    """Delete the records of objects whose files are replaced; otherwise a finding would outlive the damaged file.
+    """Delete the verification records of objects whose files are replaced.
+
+    Otherwise a finding would outlive the damaged file.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) 
 
 
 def report_without_rows(experiment_ids: Collection[int], part: UnionizePart) -> None:
-    """Warn that one half of the unionize tables of these selected experiments is not in the store."""
+    """Warn that one half of the unionize tables of these experiments is not in the store."""
     if experiment_ids:
         _report(
             MissingUnionizesWarning,
@@ -88,7 +88,7 @@ def report_without_side(
 
 
 def report_not_ranked(connection: Connection, experiment_ids: Collection[int], *, missing: MissingPolicy) -> list[int]:
-    """Warn about the experiments of `report_without_side` that a ranking leaves out, whatever its hemisphere.
+    """Warn that a ranking leaves out experiments whose injected hemisphere is not known, whatever it measures.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def report_not_ranked(connection: Connection, experiment_ids: Collection[int], *
             UnknownHemisphereWarning,
             found,
             f"{len(found):,} of the selected experiments are left out: their injected hemisphere is not known",
-            "All columns of a ranking are of the same experiments. The matrix has those without a side: "
+            "A ranking uses the same experiments in all columns. The matrix includes those without a known side: "
             "bsv-store matrix --hemisphere both (hemisphere='both').",
             missing=missing,
         )

@@ -74,7 +74,7 @@ def aggregate(
     MissingDataError
         If data are missing and the recipe does not leave such experiments out.
     DamagedCatalogError
-        If rows that enter the average, or those of the version that has it, are damaged.
+        If rows that the average is computed from, or the rows of the existing version, are damaged.
     DamagedFileError
         If a volume file is damaged, also if the recipe leaves out experiments without a volume; or if the result file
         of the existing version is missing or truncated.
@@ -122,7 +122,7 @@ def _look_up(database: Database, files: StoreFiles, recipe: Recipe, name: str) -
         identifier = find_answer(connection, name, recipe, state)
         if identifier is not None:
             version = table.read_version(database, connection, files, identifier)
-            # A flipped bit in a recipe can make another question of it.
+            # A flipped bit can turn a recipe into another valid one.
             if has_fingerprint(version):
                 return version
         inputs = gather_inputs(connection, recipe)

@@ -5,8 +5,8 @@ experiments. Triggers in the database count every change of the tables that aver
 state of the catalog is one number. A recorded answer is valid as long as the state has not changed. Rows of old changes
 may be removed: a trigger adds their number to a base (migration 0015), so that the state never decreases.
 
-Each answer has a seal, because a flipped bit in its state could make an old answer a current one. An answer without the
-right seal does not count.
+Each answer has a seal, because a flipped bit in its state could make an outdated answer look current. An answer
+without a valid seal is ignored.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) ->
 
 
 def is_group(number: Any, count: int) -> bool:
-    """Whether a value is the number of one of ``count`` groups: an integer of Python or NumPy, from 0."""
+    """Whether a value is the number of one of ``count`` groups: a Python or NumPy integer from 0 to ``count - 1``."""
     return not isinstance(number, bool) and isinstance(number, Integral) and int(number) in range(count)
 
 

@@ -1,6 +1,6 @@
-"""The inputs of a version as its rows have them, and whether the rows are undamaged.
+"""The inputs of a version as its rows record them, and checks that these rows are undamaged.
 
-The fingerprint of a version is the hash of its recipe, groups and members, and so protects their rows as a seal would.
+The fingerprint of a version is the hash of its recipe, groups and members, so it protects their rows as a seal would.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def _ranges_of(version: VersionSource, group: GroupInfo) -> list[dict[str, Any]]
 def has_fingerprint(version: VersionSource) -> bool | None:
     """Whether recipe, groups and members have the recorded fingerprint.
 
-    None if they are only a part of what it was computed from: of comparisons, the values of covariates and the compared
-    structures are in the result file only; of versions from before schema revision 0003, the ranges of a second axis
-    and the hashes of masks are.
+    None if the rows are only a part of what it was computed from. The values of covariates and the structures of a
+    comparison are in the result file only; so are the ranges of a second axis and the hashes of masks of versions from
+    before schema revision 0003.
     """
     recipe = version.recipe
     if recipe.structure_comparison is not None or (recipe.comparison is not None and recipe.comparison.covariates):
@@ -60,7 +60,7 @@ def has_fingerprint(version: VersionSource) -> bool | None:
 
 
 def _is_of_early_schema(version: VersionSource) -> bool:
-    """Whether columns of revision 0003 are empty in all rows: a damaged row would be empty alone."""
+    """Whether the columns of revision 0003 are empty in all rows; damage would empty them in single rows only."""
     lacks_ranges = len(version.axes) > 1 and all(
         (group.second_lower, group.second_upper, group.second_center) == (None, None, None) for group in version.groups
     )
@@ -84,7 +84,7 @@ def require_undamaged(version: VersionSource) -> None:
 
 
 def require_inputs(version: VersionSource, inputs: Inputs) -> None:
-    """Check that the rows of a version have these inputs, whose fingerprint it has.
+    """Check that the rows of a version agree with gathered inputs that have its fingerprint.
 
     Raises
     ------
@@ -99,6 +99,6 @@ def require_inputs(version: VersionSource, inputs: Inputs) -> None:
 def _damaged(version: VersionSource) -> DamagedCatalogError:
     return DamagedCatalogError(
         f"the catalog is damaged: recipe, groups or members of {version.ref} are not the ones that were stored",
-        hint=f"Restore the database from a backup; or delete the version, and compute it again as the next one: "
-        f"bsv-store dataset delete {version.ref}",
+        hint="Restore the database from a backup, or delete the version and compute it again, which gives it the next "
+        f"number: bsv-store dataset delete {version.ref}",
     )

@@ -68,7 +68,7 @@ def line_mm(size: float) -> float:
 def shortened(text: str, width_mm: float, size: float, *, bold: bool = False) -> str:
     """A text that fits a width in mm, with an ellipsis where it is cut off.
 
-    A number of experiments at its end, such as ``(n = 5)``, stays.
+    A number of experiments at its end, such as ``(n = 5)``, is kept.
     """
     if text_mm(text, size, bold=bold) <= width_mm:
         return text

@@ -29,7 +29,7 @@ _ROW_BAR = 11.0
 _POINT = MM_PER_INCH / 72
 _MAX_HEIGHT_MM = 240.0
 _TICK_SIZE = 5.5
-# Panels may be made smaller by this factor to fit on a page: smaller ones leave too much of its width empty.
+# Smallest factor by which panels are scaled down to fit on a page; below it, too much of the width would stay empty.
 _SMALLEST_SHARE = 0.7
 
 
@@ -87,7 +87,7 @@ def draw(
 def _arranged(sheet: Sheet, inner: float, other: float) -> _Grid:
     """The arrangement with the largest panels that fits on the page; otherwise the lowest one.
 
-    Rows that would be a little too high for the page are made smaller, instead of much smaller in more columns.
+    Rows that are slightly too high for the page are scaled down; in more columns they would be much smaller.
     """
     count = len(sheet.rows)
     row_bar = _ROW_BAR if any(row.scale is not None for row in sheet.rows) else 0.0

@@ -163,9 +163,9 @@ class Source:
         Rules and provenance, for the footer.
     fingerprint : str or None
     scale : ColorScale
-        Of slices, unless the reader chooses one.
+        Default color scale of slices.
     is_everywhere : bool
-        Whether all voxels have values, also those outside the brain, which are not drawn.
+        Whether voxels outside the brain have values too; these are not drawn.
     """
 
     title: str

@@ -1,8 +1,9 @@
 """Collection of garbage: files that no row names, leftovers of killed processes, rows that only grow, old trash.
 
 Nothing that a row names is touched, so tags, datasets and the volumes behind them are safe by construction. A file
-without a row may be about to get one: see `bsv_store.catalog.unused_files`. The grace period and live claims only avoid
-that such a file has to be published again. Files with other names than bsv-store gives belong to somebody else.
+without a row may be about to get one: see `bsv_store.catalog.unused_files`. Because of the
+grace period and live claims, such a file rarely has to be published again. Files whose names bsv-store does not use are
+left.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class GarbageReport:
     garbage : tuple of Garbage
     young, claimed, foreign : int
         Numbers of files without a row that were left: younger than the grace period; claimed by a running download;
-        with names that bsv-store does not give to its files.
+        with names that bsv-store does not use.
     grace : datetime.timedelta
     trash_days : float
     many_orphans : str or None

@@ -120,7 +120,7 @@ def _copy(files: StoreFiles, config: StoreConfig, source: Database, after: str, 
     with source.writing() as old:
         _lock(old)
         if (moved_to := old.scalar(select(StoreLink.moved_to))) is not None:
-            # Before the token of the folder is replaced, which the new database knows.
+            # Checked before the token of the folder is replaced, because the new database knows the present one.
             raise StoreMismatchError(f"another process has moved the catalog to {moved_to} meanwhile")
         _refuse_claims(old)
         if after == SQLITE:

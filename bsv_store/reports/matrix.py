@@ -73,8 +73,8 @@ def matrix_map(
         Rows and columns in the order of the ontology, with lines between divisions, or such that similar ones are
         neighbors (average linkage; the distance is 1 - Pearson's r over all hemispheres shown).
     scale : {'linear', 'log'}, optional
-        Of the colors. By default 'log', because projections differ by several orders of magnitude; 'linear' for
-        numbers of experiments. On the logarithmic scale 0 has the color of the lowest value.
+        Color scale. By default 'log', because projections differ by several orders of magnitude; 'linear' for numbers
+        of experiments. On the logarithmic scale 0 has the color of the lowest value.
     limit : int, optional
         Maximum number of targets: those with the largest values in any row and hemisphere.
     title : str, optional

@@ -127,7 +127,7 @@ def _reason(count: Count, found: dict[str, frozenset[int]], listed: frozenset[in
         reasons.append(f"{change:+d}: {words}")
         rest -= change
     if rest:
-        # A note about one experiment does not explain that a store has only a part of Allen's list.
+        # A note about one experiment does not explain why many are missing.
         reasons.append(f"{rest:+d}: {count.note if rest == count.noted else NOT_EXPLAINED}")
     return "; ".join(reasons)
 

@@ -28,7 +28,7 @@ class Count:
     note : str
         Known about a difference that the experiments do not explain.
     noted : int
-        That difference, ours minus published; the note does not explain another one.
+        The difference that the note explains, ours minus published.
     """
 
     label: str

@@ -131,10 +131,10 @@ class Admin:
     ) -> GarbageReport:
         """Find what the store does not need, and collect it.
 
-        Files that the catalog does not name move to the trash; trashed files are deleted when their days have passed;
-        temporary files of processes that have ended are deleted, and so are expired claims of downloads and the rows
-        that count changes of the catalog. No object of the catalog is touched. Safe beside other processes that read,
-        fetch, adopt and average.
+        Files of bsv-store that the catalog does not list move to the trash; trashed files are deleted after
+        ``trash_days``; temporary files of processes that have ended are deleted, and so are expired claims of downloads
+        and the rows that count changes of the catalog. Objects of the catalog and files that bsv-store did not create
+        are not touched. Safe beside other processes that read, fetch, adopt and average.
 
         Parameters
         ----------

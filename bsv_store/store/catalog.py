@@ -169,8 +169,8 @@ class Catalog:
     ) -> pd.DataFrame:
         """The unionize rows of the selected experiments, by experiment, then in ontology order.
 
-        All rows are of one state of the catalog: they are read in one transaction, which takes some 10 s and 160 MB of
-        memory per million rows, and as much memory again while the table is completed. On SQLite with the rollback
+        All rows are of one state of the catalog: they are read in one transaction, which takes about 10 s and 160 MB of
+        memory per million rows, and as much memory again while its blocks are joined. On SQLite with the rollback
         journal, writers wait until it has ended. If the rows need not be of one state, ask for a few hundred
         experiments at a time.
 
@@ -188,8 +188,8 @@ class Catalog:
         missing : {'error', 'leave_out'}
             What to do about experiments whose unionize table, or the half of it that is asked for, is not in the store:
             raise `MissingDataError`, or leave its rows out with a `MissingUnionizesWarning`;
-            ``frame.attrs["without_unionizes"]`` lists these experiments. The same holds for experiments that may match
-            the selection by their tables.
+            ``frame.attrs["without_unionizes"]`` lists these experiments. The same policy applies if the selection
+            itself depends on tables that are not in the store.
 
         Raises
         ------
@@ -452,8 +452,8 @@ class Catalog:
     def summary(self, selection: SelectionLike | None = None) -> SelectionSummary:
         """Numbers of the selected experiments by line, primary structure, product, sex, strain and hemisphere.
 
-        Experiments that may match by their unionize tables, which are not in the store, are not counted; a
-        `MissingUnionizesWarning` names them.
+        If the selection depends on unionize tables, experiments whose tables are not in the store are not counted; a
+        `MissingUnionizesWarning` lists them.
         """
         from bsv_store.catalog.tables.frames import summary
 

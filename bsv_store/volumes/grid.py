@@ -122,7 +122,7 @@ class Grid:
 
 
 def checked_spacing(spacing_um: object) -> int:
-    """The spacing as an int of Python, which has one text and equals the numbers in a database.
+    """The spacing as a Python int, so that it has the same text in commands and keys, whatever its type was.
 
     Parameters
     ----------

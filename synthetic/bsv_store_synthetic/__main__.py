@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--anatomy",
         metavar="STORE",
-        help="invent experiments in the brain of this store (default: an invented one)",
+        help="use the structures and the annotation of this store instead of a synthetic brain",
     )
     options = parser.parse_args(arguments)
     stop = threading.Event()

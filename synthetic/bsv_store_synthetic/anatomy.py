@@ -1,6 +1,7 @@
 """The brains of synthetic atlases: which structure is at each voxel of the CCFv3 grids.
 
-The invented brain is sampled from smooth shapes; `bsv_store_synthetic.stored` has that of a store, such as Allen's.
+The invented brain is sampled from smooth shapes; `bsv_store_synthetic.stored` provides that of a store, such as
+Allen's.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ _SLAB: Final = 8
 
 
 class Anatomy(ABC):
-    """A brain in which experiments are invented. It does not change, and equals only itself."""
+    """A brain in which synthetic experiments are placed. Immutable, and equal only to itself."""
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """Determines structures and voxels."""
+        """A text that identifies the structures and voxels."""
 
     @property
     @abstractmethod
@@ -56,7 +57,7 @@ class Anatomy(ABC):
 
     @property
     def drawn_um(self) -> int:
-        """The spacing of the annotation that is best for figures and quickly available."""
+        """The spacing of the annotation that the demo downloads for its figures."""
         return GRID.spacing_um
 
     @abstractmethod

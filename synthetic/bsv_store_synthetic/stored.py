@@ -26,7 +26,7 @@ _FINE_UM = 25
 
 
 class StoredAnatomy(Anatomy):
-    """The structures and the annotation of a store; the experiments in it are invented.
+    """The structures and the annotation of a store, in which synthetic experiments are placed.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class StoredAnatomy(Anatomy):
     Raises
     ------
     MissingDataError
-        If the store does not have them, or they lack a structure in which experiments are invented.
+        If the store does not have them, or they lack a structure that synthetic experiments are injected in.
     DamagedFileError
         If the file of the annotation is damaged.
     """
@@ -102,7 +102,7 @@ class StoredAnatomy(Anatomy):
 
 @contextmanager
 def atlas_in(store: Path | str | None, *, experiments: int, seed: int = 0) -> Iterator[SyntheticAtlas]:
-    """A synthetic atlas in the brain of a store, which is open meanwhile.
+    """A context manager for a synthetic atlas in the brain of a store, which it keeps open.
 
     Parameters
     ----------

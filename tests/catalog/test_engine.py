@@ -164,7 +164,7 @@ def test_an_account_without_write_access_gets_an_error_before_any_work(store: St
 
 
 @sqlite_first
-def test_a_disk_that_is_mounted_read_only_is_no_matter_of_permissions(
+def test_a_read_only_mount_is_not_reported_as_missing_permissions(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not store.database.is_sqlite or not hasattr(os, "statvfs"):

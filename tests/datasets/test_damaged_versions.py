@@ -1,4 +1,4 @@
-"""Damage of the rows of versions: what is returned is right, or the catalog is called damaged."""
+"""Damaged rows of versions: either the result is correct, or the catalog is reported as damaged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GROUPED = by_coordinate("AP", edges=[3000, 8200, 9400])
 
 
 def _changed(store: Store, statement: str) -> None:
-    """Change rows as a flipped bit does, which asks for no foreign key."""
+    """Change rows as a flipped bit would, without a check of foreign keys."""
     if store.database.is_sqlite:
         with closing(sqlite3.connect(store.path / "catalog.db")) as connection, connection:
             assert connection.execute(statement).rowcount > 0
@@ -78,7 +78,7 @@ def test_damaged_rows_of_a_version_are_refused(filled: Store, change: str) -> No
 
 
 @sqlite_first
-def test_an_answer_whose_state_changed_is_no_answer(filled: Store) -> None:
+def test_an_answer_whose_state_was_changed_is_ignored(filled: Store) -> None:
     version = ask(filled)
     change_experiments(filled, [*FACTS[:2], *FACTS[3:]])
     _changed(

@@ -17,7 +17,7 @@ MAKE: dict[str, Callable[[Path], object]] = {
     "rates": buckets_in,
     "in-progress": lambda folder: in_progress_in(folder, 2),
 }
-pytestmark = pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot reserve room for a file")
+pytestmark = pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no posix_fallocate on this system")
 
 
 @pytest.mark.parametrize("name", MAKE)

@@ -1,4 +1,4 @@
-"""What crosses the border to the network: redirects, passwords, proxies, and the time that one exchange may take."""
+"""The border to the network: redirects, passwords, proxies, limits of replies, and deadlines."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Patience = Callable[..., None]
 
 @pytest.fixture
 def other() -> Iterator[SyntheticServer]:
-    """A second server: another host, since its port is another one."""
+    """A second server, which counts as another host because its port differs."""
     with SyntheticServer(ATLAS) as running:
         yield running
         assert running.errors == []
@@ -134,7 +134,7 @@ def test_the_body_of_a_redirect_is_not_read(
         with pytest.raises(UpstreamError, match="more than 5 redirects"):
             catalog.sync_experiments(api_url=server.url)
 
-    # What the first of all requests imports and keeps.
+    # Memory that the first request takes for imports and caches.
     ask()
     server.requests.clear()
     tracemalloc.start()
@@ -466,12 +466,12 @@ def test_a_response_that_is_not_http_is_named_in_plain_words(catalog: Store, pat
         thread.join()
 
 
-# -- connections that never come about ----------------------------------------------------------------------------
+# -- connections that are never established -----------------------------------------------------------------------
 
 
 @pytest.fixture
 def dripping() -> Iterator[Callable[[bytes, bytes], int]]:
-    """A function that starts a listener, and returns its port: it sends a start, then the same byte for ever."""
+    """A function that starts a listener, and returns its port: it sends some bytes, then one byte again and again."""
     stopped = threading.Event()
     threads: list[threading.Thread] = []
 

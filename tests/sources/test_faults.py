@@ -1,4 +1,4 @@
-"""Each way in which a transfer fails: what is reported, how often is asked, what is stored, and that it recovers."""
+"""Each way in which a transfer fails: the reason, the number of requests, what is stored, and the next attempt."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def test_an_address_with_a_password_is_refused_without_being_shown(
 
 
 @pytest.mark.parametrize("wrong", [{"attempts": 0}, {"read_timeout_s": 0}, {"backoff_s": -1}, {"connections": 0}])
-def test_senseless_patience_is_refused(catalog: Store, patience: Callable[..., None], wrong: dict[str, float]) -> None:
+def test_invalid_limits_are_refused(catalog: Store, patience: Callable[..., None], wrong: dict[str, float]) -> None:
     patience(**wrong)
     with pytest.raises(InputError, match="must be positive, attempts and connections at least 1"):
         catalog.sync_experiments()

@@ -111,7 +111,7 @@ def test_a_length_beyond_the_end_is_survived_by_asking_for_all_again(catalog: St
 
 
 def part(first: int, last: int = -1, total: int | str | None = None) -> Callable[[Reply], Reply]:
-    """A reply 206 with the bytes from 1000 on, whatever its headers say of them.
+    """A reply 206 with the bytes from 1000 on, whatever its headers say about them.
 
     ``last`` counts from the end, and ``total`` is the correct number by default.
     """

@@ -1,4 +1,4 @@
-"""Experiments invented in the brain of a store."""
+"""Synthetic experiments in the brain of a store."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class AnnotationTask(AtlasFileTask[Annotation, AnnotationFile]):
         return described_image(image, content, source=source, origin=self._origin) if is_same else None
 
     def _counts(self, file: AnnotationFile) -> bool:
-        # One that was not compared with Allen's is compared now.
+        # An annotation that has not been compared with Allen's is downloaded again, and compared.
         return self._is_from_file(file) and file.origin != "unchecked"
 
     def _is_from_file(self, file: AnnotationFile) -> bool:

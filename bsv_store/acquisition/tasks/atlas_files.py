@@ -34,18 +34,18 @@ FileT = TypeVar("FileT", AnnotationFile, TemplateFile)
 
 @dataclass(frozen=True, slots=True)
 class AtlasFileKind(Generic[FileT]):
-    """How files of one kind are recorded.
+    """Names and database functions of one kind of file.
 
     Attributes
     ----------
     what : str
-        In messages, in the activity, and the beginning of the names of files.
+        Name in messages and in recorded activities, and prefix of file names.
     folder : str
-        Where they are published, in a folder for each spacing.
+        Folder of the published files, with a subfolder for each spacing.
     key : callable
-        The key under which the file of a spacing is claimed.
+        Returns the key under which the file of a spacing is claimed.
     find : callable
-        The recorded file of a spacing, or None.
+        Returns the recorded file of a spacing, or None.
     record : callable
         Writes the row of a file; returns the path of a file that it replaces.
     """
@@ -62,7 +62,7 @@ class AtlasFileKind(Generic[FileT]):
 
 
 class AtlasFileTask(Task[FileT], Generic[ContentT, FileT]):
-    """Downloads the file of a spacing, which is the number that identifies the object.
+    """Downloads the file of one spacing; the spacing is the number that identifies the object.
 
     Parameters
     ----------
@@ -131,14 +131,14 @@ class AtlasFileTask(Task[FileT], Generic[ContentT, FileT]):
 
     @abstractmethod
     def _described(self, image: bytes, content: ContentT, source: str) -> FileT | None:
-        """The published file with content that was checked; None if the content has another encoding today."""
+        """The record of a published file whose content was checked; None if encoding it again gives other bytes."""
 
     def _is_from_file(self, file: FileT) -> bool:
         """Whether a recorded file was not derived from another one."""
         return True
 
     def _counts(self, file: FileT) -> bool:
-        """Whether a recorded file is what would be downloaded."""
+        """Whether a recorded file makes a download unnecessary."""
         return True
 
     def key(self, spacing_um: int) -> str:
@@ -226,7 +226,7 @@ def record_ingested(
     publish: Callable[[], object],
     action: Action | None,
 ) -> bool:
-    """Record a published file that was read from a file of the user; one that it replaces is moved to the trash.
+    """Record a published file whose content comes from a user's file; a file that it replaces is moved to the trash.
 
     Parameters
     ----------
@@ -235,12 +235,12 @@ def record_ingested(
     publish : callable
         Publishes the file again, if it was removed meanwhile.
     action : Action or None
-        Recorded as the activity of this user.
+        Recorded as an activity of this user; None records nothing.
 
     Returns
     -------
     bool
-        Whether another content was replaced.
+        Whether different content was replaced.
     """
     checkpoint("atlas-file:published")
     with database.writing() as connection:

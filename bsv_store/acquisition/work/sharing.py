@@ -277,7 +277,7 @@ class SharedWork(Generic[T]):
             self._release(connection, ids)
         if isinstance(error, UnreachableUpstreamError):
             if self._stop_at_failure:
-                # The reason of all objects, which is then reported once.
+                # The reason applies to all objects, and is then reported once.
                 self._stop(error.reason)
             self._fail(dict.fromkeys(ids, error.reason))
             self._unreachable.update(dict.fromkeys(ids, error.reason))

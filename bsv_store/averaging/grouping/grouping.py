@@ -32,7 +32,7 @@ from bsv_store.vocabulary import (
 )
 
 DEFAULT_BINS = 5
-# Finer than 1 um along every axis. Many more would not fit into memory.
+# Bins of less than 1 um along every axis. Many more would not fit into memory.
 MAX_BINS = 100_000
 _MAX_LABEL = 200
 

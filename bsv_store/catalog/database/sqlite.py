@@ -69,7 +69,7 @@ def connect_sqlite(path: Path, read_only: bool, *, immutable: bool = False) -> C
 
 
 def listen_sqlite(engine: Engine) -> None:
-    """Let an engine start its transactions with `begin_sqlite`, and convert numbers with `native_numbers`."""
+    """Register the event listeners of a SQLite engine: `begin_sqlite` and `native_numbers`."""
     event.listen(engine, "begin", begin_sqlite)
     event.listen(engine, "before_cursor_execute", native_numbers, retval=True)
 
@@ -84,10 +84,10 @@ def begin_sqlite(connection: Connection) -> None:
 def native_numbers(
     _connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, executemany: bool
 ) -> tuple[str, Any]:
-    """The statement and its parameters, with numbers of Python instead of NumPy.
+    """The statement and its parameters, with NumPy scalars converted to Python numbers.
 
-    SQLite would take NumPy's for bytes, which differ from every number; the driver for Postgres converts them too. The
-    many rows of one statement are not changed: they are converted where they are made.
+    Python's driver would pass NumPy scalars to SQLite as bytes, which equal no number; the driver for Postgres converts
+    them itself. The rows of ``executemany`` are not converted here but where they are made.
     """
     if executemany or not any(type(value).__module__ == "numpy" for value in _values(parameters)):
         return statement, parameters

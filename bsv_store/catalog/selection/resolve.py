@@ -440,7 +440,7 @@ def _why_empty(connection: Connection, selection: Selection) -> str:
             f"The injected hemisphere of {number_of(len(unknown.without_side), 'experiment')} that may match is not "
             "known: choose 'both', 'left' or 'right' as the target hemisphere; they have no laterality index."
         )
-    # Each part of a combination leaves them out for itself.
+    # Each part of a combination leaves them out separately.
     where = "" if isinstance(node, Criteria) else " in every part"
     removed = excluded_from(connection, selection)
     if removed:

@@ -252,7 +252,7 @@ def unionizes_frame(
 
 
 def _refuse_unmeasured(connection: Connection, named: Sequence[StructureRow], *, include_descendants: bool) -> None:
-    """Refuse structures in which Allen does not measure signal: without rows, there seems to be no overlap."""
+    """Refuse structures in which Allen does not measure signal: having no rows would look like no overlap."""
     measured = measured_structures(connection)
     if measured is None:
         return
@@ -268,7 +268,7 @@ def _parts(is_injection: bool | None) -> list[UnionizePart]:
 
 
 def _frame_in_blocks(connection: Connection, query: Select[Any]) -> pd.DataFrame:
-    """The frame of a query for unionize rows: as values of Python, a row takes five times as much memory."""
+    """The frame of a query for unionize rows, built in blocks: Python values take five times as much memory."""
     import pandas as pd
 
     names, dtypes = tuple(_UNIONIZE_DTYPES), tuple(_UNIONIZE_DTYPES.values())

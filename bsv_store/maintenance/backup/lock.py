@@ -137,7 +137,7 @@ def _facts(text: bytes) -> dict[str, str]:
 def _age(lock: Lock, name: str, values: dict[str, str]) -> timedelta:
     """The time since another lock was rewritten."""
     theirs = lock.target.written_at(name)
-    # That of this process has just been written.
+    # This process has just written its own lock.
     ours = lock.target.written_at(lock.name) if lock.is_written else None
     if ours is None or theirs is None:
         return datetime.now(UTC) - datetime.fromisoformat(values["refreshed_at"])

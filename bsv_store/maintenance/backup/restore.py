@@ -246,7 +246,7 @@ def _require_space(folder: Path, snapshot: Snapshot) -> None:
 
 
 def _other_snapshots(repository: Repository, snapshot: Snapshot) -> list[Snapshot]:
-    """The other snapshots of the same store. Which are later is not asked: clocks of hosts may differ."""
+    """The other snapshots of the same store, whatever their times: the clocks of hosts may differ."""
     found, _ = repository.snapshots()
     return [each for each in found if each.store_id == snapshot.store_id and each.id != snapshot.id]
 
@@ -328,7 +328,7 @@ def _restore_database(run: _Run, numbers: Mapping[str, int]) -> int | None:
             _complete_copy(run, temporary)
             with closing(Database(temporary)) as catalog, catalog.writing() as connection:
                 _adjust(run, connection, numbers)
-            # Work in the store may have begun.
+            # Users may already work in the restored store.
             _refuse_completed(run.files.root)
             run.files.publish_file(temporary, CATALOG_FILE)
         return None

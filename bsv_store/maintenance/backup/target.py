@@ -40,7 +40,7 @@ class Target(Protocol):
         """
 
     def written_at(self, name: str) -> datetime | None:
-        """When a file was written, by the clock of the target; None if it does not tell.
+        """When a file was written, by the clock of the target; None if the target does not provide this time.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Small files in the memory of several processes."""
+"""Small files that several processes map into memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bsv_store.volumes.files import store_errors
 
 
 def mapped_file(file: int, path: Path, size_bytes: int) -> mmap.mmap:
-    """The memory of a file, which gets this size if it is shorter; its content is kept.
+    """Map a file into memory, extended to this size if it is shorter; its content is kept.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def mapped_file(file: int, path: Path, size_bytes: int) -> mmap.mmap:
     """
     with store_errors(path):
         if hasattr(os, "posix_fallocate"):
-            # Otherwise the system kills a process that writes to the memory of a file for which there is no room.
+            # Reserves disk space: on a full disk, writing to the memory of a sparse file kills the process (SIGBUS).
             os.posix_fallocate(file, 0, size_bytes)
         else:
             os.ftruncate(file, size_bytes)

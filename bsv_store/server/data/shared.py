@@ -44,7 +44,7 @@ _ANSWER_BYTES = 64_000_000
 _OVERHEAD_BYTES = 1_000
 
 LONG_AT_A_TIME: Final = 4
-"""Number of long operations at a time, of all workers together; with more workers, each runs one."""
+"""Number of long operations at a time, of all workers together; with more than 4 workers, each runs one."""
 _MAX_WAITING = 50
 
 

@@ -175,7 +175,7 @@ class Images:
         Parameters
         ----------
         is_long : bool
-            Whether to make it may take seconds or much memory, so that few are made at a time.
+            Whether making it can take seconds or much memory, so that only a few are made at a time.
         """
         etag = etag_of(*parts, compress=accepts_gzip(request))
         if is_known(request, etag):

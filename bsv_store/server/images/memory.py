@@ -53,7 +53,7 @@ class Memory(Generic[T]):
         Parameters
         ----------
         run : callable, optional
-            Calls ``compute`` in another thread than those of all requests.
+            Calls ``compute`` in a thread; by default in one of the thread pool that all requests share.
         """
         found = self.find(key)
         if found is not None:

@@ -72,12 +72,12 @@ _FORM_HINT = "It must have lines of the form: machine HOST login USER password P
 
 
 def refusal_hint(status: int, host: str) -> str | None:
-    """What to do if a server demands a password; None if it refuses a request for another reason.
+    """What to do if a server requires a password; None if it refused a request for another reason.
 
     Parameters
     ----------
     status : int
-        Of its response.
+        HTTP status of the response.
     host : str
         With its port, as in an address.
     """
@@ -86,11 +86,11 @@ def refusal_hint(status: int, host: str) -> str | None:
     name = urlsplit(f"//{host}").hostname
     if setting("netrc").value is None:
         return (
-            "The server demands a password, or a token in its place. Write `machine "
-            f"{name} login bsv password TOKEN` into a file that only you can read, and name it: export "
+            "The server requires a password or a token. Write the line `machine "
+            f"{name} login bsv password TOKEN` to a file that only you can read, and run: export "
             "BSV_STORE_NETRC=FILE"
         )
     return (
-        f"The server demands a password, or a token in its place. Check the line of {name} in the file that "
-        "BSV_STORE_NETRC names; a token may have expired or been revoked."
+        f"The server requires a password or a token. Check the line of {name} in the file that BSV_STORE_NETRC names; "
+        "a token may have expired or been revoked."
     )

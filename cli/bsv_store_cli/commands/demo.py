@@ -62,8 +62,7 @@ The same with the real Allen API takes twelve commands, in a new shell without t
 @click.option(
     "--anatomy",
     metavar="STORE",
-    help="Invent the experiments in the brain of this store, such as Allen's: its structures and its annotation.  "
-    "[default: an invented brain]",
+    help="Use the structures and the annotation of this store, such as Allen's, instead of a synthetic brain.",
 )
 @click.option(
     "--experiments",
@@ -76,8 +75,8 @@ The same with the real Allen API takes twelve commands, in a new shell without t
 def demo(keep: Path | None, anatomy: str | None, experiments: int) -> None:
     """Run a complete example on a synthetic atlas, over HTTP as with the Allen API.
 
-    Nothing in it is real: structures, experiments and volumes are computed by formulas. With --anatomy, the structures
-    and their voxels are those of a store, and only the experiments are invented.
+    Nothing in it is real: structures, experiments and volumes are computed by formulas. With --anatomy, structures
+    and annotation are those of a store, and only experiments and volumes are synthetic.
     """
     from bsv_store.errors import StoreExistsError
     from bsv_store_synthetic import SyntheticServer
@@ -89,8 +88,8 @@ def demo(keep: Path | None, anatomy: str | None, experiments: int) -> None:
         folder = keep if keep is not None else Path(tempfile.mkdtemp(prefix="bsv-store-demo-"))
         folder.mkdir(parents=True, exist_ok=True)
         store = folder / "store"
-        invented = "structures, experiments and volumes" if anatomy is None else "experiments and volumes"
-        _say(f"SYNTHETIC DATA: {invented} are computed by formulas, without biological meaning.")
+        computed = "structures, experiments and volumes" if anatomy is None else "experiments and volumes"
+        _say(f"SYNTHETIC DATA: {computed} are computed by formulas, without biological meaning.")
         if anatomy is not None:
             _say(f"The structures and the annotation are those of the store {anatomy}.")
         _say(f"A server on this machine, {server.url}, offers them in the formats of the Allen API.")

@@ -40,9 +40,10 @@ def gc(
 ) -> None:
     """Collect what the store does not need.
 
-    Files that the catalog does not name move to the trash, and are deleted when their days there have passed. Temporary
-    files of processes that have ended, expired claims and counted changes of the catalog are deleted. Objects of the
-    catalog are never touched. Other processes may use the store at the same time.
+    Files of bsv-store that the catalog does not list move to the trash, and are deleted from there after --trash-days.
+    Temporary files of processes that have ended, expired claims and counted changes of the catalog are deleted. Objects
+    of the catalog and files that bsv-store did not create are never touched. Other processes may use the store at the
+    same time.
 
     \b
     Examples:

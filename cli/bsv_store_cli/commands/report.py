@@ -24,7 +24,7 @@ def report(ref: str, target: Path, title: str | None, overwrite: bool) -> None:
 
     The page has the figures, the strongest structures and the members in tables that sort and filter, the numbers of
     experiments by group, those left out with the reason, outliers, the recipe in words, a draft of the methods text,
-    and the provenance. It needs no network and no other file, so it can be sent by mail.
+    and the provenance. It needs no network and no other file, so it can be sent by email.
 
     Requires Matplotlib: pip install 'bsv-store[plot]'
 

@@ -143,7 +143,7 @@ def print_templates(rows: Sequence[dict[str, Any]], output_format: str) -> None:
 def print_by_annotation(frame: pd.DataFrame, output_format: str, *, table: Sequence[Column]) -> None:
     """Print a table by structure. The annotation is named in a note, and in a column of CSV and JSON output.
 
-    A table by the labels of an image alone has no annotation.
+    A table computed from a label image alone has no annotation.
     """
     columns = list(map(str, frame.columns))
     name = frame.attrs.get("annotation")

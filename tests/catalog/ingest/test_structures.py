@@ -170,17 +170,17 @@ def test_a_part_of_allens_ontology_is_refused_in_an_empty_store_too(catalog: Dat
 
 
 @pytest.mark.parametrize("what", ["structures", "experiments", "unionizes"])
-def test_a_date_to_come_in_the_name_of_a_file_is_refused(store: Store, what: str, tmp_path: Path) -> None:
+def test_a_future_date_in_the_name_of_a_file_is_refused(store: Store, what: str, tmp_path: Path) -> None:
     path = tmp_path / f"{what}_2099-01-01.json"
     path.write_text("[]", "utf-8")
     ingest = getattr(store, f"ingest_{what}")
-    with pytest.raises(InputError, match=r"_2099-01-01\.json has a date in its name that is in the future") as caught:
+    with pytest.raises(InputError, match=r"_2099-01-01\.json is in the future: 2099-01-01") as caught:
         ingest(path)
     assert "upstream_date=" in str(caught.value.hint)
     # A date that is given counts instead of that in the name.
     with pytest.raises(InputError) as caught:
         ingest(path, upstream_date=date(2020, 7, 1))
-    assert "future" not in caught.value.message
+    assert "is in the future" not in caught.value.message
 
 
 def test_a_part_of_the_ontology_is_refused_unless_it_is_allowed(

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 @selection_options
 @matrix_options
 @click.option(
-    "--order", type=RowChoice(MATRIX_ORDERS), default="ontology", show_default=True, help="Of the rows and columns."
+    "--order", type=RowChoice(MATRIX_ORDERS), default="ontology", show_default=True, help="Order of rows and columns."
 )
 @click.option(
-    "--scale", type=RowChoice(MATRIX_SCALES), help="Of the colors.  [default: log; linear for numbers of experiments]"
+    "--scale", type=RowChoice(MATRIX_SCALES), help="Color scale.  [default: log; linear for numbers of experiments]"
 )
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help="Only the N targets with the largest values.  [default: all]"
