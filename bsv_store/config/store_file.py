@@ -118,6 +118,9 @@ def read_store_config(path: Path, name: str = STORE_FILE) -> StoreConfig:
         text = read_document(file)
         values = toml_values(text)
     except (FileNotFoundError, NotADirectoryError) as error:
+        if name == STORE_FILE and (path.parent / name).is_file() and path.is_file():
+            hint = f"The store is the folder {path.parent}."
+            raise NotAStoreError(f"{path} is a file of a bsv-store, not a store", hint=hint) from error
         was_store = name == STORE_FILE and all((path / each).is_dir() for each in FOLDERS)
         raise NotAStoreError(
             f"{path} is not a bsv-store: {name} is missing",

@@ -7,6 +7,7 @@ import inspect
 import json
 import operator
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -296,6 +297,23 @@ def test_nonsense_is_refused_and_explained(values: dict[str, Any], message: str)
 def test_unknown_criterion_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         Selection(regions="VISp")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    "combined", [lambda: VISP and MALE, lambda: VISP or MALE, lambda: not VISP, lambda: (VISP & MALE) and WILD]
+)
+def test_words_of_python_do_not_combine_selections(combined: Callable[[], object]) -> None:
+    with pytest.raises(SelectionError, match="neither true nor false") as caught:
+        combined()
+    assert "a & b" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(("criterion", "column"), [("ids", "experiment_id"), ("injected_in", "structure")])
+def test_a_table_in_place_of_a_list_is_refused_with_its_column(criterion: str, column: str) -> None:
+    table = pd.DataFrame({column: [5]})
+    with pytest.raises(SelectionError, match=f"{criterion} must be a list, got a table") as caught:
+        made(**{criterion: table})
+    assert caught.value.hint == f"Use one column, for example table[{column!r}]."
 
 
 def test_message_about_a_huge_text_is_short() -> None:

@@ -267,6 +267,7 @@ def test_unknown_line_is_answered_with_near_names(small_store: Store, line: str,
     ("criteria", "message"),
     [
         ({"sex": "x"}, "sex must be one of M, F, got 'x'"),
+        ({"line": "0"}, r"no transgenic line '0'\nDid you mean wild-type"),
         ({"strain": "C57BL"}, r"strain 'C57BL'\n.*'C57BL/6J'"),
         ({"product": [5, 999]}, r"product 999\n.*5, 31, 35"),
     ],

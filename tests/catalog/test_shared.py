@@ -93,6 +93,14 @@ def test_unknown_names_are_errors_with_near_ones(filled: Store) -> None:
             filled.catalog.selection(hostile)
 
 
+def test_an_unknown_name_is_answered_with_all_saved_selections(filled: Store) -> None:
+    for name in ("lateral", "visual"):
+        filled.catalog.save_selection(name, VISUAL)
+    with pytest.raises(InputError, match="no selection is saved as 'visal'") as caught:
+        filled.catalog.selection("visal")
+    assert caught.value.hint == "Did you mean visual? Saved selections: lateral, visual."
+
+
 @pytest.mark.parametrize("name", ["", "-x", "a b", "a@1", "../x", "x" * 101, "a\n", "ä", "'; DROP TABLE structure"])
 def test_what_cannot_be_a_name(filled: Store, name: str) -> None:
     with pytest.raises(InputError, match="not a valid name"):

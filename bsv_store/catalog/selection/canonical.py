@@ -55,6 +55,11 @@ def canonical(criterion: Criterion, name: str, value: Any) -> Any:
 def _several(name: str, value: Any, criterion: Criterion) -> list[Any]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         return [value]
+    if hasattr(value, "columns"):
+        # The items of a DataFrame are the names of its columns.
+        column = "structure" if criterion.form == "structures" else "experiment_id"
+        such_as = f", for example table[{column!r}]" if criterion.form in ("structures", "ids") else ""
+        raise SelectionError(f"{name} must be a list, got a table", hint=f"Use one column{such_as}.")
     values = list(value)
     if not values and not criterion.may_be_empty:
         raise SelectionError(f"{name} must not be empty", hint="Omit it for no restriction.")

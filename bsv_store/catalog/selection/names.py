@@ -106,8 +106,8 @@ def _check_lines(connection: Connection, names: Collection[str]) -> None:
         )
 
 
-# Common names for mice without a transgenic line.
-_MISTAKEN_FOR_WILD_TYPE = ("wt", "wild", "wildtypes", "none", "no", "control", "c57bl6j", "c57bl6", "black6")
+# Common names for mice without a transgenic line. 0 is the code of Brain Street View.
+_MISTAKEN_FOR_WILD_TYPE = ("0", "wt", "wild", "wildtypes", "none", "no", "control", "c57bl6j", "c57bl6", "black6")
 
 
 def _plain(name: str) -> str:

@@ -107,11 +107,12 @@ def find_selection(connection: Connection, name: str) -> SavedSelection:
         raise InputError(
             f"the saved selection {base!r} has no number {shown(number)}", hint=f"Numbers are 1 to {last.number}."
         )
-    near = near_names(base, names) or names
+    near = near_names(base, names)
+    meant = f"Did you mean {listed(near)}? " if near else ""
     raise InputError(
         f"no selection is saved as {shown(base)}",
-        hint=f"Saved selections: {listed(near)}."
-        if near
+        hint=f"{meant}Saved selections: {listed(names)}."
+        if names
         else "None is saved yet. Save one: `bsv-store selection save NAME ...`.",
     )
 

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from bsv_store.catalog.selection.criteria import Criteria
 from bsv_store.catalog.structures import StructureRef
@@ -58,7 +58,7 @@ class Selection:
 
     A list within one criterion means "any of these". ``Selection()`` is every experiment that is neither withdrawn nor
     on the exclusion list. Selections combine like sets: ``a & b`` (in both), ``a | b`` (in either), ``a - b`` (in a,
-    not in b).
+    not in b); ``and``, ``or`` and ``not`` raise an error.
 
     Parameters
     ----------
@@ -194,6 +194,13 @@ class Selection:
 
     def __sub__(self, other: object) -> Selection:
         return self._with("minus", other) if isinstance(other, Selection) else NotImplemented
+
+    def __bool__(self) -> NoReturn:
+        # Python would replace `a and b` by b alone, and `a or b` by a.
+        raise SelectionError(
+            "a selection is neither true nor false, so that it cannot be combined with 'and', 'or' and 'not'",
+            hint="Use a & b, a | b and a - b. Whether it selects anything: len(store.select(selection)) > 0.",
+        )
 
     def __repr__(self) -> str:
         return _shown(self.node)

@@ -159,7 +159,8 @@ def _in_json(words: str) -> str:
 
 
 def _selection(call: Call) -> Response:
-    selection = selection_of(call) or Selection()
+    given = selection_of(call)
+    selection = Selection() if given is None else given
     ids = call.store.select(selection, **call.given("missing"))
     facts = selection_facts(call.store, selection)
     return json_reply(call, {**facts, "count": len(ids), "experiment_ids": ids})
