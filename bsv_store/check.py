@@ -163,9 +163,20 @@ def finite_number(name: str, value: Any) -> float:
     InputError
         If the value is not a number, or not finite.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    number = as_float(value)
+    if number is None or not math.isfinite(number):
         raise InputError(f"{name} must be a finite number, got {shown(value)}")
-    return float(value)
+    return number
+
+
+def as_float(value: object) -> float | None:
+    """A number of Python or NumPy as a float, NaN if it is too large for one; None if it is not a number, or a bool."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def identifier(name: str, value: Any) -> int:

@@ -17,9 +17,11 @@ _SHOWN = 60
 
 def shown(value: object) -> str:
     """A value for an error message: one short line without control characters."""
-    if isinstance(value, str) and value[: _SHOWN + 1].isprintable():
-        text = repr(value[: _SHOWN + 1])
+    if isinstance(value, str):
+        is_printable = value[: _SHOWN + 1].isprintable()
+        text = repr(value[: _SHOWN + 1]) if is_printable else ascii_text(value, limit=_SHOWN)
     else:
+        # An array has several lines.
         text = " ".join(ascii_text(value, limit=_SHOWN).split())
     if len(text) <= _SHOWN:
         return text

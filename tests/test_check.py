@@ -47,6 +47,13 @@ def test_integers() -> None:
         check.whole_number("limit", None)
 
 
+def test_finite_numbers() -> None:
+    assert [check.finite_number("threshold", value) for value in (np.float32(0.5), 2, -1.5)] == [0.5, 2.0, -1.5]
+    for wrong in (float("nan"), float("-inf"), 10**400, -(10**400), True, "1", None):
+        with pytest.raises(InputError, match="threshold must be a finite number, got"):
+            check.finite_number("threshold", wrong)
+
+
 def test_strings_paths_and_dates() -> None:
     assert check.text("name", "visual", such_as="visual") == "visual"
     assert check.path("file", Path("a")) == check.path("file", "a")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
-from bsv_store.text import listed, listed_ids, masked
+import numpy as np
+
+from bsv_store.text import listed, listed_ids, masked, shown
 
 
 def test_ids_are_listed_in_order_up_to_ten() -> None:
@@ -17,6 +19,13 @@ def test_values_are_listed_as_they_come_up_to_a_limit() -> None:
     assert listed((f"{key}: why, oh why" for key in (2, 1, 3)), limit=2, separator="; ") == (
         "2: why, oh why; 1: why, oh why and 1 more"
     )
+
+
+def test_values_are_shown_in_one_short_line() -> None:
+    assert shown(np.zeros((2, 2))) == "array([[0., 0.], [0., 0.]])"
+    assert shown("a  b\0") == "'a  b\\x00'"
+    # The rest of a long string is not lost without a word.
+    assert shown(f"a\0{' ' * 90}b") == f"'a\\x00{' ' * 54}... (93 characters)"
 
 
 def test_a_long_word_is_masked_in_linear_time() -> None:

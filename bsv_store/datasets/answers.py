@@ -12,7 +12,7 @@ without a valid seal is ignored.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, delete, func, select
 
@@ -27,7 +27,7 @@ from bsv_store.catalog.database.models import (
     DatasetAnswer,
 )
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
-from bsv_store.datasets.table import can_answer
+from bsv_store.datasets.table import ANSWERS, can_answer
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
 
 if TYPE_CHECKING:
@@ -86,15 +86,11 @@ def find_answer(connection: Connection, name: str, recipe: Recipe, state: int) -
         )
     )
     found = list(connection.scalars(query))
-    sealed = seals.stored_seals(connection, SCOPE, [str(each) for each in found]) if found else {}
+    sealed = seals.stored_seals(connection, ANSWERS, [str(each) for each in found]) if found else {}
     # An imported version that is not reproducible must no longer be returned.
     return next(
         (each for each in found if sealed.get(str(each)) == _seal(each, state) and can_answer(connection, each)), None
     )
-
-
-SCOPE: Final = "answer"
-"""Scope of the seals of answers."""
 
 
 def _seal(identifier: int, state: int) -> str:
@@ -109,4 +105,4 @@ def record_answer(connection: Connection, identifier: int, state: int) -> None:
     row = insert_into(connection, DatasetAnswer).values(version_id=identifier, change_count=state, release=__version__)
     columns = {"change_count": row.excluded.change_count, "release": row.excluded.release}
     connection.execute(row.on_conflict_do_update(index_elements=["version_id"], set_=columns))
-    seals.write(connection, SCOPE, {str(identifier): _seal(identifier, state)})
+    seals.write(connection, ANSWERS, {str(identifier): _seal(identifier, state)})

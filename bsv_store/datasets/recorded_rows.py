@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.averaging.grouping.grouping import coordinates_of
 from bsv_store.averaging.members import members_to_json
 from bsv_store.averaging.recorded import RecordedInputs, recorded_groups
 from bsv_store.datasets.groups import groups_of
 from bsv_store.errors import DamagedCatalogError, FormatError
 
 if TYPE_CHECKING:
+    from bsv_store.averaging.grouping.grouping import CoordinateGrouping
     from bsv_store.averaging.inputs import Inputs
     from bsv_store.datasets.groups import GroupInfo
     from bsv_store.datasets.share.source import VersionSource
@@ -29,10 +31,21 @@ def _ranges_of(version: VersionSource, group: GroupInfo) -> list[dict[str, Any]]
         (group.lower, group.upper, group.center),
         (group.second_lower, group.second_upper, group.second_center),
     )
+    factors = zip(coordinates_of(version.recipe.grouping), edges, strict=False)
     return [
-        {"axis": axis, "lower_um": lower, "upper_um": upper, "center_um": center}
-        for axis, (lower, upper, center) in zip(version.axes, edges, strict=False)
+        {
+            "axis": factor.axis,
+            "lower_um": _as_given(lower, factor),
+            "upper_um": _as_given(upper, factor),
+            "center_um": center,
+        }
+        for factor, (lower, upper, center) in factors
     ]
+
+
+def _as_given(edge: float | None, factor: CoordinateGrouping) -> float | None:
+    """The edge as the recipe has it: -0.0, which SQLite stores as 0.0, has another fingerprint."""
+    return next((given for given in factor.edges or () if given == edge), edge)
 
 
 def has_fingerprint(version: VersionSource) -> bool | None:

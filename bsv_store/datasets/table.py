@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from bsv_store.datasets.result.file import EncodedResult
     from bsv_store.vocabulary import Axis
     from bsv_store.volumes.files import StoreFiles
+
+
+ANSWERS: Final = "answer"
+"""Scope of the seals of recorded answers, by row id of their version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,7 +421,7 @@ def delete_version_rows(connection: Connection, identifier: int) -> None:
     connection.execute(select(VersionRow.id).where(VersionRow.id == identifier).with_for_update())
     for table in (DatasetMember, DatasetGroup, DatasetTag, DatasetCheck, DatasetAnswer):
         connection.execute(delete(table).where(table.version_id == identifier))
-    connection.execute(delete(Seal).where(Seal.scope == "answer", Seal.key == str(identifier)))
+    connection.execute(delete(Seal).where(Seal.scope == ANSWERS, Seal.key == str(identifier)))
     connection.execute(delete(VersionRow).where(VersionRow.id == identifier))
 
 

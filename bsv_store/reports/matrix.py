@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.catalog.selection.selection import Selection
 from bsv_store.check import boolean, choice, several, whole_number
 from bsv_store.errors import MissingDataError
 from bsv_store.figures.cluster import similar_together
@@ -182,7 +183,8 @@ def _axes(
     }
     ids: dict[str | int, int]
     if rows == "experiments":
-        frame = store.experiments([int(label) for label in labels])
+        named = Selection(ids=[int(label) for label in labels], include_excluded=True)
+        frame = store.experiments(named)
         ids = dict(zip(frame["experiment_id"].tolist(), frame["primary_structure_id"].tolist(), strict=True))
     else:
         ids = {acronym: row.id for acronym, row in rows_of(store, [str(label) for label in labels]).items()}

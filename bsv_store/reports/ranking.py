@@ -167,7 +167,8 @@ def _ranking(
         )
     left_out = {*frame.attrs["without_unionizes"], *frame.attrs["without_hemisphere"]}
     if frame.attrs["weight_by"] == "injection_overlap":
-        known = store.experiments([each for each in animals.index.tolist() if each not in left_out])
+        ids_of_known = [each for each in animals.index.tolist() if each not in left_out]
+        known = store.experiments(Selection(ids=ids_of_known, include_excluded=True))
         left_out |= set(known.loc[known["injection_outside_primary"] == 1, "experiment_id"])
     counted = animals[~animals.index.isin(left_out)]
     sides: dict[str, Side] = {

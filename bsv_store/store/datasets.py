@@ -101,6 +101,10 @@ class Datasets:
         ------
         InputError
             If the text is not a valid reference.
+        UnknownDatasetError
+            If the store does not have it; the hint suggests similar names.
+        DamagedCatalogError
+            If its recipe, groups or members are not the ones that were stored.
         """
         from bsv_store.datasets.table import find_version
         from bsv_store.remote.results import local_results

@@ -114,8 +114,8 @@ def restore_store(
     """Restore a snapshot into a new folder. Existing stores are never changed.
 
     Every byte is checked against its hash. The folder becomes a store at the end; if the restore is interrupted, run it
-    again with the same arguments. Files beside the datasets, and the highest version numbers, are those of the latest
-    snapshot of the store, so that a number is not assigned again.
+    again with the same arguments. Version numbers that any snapshot of the store in the target has are not assigned
+    again; the files beside the datasets are those of the snapshot that knows the most numbers.
 
     The restored store has the id of the original. As long as both are in use, datasets with the same name and number
     may differ between the two.

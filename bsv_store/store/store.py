@@ -1201,6 +1201,8 @@ class Store:
             If no experiment matches.
         MissingDataError
             If inputs are missing and ``missing`` is 'error'. The hint is the command that fetches them.
+        DamagedCatalogError
+            If rows of the catalog that enter the result, or those of the version that has it, are damaged.
         DamagedFileError
             If the file of an input is missing or differs from what was stored, and was not fetched again. Also with
             ``missing='leave_out'``: a damaged volume is not a missing one.
@@ -1317,6 +1319,8 @@ class Store:
             If no experiment matches one of the selections.
         MissingDataError
             If inputs are missing and ``missing`` is 'error'. The hint is the command that fetches them.
+        DamagedCatalogError
+            If rows of the catalog that enter the result, or those of the version that has it, are damaged.
         DamagedFileError
             If the file of an input is missing or differs from what was stored, and was not fetched again.
 
@@ -1574,8 +1578,12 @@ class Store:
 
         Raises
         ------
+        InputError
+            If the text is not a valid reference.
         UnknownDatasetError
             If the store does not have it; the hint suggests similar names.
+        DamagedCatalogError
+            If its recipe, groups or members are not the ones that were stored.
         """
         return self.datasets.get(ref)
 

@@ -30,6 +30,9 @@ _TARGETS: Final[dict[str, tuple[str, ...]]] = {
 }
 # In Allen's ontology.
 _OTHER_NAMES: Final[dict[str, tuple[str, ...]]] = {"LOB4, 5": ("CUL4, 5",)}
+PATHWAYS: Final = ("Isocortex", "CP", "cc")
+"""Acronyms of further structures that an anatomy needs: tracts of the cortex pass through the corpus callosum."""
+
 Point = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 

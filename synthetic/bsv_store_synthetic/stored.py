@@ -14,10 +14,12 @@ from bsv_store.catalog.records import StructureRecord
 from bsv_store.errors import MissingDataError
 from bsv_store.server.allen.files import Voxels
 from bsv_store.server.allen.store_source import StoreSource
+from bsv_store.text import listed_ids
 from bsv_store_synthetic.anatomy import GRID, Anatomy
 from bsv_store_synthetic.atlas import SyntheticAtlas
 from bsv_store_synthetic.experiments import PRIMARY_STRUCTURES
 from bsv_store_synthetic.ontology import Tree
+from bsv_store_synthetic.projections import PATHWAYS
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
@@ -37,7 +39,8 @@ class StoredAnatomy(Anatomy):
     Raises
     ------
     MissingDataError
-        If the store does not have them, or they lack a structure that synthetic experiments are injected in.
+        If the store does not have them, they lack a structure that synthetic experiments are injected in, or the
+        annotation has structures that the current ontology lacks.
     DamagedFileError
         If the file of the annotation is damaged.
     """
@@ -50,7 +53,13 @@ class StoredAnatomy(Anatomy):
         annotation = store.atlas.annotation(spacing_um=GRID.spacing_um)
         present = set(np.unique(annotation).tolist())
         self._labels = tuple(record for record in records.structures if record.id in present)
-        missing = [name for name in PRIMARY_STRUCTURES if not self._has_voxels(name, present)]
+        unknown = present - {0, *(record.id for record in self._labels)}
+        if unknown:
+            raise MissingDataError(
+                f"the ontology of {store.path} lacks structures that its annotation has: {listed_ids(unknown)}",
+                hint="Update it: bsv-store sync structures.",
+            )
+        missing = [name for name in (*PRIMARY_STRUCTURES, *PATHWAYS) if not self._has_voxels(name, present)]
         if missing:
             raise MissingDataError(
                 f"the annotation of {store.path} has no voxel in {', '.join(missing)}",

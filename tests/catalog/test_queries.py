@@ -172,6 +172,9 @@ def test_experiments_without_records_are_an_error_unless_left_out(small_store: S
     # One half of the others is in the store.
     assert found == {without, (105,), (201,)}
     assert frame.attrs["without_unionizes"] == sorted([*without, 105, 201])
+    with pytest.warns(MissingUnionizesWarning, match="the projection rows of 1 of the selected experiments") as warned:
+        small_store.catalog.unionizes([101, 105], is_injection=False, missing="leave_out")
+    assert len(warned) == 1
 
 
 def test_rows_of_structures_that_are_not_measured_are_an_error(small_store: Store) -> None:

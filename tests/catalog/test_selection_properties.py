@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bsv_store import Selection, Store
+from bsv_store.catalog.selection.narrowing import including, narrowed
 from bsv_store.errors import EmptySelectionError, ExcludedExperimentError, InputError, SelectionError
 from tests.catalog.small_catalog import (
     ALL_IDS,
@@ -326,6 +327,19 @@ def test_algebra_holds_for_the_ids(excluding_store: Store, a: Selection, b: Sele
     assert ids(a | a) == of_a
     assert ids(a - a) == set()
     assert ids((a - b) | (a & b)) == of_a
+
+
+@examples(25)
+@given(base=selections, criteria=leaves())
+def test_what_narrows_a_selection_does_not_undo_what_it_includes(
+    excluding_store: Store, base: Selection, criteria: Selection
+) -> None:
+    base, (leaf,) = _include_excluded(base), _include_excluded(criteria).leaves()
+    wanted = including(base, withdrawn=leaf.include_withdrawn, excluded=leaf.include_excluded)
+    everything = including(Selection.of(leaf), withdrawn=True, excluded=True)
+    found = excluding_store.select(narrowed(base, leaf))
+    assert set(found) == set(excluding_store.select(wanted)) & set(excluding_store.select(everything))
+    assert Selection.from_json(narrowed(base, leaf).to_json()) == narrowed(base, leaf)
 
 
 def _include_excluded(selection: Selection) -> Selection:

@@ -204,6 +204,18 @@ def test_explicit_id_comes_withdrawn_or_not(small_store: Store) -> None:
     assert small_store.select(Selection(ids=[301]) | Selection(injected_in="CM")) == (106, 301)
 
 
+def test_each_part_decides_on_withdrawn_experiments_for_itself(small_store: Store) -> None:
+    """Otherwise 301 would be in both `named - visual` and `named & visual`."""
+    named, visual = Selection(ids=[301, 101]), Selection(injected_in="VISp")
+    assert small_store.select(named & visual) == (101,)
+    assert small_store.select(named - visual) == (301,)
+    for wanted in (
+        Selection(ids=[301, 101], injected_in="VISp"),
+        named & Selection(injected_in="VISp", include_withdrawn=True),
+    ):
+        assert small_store.select(wanted) == (101, 301)
+
+
 @pytest.mark.parametrize("criterion", ["ids", "exclude_ids"])
 def test_unknown_id_is_named(small_store: Store, criterion: str) -> None:
     with pytest.raises(UnknownExperimentError, match="7, 2147483648"):

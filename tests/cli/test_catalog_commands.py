@@ -153,6 +153,25 @@ def test_named_selections_serve_as_options(run: Runner, own_filled: Path) -> Non
     assert run("select", "--named", "visaul", store=own_filled).code == 2
 
 
+def test_options_do_not_undo_what_a_selection_includes(run: Runner, own_filled: Path) -> None:
+    excluded, other = WILD_TYPE_VISP[:2]
+    assert run("exclude", "add", str(excluded), "--reason", "torn", store=own_filled).code == 0
+    both = run("selection", "save", "both", "--ids", f"{excluded},{other}", "--include-excluded", store=own_filled)
+    assert both.code == 0, both.err
+    assert run("selection", "save", "visual", "--injected-in", "VISp", store=own_filled).code == 0
+
+    def selected(*options: str) -> set[int]:
+        found = run("select", *options, "--ids-only", store=own_filled)
+        assert found.code == 0, found.err
+        return {int(line) for line in found.out.split()}
+
+    assert selected("--named", "both", "--injected-in", "VISp") == {excluded, other}
+    assert selected("--named", "both", "--include-withdrawn") == {excluded, other}
+    assert excluded not in selected("--named", "visual")
+    assert excluded in selected("--named", "visual", "--include-excluded")
+    assert excluded in selected("--named", "visual", "--include-excluded", "--line", "wild-type")
+
+
 def test_exclusions(run: Runner, own_filled: Path) -> None:
     def selected(*options: str) -> set[int]:
         return {

@@ -61,10 +61,10 @@ def test_sources_without_tables_are_counted_instead_of_printed_as_empty_rows(run
     table = run("matrix", *ids, store=filled).succeeded()
     assert "VISp" in table.out
     assert "VISl" not in table.out
-    assert "1 source without unionize tables left out of the table" in table.err
+    assert "1 source without a value left out of the table" in table.err
     turned = run("matrix", *ids, "--layout", "transposed", store=filled).succeeded()
     assert "VISl" not in turned.out
-    assert "1 source without unionize tables" in turned.err
+    assert "1 source without a value" in turned.err
     every = run("matrix", *ids, "--format", "csv", store=filled).succeeded()
     assert [row["source"] for row in every.rows] == ["VISl", "VISp"]
     assert "left out of the table" not in every.err

@@ -384,6 +384,7 @@ def test_an_experiment_without_a_covariate_is_missing_data(filled: Store) -> Non
         ({"cluster": "big"}, RecipeError, "cluster must be one of none, extent, tfce"),
         ({"cluster_threshold_p": 0.01}, RecipeError, "cannot be combined with cluster='none'"),
         ({"cluster": "extent", "cluster_threshold_p": 2}, RecipeError, "between 0 and 1"),
+        ({"cluster": "extent", "cluster_threshold_p": 10**400}, RecipeError, "between 0 and 1"),
         ({"labels": ["x"]}, RecipeError, "labels must be two strings"),
         ({"labels": ["x", "x"]}, RecipeError, "the same label 'x'"),
         ({"labels": ["x", "a\nb"]}, RecipeError, "must be a line"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bsv_store import Selection, by_coordinate
+from bsv_store import Selection, by_coordinate, crossed
 from bsv_store.errors import DamagedCatalogError
 from tests.databases import sqlite_first
 from tests.datasets.world import FACTS, ask, change_experiments, fill
@@ -75,6 +75,16 @@ def test_damaged_rows_of_a_version_are_refused(filled: Store, change: str) -> No
     _changed(filled, f"UPDATE {change}")
     with pytest.raises(DamagedCatalogError, match="are not the ones that were stored"):
         filled.dataset(version.ref)
+
+
+def test_an_edge_at_minus_zero_is_not_damage(filled: Store) -> None:
+    """SQLite stores -0.0 as 0.0; the fingerprint has the sign."""
+    crossing = crossed(by_coordinate("AP", edges=[-0.0, 9400]), by_coordinate("ML", edges=[-1.0, -0.0, 11400]))
+    for grouping in (by_coordinate("AP", edges=[-0.0, 9400]), crossing):
+        version = ask(filled, grouping=grouping)
+        assert filled.dataset(version.ref).fingerprint == version.fingerprint
+        assert ask(filled, grouping=grouping).ref == version.ref
+        assert filled.datasets.rebuild(version.ref).is_identical
 
 
 @sqlite_first

@@ -16,6 +16,8 @@ from tests.figures.panels import panels
 from tests.reports.charts import MEASURED, small_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
 
     from bsv_store.vocabulary import MatrixOrder, MatrixScale
@@ -220,6 +222,18 @@ def test_animals_are_weighted_and_those_of_weight_0_are_not_drawn(store: Store) 
     dots = [each for each in panel(figure).collections if str(each.get_label()).endswith("animals")]
     assert [len(np.asarray(each.get_offsets())) for each in dots] == [0, 0]
     assert "Weight" not in said(ranked_targets(store, [101, 103], limit=3))
+
+
+def test_animals_on_the_exclusion_list_are_drawn_if_wanted(tmp_path: Path) -> None:
+    def texts(store: Store) -> tuple[str, str]:
+        wanted = Selection(ids=[101, 102, 103], include_excluded=True)
+        ranking = ranked_targets(store, wanted, weight_by="injection_overlap", limit=3)
+        return said(ranking), said(matrix_map(store, wanted, rows="experiments", targets=["CP", "CM"]))
+
+    with small_store(tmp_path / "store") as store:
+        before = texts(store)
+        store.catalog.exclude([102], "torn")
+        assert texts(store) == before
 
 
 def test_animals_beyond_the_axis_are_named(store: Store) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from bsv_store import create_store, open_store
+from bsv_store.catalog.ingest import ingest_structures
 from bsv_store.catalog.records import Ontology, StructureRecord
 from bsv_store.errors import MissingDataError, NotFoundUpstreamError
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, ontology
@@ -106,14 +109,26 @@ def test_a_store_without_annotation_is_refused_with_the_command(with_brain: Path
     assert "bsv-store sync annotation" in str(caught.value.hint)
 
 
-def test_a_brain_without_the_injected_structures_is_refused(with_brain: Path) -> None:
+def test_a_brain_without_the_needed_structures_is_refused(with_brain: Path) -> None:
     class Lacking(StoredAnatomy):
         def _has_voxels(self, acronym: str, present: set[int]) -> bool:
-            return acronym != "LGd" and super()._has_voxels(acronym, present)
+            return acronym not in ("LGd", "cc") and super()._has_voxels(acronym, present)
 
-    with open_store(with_brain) as store, pytest.raises(MissingDataError, match="no voxel in LGd") as caught:
+    with open_store(with_brain) as store, pytest.raises(MissingDataError, match="no voxel in LGd, cc") as caught:
         Lacking(store)
     assert "sync structures" in str(caught.value.hint)
+
+
+def test_voxels_of_withdrawn_structures_are_refused(with_brain: Path, tmp_path: Path) -> None:
+    """They would count as those of other structures."""
+    records = ontology.invented().ontology
+    gone = ontology.invented().structure("CA1")
+    kept = Ontology(tuple(r for r in records.structures if r.id != gone.id), records.structure_set_names)
+    shutil.copytree(with_brain, tmp_path / "store")
+    with open_store(tmp_path / "store") as store:
+        ingest_structures(store.database, kept, source="test", upstream_date=date(2999, 1, 1), allow_shrinking=True)
+        with pytest.raises(MissingDataError, match=f"lacks structures that its annotation has: {gone.id}"):
+            StoredAnatomy(store)
 
 
 def test_the_demo_and_the_server_refuse_a_store_before_they_begin(

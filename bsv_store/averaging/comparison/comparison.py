@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from numbers import Real
 from typing import Any
 
-from bsv_store.check import choice, several, whole_number
+from bsv_store.check import as_float, choice, several, whole_number
 from bsv_store.errors import RecipeError
 from bsv_store.text import MAX_ID, shown
 from bsv_store.vocabulary import (
@@ -58,9 +57,11 @@ class Comparison:
     cluster_threshold_p: float = DEFAULT_CLUSTER_THRESHOLD_P
 
     def __post_init__(self) -> None:
-        threshold: Any = self.cluster_threshold_p
-        if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 < float(threshold) < 1:
-            raise RecipeError(f"cluster_threshold_p must be a number between 0 and 1, got {shown(threshold)}")
+        threshold = as_float(self.cluster_threshold_p)
+        if threshold is None or not 0 < threshold < 1:
+            raise RecipeError(
+                f"cluster_threshold_p must be a number between 0 and 1, got {shown(self.cluster_threshold_p)}"
+            )
         cluster = choice("cluster", self.cluster, CLUSTER_STATISTICS, error=RecipeError).name
         if cluster != "extent" and not math.isclose(threshold, DEFAULT_CLUSTER_THRESHOLD_P):
             raise RecipeError(
@@ -73,7 +74,7 @@ class Comparison:
             "test": checked_test(self.test, covariates),
             "covariates": covariates,
             "cluster": cluster,
-            "cluster_threshold_p": float(threshold),
+            "cluster_threshold_p": threshold,
         }
         for name, value in checked.items():
             # The object is frozen; this is the only place that sets a value.

@@ -11,7 +11,7 @@ except in parts that are subtracted with ``-``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, assert_never
 
@@ -52,6 +52,7 @@ from bsv_store.catalog.selection.criterion import Criterion
 from bsv_store.catalog.selection.exclusions import excluded, excluded_ids
 from bsv_store.catalog.selection.in_store import UNIONIZE_PART_OF, needs_side, with_unionizes, with_volume
 from bsv_store.catalog.selection.names import looked_up
+from bsv_store.catalog.selection.narrowing import including
 from bsv_store.catalog.selection.positions import in_box, near_point
 from bsv_store.catalog.selection.selection import Node, Selection
 from bsv_store.catalog.structures import StructureRef
@@ -205,7 +206,7 @@ def _excluded_from(connection: Connection, selection: Selection, compiler: _Comp
     if all(leaf.include_excluded or leaf.ids is not None for leaf in selection.leaves()):
         return {}
     selected = _compiled(selection.node, compiler)
-    with_excluded = _compiled(_with_excluded(selection.node), compiler)
+    with_excluded = _compiled(including(selection, excluded=True).node, compiler)
     query = with_excluded.where(Experiment.id.not_in(selected)).order_by(Experiment.id)
     return excluded(connection, connection.scalars(query).all())
 
@@ -239,18 +240,6 @@ def _named(node: Node) -> Iterator[int]:
         return
     for part in node.parts[:1] if node.operator == "minus" else node.parts:
         yield from _named(part)
-
-
-def _with_excluded(node: Node) -> Node:
-    if isinstance(node, Criteria):
-        return replace(node, include_excluded=True)
-    return replace(node, parts=tuple(map(_with_excluded, node.parts)))
-
-
-def _with_withdrawn(node: Node) -> Node:
-    if isinstance(node, Criteria):
-        return replace(node, include_withdrawn=True)
-    return replace(node, parts=tuple(map(_with_withdrawn, node.parts)))
 
 
 # -- conditions -------------------------------------------------------------------------------------------------------
@@ -446,7 +435,7 @@ def _why_empty(connection: Connection, selection: Selection) -> str:
     if removed:
         reasons = listed(f"{identifier} ({reason})" for identifier, reason in removed.items())
         return f"On the exclusion list: {reasons}. include_excluded=True{where} includes them."
-    withdrawn = _count(connection, _with_withdrawn(node))
+    withdrawn = _count(connection, including(selection, withdrawn=True).node)
     if withdrawn:
         return (
             f"{number_of(withdrawn, 'withdrawn experiment')} would match: include_withdrawn=True{where} includes them."

@@ -136,6 +136,11 @@ class Selection:
     solutions: ``include_excluded=True``, or removing the experiment from the list. The error does not occur if the same
     part names it in ``exclude_ids``, nor in a selection that is subtracted: ``a - Selection(ids=[5])`` is valid.
 
+    Each part of a combination decides for itself, so that ``a & b`` always has the experiments that are in both:
+    ``Selection(ids=[5]) & Selection(line="wild-type")`` does not select a withdrawn experiment 5, which the second part
+    leaves out. ``Selection(ids=[5], line="wild-type")`` selects it; so does ``include_withdrawn=True`` in the second
+    part.
+
     Examples
     --------
     >>> visual = Selection(injected_in=["VISp", "VISl"], line="wild-type")

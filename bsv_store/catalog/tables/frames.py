@@ -218,12 +218,12 @@ def unionizes_frame(
     if policy == "error":
         require_unionizes(connection, selection, wanted, is_injection, can_leave_out=True)
     elif policy == "leave_out":
-        absent = {part: set(_uncovered(connection, wanted, part)) for part in _parts(is_injection)}
-        without = set().union(*absent.values())
+        absent = {part: set(_uncovered(connection, wanted, part)) for part in _parts(None)}
         whole = set.intersection(*absent.values())
         report_left_out(whole, missing=policy)
-        for part, ids in absent.items():
-            report_without_rows(ids - whole, part)
+        for part in _parts(is_injection):
+            report_without_rows(absent[part] - whole, part)
+            without |= absent[part]
     else:
         assert_never(policy)
     table = Unionize.__table__.c

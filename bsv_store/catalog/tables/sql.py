@@ -34,6 +34,7 @@ from bsv_store.catalog.database.running import RunningQuery
 from bsv_store.catalog.database.sqlite import READ_LIMIT_S
 from bsv_store.catalog.tables.functions import ALLOWED, FUNCTIONS_HINT, check_functions
 from bsv_store.catalog.tables.table import Table, typed_table
+from bsv_store.check import as_float
 from bsv_store.errors import BsvStoreError, BusyError, NoSpaceError, QueryError
 from bsv_store.text import MAX_ID, shown, size_text
 
@@ -157,14 +158,13 @@ def _checked(
         raise QueryError(f"limit must be a positive integer below 2**63 or None, got {shown(row_limit)}")
     if not _is_count(max_bytes):
         raise QueryError(f"max_bytes must be a positive integer below 2**63, got {shown(max_bytes)}")
-    if isinstance(time_limit_s, bool) or not isinstance(time_limit_s, Real) or not 0 < float(time_limit_s) < math.inf:
+    if (seconds := as_float(time_limit_s)) is None or not 0 < seconds < math.inf:
         raise QueryError(f"timeout_s must be a positive number of seconds, got {shown(time_limit_s)}")
     if not (parameters is None or isinstance(parameters, Mapping)):
         raise QueryError(f"parameters must be a dict, got {shown(parameters)}", hint="For example {'id': 158314987}.")
     values = {str(name): _parameter(str(name), value) for name, value in (parameters or {}).items()}
     limit = None if row_limit is None else int(row_limit)
-    time_s = min(float(time_limit_s), _MAX_TIME_S)
-    return _Query(statement, values, limit, time_s, int(max_bytes), allow_superuser=allow_superuser)
+    return _Query(statement, values, limit, min(seconds, _MAX_TIME_S), int(max_bytes), allow_superuser=allow_superuser)
 
 
 def _is_count(value: Any) -> bool:

@@ -136,9 +136,11 @@ def _facts(text: bytes) -> dict[str, str]:
 
 def _age(lock: Lock, name: str, values: dict[str, str]) -> timedelta:
     """The time since another lock was rewritten."""
-    theirs = lock.target.written_at(name)
-    # This process has just written its own lock.
-    ours = lock.target.written_at(lock.name) if lock.is_written else None
+    theirs, ours = lock.target.written_at(name), None
+    if lock.is_written:
+        # That of this process has just been written. If it is gone already, the other one counts nevertheless.
+        with contextlib.suppress(FileNotFoundError):
+            ours = lock.target.written_at(lock.name)
     if ours is None or theirs is None:
         return datetime.now(UTC) - datetime.fromisoformat(values["refreshed_at"])
     return ours - theirs

@@ -122,29 +122,14 @@ def restore_snapshot(
     _check_supported(found)
     url = SQLITE if database is None else normalized_url(database).render_as_string()
     config = StoreConfig(found.store_id, found.format_version, url, found.file_mode, found.directory_mode)
-    _refuse_occupied(folder, found, config)
+    is_completed = _refuse_occupied(folder, found, config)
     files = StoreFiles(folder, config.file_mode, config.directory_mode)
     with locked(repository.target, "restore") as lock:
         run = _Run(repository, found, files, config, lock, progress, check_abort)
-        if url != SQLITE:
-            # Before anything is written.
-            with closing(Database(normalized_url(url))) as server:
-                _refuse_occupied_database(server, folder)
-        _require_space(folder, found)
-        with store_errors(folder):
-            for name in ("", *FOLDERS):
-                files.make_folder(folder / name)
-        files.publish(RESTORE_MARKER, _marker(found, config))
         others = _other_snapshots(repository, found)
         beside = _beside(found, others)
-        _restore_files(run, [*found.files, *beside])
-        checkpoint("restore:files")
         numbers = _raised_numbers(found, others)
-        compared = _restore_database(run, numbers)
-        checkpoint("restore:database")
-        _refuse_completed(folder)
-        files.publish(STORE_FILE, config.to_toml().encode())
-        checkpoint("restore:finished")
+        compared = None if is_completed else _restore(run, beside, numbers)
         with store_errors(folder / RESTORE_MARKER):
             (folder / RESTORE_MARKER).unlink(missing_ok=True)
     return RestoreReport(
@@ -157,6 +142,28 @@ def restore_snapshot(
         numbers,
         None if found.revision == schema.HEAD else found.revision,
     )
+
+
+def _restore(run: _Run, beside: list[BackedUpFile], numbers: Mapping[str, int]) -> int | None:
+    """Restore files and database into the folder, and make it a store; returns the result of `_restore_database`."""
+    folder, url = run.files.root, run.config.database
+    if url != SQLITE:
+        # Before anything is written.
+        with closing(Database(normalized_url(url))) as server:
+            _refuse_occupied_database(server, folder)
+    _require_space(folder, run.snapshot)
+    with store_errors(folder):
+        for name in ("", *FOLDERS):
+            run.files.make_folder(folder / name)
+    run.files.publish(RESTORE_MARKER, _marker(run.snapshot, run.config))
+    _restore_files(run, [*run.snapshot.files, *beside])
+    checkpoint("restore:files")
+    compared = _restore_database(run, numbers)
+    checkpoint("restore:database")
+    _refuse_completed(folder)
+    run.files.publish(STORE_FILE, run.config.to_toml().encode())
+    checkpoint("restore:finished")
+    return compared
 
 
 # -- before anything is written ---------------------------------------------------------------------------------------
@@ -175,7 +182,8 @@ def _marker(snapshot: Snapshot, config: StoreConfig) -> bytes:
     return json.dumps({"snapshot": snapshot.id, "database": config.database}).encode()
 
 
-def _refuse_occupied(folder: Path, snapshot: Snapshot, config: StoreConfig) -> None:
+def _refuse_occupied(folder: Path, snapshot: Snapshot, config: StoreConfig) -> bool:
+    """Whether an earlier run has completed the restore, except for its marker. Raises an error if it is another one."""
     marker = folder / RESTORE_MARKER
     if marker.exists():
         with read_errors(marker):
@@ -185,7 +193,7 @@ def _refuse_occupied(folder: Path, snapshot: Snapshot, config: StoreConfig) -> N
                 f"{folder} has an incomplete restore of another snapshot, or into another database",
                 hint=f"Finish that one with its options, or use a new folder. It is described in {marker}.",
             )
-        return
+        return (folder / STORE_FILE).exists()
     if (folder / STORE_FILE).exists():
         raise StoreExistsError(f"{folder} is a bsv-store, which a restore never changes", hint=_NEW_FOLDER)
     if folder.exists() and not folder.is_dir():
@@ -194,6 +202,7 @@ def _refuse_occupied(folder: Path, snapshot: Snapshot, config: StoreConfig) -> N
         found = [each for each in folder.iterdir() if not _is_beginning(each)] if folder.is_dir() else []
     if names := sorted(each.name for each in found):
         raise StoreExistsError(f"{folder} is not empty: it contains {', '.join(names[:3])}", hint=_NEW_FOLDER)
+    return False
 
 
 def _refuse_completed(folder: Path) -> None:

@@ -54,8 +54,8 @@ def matrix(
     """Print the signal of experiments or source structures in target structures.
 
     Rows and columns are in ontology order; the long layout begins with the largest value. No signal is 0; a cell is
-    empty if the unionize tables of the experiments are not in the store. Sources without any
-    unionize tables are left out of a printed table; --format csv has them all.
+    empty if the unionize tables of the experiments are not in the store, or their injected hemisphere is not known and
+    the column is relative to it. Sources without any value are left out of a printed table; --format csv has them all.
 
     \b
     Example:
@@ -100,9 +100,7 @@ def matrix(
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns))
     if without_data:
         what = "experiment" if matrix_rows == "experiments" else "source"
-        note(
-            f"{number_of(without_data, what)} without unionize tables left out of the table; --format csv includes them"
-        )
+        note(f"{number_of(without_data, what)} without a value left out of the table; --format csv includes them")
     is_cut = not show_all and limit is not None
     note(
         f"{number_of(frame.shape[0], 'row')} x {number_of(frame.shape[1], 'column')} of {measure}"

@@ -171,13 +171,14 @@ _SAVED: list[Callable[[Command], Command]] = [
         "--named",
         metavar="NAME[@NUMBER]",
         shell_complete=complete_selections,
-        help="Saved selection of that name (see selection list), restricted further by the other options.",
+        help="Saved selection of that name (see selection list), restricted further by the other options.  "
+        "--include-withdrawn and --include-excluded hold for it too.",
     ),
     _by_name(
         "--selection",
         "selection_json",
         metavar="JSON|@FILE",
-        help="Selection as JSON (see select --show-selection), restricted further by the other options.",
+        help="Selection as JSON (see select --show-selection), restricted further in the same way.",
     ),
 ]
 _OPTIONS = [*(_criterion_option(name, CRITERIA[name]) for name in CRITERIA), *_SAVED]
@@ -230,16 +231,16 @@ def _is_given(value: Any) -> bool:
 
 
 def _selection(*, named: str | None, selection_json: str | None, **values: Any) -> Selection:
+    from bsv_store.catalog.selection.narrowing import narrowed
     from bsv_store.catalog.selection.selection import Selection
 
     given = {name: value for name, value in values.items() if _is_given(value) and value != default_of(name)}
-    own = Selection.of(Criteria.checked(given, spell=option_of))
+    own = Criteria.checked(given, spell=option_of)
     bases = [] if selection_json is None else [Selection.from_json(_text_or_file(selection_json))]
     if named is not None:
         with opened_store() as store:
             bases.append(store.catalog.selection(named))
-    parts = [*bases, own] if given or not bases else bases
-    selection = functools.reduce(operator.and_, parts)
+    selection = narrowed(functools.reduce(operator.and_, bases), own) if bases else Selection.of(own)
     note_mistaken_lines(selection)
     return selection
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from bsv_store.errors import BackupError, BsvStoreWarning, BusyError, InputError
 from bsv_store.maintenance.backup import snapshot as snapshot_module
 from bsv_store.maintenance.backup.repository import create_repository
 from bsv_store.maintenance.backup.target import LocalTarget
-from bsv_store.store.restoring import list_backups, restore_store, verify_backup
+from bsv_store.store.restoring import list_backups, prune_backup, restore_store, verify_backup
 from tests.databases import sqlite_first
 from tests.datasets.world import ask
 from tests.maintenance.backup import checks
@@ -292,6 +293,26 @@ def test_an_expired_lock_of_another_host_is_ignored_whatever_its_clock_says(
         else:
             filled.admin.backup(target)
             assert not lock.exists()
+
+
+@sqlite_first
+def test_a_lock_that_is_lost_does_not_hide_those_of_others(
+    filled: Store, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.admin.backup(target)
+    now = datetime.now(UTC).isoformat()
+    values = {"owner": "0123456789abcdef-1-1", "host": "other", "user": "x", "started_at": now, "refreshed_at": now}
+    (Path(target) / "locks" / "x.json").write_text(json.dumps({**values, "purpose": "backup"}))
+    written_at = LocalTarget.written_at
+
+    def lost(self: LocalTarget, name: str) -> datetime | None:
+        if name != "locks/x.json":
+            (self.root / name).unlink(missing_ok=True)
+        return written_at(self, name)
+
+    monkeypatch.setattr(LocalTarget, "written_at", lost)
+    with pytest.raises(BusyError, match="a backup by x on other"):
+        prune_backup(target, keep_last=1, apply=True)
 
 
 def test_a_lock_that_could_not_be_removed_is_ignored(

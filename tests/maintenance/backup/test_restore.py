@@ -72,8 +72,8 @@ def test_there_and_back_again_changes_nothing(
     checks.assert_intact(last)
 
 
-POINTS = ("restore:file@3", "restore:rows", "restore:database")
-MORE_POINTS = ("publish:written@5", "restore:files", "restore:finished")
+POINTS = ("restore:file@3", "restore:rows", "restore:database", "restore:finished")
+MORE_POINTS = ("publish:written@5", "restore:files")
 
 
 @pytest.mark.parametrize("point", [*POINTS, *(pytest.param(each, marks=pytest.mark.long) for each in MORE_POINTS)])
@@ -96,7 +96,14 @@ def test_a_killed_restore_is_not_a_store_and_is_completed(
             open_store(new)
         with pytest.raises(StoreExistsError, match="incomplete restore of another snapshot, or into another database"):
             restore_store(target, new, database=None if url else "postgresql://x@localhost/x")
+    else:
+        # Work in the store has begun.
+        with open_store(new) as restored:
+            restored.admin.configure("trash_days", 7)
     restore_store(target, new, database=url)
+    if point == "restore:finished":
+        with open_store(new) as restored:
+            assert restored.config.trash_days == 7
     assert not (new / "restore.json").exists()
     checks.assert_intact(new)
     checks.assert_usable(new)
