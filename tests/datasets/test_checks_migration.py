@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = both_databases
 
 EVERYBODY = Selection(ids=IDS)
+TWO = crossed(by_coordinate("AP", edges=[3000, 8200, 9400]), by_coordinate("ML", edges=[0, 5700, 11400]))
 KEPT = {
     "dataset": "id, name, created_by, last_number",
     "dataset_version": "id, dataset_id, number, recipe, fingerprint, content_sha256, path, file_sha256, created_by",
@@ -46,8 +47,7 @@ def group_columns(store: Store) -> set[str]:
 @pytest.fixture
 def versions(filled: Store) -> Store:
     """Versions with one coordinate, two, none, and masks; one is tagged, one was checked."""
-    two = crossed(by_coordinate("AP", edges=[3000, 8200, 9400]), by_coordinate("ML", edges=[0, 5700, 11400]))
-    ask(filled, EVERYBODY, two, name="two")
+    ask(filled, EVERYBODY, TWO, name="two")
     ask(filled, EVERYBODY, crossed(by_field("line"), by_coordinate("ML", edges=[0, 5700, 11400])), name="one")
     inside = np.zeros((132, 80, 114), np.float32)
     inside[:66] = 0.5
@@ -93,6 +93,8 @@ def test_versions_of_the_earlier_schema_still_serve(versions: Store) -> None:
         assert np.nanmax(version.mean) > 0
         assert not versions.datasets.stale(name)[0].is_stale
         assert versions.datasets.rebuild(name, check_only=True).is_identical
+    # The same question has the same version.
+    assert ask(versions, EVERYBODY, TWO, name="two").ref == "two@1"
     # What is not known of them stays unknown.
     old = versions.dataset("two")
     assert {group.second_lower for group in old.groups} == {None}
