@@ -70,7 +70,7 @@ def main() -> None:
     print(server.table(of_server))
     print(startup.table(of_startup))
     print(verify.table(of_verify))
-    print(backup.table(of_backup))
+    print(catalog.table(of_backup))
 
 
 if __name__ == "__main__":

@@ -15,14 +15,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.catalog import FULL, SMALL, database
+from benchmarks.catalog import FULL, SMALL, Results, database, table
 from benchmarks.catalog_data import fill_lists, fill_unionizes
 from benchmarks.notes import note
 from bsv_store import create_store
 from bsv_store.catalog.database.bulk import refresh_statistics_after
 from bsv_store.store.restoring import restore_store
-
-Results = dict[str, dict[str, float]]
 
 
 def run(*, full: bool = False, databases: tuple[str, ...] = ("sqlite", "postgres")) -> dict[str, Results]:
@@ -57,16 +55,6 @@ def _timed(task: Callable[[], object]) -> dict[str, float]:
 
 def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def table(results: dict[str, Results]) -> str:
-    """The results as text."""
-    lines = [f"{'database':<10}{'task':<34}figures"]
-    for kind, tasks in results.items():
-        for task, figures in tasks.items():
-            shown = ", ".join(f"{name} {value:,.4g}" for name, value in figures.items())
-            lines.append(f"{kind:<10}{task:<34}{shown}")
-    return "\n".join(lines)
 
 
 def main() -> None:

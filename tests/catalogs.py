@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import pytest
 
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.routes import ReplyCache
@@ -27,3 +30,23 @@ def fill_catalog(store: Store, atlas: SyntheticAtlas = ATLAS) -> None:
 
 filled_catalog = store_with(fill_catalog)
 """A fixture: a store of its own for each test, with the structures and experiments of `ATLAS`."""
+
+# Fixtures of the conftest modules of folders whose tests use servers of this atlas.
+
+
+@pytest.fixture
+def small_atlas() -> SyntheticAtlas:
+    """The atlas of `tests.servers.server`."""
+    return ATLAS
+
+
+@pytest.fixture
+def known_replies() -> ReplyCache:
+    """The cache of `tests.servers.server`."""
+    return REPLIES
+
+
+@pytest.fixture(autouse=True)
+def retries_at_once(patience: Callable[..., None]) -> None:
+    """Let the clients that a store opens retry without waiting."""
+    patience(backoff_s=0, read_timeout_s=10)

@@ -222,7 +222,8 @@ def ingest_annotation_file(
     _refuse_another(path, stored, annotation, checked.origin, replace=replace)
     publish = partial(
         publish_annotation,
-        *(files, annotation),
+        files,
+        annotation,
         source=path.name if source is None else source,
         origin=checked.origin,
     )

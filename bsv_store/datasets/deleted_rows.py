@@ -22,6 +22,7 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.database.models.base import UtcDateTime
 from bsv_store.datasets import locks
+from bsv_store.datasets.refs import version_key
 from bsv_store.datasets.result.file import EncodedResult
 from bsv_store.errors import InputError
 from bsv_store.text import listed, listed_ids
@@ -44,7 +45,7 @@ def deleted_rows(connection: Connection, identifier: int, version: VersionRecord
         model.__tablename__: _rows(connection, model, table_of(model).c.version_id == identifier) for model in models
     }
     return {
-        "key": f"version/{version.ref}",
+        "key": version_key(version.name, version.number),
         "name": version.name,
         "number": version.number,
         "fingerprint": version.fingerprint,

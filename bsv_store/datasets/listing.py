@@ -12,6 +12,7 @@ from bsv_store.catalog.database.models import Dataset, DatasetTag
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.tables.table import Table
 from bsv_store.catalog.tables.views import view
+from bsv_store.datasets.refs import version_key
 from bsv_store.vocabulary import DATASET_STANDINGS
 from bsv_store.volumes.stored_object import StoredObject
 
@@ -174,5 +175,5 @@ def stored_results(connection: Connection) -> Iterator[StoredObject]:
     ):
         source = None if imported_at is None else "bundle"
         yield StoredObject(
-            f"version/{name}@{number}", "version", path, size_bytes, file_sha256, content_sha256, source, created_at
+            version_key(name, number), "version", path, size_bytes, file_sha256, content_sha256, source, created_at
         )

@@ -18,6 +18,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RULE = "up to 100 letters, digits, '.', '_' and '-', starting with a letter or digit"
 
 
+def version_key(name: str, number: int) -> str:
+    """The key of a version in the inventory and in the record of verifications."""
+    return f"version/{name}@{number}"
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetRef:
     """A reference to a version.

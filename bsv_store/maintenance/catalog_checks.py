@@ -32,6 +32,7 @@ from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.templates import all_templates, template_key
 from bsv_store.catalog.verify import VOLUMES, catalog_checks
 from bsv_store.catalog.volumes import volume_key
+from bsv_store.datasets.refs import version_key
 from bsv_store.datasets.result.file import result_path
 from bsv_store.datasets.table import read_recipe
 from bsv_store.errors import DamagedCatalogError, StoreError
@@ -211,11 +212,6 @@ def _versions(connection: Connection) -> dict[int, Any]:
         Dataset.__table__, Dataset.id == VersionRow.dataset_id
     )
     return {row.id: row for row in connection.execute(query.order_by(Dataset.id, VersionRow.number))}
-
-
-def version_key(name: str, number: int) -> str:
-    """The key of a dataset version, as in the inventory."""
-    return f"version/{name}@{number}"
 
 
 def _counts(connection: Connection) -> Iterator[Finding]:

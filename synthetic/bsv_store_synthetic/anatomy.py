@@ -7,7 +7,7 @@ Allen's.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.catalog.records import StructureRecord
-from bsv_store.server.allen.files import Voxels
+from bsv_store.server.allen.files import FileDtype, Voxels
 from bsv_store.volumes.grid import MIDLINE_UM, Grid
 from bsv_store_synthetic import ontology
 from bsv_store_synthetic.noise import draw
@@ -109,25 +109,27 @@ class InventedAnatomy(Anatomy):
 
     def annotation_voxels(self, spacing_um: int) -> Voxels | None:
         """See `Anatomy.annotation_voxels`. At 10 um it has the voxels of 50 um, repeated."""
-        if spacing_um not in ANNOTATION_SPACINGS_UM:
-            return None
-        sampled = 50 if spacing_um == 10 else spacing_um
-        return Voxels(
-            f"synthetic annotation {spacing_um}",
-            spacing_um,
-            lambda: repeated_planes(self.planes(sampled), sampled // spacing_um),
-        )
+        return self._voxels("annotation", spacing_um, self.planes)
 
     def template_voxels(self, spacing_um: int) -> Voxels | None:
         """See `Anatomy.template_voxels`. At 10 um it has the voxels of 50 um, repeated."""
+        return self._voxels("template", spacing_um, self.template_planes, "u2")
+
+    def _voxels(
+        self,
+        what: str,
+        spacing_um: int,
+        planes: Callable[[int], Iterator[NDArray[Any]]],
+        dtype: FileDtype | None = None,
+    ) -> Voxels | None:
         if spacing_um not in ANNOTATION_SPACINGS_UM:
             return None
         sampled = 50 if spacing_um == 10 else spacing_um
         return Voxels(
-            f"synthetic template {spacing_um}",
+            f"synthetic {what} {spacing_um}",
             spacing_um,
-            lambda: repeated_planes(self.template_planes(sampled), sampled // spacing_um),
-            "u2",
+            lambda: repeated_planes(planes(sampled), sampled // spacing_um),
+            dtype,
         )
 
     def planes(self, spacing_um: int) -> Iterator[NDArray[np.uint32]]:

@@ -32,3 +32,14 @@ def leftovers(store: Store, table: Literal["annotation", "template"]) -> list[st
     recorded = set(store.sql(f"SELECT path FROM {table}")["path"])
     found = [*store.path.glob(f"volumes/{table}/*/*"), *store.path.glob("tmp/*")]
     return [path.name for path in found if path.relative_to(store.path).as_posix() not in recorded]
+
+
+def damage(path: Path, how: str) -> None:
+    """Cut a file ('cut'), flip a bit of it ('flipped') or give it the name of another content ('renamed')."""
+    good = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(good[:-1])
+    elif how == "flipped":
+        path.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
+    elif how == "renamed":
+        path.rename(path.with_name(f"{path.name.partition('.')[0]}.{'0' * 16}.h5"))

@@ -8,30 +8,14 @@ from typing import Any
 import pytest
 
 from bsv_store.sources.allen import AllenClient
-from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
-from bsv_store_synthetic.routes import ReplyCache
-from tests.catalogs import ATLAS, REPLIES, filled_catalog
+from bsv_store_synthetic import SyntheticServer
+from tests.catalogs import filled_catalog, known_replies, retries_at_once, small_atlas
 from tests.processes import Child
 
 from .worker import start
 
-catalog = filled_catalog
-
-
-@pytest.fixture
-def atlas() -> SyntheticAtlas:
-    return ATLAS
-
-
-@pytest.fixture
-def reply_cache() -> ReplyCache:
-    return REPLIES
-
-
-@pytest.fixture(autouse=True)
-def _retries_at_once(patience: Callable[..., None]) -> None:
-    """Let the clients that a store opens retry without waiting."""
-    patience(backoff_s=0, read_timeout_s=10)
+catalog, atlas, reply_cache = filled_catalog, small_atlas, known_replies
+_retries_at_once = retries_at_once
 
 
 @pytest.fixture

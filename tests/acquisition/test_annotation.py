@@ -27,6 +27,7 @@ from bsv_store.errors import (
 )
 from bsv_store.server.allen.messages import Request
 from bsv_store.sources.allen import AllenClient
+from bsv_store.sources.allen.addresses import annotation_url
 from bsv_store_synthetic import SyntheticServer, anatomy, wire, wire_volumes
 from bsv_store_synthetic.faults import Fault, Gate, Html, Status, Substitute, Truncate
 from tests.acquisition import atlas_files
@@ -266,15 +267,9 @@ def test_a_file_without_a_row_is_not_trusted_because_it_exists(
     from bsv_store.formats.annotation import read_annotation_nrrd
     from bsv_store.volumes.annotation import publish_annotation
 
-    file = publish_annotation(catalog.files, read_annotation_nrrd(content, what="x"), source="x")
-    path = catalog.files.path(file.path)
-    good = path.read_bytes()
-    if how == "cut":
-        path.write_bytes(good[:-1])
-    elif how == "flipped":
-        path.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
-    elif how == "renamed":
-        path.rename(path.with_name(f"annotation.{'0' * 16}.h5"))
+    source = annotation_url(server.url, 100)
+    file = publish_annotation(catalog.files, read_annotation_nrrd(content, what="x"), source=source)
+    atlas_files.damage(catalog.files.path(file.path), how)
     assert catalog.sync_annotation(download_url=server.url).outcome == "fetched"
     np.testing.assert_array_equal(catalog.atlas.annotation(spacing_um=100), ATLAS.annotation)
 

@@ -159,14 +159,7 @@ def test_a_file_without_a_row_is_not_trusted_because_it_exists(
     content = body(TEMPLATE[::-1]) if how == "reversed" else wire_volumes.template_nrrd(100)
     source = "x" if how == "elsewhere" else template_url(server.url, 100)
     file = publish_template(catalog.files, read_template_nrrd(content, what="x"), source=source)
-    path = catalog.files.path(file.path)
-    good = path.read_bytes()
-    if how == "cut":
-        path.write_bytes(good[:-1])
-    elif how == "flipped":
-        path.write_bytes(good[:500] + bytes([good[500] ^ 1]) + good[501:])
-    elif how == "renamed":
-        path.rename(path.with_name(f"template.{'0' * 16}.h5"))
+    atlas_files.damage(catalog.files.path(file.path), how)
     assert catalog.sync_template(download_url=server.url).outcome == "fetched"
     np.testing.assert_array_equal(catalog.atlas.template(), TEMPLATE)
 

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from bsv_store_synthetic import SyntheticAtlas
-from bsv_store_synthetic.routes import ReplyCache
-from tests.catalogs import ATLAS, REPLIES, filled_catalog
+from tests.catalogs import filled_catalog, known_replies, retries_at_once, small_atlas
 from tests.conftest import DatabaseKind
 
-catalog = filled_catalog
+catalog, atlas, reply_cache = filled_catalog, small_atlas, known_replies
+_retries_at_once = retries_at_once
 
 
 @pytest.fixture
 def database() -> DatabaseKind:
     """SQLite alone: what comes over the network does not depend on the database."""
     return "sqlite"
-
-
-@pytest.fixture
-def atlas() -> SyntheticAtlas:
-    return ATLAS
-
-
-@pytest.fixture
-def reply_cache() -> ReplyCache:
-    return REPLIES
-
-
-@pytest.fixture(autouse=True)
-def _retries_at_once(patience: Callable[..., None]) -> None:
-    """Let the clients that a store opens retry without waiting."""
-    patience(backoff_s=0, read_timeout_s=10)

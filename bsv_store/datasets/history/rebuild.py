@@ -20,6 +20,7 @@ from bsv_store.datasets.history.compare import GroupPlanes, MapPlanes, Planes, v
 from bsv_store.datasets.history.structures import value_differences
 from bsv_store.datasets.original_inputs import content_of_file, original_inputs
 from bsv_store.datasets.publish import require_writable
+from bsv_store.datasets.refs import version_key
 from bsv_store.datasets.result.content_hash import arrays_without_groups
 from bsv_store.datasets.result.contents import software
 from bsv_store.datasets.result.file import EncodedResult, result_path
@@ -238,7 +239,7 @@ def _restore(database: Database, files: StoreFiles, version: DatasetVersion, res
             result.publish(files, path)
         if not replace_file(connection, version, result, path):
             raise StoreError(f"{version.ref} was deleted or restored by another process")
-        forget_verifications(connection, [f"version/{version.ref}"])
+        forget_verifications(connection, [version_key(version.name, version.number)])
         record_activity(connection, "repaired", version.ref, {"replaced": "the result file"})
         checkpoint("rebuild:recorded")
     if path != version.relative_path:
