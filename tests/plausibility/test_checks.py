@@ -121,6 +121,45 @@ def test_the_annotation_tells_where_the_signal_is(store: Store, tmp_path: Path, 
     assert store.adopt(write_cache(tmp_path / "right", FIRST, {kind: right})).volumes == 1
 
 
+# The tissue of this experiment is torn on the right, in the pons and the medulla.
+TORN = ATLAS.experiment_ids[10]
+
+
+@pytest.mark.parametrize("wrong", ["mirrored", "another"])
+def test_the_table_tells_which_structures_a_data_mask_covers(store: Store, tmp_path: Path, wrong: str) -> None:
+    fill_catalog(store, tmp_path, tables=(TORN,), annotation=True)
+    right = true_volume(TORN, "data_mask")
+    array = mirrored(right) if wrong == "mirrored" else true_volume(FIRST, "data_mask")
+    (refused,) = store.adopt(write_cache(tmp_path / "wrong", TORN, {"data_mask": array})).refused
+    figures = r"100.0% of P, right \(annotation at 100 um from .*\), has valid data, but 90.7% in the unionize table"
+    assert re.search(figures, refused.reason), refused.reason
+    assert ("left and right seem to be exchanged" in refused.reason) == (wrong == "mirrored")
+    assert store.adopt(write_cache(tmp_path / "right", TORN, {"data_mask": right})).volumes == 1
+    assert store.volumes.check().problems == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "factor"), [("projection_density", 0.95), ("injection_density", 0.95), ("injection_density", 1.05)]
+)
+def test_with_an_annotation_the_amount_is_exact(store: Store, tmp_path: Path, kind: VolumeKind, factor: float) -> None:
+    fill_catalog(store, tmp_path, tables=(FIRST,), annotation=True)
+    right = true_volume(FIRST, kind)
+    wrong = right * np.float32(factor)
+    wrong = np.minimum(wrong, np.float32(1))
+    reason = refused_reason(store, tmp_path / "wrong", kind, wrong)
+    assert re.search(r"volume (in the brain )?is [\d.]+ mm3.*, but [\d.]+ mm3 in the", reason), reason
+    assert store.adopt(write_cache(tmp_path / "right", FIRST, {kind: right})).volumes == 1
+
+
+def test_signal_at_the_border_of_a_structure_may_be_in_its_neighbor(store: Store, tmp_path: Path) -> None:
+    """Shifted by one voxel, a third of the signal of one division is in another."""
+    experiment_id = ATLAS.experiment_ids[3]
+    fill_catalog(store, tmp_path, tables=(experiment_id,), annotation=True)
+    shifted = np.roll(true_volume(experiment_id), 1, axis=1)
+    report = store.adopt(write_cache(tmp_path / "shifted", experiment_id, {"projection_density": shifted}))
+    assert (report.volumes, report.refused) == (1, ())
+
+
 def test_the_volume_of_another_experiment_on_the_same_side_is_refused(store: Store, tmp_path: Path) -> None:
     """Every other experiment of the atlas that is injected on the same side.
 
@@ -219,4 +258,14 @@ def test_voxels_without_data_are_no_contradiction(store: Store, tmp_path: Path) 
 
 
 # Every row of PLAUSIBILITY_CHECKS is broken by a test above.
-COVERED = ("values", "amount", "hemisphere", "position", "structures", "other_kinds", "other_spacings")
+COVERED = (
+    "values",
+    "amount",
+    "hemisphere",
+    "position",
+    "structures",
+    "energies",
+    "coverage",
+    "other_kinds",
+    "other_spacings",
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -215,12 +216,12 @@ def test_the_annotation_is_read_by_the_thread_that_owns_the_run(
     assert threads == [threading.main_thread()]
 
 
-def test_of_several_annotations_the_most_trusted_one_is_evidence(store: Store, tmp_path: Path) -> None:
+def test_of_several_annotations_the_most_trusted_and_finest_one_is_evidence(store: Store, tmp_path: Path) -> None:
     fill_catalog(store, tmp_path)
     path = tmp_path / "annotation_50.nrrd"
     path.write_bytes(wire_volumes.annotation_nrrd(50))
     store.ingest_annotation(path)
-    for origin, spacing_um in (("other", 100), ("like_allen", 50)):
+    for origin, spacing_um in (("unchecked", 100), ("other", 50), ("like_allen", 50)):
         with store.database.writing() as connection:
             connection.execute(text("UPDATE annotation SET origin = :origin WHERE spacing_um = 50"), {"origin": origin})
         divisions = read_divisions(store.database, store.files)
@@ -245,3 +246,26 @@ def test_real_volumes_pass_and_mirrored_ones_are_refused(store: Store, tmp_path:
     report = store.adopt(cache, experiment_ids=[158375425])
     assert (report.volumes, report.refused) == (4, ())
     assert store.volumes.check().problems == ()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_real_data_masks_are_refused_under_the_names_of_other_experiments(
+    store: Store, tmp_path: Path, data: Path
+) -> None:
+    """No real mask comes with the table of its experiment, and no table with its mask."""
+    cache = data / "allensdk_cache"
+    ids = [int(path.parent.name.removeprefix("experiment_")) for path in cache.glob("*/structure_unionizes.csv")]
+    store.ingest_structures(cache / "structures.json")
+    store.ingest_experiments(data / "experiments_2020-07_2992rows.json")
+    store.ingest_annotation(cache / "annotation" / "ccf_2017" / "annotation_25.nrrd")
+    for i in ids:
+        store.ingest_unionizes(cache / f"experiment_{i}" / "structure_unionizes.csv")
+        own = tmp_path / "wrong" / f"experiment_{i}"
+        own.mkdir(parents=True)
+        shutil.copy(cache / "experiment_158375425" / "data_mask_100.nrrd", own)
+    report = store.adopt(tmp_path / "wrong")
+    assert (report.volumes, len(report.refused)) == (3, 37)
+    assert all("has valid data, but" in refused.reason for refused in report.refused)
+    report = store.adopt(cache, experiment_ids=[158375425, 122642490, 127867804])
+    assert (report.volumes, report.refused) == (7, ())
