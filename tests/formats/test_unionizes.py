@@ -250,6 +250,18 @@ def test_wrong_values_are_refused(changes: dict[str, object], form: str) -> None
         read_unionizes(body, what="the table")
 
 
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_table_with_exchanged_hemispheres_is_refused(form: str) -> None:
+    """The densest voxel of each hemisphere tells."""
+    rows = [{**row, "hemisphere_id": {1: 2, 2: 1, 3: 3}[int(str(row["hemisphere_id"]))]} for row in unionizes()]
+    body = sdk_csv(rows) if form == "csv" else envelope(rows)
+    with pytest.raises(FormatError, match=r"hemisphere 1, \w+: max_voxel_z 7030 is not in the left hemisphere"):
+        read_unionizes(body, what="the table")
+    without_signal = [{**row, "max_voxel_density": 0.0, "max_voxel_z": 0} for row in rows]
+    body = sdk_csv(without_signal) if form == "csv" else envelope(without_signal)
+    assert len(read_unionizes(body, what="the table")) == len(rows)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
