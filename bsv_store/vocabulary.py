@@ -1731,7 +1731,6 @@ PlausibilityCheck = Literal[
     "amount",
     "hemisphere",
     "position",
-    "site",
     "structures",
     "energies",
     "coverage",
@@ -1813,15 +1812,6 @@ PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
             usual=100.0,
             deviation="um",
             measured="0 for the injection densities of three experiments",
-            is_independent=True,
-        ),
-        PlausibilityCheckRow(
-            name="site",
-            words="the distance of the injection coordinate from the nearest dense voxel of the projection",
-            tolerance=400.0,
-            usual=100.0,
-            deviation="um",
-            measured="0 for the projection density of 158375425, and for three injection densities, which are below it",
             is_independent=True,
         ),
         PlausibilityCheckRow(

@@ -22,9 +22,6 @@ _LARGE_PART = 0.05
 # spacing of the annotation. Measured on real grids of 25 um: up to 0.17 if the annotation is sampled at the center of
 # the voxels, up to 0.71 at their corner, which is all that an annotation at 100 um has.
 _ACROSS_BORDER = {25: 0.5, 50: 0.5, 100: 1.0}
-# The injection coordinate is the densest voxel of 10 um. The mean density of the voxel of 100 um that contains it is
-# 0.47 to 0.96 in four real grids, and 1.0 in a neighbor.
-_DENSE = 0.25
 # 1 mm3. In smaller structures, the voxels of 100 um differ from the volume by more than the tolerance.
 _LARGE_STRUCTURE_VOXELS = 1000
 SITE_KINDS: tuple[VolumeKind, ...] = ("injection_density", "projection_density", "injection_fraction")
@@ -45,15 +42,12 @@ class Finding:
         Sentence with both figures.
     other : tuple of (VolumeKind, int) or None
         Kind and spacing of the other volume, if the check compares two volumes.
-    is_bound : bool
-        Whether only a lower bound is known, which many wrong volumes reach too.
     """
 
     check: PlausibilityCheck
     deviation: float
     text: str
     other: tuple[VolumeKind, int] | None = None
-    is_bound: bool = False
 
     @property
     def agrees(self) -> bool:
@@ -128,8 +122,6 @@ def _injection(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisi
         source, stated = min(evidence.injection_volumes.items(), key=lambda item: abs(item[1] - found))
         deviation = _excess(found, low, stated, has_no_data=facts.no_data > 0)
         yield Finding("amount", deviation, f"its injection volume is {found:.4g} mm3, but {stated:.4g} mm3 in {source}")
-    elif facts.kind in VOLUME_KINDS["injection_density"].below:
-        yield from _least_amount(facts, evidence)
     if evidence.point is not None and not facts.no_data:
         distance = facts.distance_um(evidence.point)
         point = ", ".join(f"{name} {um}" for name, um in zip(("AP", "DV", "ML"), evidence.point, strict=True))
@@ -138,35 +130,6 @@ def _injection(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisi
             distance,
             f"its nearest voxel above 0 is {distance:,.0f} um from the injection coordinate ({point} um)",
         )
-
-
-def _least_amount(facts: GridFacts, evidence: ExperimentEvidence) -> Iterator[Finding]:
-    """Check that an injection fraction, which is nowhere below the injection density, has at least its sum."""
-    if not evidence.injection_volumes:
-        return
-    source, stated = min(evidence.injection_volumes.items(), key=lambda item: item[1])
-    found = facts.volume_mm3(facts.total)
-    deviation = 0.0 if facts.no_data else max(0.0, 1 - found / stated)
-    text = f"its sum is {found:.4g} mm3, less than the injection volume of {stated:.4g} mm3 in {source}"
-    yield Finding("amount", deviation, text, is_bound=True)
-
-
-def _site_of_projection(facts: GridFacts, evidence: ExperimentEvidence) -> Iterator[Finding]:
-    """Compare a projection density with the injection coordinate: it includes the injection site.
-
-    An injection smaller than eight voxels of 100 um may be spread over them.
-    """
-    if evidence.point is None or not evidence.injection_volumes or facts.no_data:
-        return
-    voxels = min(evidence.injection_volumes.values()) / facts.volume_mm3(1.0)
-    dense = _DENSE * min(1.0, voxels / 8)
-    distance = facts.distance_um(evidence.point, at_least=dense)
-    where = ", ".join(f"{name} {um}" for name, um in zip(("AP", "DV", "ML"), evidence.point, strict=True))
-    yield Finding(
-        "site",
-        distance,
-        f"its nearest voxel of {dense:.2g} or more is {distance:,.0f} um from the injection coordinate ({where} um)",
-    )
 
 
 def _excess(most: float, least: float, stated: float, *, has_no_data: bool) -> float:
@@ -189,8 +152,6 @@ def _table(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisions 
     """Compare with the unionize table. For an energy, only the distribution, because its unit is not certain."""
     is_density = VOLUME_KINDS[facts.kind].sums_to == "projection_volume"
     table = evidence.signal if is_density else evidence.intensity
-    if is_density:
-        yield from _site_of_projection(facts, evidence)
     if ROOT not in table or sum(table[ROOT]) == 0:
         return
     stated = sum(table[ROOT])

@@ -115,13 +115,12 @@ class GridFacts:
         part = left if hemisphere == "left" else right
         return part / self.total if self.total else 0.0
 
-    def distance_um(self, point: tuple[int, int, int], *, at_least: float = 0.0) -> float:
-        """Distance of a point in um from the nearest voxel with signal of at least so much; infinite without any."""
-        index = self.index if not at_least else self.index[self.amounts >= at_least]
-        if not index.size:
+    def distance_um(self, point: tuple[int, int, int]) -> float:
+        """Distance of a point in um from the nearest voxel with signal; infinite without signal."""
+        if not self.index.size:
             return np.inf
-        squares = np.zeros(index.size)
-        for axis, at in enumerate(np.unravel_index(index, COARSE.shape)):
+        squares = np.zeros(self.index.size)
+        for axis, at in enumerate(np.unravel_index(self.index, COARSE.shape)):
             low = at * COARSE.spacing_um
             outside = np.maximum(np.maximum(low - point[axis], point[axis] - (low + COARSE.spacing_um)), 0)
             squares += outside.astype(np.float64) ** 2

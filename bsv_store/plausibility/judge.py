@@ -55,13 +55,9 @@ class Verdict:
 
     @property
     def independent(self) -> int:
-        """Number of checks against the catalog, not counting bounds, if all agree, otherwise -1."""
+        """Number of checks against the catalog if all agree, otherwise -1."""
         found = [finding for finding in self.findings if finding.is_independent]
-        return (
-            sum(not finding.is_bound for finding in found)
-            if all(finding.agrees for finding in found) and not self.is_invalid
-            else -1
-        )
+        return len(found) if all(finding.agrees for finding in found) and not self.is_invalid else -1
 
     @property
     def is_invalid(self) -> bool:

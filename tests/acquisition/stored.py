@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.models import StoredVolume
@@ -17,7 +13,6 @@ from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import NothingDownloadedError
 from bsv_store.vocabulary import VOLUME_KINDS
 from bsv_store.volumes.library import VolumeFile
-from bsv_store_synthetic import SyntheticAtlas, wire_volumes
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -52,20 +47,3 @@ def all_volumes(connection: Connection) -> list[VolumeFile]:
         ).values()
         found.append(file)
     return found
-
-
-def fainter(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A volume that nothing in the catalog contradicts, but that differs from the true one."""
-    return array * np.float32(0.999)
-
-
-def fainter_zip(atlas: SyntheticAtlas, experiment_id: int) -> bytes:
-    """The reply with the fainter projection density of an experiment at 100 um."""
-    true, changed = io.BytesIO(wire_volumes.grid_zip(atlas, experiment_id)), io.BytesIO()
-    with zipfile.ZipFile(true) as source, zipfile.ZipFile(changed, "w") as target:
-        for name in source.namelist():
-            body = source.read(name)
-            if name.endswith(".raw"):
-                body = fainter(np.frombuffer(body, "<f4")).tobytes()
-            target.writestr(name, body)
-    return changed.getvalue()

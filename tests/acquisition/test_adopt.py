@@ -20,7 +20,7 @@ from bsv_store.errors import InputError, NoSpaceError
 from bsv_store.sources.allen import AllenClient
 from bsv_store.vocabulary import VolumeKind
 from bsv_store_synthetic import SyntheticServer, wire, wire_volumes
-from tests.acquisition.stored import count, fainter
+from tests.acquisition.stored import count
 from tests.catalogs import ATLAS
 
 from .conftest import Recorder
@@ -346,8 +346,8 @@ def test_a_file_that_differs_from_the_stores_is_refused(
     catalog: Store, server: SyntheticServer, tmp_path: Path
 ) -> None:
     catalog.fetch([FIRST], api_url=server.url)
-    folder = bsv_cache(tmp_path / "cache", FIRST)
-    (folder / str(FIRST) / "density.raw").write_bytes(fainter(ATLAS.volume(FIRST)).tobytes(order="F"))
+    folder = bsv_cache(tmp_path / "cache", FIRST, SECOND)
+    (folder / str(SECOND) / "density.raw").replace(folder / str(FIRST) / "density.raw")
     report = catalog.adopt(folder)
     (refused,) = report.refused
     assert f"differs from the projection_density at 100 um of experiment {FIRST}" in refused.reason

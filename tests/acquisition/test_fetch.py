@@ -24,7 +24,7 @@ from bsv_store.server.allen.messages import Request
 from bsv_store.sources.allen import AllenClient
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.grid import Grid
-from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import (
     Hang,
     MakeReply,
@@ -32,7 +32,7 @@ from bsv_store_synthetic.faults import (
     Substitute,
 )
 from bsv_store_synthetic.replies import Reply
-from tests.acquisition.stored import all_volumes, count, fainter, fainter_zip, reports_of_failure
+from tests.acquisition.stored import all_volumes, count, reports_of_failure
 
 from .conftest import Recorder
 
@@ -197,10 +197,10 @@ def test_a_volume_that_changed_upstream_replaces_the_old_file(
     first, second = atlas.experiment_ids[:2]
     catalog.fetch([first, second], api_url=server.url)
     old = file_of(catalog, first)
-    server.fail(f"download/{first}", Substitute(fainter_zip(atlas, first)))
+    server.fail(f"download/{first}", Substitute(wire_volumes.grid_zip(atlas, second, ("density",))))
     report = catalog.fetch([first], refresh=True, api_url=server.url)
     assert report.fetched == (first,)
-    np.testing.assert_array_equal(catalog.volume(first), fainter(atlas.volume(first)))
+    np.testing.assert_array_equal(catalog.volume(first), atlas.volume(second))
     assert not old.exists()
     assert [path.name.endswith(old.name) for path in leftovers(catalog) if path.suffix != ".json"] == [True]
     assert len(files_of(catalog)) == 2

@@ -12,9 +12,8 @@ from sqlalchemy import delete
 from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.sources.allen import AllenClient
 from bsv_store.volumes.library import publish_volume
-from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Substitute
-from tests.acquisition.stored import fainter, fainter_zip
 from tests.databases import both_databases, sqlite_first
 
 if TYPE_CHECKING:
@@ -53,15 +52,16 @@ def test_an_outdated_orphan_does_not_stand_in_for_a_lost_file(
     catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, orphan: Path
 ) -> None:
     """Published, not recorded; then superseded by a newer content, whose file is lost later."""
-    first = atlas.experiment_ids[0]
-    server.fail(f"download/{first}", Substitute(fainter_zip(atlas, first)), times=None)
+    first, second = atlas.experiment_ids[:2]
+    body = wire_volumes.grid_zip(atlas, second, ("density",))
+    server.fail(f"download/{first}", Substitute(body), times=None)
     catalog.fetch([first], refresh=True, api_url=server.url)
     assert orphan.exists()
     (newer,) = [path for path in orphan.parent.iterdir() if path != orphan]
     newer.unlink()
     report = catalog.fetch([first], api_url=server.url)
     assert (report.fetched, report.recovered) == ((first,), ())
-    np.testing.assert_array_equal(catalog.volume(first), fainter(atlas.volume(first)))
+    np.testing.assert_array_equal(catalog.volume(first), atlas.volume(second))
 
 
 @sqlite_first
