@@ -228,7 +228,7 @@ def unionize(
         "max_voxel_density": 1.0,
         "max_voxel_x": 8330,
         "max_voxel_y": 2650,
-        "max_voxel_z": 4370 if hemisphere_id == 1 else 7030,
+        "max_voxel_z": 4370,
     }
     return {**row, **changes}
 
