@@ -1784,7 +1784,7 @@ PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
         PlausibilityCheckRow(
             name="amount",
             words="the sum of the volume, times the voxel volume and 1.1025, and the volume in the catalog",
-            tolerance=0.02,
+            tolerance=0.1,
             usual=0.002,
             deviation=(
                 "relative difference; allows for signal outside the brain, which the tables do not include, and for "
@@ -1817,7 +1817,7 @@ PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
         PlausibilityCheckRow(
             name="structures",
             words="the signal in the largest structures, by hemisphere, and in the unionize table",
-            tolerance=0.15,
+            tolerance=0.3,
             usual=0.05,
             deviation=(
                 "difference of the two fractions of the signal, relative to the larger one, that the voxels at the "
@@ -1841,7 +1841,7 @@ PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
         PlausibilityCheckRow(
             name="coverage",
             words="the fraction of structures with valid data, by hemisphere, and in the unionize table",
-            tolerance=0.04,
+            tolerance=0.1,
             usual=0.015,
             deviation="difference of the two fractions",
             measured=(
@@ -1870,6 +1870,9 @@ PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
         ),
     ],
 )
+"""The tolerances are much wider than the deviations of real volumes: there is no way around a refusal, few real volumes
+could be measured, and labs also store grids that they made or simplified under the ids of real experiments."""
+
 ANNOTATION_ORIGINS: Mapping[str, WordRow[AnnotationOrigin]] = _rows(
     AnnotationOrigin,
     [

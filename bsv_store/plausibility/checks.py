@@ -22,7 +22,7 @@ _LARGE_PART = 0.05
 # spacing of the annotation. Measured on real grids of 25 um: up to 0.17 if the annotation is sampled at the center of
 # the voxels, up to 0.71 at their corner, which is all that an annotation at 100 um has.
 _ACROSS_BORDER = {25: 0.5, 50: 0.5, 100: 1.0}
-# 1 mm3. In smaller structures, the voxels of 100 um differ from the volume by more than the tolerance.
+# 1 mm3. In smaller structures, the voxels of 100 um differ too much from the volume.
 _LARGE_STRUCTURE_VOXELS = 1000
 SITE_KINDS: tuple[VolumeKind, ...] = ("injection_density", "projection_density", "injection_fraction")
 _ALL = 1 - 1e-6
@@ -211,7 +211,7 @@ def _coverage(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisio
     the structure. In 40 real tables, the largest such volume of each structure of at least 1 mm3 is 0.988 to 1.012
     times that of Allen's annotation at 25 um, and real masks are means of a mask of 10 um voxels that are 0 or 1.
     Most of the brain is valid in every experiment, and where it is not, both sides often end at the same section:
-    therefore a mirrored mask is found in less than half of the cases.
+    therefore a mirrored mask is rarely found.
     """
     if divisions is None or not evidence.valid or facts.no_data:
         return
