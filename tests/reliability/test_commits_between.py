@@ -281,6 +281,8 @@ def test_a_commit_between_two_statements_loses_nothing(place: SharedPlace, other
             name, change = draw.choice(list(_JOBS)), draw.choice(list(CHANGES))
             writing = made.clean(name).writing
             chosen = [n for n, may_write in enumerate(writing) if may_write or draw.random() < _READING_SHARE]
+            if not chosen:
+                continue
             number, seed = draw.choice(chosen), draw.randrange(1 << 32)
             wrong = made.wrong_after(name, change, number, seed)
             where = f"seed {trials.seed}, trial {trials.made}: {change!r} after statement {number} of the job {name!r}"
