@@ -112,7 +112,9 @@ def _exclude(store: Store, _atlases: Atlases, draw: random.Random) -> None:
 
 
 def _lift(store: Store, _atlases: Atlases, _draw: random.Random) -> None:
-    store.catalog.lift_exclusion([each.experiment_id for each in store.catalog.exclusions()])
+    excluded = [each.experiment_id for each in store.catalog.exclusions()]
+    if excluded:
+        store.catalog.lift_exclusion(excluded)
 
 
 def _list(store: Store, atlases: Atlases, draw: random.Random) -> None:
