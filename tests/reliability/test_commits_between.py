@@ -91,6 +91,8 @@ _MORE_JOBS = (
 )
 # Other changes are jobs, too.
 _NO_JOBS = ("untrash", "aggregate", "twin", "repair")
+# What a change may say of a store whose files were damaged before.
+_DAMAGE = ("DamagedFileError", "DamagedInputsError")
 # A version is deleted with all tags that it has by then.
 _REMOVES = {"delete": ("tag",)}
 # They are refused when they are repeated.
@@ -198,7 +200,8 @@ class _Trials:
             if refused is not None:
                 return f"the job alone raised {refused}"
             return None
-        if told.is_wrong and not (job.is_damaged and change.is_verification):
+        is_excused = job.is_damaged and (change.is_verification or told.error in _DAMAGE)
+        if told.is_wrong and not is_excused:
             return f"the change raised {told.error}: {told.words}"
         if refused is not None and (refused[2] or refused[0] not in ("BusyError", *change.refusals)):
             return f"the job raised {refused[0]}: {refused[1]}"
