@@ -54,7 +54,9 @@ _FORBIDDEN = (
 _UNKNOWN = "the database refused the request"
 
 _MORE = {
-    "selection": "SELECT name, number, selection FROM named_selection",
+    # Without numbers, which depend on who saves first.
+    "selection": "SELECT name, selection, count(*) FROM named_selection GROUP BY name, selection",
+    "gaps": "SELECT name, max(number) - count(*) FROM named_selection GROUP BY name",
     "token": "SELECT name, revoked_at IS NULL FROM access_token",
     "last": "SELECT name, last_number FROM dataset",
     "twins": "SELECT count(*) - count(DISTINCT lower(name)) FROM dataset",
