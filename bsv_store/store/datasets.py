@@ -500,6 +500,8 @@ class Datasets:
 
         Raises
         ------
+        UnknownDatasetError
+            If the store does not have the version, or another process deletes it meanwhile.
         MissingDataError, DamagedFileError
             If volumes that the version was computed from are missing or damaged.
         """
