@@ -95,13 +95,21 @@ _NO_JOBS = ("untrash", "aggregate", "twin", "repair")
 _DAMAGE = ("DamagedFileError", "DamagedInputsError")
 # A version is deleted with all tags that it has by then.
 _REMOVES = {"delete": ("tag",)}
+# A tag that is there already is set again if it was removed meanwhile.
+_REPEATS = {"tag": ("tag",)}
 # They are refused when they are repeated.
 _ONCE = ("change delete", "change untag", "change lift")
 _JOBS: dict[str, Job] = {
     **{job.name: job for job in JOBS if job.name not in ("export", "network", "prune")},
     **{job.name: job for job in _MORE_JOBS},
     **{
-        f"change {name}": Job(f"change {name}", _wide, (_step(name),), removes=_REMOVES.get(name, ()))
+        f"change {name}": Job(
+            f"change {name}",
+            _wide,
+            (_step(name),),
+            removes=_REMOVES.get(name, ()),
+            repeats=_REPEATS.get(name, ()),
+        )
         for name in CHANGES
         if name not in _NO_JOBS
     },
