@@ -21,6 +21,7 @@ from bsv_store_synthetic.__main__ import main
 from bsv_store_synthetic.anatomy import InventedAnatomy
 from bsv_store_synthetic.ontology import Tree
 from bsv_store_synthetic.stored import StoredAnatomy, atlas_in
+from bsv_store_cli.commands import demo
 from tests.cli.running import Runner
 
 if TYPE_CHECKING:
@@ -159,3 +160,18 @@ def test_experiments_in_allens_brain(data: Path, empty: Store, tmp_path: Path) -
         assert report.fetched == atlas.experiment_ids
     targets = empty.search.targets_of([FIRST], limit=8)["structure"].tolist()
     assert {"LP", "LGd", "SCs", "VISl"} & set(targets)
+
+
+def test_what_the_demo_prints_works_in_other_folders(
+    with_brain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "_fill_store", lambda annotation_um: None)
+    monkeypatch.setattr(demo, "_use_store", lambda folder: None)
+    (tmp_path / "brain").symlink_to(with_brain, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    shown = Runner(capsys, monkeypatch)("demo", "--keep", "kept", "--anatomy", "brain").succeeded().out
+    assert f"export BSV_STORE={tmp_path / 'kept' / 'store'}\n" in shown
+    assert f"bsv-store --store {tmp_path / 'kept' / 'store'} serve\n" in shown
+    assert f"browser: {tmp_path / 'kept' / 'report.html'}\n" in shown
+    assert f"Figures: {tmp_path / 'kept' / 'slices.png'}, " in shown
+    assert f"--anatomy {tmp_path / 'brain'} &\n" in shown
