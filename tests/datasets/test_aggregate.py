@@ -333,7 +333,9 @@ def test_damaged_volume_is_an_error_that_names_the_experiments(filled: Store) ->
     ) as caught:
         ask(filled)
     for identifier in (2, 4):
-        command = f"bsv-store fetch --refresh --ids {identifier} --kind projection_density --spacing 100"
+        command = (
+            f"bsv-store fetch --refresh --ids {identifier} --include-excluded --kind projection_density --spacing 100"
+        )
         assert command in str(caught.value.hint)
     assert _count(filled, "dataset_version") == 0
 

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from bsv_store.errors import DamagedFileError
 from bsv_store.plausibility.anatomy import Divisions, read_divisions
 from bsv_store.plausibility.facts import GridFacts, stored_facts
+from bsv_store.text import ids_option
 from bsv_store.volumes.library import publish_volume
 from bsv_store.volumes.volume import Volume
 from bsv_store_synthetic import SyntheticServer, wire_volumes
@@ -56,7 +57,7 @@ def test_a_download_that_contradicts_its_experiment_is_reported_and_not_stored(
     )
     (failure,) = report.failed
     assert "is not plausible as the injection_density" in failure.reason
-    assert f"bsv-store sync unionizes --ids {FIRST} --refresh" in failure.reason
+    assert f"bsv-store sync unionizes --refresh {ids_option([FIRST])}" in failure.reason
     assert [path.name for path in (store.path / "volumes").rglob("*.h5")] == (
         [Path(store.volumes.describe(FIRST, kind="injection_density")["path"]).name] if refresh else []
     )
@@ -85,7 +86,7 @@ def test_a_stored_volume_of_another_kind_does_not_keep_out_refreshed_ones(
     (refused,) = store.adopt(write_cache(tmp_path / "now", FIRST, {"projection_density": true_volume(FIRST)})).refused
     assert "of the injection density is above the projection density" in refused.reason
     for kind in ("projection_density", "injection_density"):
-        assert f"bsv-store fetch --refresh --ids {FIRST} --kind {kind} --spacing 100" in refused.reason
+        assert f"bsv-store fetch --refresh {ids_option([FIRST])} --kind {kind} --spacing 100" in refused.reason
     for kind in ("projection_density", "injection_density"):
         report = store.fetch([FIRST], kind=kind, refresh=True, api_url=server.url)  # type: ignore[arg-type]
         assert (report.fetched, report.failed) == ((FIRST,), ())

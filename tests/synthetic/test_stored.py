@@ -16,12 +16,12 @@ from bsv_store import create_store, open_store
 from bsv_store.catalog.ingest import ingest_structures
 from bsv_store.catalog.records import Ontology, StructureRecord
 from bsv_store.errors import MissingDataError, NotFoundUpstreamError
+from bsv_store_cli.commands import demo
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, ontology
 from bsv_store_synthetic.__main__ import main
 from bsv_store_synthetic.anatomy import InventedAnatomy
 from bsv_store_synthetic.ontology import Tree
 from bsv_store_synthetic.stored import StoredAnatomy, atlas_in
-from bsv_store_cli.commands import demo
 from tests.cli.running import Runner
 
 if TYPE_CHECKING:
