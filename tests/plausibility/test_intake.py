@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from bsv_store.errors import DamagedFileError
 from bsv_store.plausibility.anatomy import Divisions, read_divisions
-from bsv_store.plausibility.facts import GridFacts, stored_facts
+from bsv_store.plausibility.facts import COARSE, GridFacts, stored_facts
 from bsv_store.text import ids_option
 from bsv_store.volumes.library import publish_volume
 from bsv_store.volumes.volume import Volume
@@ -216,7 +216,17 @@ def test_the_annotation_is_read_by_the_thread_that_owns_the_run(
     assert threads == [threading.main_thread()]
 
 
-def test_of_several_annotations_the_most_trusted_one_is_evidence(store: Store, tmp_path: Path) -> None:
+def test_of_several_annotations_the_most_trusted_one_is_evidence(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sorted_ids: list[int] = []
+
+    def noted(values: Any, **options: Any) -> Any:
+        sorted_ids.append(values.size)
+        return unique(values, **options)
+
+    unique = np.unique
+    monkeypatch.setattr("bsv_store.plausibility.anatomy.np.unique", noted)
     fill_catalog(store, tmp_path)
     path = tmp_path / "annotation_50.nrrd"
     path.write_bytes(wire_volumes.annotation_nrrd(50))
@@ -227,6 +237,9 @@ def test_of_several_annotations_the_most_trusted_one_is_evidence(store: Store, t
         divisions = read_divisions(store.database, store.files)
         assert divisions is not None
         assert divisions.source.startswith(f"annotation at {spacing_um} um")
+        assert divisions.labels.shape == (COARSE.size,)
+    # Runs of equal ids, not voxels.
+    assert max(sorted_ids) < COARSE.size / 10
 
 
 def test_real_volumes_pass_and_mirrored_ones_are_refused(store: Store, tmp_path: Path, data: Path) -> None:
