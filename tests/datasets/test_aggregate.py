@@ -190,7 +190,9 @@ def test_missing_volumes_can_be_left_out_and_are_recorded(store: Store) -> None:
 
 def test_nothing_but_missing_data_is_an_error(store: Store) -> None:
     fill(store, volumes=())
-    with pytest.raises(MissingDataError, match="all 5 selected") as caught:
+    with pytest.raises(MissingDataError, match=r"^the selected experiment is left out; 1: "):
+        ask(store, Selection(ids=[1]), missing="leave_out")
+    with pytest.raises(MissingDataError, match=r"^all 5 selected experiments are left out; 1: ") as caught:
         ask(store, missing="leave_out")
     assert "--kind projection_density" in str(caught.value.hint)
 
