@@ -361,4 +361,4 @@ def mistaken_unit(*coordinates: float) -> Literal["mm", "voxels"] | None:
 
 MIN_BRAIN_UM = 2_800
 """No point of the brain has all of its coordinates below it: the annotation at 25 um begins at 2,825."""
-VOXELS_HINT = "If these are indices of voxels, use (index + 0.5) * spacing_um."
+VOXELS_HINT = "If these are indices of voxels, use (index + 0.5) times the edge of a voxel in um."

@@ -34,7 +34,7 @@ def test_points_in_um_are_accepted() -> None:
 def test_indices_of_voxels_are_refused_with_the_conversion(index: tuple[int, int, int]) -> None:
     with pytest.raises(InputError, match=r"point must be in um, got .*, which is far outside of the brain") as caught:
         check.point_um("point", index)
-    assert caught.value.hint == "If these are indices of voxels, use (index + 0.5) * spacing_um."
+    assert caught.value.hint == "If these are indices of voxels, use (index + 0.5) times the edge of a voxel in um."
 
 
 def test_no_index_of_a_voxel_is_a_point_of_the_brain() -> None:

@@ -147,7 +147,7 @@ def explicit_planes(plane: PlaneRow, at_mm: Any) -> Chosen:
             in_um = f"If it is in um, use {value / 1000:g}. " if 100 <= value < max(EXTENT_UM) else ""
             raise InputError(
                 f"at_mm must be from 0 to {limit:g} mm along {plane.across}, got {value:g}",
-                hint=f"{in_um}If it is the index of a plane of voxels, use (index + 0.5) * spacing_um / 1000.",
+                hint=f"{in_um}If it is the index of a plane, use (index + 0.5) times the edge of a voxel in mm.",
             )
     if not 1 <= len(values) <= MAX_PLANES:
         raise InputError(f"at_mm must have 1 to {MAX_PLANES} positions, got {len(values)}")

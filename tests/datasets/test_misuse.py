@@ -157,7 +157,7 @@ def test_indices_of_voxels_are_refused_where_points_are_taken(filled: Store) -> 
     for name, call in calls.items():
         with pytest.raises(InputError, match=r"must be in um|seems to be in voxels") as caught:
             call()
-        assert "(index + 0.5) * spacing_um" in str(caught.value.hint), name
+        assert "(index + 0.5) times the edge of a voxel" in str(caught.value.hint), name
     # This reaches the brain, and a box may be one of many.
     assert filled.select(Selection(near=index, radius_um=20_000))
     assert filled.select(Selection(box=((0, 1000),) * 3)) == ()

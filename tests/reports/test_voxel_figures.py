@@ -719,7 +719,7 @@ def test_inks_darken_and_lights_add_up() -> None:
         ({"at_mm": 5200}, r"at_mm must be from 0 to 13\.2 mm along AP, got 5200\nIf it is in um, use 5\.2\. If"),
         (
             {"at_mm": np.int64(54)},
-            r"along AP, got 54\nIf it is the index of a plane of voxels, use \(index \+ 0\.5\) \*",
+            r"along AP, got 54\nIf it is the index of a plane, use \(index \+ 0\.5\) times",
         ),
         ({"at_mm": []}, "at_mm must have 1 to 60"),
         ({"at_mm": [None]}, "at_mm must be a finite number, got None"),
