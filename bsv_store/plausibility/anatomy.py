@@ -15,7 +15,7 @@ from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.structures import descendant_ids
 from bsv_store.plausibility.facts import COARSE, GridFacts
 from bsv_store.vocabulary import ANNOTATION_ORIGINS
-from bsv_store.volumes.annotation import opened_annotation
+from bsv_store.volumes.annotation import opened_annotation, runs
 from bsv_store.volumes.layout import slab_ranges
 
 if TYPE_CHECKING:
@@ -96,10 +96,14 @@ def read_divisions(database: Database, files: StoreFiles) -> Divisions | None:
             if wanted.size:
                 slab = annotation[start:stop]
                 ids[wanted // edge] = slab[wanted - start][:, middle::edge, middle::edge]
-    known, place = np.unique(ids, return_inverse=True)
+    # Sorting the ids of runs instead of voxels takes a tenth of the time.
+    starts, lengths = runs(ids)
+    known, place = np.unique(ids.reshape(-1)[starts], return_inverse=True)
     of_id = np.where(known == 0, _OUTSIDE, _OTHER).astype(np.uint8)
     for label, structures in enumerate(below, start=_OTHER + 1):
         of_id[np.isin(known, list(structures))] = label
     used = set(of_id.tolist())
     present = tuple(name for label, name in enumerate(DIVISIONS, start=_OTHER + 1) if label in used)
-    return Divisions(f"annotation at {grid.spacing_um} um from {file.source}", of_id[place.reshape(-1)], present)
+    return Divisions(
+        f"annotation at {grid.spacing_um} um from {file.source}", np.repeat(of_id[place.reshape(-1)], lengths), present
+    )

@@ -44,7 +44,7 @@ def ranked_targets(
     measure: Measure = "normalized_projection_volume",
     hemisphere: MeasuredHemisphere = "both",
     weight_by: AnimalWeight = "none",
-    limit: int = 20,
+    limit: int | None = 20,
     missing: MissingPolicy = "leave_out",
     title: str | None = None,
     width_mm: float = PAGE_MM,
@@ -64,8 +64,8 @@ def ranked_targets(
         (at most six) are drawn side by side, with the targets of the first one.
     targets, structure_set, within, include_sources, include_fiber_tracts, measure, hemisphere, weight_by, missing
         As for `Search.targets_of`. Animals of weight 0 are not drawn.
-    limit : int
-        Maximum number of targets.
+    limit : int, optional
+        Maximum number of targets; None for all.
     title : str, optional
         '' for none.
     width_mm : float
@@ -87,7 +87,7 @@ def ranked_targets(
     """
     figure_class()
     with_footer, width = boolean("footer", footer), check_width(width_mm)
-    count = whole_number("limit", limit, least=1)
+    count = None if limit is None else whole_number("limit", limit, least=1)
     selections = _labeled(selection)
     first = next(iter(selections.values()))
     frame = store.search.targets_of(

@@ -374,6 +374,11 @@ class Datasets:
         ------
         InputError, MissingDataError, UnknownStructureError
             If an argument is not valid, or the annotation is needed and missing.
+
+        Warns
+        -----
+        BsvStoreWarning
+            If an absolute threshold is above all values.
         """
         from bsv_store.atlas.thresholds import thresholded
         from bsv_store.averaging.hemisphere import half_names

@@ -162,7 +162,10 @@ def _intervals(column: str) -> st.SearchStrategy[Any]:
     return st.none() | pair
 
 
-_points = st.tuples(*(_near_values(f"injection_{axis}") for axis in ("ap", "dv", "ml")))
+# With all coordinates below 1,320, what looks like indices of voxels is refused.
+_points = st.tuples(*(_near_values(f"injection_{axis}") for axis in ("ap", "dv", "ml"))).filter(
+    lambda point: max(point) >= 1_320
+)
 
 _CRITERIA: dict[str, st.SearchStrategy[Any]] = {
     "injected_in": _some([*_ACRONYMS, *_PARENTS]),

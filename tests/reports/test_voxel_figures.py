@@ -18,10 +18,13 @@ from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError, Unkn
 from bsv_store.figures.brain import Brain
 from bsv_store.figures.layout import shortened, text_mm, wrapped
 from bsv_store.figures.overlay import blended
+from bsv_store.figures.planes import explicit_planes
 from bsv_store.figures.projections import draw_projections
+from bsv_store.figures.region_map import checked_values
 from bsv_store.figures.slices import draw_slices
 from bsv_store.figures.sources import Source, SourceRow, source_of_version
-from bsv_store.vocabulary import THEMES, HemisphereRule, Plane
+from bsv_store.reports.anatomy import brain_of
+from bsv_store.vocabulary import PLANES, THEMES, HemisphereRule, Plane
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import SHAPE, add_annotation, add_volume, fill
 from tests.figures.panels import panels
@@ -713,7 +716,11 @@ def test_inks_darken_and_lights_add_up() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"at_mm": 5200}, r"at_mm must be from 0 to 13\.2 mm along AP"),
+        ({"at_mm": 5200}, r"at_mm must be from 0 to 13\.2 mm along AP, got 5200\nIf it is in um, use 5\.2\. If"),
+        (
+            {"at_mm": np.int64(54)},
+            r"along AP, got 54\nIf it is the index of a plane, use \(index \+ 0\.5\) times",
+        ),
         ({"at_mm": []}, "at_mm must have 1 to 60"),
         ({"at_mm": [None]}, "at_mm must be a finite number, got None"),
         ({"at_mm": float("nan")}, "at_mm must be a finite number, got nan"),
@@ -737,6 +744,18 @@ def test_inks_darken_and_lights_add_up() -> None:
 def test_wrong_arguments_are_errors(blocks: Store, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         reports.slices(blocks, 1, **options)
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.float64, np.array])
+def test_numbers_of_numpy_are_positions_and_values(blocks: Store, kind: Any) -> None:
+    for given in (kind(5.5), [kind(5.5)], np.array([5.5])):
+        assert explicit_planes(PLANES["coronal"], given).at_mm == (5.5,)
+    brain = brain_of(blocks)
+    assert checked_values({"VISp": kind(0.5)}, brain) == checked_values({"VISp": 0.5}, brain)
+    with pytest.raises(InputError, match="the value of VISp must be finite"):
+        checked_values({"VISp": 10**400}, brain)
+    levels: list[Any] = [np.int64(1), np.array(1)]
+    assert [brain.outlined(each) for each in levels] == [brain.outlined(1)] * 2
 
 
 def test_wrong_sources_are_errors(blocks: Store) -> None:

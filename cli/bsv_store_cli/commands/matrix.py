@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="; ".join(f"{row.name}: {row.words}" for row in MATRIX_LAYOUTS.values()) + ".",
 )
-@click.option("--all", "show_all", is_flag=True, help="Print all targets, also in a table.")
-@limit_and_format_options(8, "Maximum number of targets, or of rows of the long layout: the largest values.")
+@limit_and_format_options(
+    8,
+    "Maximum number of targets, or of rows of the long layout: the largest values.",
+    everything="Print all targets, also in a table.",
+)
 def matrix(
     selection: Selection,
     matrix_rows: MatrixRows,
@@ -47,7 +50,6 @@ def matrix(
     statistic: MatrixStatistic,
     as_sql: bool,
     layout: MatrixLayout,
-    show_all: bool,
     limit: int | None,
     output_format: str,
 ) -> None:
@@ -87,7 +89,7 @@ def matrix(
             measure=measure,
             statistic=statistic,
             layout=layout,
-            limit=None if show_all else limit,
+            limit=limit,
         )
     without_data = 0
     if layout != "long":
@@ -101,10 +103,10 @@ def matrix(
     if without_data:
         what = "experiment" if matrix_rows == "experiments" else "source"
         note(f"{number_of(without_data, what)} without a value left out of the table; --format csv includes them")
-    is_cut = not show_all and limit is not None
+    limited = "" if limit is None else f", limited to {limit:,} {'rows' if layout == 'long' else 'targets'}"
     note(
         f"{number_of(frame.shape[0], 'row')} x {number_of(frame.shape[1], 'column')} of {measure}"
-        + (f", limited to {limit:,} {'rows' if layout == 'long' else 'targets'} (--limit, --all)" if is_cut else "")
+        + (f"{limited} (--limit, --all)" if limited else "")
     )
 
 

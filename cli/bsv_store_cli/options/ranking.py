@@ -89,13 +89,14 @@ def target_options_by(option: Callable[..., Any]) -> Callable[[_Command], _Comma
     return decorate
 
 
-def ranking_options(limit_words: str) -> Callable[[_Command], _Command]:
-    """Add ``--measure``, ``--hemisphere``, ``--weight-by``, ``--limit`` and ``--format``."""
+def ranking_options(ranked: str) -> Callable[[_Command], _Command]:
+    """Add ``--measure``, ``--hemisphere``, ``--weight-by``, ``--limit``, ``--all`` and ``--format``."""
+    limited = limit_and_format_options(
+        20, f"Maximum number of {ranked} to print.", everything=f"Print all {ranked}, also in a table."
+    )
 
     def decorate(command: _Command) -> _Command:
-        return measure_option()(
-            sorting_hemisphere_option(weight_option(limit_and_format_options(20, limit_words)(command)))
-        )
+        return measure_option()(sorting_hemisphere_option(weight_option(limited(command))))
 
     return decorate
 
@@ -125,7 +126,7 @@ def print_ranking(frame: pd.DataFrame, what: str, output_format: str) -> None:
     weighted = "" if frame.attrs["weight_by"] == "none" else f", weighted by {frame.attrs['weight_by']}"
     unit = f", {frame.attrs['unit']}" if frame.attrs["unit"] else ""
     note(
-        f"{number_of(len(frame), what)}{', possibly more (--limit)' if is_cut else ''}; "
+        f"{number_of(len(frame), what)}{', possibly more (--limit, --all)' if is_cut else ''}; "
         f"{frame.attrs['measure']}{unit}, mean ± SEM over n animals{weighted}"
     )
 
