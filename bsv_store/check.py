@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bsv_store.errors import InputError
 from bsv_store.text import MAX_ID, folded, shown
@@ -18,9 +18,8 @@ from bsv_store.text import MAX_ID, folded, shown
 if TYPE_CHECKING:
     from bsv_store.vocabulary import Row
 
-# The CCF measures 13.2 x 8 x 11.4 mm, and has at most 1,320 voxels along an axis.
+# The CCF measures 13.2 x 8 x 11.4 mm.
 _MAX_MM = 20
-_MAX_VOXELS = 1_320
 
 
 def text(name: str, value: object, *, such_as: str, error: type[InputError] = InputError) -> str:
@@ -327,7 +326,7 @@ def point_um(name: str, value: Any) -> tuple[float, float, float]:
     Raises
     ------
     InputError
-        If the value is not three numbers, or they are obviously in mm or indices of voxels.
+        If the value is not three numbers, or they are obviously in mm.
     """
     numbers = [as_float(each) for each in value] if isinstance(value, Iterable) and not isinstance(value, str) else []
     coordinates = [each for each in numbers if each is not None]
@@ -337,28 +336,18 @@ def point_um(name: str, value: Any) -> tuple[float, float, float]:
             hint="Use AP, DV, ML in um, for example (8000, 1500, 8500).",
         )
     ap, dv, ml = coordinates
-    unit = mistaken_unit(ap, dv, ml)
-    if unit is not None:
+    if looks_like_mm(ap, dv, ml):
         in_um = ",".join(f"{1000 * each:g}" for each in coordinates)
         raise InputError(
-            f"{name} must be in um, got {ap:g},{dv:g},{ml:g}, which is far outside of the brain",
-            hint=f"If these are mm, use {in_um}." if unit == "mm" else VOXELS_HINT,
+            f"{name} must be in um, got {ap:g},{dv:g},{ml:g}",
+            hint=f"If these are mm, use {in_um}. {VOXELS_HINT}",
         )
     return ap, dv, ml
 
 
-def mistaken_unit(*coordinates: float) -> Literal["mm", "voxels"] | None:
-    """What the coordinates of a point obviously are, if not um.
-
-    All points whose coordinates are below `MIN_BRAIN_UM` lie outside of the brain. All indices of voxels are smaller
-    than that: those of the grid of 10 um end at 1,319.
-    """
-    largest = max(coordinates)
-    if not 1 <= largest < _MAX_VOXELS:
-        return None
-    return "mm" if largest < _MAX_MM else "voxels"
+def looks_like_mm(*coordinates: float) -> bool:
+    """Whether coordinates are obviously in mm, not um: no point of the brain is within 20 um of the CCF's origin."""
+    return 1 <= max(coordinates) < _MAX_MM
 
 
-MIN_BRAIN_UM = 2_800
-"""No point of the brain has all of its coordinates below it: the annotation at 25 um begins at 2,825."""
 VOXELS_HINT = "If these are indices of voxels, use (index + 0.5) times the edge of a voxel in um."

@@ -162,10 +162,7 @@ def _intervals(column: str) -> st.SearchStrategy[Any]:
     return st.none() | pair
 
 
-# With all coordinates below 1,320, what looks like indices of voxels is refused.
-_points = st.tuples(*(_near_values(f"injection_{axis}") for axis in ("ap", "dv", "ml"))).filter(
-    lambda point: max(point) >= 1_320
-)
+_points = st.tuples(*(_near_values(f"injection_{axis}") for axis in ("ap", "dv", "ml")))
 
 _CRITERIA: dict[str, st.SearchStrategy[Any]] = {
     "injected_in": _some([*_ACRONYMS, *_PARENTS]),

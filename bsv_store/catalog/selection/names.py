@@ -20,7 +20,7 @@ from bsv_store.catalog.selection.criterion import Criterion
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, unmeasured_structures
 from bsv_store.catalog.tables.views import view
-from bsv_store.check import MIN_BRAIN_UM, VOXELS_HINT, mistaken_unit
+from bsv_store.check import looks_like_mm
 from bsv_store.errors import SelectionError, UnknownExperimentError
 from bsv_store.text import listed, near_names, shown
 from bsv_store.volumes.grid import EXTENT_UM
@@ -35,7 +35,7 @@ def looked_up(connection: Connection, selection: Selection) -> Mapping[Structure
         If the catalog does not have a structure or experiment.
     SelectionError
         If no experiment has a line, product, sex or strain of that name, Allen does not measure a target, or
-        coordinates seem to be in mm or indices of voxels.
+        coordinates seem to be in mm.
     """
     leaves = tuple(selection.leaves())
     refs = {ref for name, each in CRITERIA.items() if each.form == "structures" for ref in _all(leaves, name)}
@@ -47,7 +47,7 @@ def looked_up(connection: Connection, selection: Selection) -> Mapping[Structure
         if criterion.column is not None and criterion.form in ("names", "ids"):
             _check_values(connection, name, criterion, _all(leaves, name))
     for leaf in leaves:
-        _refuse_other_units(leaf)
+        _refuse_millimeters(leaf)
     check_experiments(connection, _all(leaves, "ids") | _all(leaves, "exclude_ids"))
     return {ref: row.id for ref, row in rows.items()}
 
@@ -57,21 +57,16 @@ def _all(leaves: Sequence[Criteria], name: str) -> set[Any]:
     return {value for leaf in leaves for value in getattr(leaf, name) or ()}
 
 
-def _refuse_other_units(leaf: Criteria) -> None:
-    """Refuse coordinates in mm, and points that are indices of voxels, which would silently match nothing.
-
-    A small box may be one of many that fill the whole CCF.
-    """
+def _refuse_millimeters(leaf: Criteria) -> None:
+    """Refuse coordinates in mm, which would silently match nothing."""
     near, radius = leaf.near, leaf.radius_um
-    if near is not None and radius is not None:
-        unit = mistaken_unit(*near)
-        # A large radius around indices of voxels may reach the brain.
-        if unit is not None and radius < (min(EXTENT_UM) if unit == "mm" else MIN_BRAIN_UM - max(near)):
-            raise SelectionError(
-                f"near: ({', '.join(f'{each:g}' for each in near)}) seems to be in {unit}",
-                hint=f"Coordinates and radius are in um: (8000, 1500, 8500), not (8, 1.5, 8.5). {VOXELS_HINT}",
-            )
-    if leaf.box is not None and mistaken_unit(*(ends[1] for ends in leaf.box if ends is not None)) == "mm":
+    # A radius in um may reach the brain.
+    if near is not None and radius is not None and looks_like_mm(*near) and radius < min(EXTENT_UM):
+        raise SelectionError(
+            f"near: ({', '.join(f'{each:g}' for each in near)}) seems to be in mm",
+            hint="Coordinates and radius are in um: (8000, 1500, 8500), not (8, 1.5, 8.5).",
+        )
+    if leaf.box is not None and looks_like_mm(*(ends[1] for ends in leaf.box if ends is not None)):
         raise SelectionError("box: its sides seem to be in mm", hint="They are in um: (7000, 8000), not (7, 8).")
 
 
