@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from bsv_store.store.search import Search
     from bsv_store.store.volumes import Volumes
     from bsv_store.vocabulary import (
+        AnimalWeight,
         BilateralRule,
         ClusterStatistic,
         ComparisonOrder,
@@ -1137,6 +1138,7 @@ class Store:
         bilateral_rule: BilateralRule = "larger_side",
         exclude_injection: bool = False,
         weight_by_data_mask: bool = False,
+        weight_by: AnimalWeight = "none",
         statistics: Statistic | Sequence[Statistic] = ("mean",),
         missing: MissingPolicy = "error",
         dtype: ResultDtype = "float32",
@@ -1171,6 +1173,10 @@ class Store:
             Do not count voxels inside the injection site (injection fraction above 0).
         weight_by_data_mask : bool
             Weight every voxel by the fraction of it that has data.
+        weight_by : {'none', 'injection_overlap'}
+            Weight of each experiment, as in `Search.targets_of`: with 'injection_overlap' the share of its injection
+            volume inside its primary injection structure or, if grouped by region, inside the regions of its group.
+            Experiments of weight 0 are left out. Cannot be combined with ``weight_by_data_mask``.
         statistics : str or sequence of str
             Names of ``bsv_store.vocabulary.STATISTICS``. The mean is always computed.
         missing : {'error', 'leave_out'}
@@ -1221,6 +1227,7 @@ class Store:
             bilateral_rule=bilateral_rule,
             exclude_injection=exclude_injection,
             weight_by_data_mask=weight_by_data_mask,
+            weight_by=weight_by,
             statistics=tuple(check.several("statistics", statistics, such_as="['mean', 'sd']")),
             missing=missing,
             dtype=dtype,

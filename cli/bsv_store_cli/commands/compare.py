@@ -176,7 +176,7 @@ _AVERAGING = (
     help="What rows are sorted by.",
 )
 @volume_options
-@averaging_options(_VOXEL, with_data_mask=False)
+@averaging_options(_VOXEL, with_weights=False)
 @_voxel_option(
     "--cluster",
     type=RowChoice(CLUSTER_STATISTICS),
