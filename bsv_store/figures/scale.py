@@ -145,7 +145,7 @@ def scale_of(
         )
     norm = _norm(scale, low, high, is_signed=is_signed)
     how = {"linear": "Linear", "log": "Logarithmic", "power": "Square-root"}[scale]
-    ends = f"from {_number(low)} to {_number(high)}" if low else f"to {_number(high)}"
+    ends = f"from {number_text(low)} to {number_text(high)}" if low else f"to {number_text(high)}"
     words = f"{how} color scale {ends}{found}."
     return Scale(norm, _colors(theme, is_signed=is_signed), low, high, is_signed, words)
 
@@ -200,5 +200,6 @@ def faded(color: str, theme: Theme) -> Any:
     return ListedColormap(table).with_extremes(bad=(0, 0, 0, 0))
 
 
-def _number(value: float) -> str:
-    return f"{value:.2g}"
+def number_text(value: float) -> str:
+    """A value of the scale, with two digits."""
+    return f"{value:.2g}".replace("-", "−")

@@ -118,6 +118,10 @@ class PlottedVersion(Protocol):
 Read = Callable[[int, int, int], NDArray[Any]]
 
 
+# Longer labels of the two groups stand in the title only, and not above the color bar.
+_MAX_SIDES = 50
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceRow:
     """One group or experiment: a row of a figure.
@@ -259,10 +263,13 @@ def _source_of_map(version: PlottedVersion, row: ComparisonMapRow) -> Source:
 
     is_p = row.is_probability
     first, second = version.groups[:2]
-    words = f"-log10 of {row.words}" if is_p else row.words
+    quantity = f"−log10 of {row.words}" if is_p else row.words
+    sides = f"{printed(first.label)} − {printed(second.label)}"
+    if row.has_unit:
+        quantity = f"{sides if len(sides) <= _MAX_SIDES else 'first − second group'}: {version.quantity}"
     return Source(
         title=f"{version.ref}: {printed(first.label)} (n = {first.n}) − {printed(second.label)} (n = {second.n})",
-        quantity=f"{words}; {version.quantity}" if row.has_unit else words,
+        quantity=quantity,
         rows=(SourceRow("", None, _Memory(version.grid).reader(read)),),
         grid=version.grid,
         halves=half_names(version.recipe.hemisphere_rule),

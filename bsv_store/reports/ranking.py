@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,7 +118,7 @@ def ranked_targets(
         structures,
         rankings,
         quantity=f"{name} ({row.unit})" if row.unit else name,
-        title=title_or(title, f"Strongest targets: {', '.join(selections)}"),
+        title=title_or(title, f"Strongest targets: {_together(selections)}"),
         notes=_notes(frames, hemisphere),
         width_mm=width,
         theme=theme,
@@ -135,6 +135,11 @@ def _labeled(selection: SelectionLike | Mapping[str, SelectionLike] | None) -> d
             hint='For example {"VISp": Selection(injected_in="VISp"), "VISl": Selection(injected_in="VISl")}.',
         )
     return dict(selection)
+
+
+def _together(labels: Iterable[str]) -> str:
+    names = list(labels)
+    return ("; " if any(", " in name for name in names) else ", ").join(names)
 
 
 def _same_targets(

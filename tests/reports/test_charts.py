@@ -306,6 +306,10 @@ def test_differences_are_drawn_with_intervals_and_p(store: Store) -> None:
     assert any(text.endswith("(ipsi)") for text in texts)
     assert "compared@1: one (n = 2) − other (n = 2)" in said(figure)
     assert "one higher →" in said(figure)
+    long = ["a label that is too long for the place above the points", "another long label, as long as the first one"]
+    store.compare_structures((101, 201), (102, 103), name="long", labels=long, **sides)
+    assert "first group higher →" in said(structure_differences(store, "long"))
+    assert "first →" in said(structure_differences(store, "long", width_mm=85))
     sizes = panels(structure_differences(store, "compared"))[0].collections
     drawn = [float(each.get_offsets()[0][0]) for each in sizes if each.get_sizes()[0] == 16]
     assert drawn == pytest.approx(list(frame["effect_size"]), nan_ok=True)

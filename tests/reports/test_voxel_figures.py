@@ -12,6 +12,7 @@ import nrrd
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from bsv_store import Selection, Store, by_coordinate, by_region, create_store, crossed, reports
 from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError, UnknownStructureError
@@ -41,6 +42,11 @@ def texts_of(figure: Figure) -> list[str]:
         *(text.get_text() for text in figure.texts),
         *(text.get_text() for axes in panels(figure) for text in axes.texts),
     ]
+
+
+def everything_written(figure: Figure) -> set[str]:
+    """All texts, those of scales too."""
+    return {each.get_text() for each in figure.findobj(Text)}
 
 
 def assert_inside(figure: Figure) -> None:
@@ -247,6 +253,11 @@ def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:
     assert values[DV_ML_LEFT].max() == pytest.approx(-0.4)
     assert image.norm.vmin == -image.norm.vmax
     assert "sides@1: a (n = 3) − b (n = 2)" in texts_of(figure)
+    assert {f"a − b: {version.quantity}", "−0.8", "0.8"} <= everything_written(figure)
+    with pytest.warns(BsvStoreWarning, match="smallest possible"):
+        long = blocks.compare_voxels([1, 2, 4], [3, 5], name="long", permutations=10, labels=["a" * 30, "b" * 30])
+    figure = reports.slices(blocks, long, statistic="difference", at_mm=9.0)
+    assert f"first − second group: {version.quantity}" in everything_written(figure)
     narrow = reports.slices(blocks, version, statistic="p_max_t", at_mm=9.0, width_mm=60)
     image = panels(narrow)[0].images[0]
     p = np.asarray(image.get_array())

@@ -12,7 +12,7 @@ from bsv_store.datasets.share.comparison_text import comparison_methods, structu
 from bsv_store.datasets.share.left_out import counted_reasons
 from bsv_store.datasets.share.references import PAPERS, Reference, bibtex, comparison_papers, ris
 from bsv_store.html import card, folded, paragraph, preformatted
-from bsv_store.text import joined, number_of
+from bsv_store.text import joined, label_in_prose, number_of
 from bsv_store.vocabulary import (
     ANIMAL_WEIGHTS,
     BILATERAL_RULES,
@@ -235,7 +235,7 @@ def _groups(groups: tuple[GroupInfo, ...]) -> str:
     filled = [group for group in groups if group.n]
     empty = len(groups) - len(filled)
     if len(groups) <= _LISTED_GROUPS:
-        listed = [f"{group.label} (n = {group.n})" for group in groups]
+        listed = [f"{label_in_prose(group.label)} (n = {group.n})" for group in groups]
         return f"{number_of(len(groups), 'group')}, {joined(listed, 'and')}"
     numbers = [group.n for group in filled]
     without = f", {number_of(empty, 'group')} without experiments" if empty else ""
