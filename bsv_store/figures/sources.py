@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -120,6 +121,8 @@ Read = Callable[[int, int, int], NDArray[Any]]
 
 # Longer labels of the two groups stand in the title only, and not above the color bar.
 _MAX_SIDES = 50
+# A map of p in which no p is at most this has no dark voxel.
+_LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,6 +173,8 @@ class Source:
         Default color scale of slices.
     is_everywhere : bool
         Whether voxels outside the brain have values too; these are not drawn.
+    least_end : (float, str) or None
+        Smallest end of the default color scale, and what it stands for.
     """
 
     title: str
@@ -181,6 +186,7 @@ class Source:
     fingerprint: str | None
     scale: ColorScale = "power"
     is_everywhere: bool = False
+    least_end: tuple[float, str] | None = None
 
     def slabs(self, row: SourceRow) -> Iterator[tuple[int, NDArray[Any]]]:
         """First AP plane and values of consecutive slabs."""
@@ -279,6 +285,7 @@ def _source_of_map(version: PlottedVersion, row: ComparisonMapRow) -> Source:
         ),
         fingerprint=version.fingerprint,
         scale="linear",
+        least_end=(-math.log10(_LEVEL), f"p = {_LEVEL:g}") if is_p else None,
     )
 
 

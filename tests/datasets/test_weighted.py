@@ -14,6 +14,8 @@ from bsv_store import Selection, by_coordinate, by_region, create_store, crossed
 from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import DamagedCatalogError, MissingDataError
+from bsv_store.reports.html_page import sections
+from bsv_store.reports.html_page.facts import page_facts
 from tests.averaging.reference import Member, statistics
 from tests.datasets.test_region_summary import blocks
 from tests.datasets.world import BY_ID, IDS, VISL, VISP, add_annotation, add_volume, ask, fill, voxels
@@ -211,6 +213,16 @@ def test_statistics_over_animals_have_the_weights(weighted: Store) -> None:
     assert (row["mean"], row["sd"], row["sem"], row["n"]) == (*map(pytest.approx, (mean, sd, sem)), 4)
     # Every animal has all voxels, so the mean of the voxels is the same.
     assert weighted.datasets.regions(version, structures="VISp", hemisphere="both")["mean"][0] == pytest.approx(mean)
+
+
+def test_the_report_says_the_weights(weighted: Store) -> None:
+    version = ask(weighted, **OVERLAP)
+    assert "4 experiments, weighted by injection overlap. Selected:" in sections.question(version)
+    facts = page_facts(weighted, version, with_figures=False)
+    table = str(sections.members(facts))
+    assert ("Weight" in table, ">0.1<" in table) == (True, True)
+    plain = page_facts(weighted, ask(weighted), with_figures=False)
+    assert "Weight" not in str(sections.members(plain))
 
 
 def test_the_weights_travel(weighted: Store, tmp_path: Path) -> None:

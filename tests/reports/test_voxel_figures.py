@@ -265,6 +265,10 @@ def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:
     assert p[0, 0] == 0
     # A square-root scale of -log10 p would show p of 0.5.
     assert image.norm(image.norm.vmax / 2) == pytest.approx(0.5)
+    # With 5 experiments no p is small, so no voxel is dark.
+    assert image.norm.vmax == pytest.approx(-np.log10(0.05))
+    assert p.max() < image.norm.vmax
+    assert "p = 0.05" in " ".join(texts_of(narrow))
     assert_inside(narrow)
     assert reports.projections(blocks, version, statistic="t").axes[0].images
     with pytest.raises(InputError, match="groups cannot be combined"):

@@ -14,8 +14,14 @@ from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.reports.html_page.pictures import bar, chip
 from bsv_store.reports.html_page.quality import LIMIT, MEASURE, MIN_ANIMALS
 from bsv_store.reports.html_page.tables import Cell, Column, DataTable, Row, number
-from bsv_store.text import number_of
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, STATISTICS, TWO_SAMPLE_STATISTICS
+from bsv_store.text import label_in_prose, number_of
+from bsv_store.vocabulary import (
+    ANIMAL_WEIGHTS,
+    MEASURED_HEMISPHERES,
+    MISSING_POLICIES,
+    STATISTICS,
+    TWO_SAMPLE_STATISTICS,
+)
 from bsv_store.volumes.grid import AXES, FRAME, MIDLINE_UM
 
 if TYPE_CHECKING:
@@ -53,15 +59,14 @@ def question(version: DatasetVersion) -> str:
     grouped = grouping_words(version.recipe.grouping)
     groups = "" if grouped is None else f", grouped {grouped}"
     if not version.recipe.has_voxels:
-        first, second = (f"{group.label} (n = {group.n})" for group in version.groups)
+        first, second = (f"{label_in_prose(group.label)} (n = {group.n})" for group in version.groups)
         return (
             f"Comparison of {first} and {second} by structure: {version.quantity}. Selected: "
             f"{selection_words(version.recipe.selection)}."
         )
-    return (
-        f"Mean {version.quantity} of {number_of(members, 'experiment')}{groups}. Selected: "
-        f"{selection_words(version.recipe.selection)}."
-    )
+    weighted = ANIMAL_WEIGHTS[version.recipe.weight_by].rule
+    experiments = f"{number_of(members, 'experiment')}{weighted and f', {weighted}'}"
+    return f"Mean {version.quantity} of {experiments}{groups}. Selected: {selection_words(version.recipe.selection)}."
 
 
 def _warnings(facts: PageFacts) -> list[str]:
@@ -285,6 +290,7 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
         *(Column(f"{axis} (um)", is_number=True) for axis in AXES),
         Column("Injection (mm³)", is_number=True),
         Column("Divisor", is_number=True),
+        *([Column("Weight", is_number=True)] if facts.weights else []),
         Column("Signal", is_number=True),
         Column("Profile r", is_number=True),
         Column("Remarks"),
@@ -309,6 +315,7 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
                     *(number(_float(known[column]), ",.0f") for column in _COORDINATES.values()),
                     number(_float(known["injection_volume"])),
                     number(member.divisor),
+                    *([number(facts.weights[member.experiment_id])] if facts.weights else []),
                     number(found.signal),
                     number(found.correlation, ".3f"),
                     ", ".join([*filter(None, [found.remark]), *(["not in the list"] if known["withdrawn"] else [])]),
