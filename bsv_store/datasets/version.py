@@ -202,7 +202,8 @@ class DatasetVersion:
         pandas.DataFrame
             Columns experiment_id, group (missing = left out), group_label, left_out_reason, divisor (1 = not
             normalized), injected_hemisphere, array_sha256, injection_fraction_sha256, data_mask_sha256, divisor_source
-            ('list' if the divisor is from the experiment list instead of the unionize rows).
+            ('list' if the divisor is from the experiment list instead of the unionize rows). `weights` returns the
+            weights of experiments.
         """
         return members_frame(self.experiments, {group.number: group.label for group in self.groups})
 

@@ -55,6 +55,7 @@ def add_shares(store: Store, shares: Mapping[int, Mapping[int, float]]) -> None:
     ]
     columns = {name: np.array([row.get(name, 0) for row in values], dtype=dtype) for _, name, dtype in UNIONIZE_FIELDS}
     table = UnionizeTable(columns, frozenset({"injection"}))
+    # Those of the world have no date.
     ingest_unionizes(store.database, table, source="test", kind="file", replace=True)
 
 
@@ -173,6 +174,8 @@ def test_a_changed_overlap_makes_a_version_stale(weighted: Store) -> None:
     again = ask(weighted, **OVERLAP)
     assert again.number == 2
     assert weighted.datasets.diff(version, again).members == report.members
+    (part,) = weighted.datasets.diff(plain, version).recipe
+    assert (part.part, part.first, part.second) == ("weight_by", '"none"', '"injection_overlap"')
     assert ask(weighted, name="plain").fingerprint == plain.fingerprint
 
 
