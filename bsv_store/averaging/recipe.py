@@ -156,8 +156,8 @@ class Recipe:
             raise RecipeError("a comparison cannot be weighted by the data mask", hint="Leave out weight_by_data_mask.")
         if weight_by != "none":
             raise RecipeError(
-                f"a comparison cannot be weighted, got weight_by={weight_by!r}",
-                hint="Leave out weight_by; min_injection_overlap in the selections leaves out injections that spread.",
+                f"a comparison cannot be {ANIMAL_WEIGHTS[weight_by].rule}",
+                hint="Compare without weight_by. The criterion min_injection_overlap leaves out wide injections.",
             )
 
     def _check_without_voxels(self) -> None:

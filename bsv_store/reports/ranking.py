@@ -114,11 +114,13 @@ def ranked_targets(
     structures = [RankedStructure(row.acronym, row.name, color_of(row)) for row in (rows[a] for a in frame.structure)]
     row = MEASURES[frame.attrs["measure"]]
     name = row.name.replace("_", " ")
+    # By its acronym, if it was given by its id.
+    inside = "" if within is None else f" in {next(iter(rows_of(store, [within])))}"
     return draw_ranking(
         structures,
         rankings,
         quantity=f"{name} ({row.unit})" if row.unit else name,
-        title=title_or(title, f"Strongest targets: {_together(selections)}"),
+        title=title_or(title, f"Strongest targets{inside}: {_together(selections)}"),
         notes=_notes(frames, hemisphere),
         width_mm=width,
         theme=theme,

@@ -175,7 +175,7 @@ def test_a_comparison_is_a_part_only_where_there_is_one() -> None:
         ),
         (
             {"comparison": Comparison(), "grouping": by_field("line"), "weight_by": "injection_overlap"},
-            "a comparison cannot be weighted, got weight_by='injection_overlap'",
+            "a comparison cannot be weighted by injection overlap",
         ),
         ({"dtype": "float16"}, "dtype must be one of float32, float64, got 'float16'"),
         ({"statistics": ["median"]}, "statistics must be one of"),

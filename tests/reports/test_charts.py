@@ -267,6 +267,14 @@ def test_experiments_without_table_are_counted_in_the_ranking(store: Store) -> N
         ranked_targets(store, [101], targets="CP", within="TH")
 
 
+def test_the_title_says_inside_what_the_targets_are(store: Store) -> None:
+    thalamus = store.atlas.structure_tree("TH")[0].id
+    for within in ("TH", thalamus):
+        two = {"VISp, left": [101], "VISpm": [103]}
+        figure = ranked_targets(store, two, targets="CM", within=within)
+        assert "Strongest targets in TH: VISp, left; VISpm" in said(figure)
+
+
 # -- matrix -----------------------------------------------------------------------------------------------------------
 
 TARGETS = ["VISp", "VISpm", "CP", "CM"]

@@ -597,6 +597,15 @@ def test_labels_of_bins_are_printed_with_the_signs_of_print(blocks: Store) -> No
     cut = shortened(f"{'A long name of a group ' * 9} (n = 1,234)", 80, 7.0, bold=True)
     assert cut.endswith("\u2026  (n = 1,234)")
     assert text_mm(cut, 7.0, bold=True) <= 80
+    sides = shortened(f"{'Long name ' * 9}(n = 12) \u2212 {'Other name ' * 9}(n = 20)", 80, 7.0)
+    first, second = sides.split(" \u2212 ")
+    assert (first[:9], second[:10]) == ("Long name", "Other name")
+    assert (first[-10:], second[-10:]) == ("\u2026 (n = 12)", "\u2026 (n = 20)")
+    assert abs(text_mm(first, 7.0) - text_mm(second, 7.0)) < 4
+    assert text_mm(sides, 7.0) <= 80
+    whole = shortened(f"VISp (n = 12) \u2212 {'Other name ' * 9}(n = 20)", 80, 7.0)
+    assert whole.startswith("VISp (n = 12) \u2212 Other")
+    assert 77 < text_mm(whole, 7.0) <= 80
 
 
 def test_themes_titles_and_footer(blocks: Store) -> None:
