@@ -15,7 +15,7 @@ from bsv_store.reports.differences import structure_differences
 from bsv_store.reports.injections import injection_map
 from bsv_store.reports.ranking import ranked_targets
 from bsv_store.reports.voxels import projections, slices
-from bsv_store.text import joined
+from bsv_store.text import joined, label_in_prose
 from bsv_store.vocabulary import ANIMAL_WEIGHTS, THEMES
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _comparison_figures(
     store: Store, version: DatasetVersion, emphasize: Sequence[str], emphasized: str
 ) -> Iterator[PageFigure]:
     """The maps of a comparison by voxel."""
-    first, second = (group.label for group in version.groups)
+    first, second = (label_in_prose(group.label) for group in version.groups)
     summary = version.comparison_summary()
     outcome = (
         f"{summary.tested_voxels:,} voxels were tested. With p of at most {summary.alpha:g}, corrected for all of them "
