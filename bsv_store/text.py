@@ -185,6 +185,11 @@ def joined(values: Sequence[str], conjunction: str) -> str:
     return f"{', '.join(values[:-1])} {conjunction} {values[-1]}"
 
 
+def label_in_prose(label: str) -> str:
+    """A label in a sentence, in quotation marks if it is a list itself."""
+    return f'"{label}"' if ", " in label else label
+
+
 def listed_ids(ids: Iterable[int]) -> str:
     """The first ten ids in ascending order, and how many more there are."""
     return listed(sorted(ids), limit=10)

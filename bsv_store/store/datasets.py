@@ -257,7 +257,8 @@ class Datasets:
             all.
         over_animals : bool
             Compute each animal's mean over the structure, from its volume after normalization, hemisphere rule and
-            masks, and then the statistics over the animals of the group. Reads the volumes of the members.
+            masks, and then the statistics over the animals of the group, weighted if the recipe has ``weight_by``.
+            Reads the volumes of the members.
         limit : int, optional
             Maximum number of structures per group and hemisphere, those with the largest mean first.
         progress : Progress, optional

@@ -92,22 +92,23 @@ def matrix(
             limit=limit,
         )
     without_data = 0
+    what = "experiment" if matrix_rows == "experiments" else "source"
+    size = number_of(frame.shape[0], "row")
     if layout != "long":
         if output_format == "table":
             frame, without_data = _with_data(frame, layout)
+        size = f"{number_of(frame.shape[0], what)} x {number_of(frame.shape[1], 'column')}"
+        if layout == "transposed":
+            size = f"{number_of(frame.shape[0], 'row')} x {number_of(frame.shape[1], what)}"
         if layout == "wide":
             frame.columns = [" ".join(name) for name in frame.columns.to_flat_index()]
         frame = frame.reset_index()
         frame.columns = [str(name) for name in frame.columns]
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns))
     if without_data:
-        what = "experiment" if matrix_rows == "experiments" else "source"
         note(f"{number_of(without_data, what)} without a value left out of the table; --format csv includes them")
     limited = "" if limit is None else f", limited to {limit:,} {'rows' if layout == 'long' else 'targets'}"
-    note(
-        f"{number_of(frame.shape[0], 'row')} x {number_of(frame.shape[1], 'column')} of {measure}"
-        + (f"{limited} (--limit, --all)" if limited else "")
-    )
+    note(f"{size} of {measure}" + (f"{limited} (--limit, --all)" if limited else ""))
 
 
 def _with_data(frame: pd.DataFrame, layout: MatrixLayout) -> tuple[pd.DataFrame, int]:

@@ -32,13 +32,20 @@ sorting_hemisphere_option = click.option(
 )
 
 
-weight_option = click.option(
-    "--weight-by",
-    type=RowChoice(ANIMAL_WEIGHTS),
-    default="none",
-    show_default=True,
-    help="; ".join(f"{row.name.replace('_', '-')}: {row.words}" for row in ANIMAL_WEIGHTS.values()) + ".",
-)
+def weight_option_by(option: Callable[..., Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
+    """``--weight-by``, made by ``option``, such as `click.option`."""
+    return option(
+        "--weight-by",
+        type=RowChoice(ANIMAL_WEIGHTS),
+        default="none",
+        show_default=True,
+        help="; ".join(f"{row.name.replace('_', '-')}: {row.words}" for row in ANIMAL_WEIGHTS.values()) + ".",
+    )
+
+
+def weight_option(command: _Command) -> _Command:
+    """Add ``--weight-by``."""
+    return weight_option_by(click.option)(command)
 
 
 def _target_by(option: Callable[..., Any]) -> Any:
