@@ -95,8 +95,9 @@ _NO_JOBS = ("untrash", "aggregate", "twin", "repair")
 _DAMAGE = ("DamagedFileError", "DamagedInputsError")
 # A version is deleted with all tags that it has by then.
 _REMOVES = {"delete": ("tag",)}
-# A tag that is there already is set again if it was removed meanwhile. A token that was added meanwhile is revoked.
-_REPEATS = {"tag": ("tag",), "token": ("token",)}
+# A tag that is there already is set again if it was removed meanwhile. A token that was added meanwhile is revoked, and
+# all exclusions that are there by then are lifted.
+_REPEATS = {"tag": ("tag",), "token": ("token",), "lift": ("included",)}
 # They are refused when they are repeated.
 _ONCE = ("change delete", "change untag", "change lift")
 _JOBS: dict[str, Job] = {
