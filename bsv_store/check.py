@@ -171,12 +171,39 @@ def finite_number(name: str, value: Any) -> float:
 
 def as_float(value: object) -> float | None:
     """A number of Python or NumPy as a float, NaN if it is too large for one; None if it is not a number, or a bool."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    number = scalar(value)
+    if isinstance(number, bool) or not isinstance(number, Real):
         return None
     try:
-        return float(value)
+        return float(number)
     except OverflowError:
         return math.nan
+
+
+def finite_numbers(name: str, value: Any, *, such_as: str) -> list[float]:
+    """The value, a number or several, as floats.
+
+    Parameters
+    ----------
+    name : str
+        The argument, for the error.
+    value : Any
+        A number of Python or NumPy, or an iterable of them.
+    such_as : str
+        An example for the hint.
+
+    Raises
+    ------
+    InputError
+        If the value is neither, or one is not finite.
+    """
+    given = [value] if as_float(value) is not None else several(name, value, such_as=such_as)
+    return [finite_number(name, each) for each in given]
+
+
+def scalar(value: Any) -> Any:
+    """The Python object in a NumPy scalar or an array without dimensions; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
 def identifier(name: str, value: Any) -> int:
@@ -284,11 +311,12 @@ def several(name: str, value: Any, *, such_as: str, error: type[InputError] = In
     InputError
         Or ``error``: if the value is neither a string nor a number nor iterable.
     """
+    # An array without dimensions is an Iterable, but raises when it is iterated over.
+    value = scalar(value)
     if isinstance(value, str | Integral):
         return [value]
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
-        # A zero-dimensional array is an Iterable, but raises when it is iterated over.
-        return [value] if getattr(value, "ndim", None) == 0 else list(value)
+        return list(value)
     raise error(f"{name} must be a single value or a list, got {shown(value)}", hint=f"For example {such_as}.")
 
 
@@ -300,19 +328,26 @@ def point_um(name: str, value: Any) -> tuple[float, float, float]:
     InputError
         If the value is not three numbers, or they are obviously in mm.
     """
-    try:
-        ap, dv, ml = (float(each) for each in value)
-    except (TypeError, ValueError) as error:
+    numbers = [as_float(each) for each in value] if isinstance(value, Iterable) and not isinstance(value, str) else []
+    coordinates = [each for each in numbers if each is not None]
+    if not len(numbers) == len(coordinates) == 3:
         raise InputError(
             f"{name} must be three numbers, got {shown(value)}",
             hint="Use AP, DV, ML in um, for example (8000, 1500, 8500).",
-        ) from error
+        )
+    ap, dv, ml = coordinates
     if looks_like_mm(ap, dv, ml):
-        in_um = ",".join(f"{1000 * each:g}" for each in (ap, dv, ml))
-        raise InputError(f"{name} must be in um, got {ap:g},{dv:g},{ml:g}", hint=f"If these are mm, use {in_um}.")
+        in_um = ",".join(f"{1000 * each:g}" for each in coordinates)
+        raise InputError(
+            f"{name} must be in um, got {ap:g},{dv:g},{ml:g}",
+            hint=f"If these are mm, use {in_um}. {VOXELS_HINT}",
+        )
     return ap, dv, ml
 
 
 def looks_like_mm(*coordinates: float) -> bool:
     """Whether coordinates are obviously in mm, not um: no point of the brain is within 20 um of the CCF's origin."""
     return 1 <= max(coordinates) < _MAX_MM
+
+
+VOXELS_HINT = "If these are indices of voxels, use (index + 0.5) times the edge of a voxel in um."

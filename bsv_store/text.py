@@ -156,11 +156,38 @@ def listed(values: Iterable[object], *, limit: int = 5, separator: str = ", ") -
     return text if len(items) <= limit else f"{text} and {len(items) - limit:,} more"
 
 
+_SPELLED_OUT = 20
+
+
+def ids_option(ids: Iterable[int | str]) -> str:
+    """The options of a command that name these experiments, for a command that a user copies from a message.
+
+    It has ``--include-excluded``, without which an experiment on the exclusion list that is named by id is refused. For
+    all others it changes nothing, so that no message needs to know the list. Withdrawn experiments need no option. More
+    than 20 ids are read from a file; see `with_file`.
+    """
+    texts = [str(each) for each in ids]
+    return f"--ids {','.join(texts) if len(texts) <= _SPELLED_OUT else '@FILE'} {INCLUDE_EXCLUDED}"
+
+
+INCLUDE_EXCLUDED = "--include-excluded"
+
+
+def with_file(command: str) -> str:
+    """A command, with a note about its file of ids if it has ``--ids @FILE``."""
+    return f"{command} (FILE: a list of the ids)" if "--ids @FILE" in command else command
+
+
 def joined(values: Sequence[str], conjunction: str) -> str:
     """The values in a sentence: ``a``, ``a and b``, ``a, b and c``."""
     if len(values) < 2:
         return "".join(values)
     return f"{', '.join(values[:-1])} {conjunction} {values[-1]}"
+
+
+def label_in_prose(label: str) -> str:
+    """A label in a sentence, in quotation marks if it is a list itself."""
+    return f'"{label}"' if ", " in label else label
 
 
 def listed_ids(ids: Iterable[int]) -> str:

@@ -438,11 +438,46 @@ MATRIX_ROWS: Mapping[str, WordRow[MatrixRows]] = _rows(
         WordRow("experiments", "one row per experiment", ("experiment",)),
     ],
 )
-ANIMAL_WEIGHTS: Mapping[str, WordRow[AnimalWeight]] = _rows(
+
+
+@dataclass(frozen=True, slots=True)
+class AnimalWeightRow:
+    """A weight of animals in means over animals.
+
+    Attributes
+    ----------
+    words : str
+        What the weight is; for help texts and legends.
+    description : str
+        The weight of an experiment in an average; for documents.
+    rule : str
+        For the list of rules of an average; empty for 'none'.
+    methods : str
+        A sentence for the methods text, with ``{source}`` for the source of an experiment; empty for 'none'.
+    """
+
+    name: AnimalWeight
+    words: str
+    description: str
+    rule: str = ""
+    methods: str = ""
+    synonyms: tuple[str, ...] = ()
+
+
+ANIMAL_WEIGHTS: Mapping[str, AnimalWeightRow] = _rows(
     AnimalWeight,
     [
-        WordRow("none", "every animal counts the same", ("equal",)),
-        WordRow("injection_overlap", "share of the injection volume inside the source structure", ("overlap",)),
+        AnimalWeightRow("none", "every animal counts the same", "1", synonyms=("equal",)),
+        AnimalWeightRow(
+            "injection_overlap",
+            "share of the injection volume inside the source structure",
+            "the share of its injection volume inside its source, 0 to 1: `projection_volume` of the source, both "
+            "hemispheres, inside the injection, divided by that of the root (structure 997). The source is the primary "
+            "injection structure; in groups by region, the regions of the group",
+            rule="weighted by injection overlap",
+            methods="Each experiment was weighted by the share of its injection volume inside {source}.",
+            synonyms=("overlap",),
+        ),
     ],
 )
 MATRIX_LAYOUTS: Mapping[str, WordRow[MatrixLayout]] = _rows(

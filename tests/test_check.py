@@ -16,13 +16,15 @@ from bsv_store.vocabulary import AXES, NORMALIZATIONS
 def test_millimeters_are_refused_with_the_point_in_um(value: Any) -> None:
     with pytest.raises(InputError, match=r"point must be in um, got 8,1\.5,8\.5") as caught:
         check.point_um("point", value)
-    assert caught.value.hint == "If these are mm, use 8000,1500,8500."
+    assert (caught.value.hint or "").startswith("If these are mm, use 8000,1500,8500. If these are indices of voxels, ")
 
 
 def test_points_in_um_are_accepted() -> None:
     assert check.point_um("point", (8000, 15, 8500)) == (8000.0, 15.0, 8500.0)
     assert not check.looks_like_mm(0, 0, 0)
-    for wrong in ((1, 2), "8000", None):
+    assert check.point_um("point", np.array([20, 0, 0])) == (20.0, 0.0, 0.0)
+    assert check.point_um("point", (np.float32(8000.5), np.int64(15), np.array(8500))) == (8000.5, 15.0, 8500.0)
+    for wrong in ((1, 2), "8000", "800", None, ("8000", "15", "8500"), (8000, True, 8500), 8000):
         with pytest.raises(InputError, match="point must be three numbers, got"):
             check.point_um("point", wrong)
 
@@ -52,6 +54,27 @@ def test_finite_numbers() -> None:
     for wrong in (float("nan"), float("-inf"), 10**400, -(10**400), True, "1", None):
         with pytest.raises(InputError, match="threshold must be a finite number, got"):
             check.finite_number("threshold", wrong)
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.float64, np.float16, np.array])
+def test_numbers_of_numpy_are_numbers(kind: Any) -> None:
+    assert check.as_float(kind(0.5)) == 0.5
+    assert check.finite_number("threshold", kind(0.5)) == 0.5
+    for given in (kind(0.5), [kind(0.5)], np.array([0.5])):
+        assert check.finite_numbers("at_mm", given, such_as="[5.2]") == [0.5]
+    assert type(check.finite_numbers("at_mm", kind(0.5), such_as="[5.2]")[0]) is float
+
+
+def test_integers_of_numpy_are_numbers() -> None:
+    for kind in (int, np.int64, np.uint8, np.array):
+        assert check.finite_numbers("at_mm", kind(5), such_as="[5.2]") == [5.0]
+        assert check.whole_number("limit", kind(5)) == 5
+        assert check.several("structures", kind(5), such_as="5") == [5]
+    for wrong in (np.array("a"), np.bool_(True), np.array(True), np.complex64(1), None, {"a": 1}):
+        with pytest.raises(InputError, match="at_mm must be"):
+            check.finite_numbers("at_mm", wrong, such_as="[5.2]")
+    with pytest.raises(InputError, match="at_mm must be a finite number, got 'a'"):
+        check.finite_numbers("at_mm", ["a"], such_as="[5.2]")
 
 
 def test_strings_paths_and_dates() -> None:

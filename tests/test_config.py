@@ -200,6 +200,42 @@ def test_a_url_of_another_type_is_not_taken_for_a_folder(path: Any) -> None:
         create_store(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("localhost:8080", "http://localhost:8080"),
+        ("[::1]:8080/bsv", "http://[::1]:8080/bsv"),
+        ("lab.example:443", "https://lab.example:443"),
+        ("lab.example:8080/bsv", "https://lab.example:8080/bsv"),
+    ],
+)
+def test_an_address_without_scheme_is_not_taken_for_a_new_folder(
+    text: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for location in (text, Path(text)):
+        with pytest.raises(InputError, match="must be a folder or the address of a server") as caught:
+            open_store(location)
+        assert str(caught.value.hint).startswith(f"Did you mean {address}")
+        assert "init" not in str(caught.value)
+    (tmp_path / text).mkdir(parents=True)
+    assert locate_store(text).path == tmp_path / text
+    assert locate_store(tmp_path / text).path == tmp_path / text
+
+
+def test_the_address_of_an_api_without_scheme_is_completed(tmp_path: Path) -> None:
+    with create_store(tmp_path / "store") as store, pytest.raises(InputError) as caught:
+        store.sync_structures(api_url="127.0.0.1:8080")
+    assert caught.value.hint == "Did you mean http://127.0.0.1:8080?"
+
+
+def test_names_with_a_colon_may_be_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("store:2024", "lab.example:store", "lab.example", "a.b:70000", "[1.2]:80", "/data/lab.example:80"):
+        assert locate_store(name).path == tmp_path / name
+
+
 def test_a_path_from_the_environment_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BSV_STORE", "caf\udce9")
     with pytest.raises(InputError, match=r"the path of the store \(from BSV_STORE\) must be valid UTF-8"):

@@ -45,7 +45,7 @@ from bsv_store.progress import Progress, shown_progress
 from bsv_store.sources.caches import CachedAtlasFile, CacheFile, CacheScan, scan_cache
 from bsv_store.text import listed_ids, number_of
 from bsv_store.vocabulary import VOLUME_KINDS
-from bsv_store.volumes.files import StoreFiles
+from bsv_store.volumes.files import StoreFiles, refresh_command
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.large import slabs_sha256
 from bsv_store.volumes.library import VolumeFile, publish_volume
@@ -210,8 +210,9 @@ class _Adoption:
         try:
             return adopt()
         except InputError as error:
-            sentences = (error.message, error.hint or "")
-            self.refused.append(SkippedFile(path, ". ".join(text.rstrip(".") for text in sentences if text) + "."))
+            # A hint may end with a command, which must not end with a full stop.
+            hint = f" {error.hint}" if error.hint else ""
+            self.refused.append(SkippedFile(path, f"{error.message.rstrip('.')}.{hint}"))
             return None
         finally:
             self.progress.advance()
@@ -377,11 +378,12 @@ class _Adoption:
         if stored is not None and not is_same:
             reason = self._reason_to_replace(verdict, stored)
             if reason is None:
+                command = refresh_command([file.experiment_id], kind=volume.kind, spacing_um=volume.grid.spacing_um)
                 raise InputError(
                     f"{file.path} differs from the {volume.kind} at {volume.grid.spacing_um} um of experiment "
                     f"{file.experiment_id} in the store, which is from {stored.source} and was not changed: both agree "
                     f"with {verdict.summary()}",
-                    hint=f"Download the current volume: `bsv-store fetch --refresh --ids {file.experiment_id}`.",
+                    hint=f"Download the current volume: {command}",
                 )
             why = f"replaces the {volume.kind} from {stored.source}, of which {reason}"
         source = self._source(file.path)

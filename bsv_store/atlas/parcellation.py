@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.atlas.annotation import structure_mask
-from bsv_store.check import choice, finite_number, whole_number
+from bsv_store.check import choice, finite_number, looks_like_mm, scalar, whole_number
 from bsv_store.errors import FrameError, InputError
 from bsv_store.formats.annotation import read_annotation_nrrd
 from bsv_store.formats.input_file import open_input, shown_path
@@ -119,6 +119,7 @@ def _checked_bins(bins: object) -> dict[str, int | NDArray[np.float64]]:
         axis = choice("bins", key, AXES).name
         if axis in checked:
             raise InputError(f"bins names the axis {axis} twice")
+        value = scalar(value)
         if _is_list(value):
             checked[axis] = _edges(axis, value)
         else:
@@ -137,6 +138,9 @@ def _edges(axis: str, value: Any) -> NDArray[np.float64]:
     edges = np.array([finite_number(f"each edge of {axis}", each) for each in items], np.float64)
     if edges.size < 2 or not (np.diff(edges) > 0).all():
         raise InputError(f"edges of {axis} must be two or more increasing numbers, got {shown(items)}", hint="In um.")
+    if looks_like_mm(edges[-1]):
+        in_um = ",".join(f"{1000 * each:g}" for each in edges)
+        raise InputError(f"edges of {axis} must be in um, got {shown(items)}", hint=f"If these are mm, use {in_um}.")
     return edges
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
@@ -19,10 +20,12 @@ from bsv_store.atlas.annotation import (
 from bsv_store.atlas.masks import StructureVoxels
 from bsv_store.catalog.search.signal import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.catalog.structures import StructureRef, find_structures, structure_set, subtree
+from bsv_store.catalog.without_unionizes import caller_level
 from bsv_store.check import boolean, choice, finite_number, path, whole_number, without
-from bsv_store.errors import InputError, MissingDataError
+from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError
 from bsv_store.formats.image import Image, array_slabs
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
+from bsv_store.text import joined
 from bsv_store.vocabulary import THRESHOLD_RULES, MeasuredHemisphere, ThresholdRule
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.grid import Grid
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.volumes.files import StoreFiles
 
+_RULES = (
+    f"A threshold is {joined([f'{row.words} (rule={row.name!r})' for row in THRESHOLD_RULES.values()], 'or')}; for "
+    "example threshold=95, rule='percentile', positive_only=True, or --rule percentile --positive-only."
+)
 _HALVES: tuple[MeasuredHemisphere, MeasuredHemisphere] = ("left", "right")
 
 
@@ -151,6 +158,11 @@ def thresholded(
         If the threshold or the rule is not valid.
     MissingDataError
         If no voxel has data, or the annotation is needed and missing.
+
+    Warns
+    -----
+    BsvStoreWarning
+        If an absolute threshold is above all values, as a percentile without ``rule`` would be.
     """
     chosen = choice("rule", rule, THRESHOLD_RULES).name
     limit = _checked(threshold, chosen)
@@ -165,6 +177,9 @@ def thresholded(
         what = "positive voxel" if positive_only else "voxel with data"
         where = "" if within is None else " in the structures"
         raise MissingDataError(f"the {title} has no {what}{where}")
+    if chosen == "absolute" and limit > found.max():
+        message = f"no voxel of the {title} is above {limit:g}; the highest value is {found.max():g}"
+        warnings.warn(BsvStoreWarning(message, hint=_RULES), stacklevel=caller_level())
     cutoff = _cutoff(found, limit, chosen)
     with np.errstate(invalid="ignore"):
         mask = domain & (values > cutoff)
@@ -174,7 +189,7 @@ def thresholded(
 def _checked(threshold: object, rule: ThresholdRule) -> float:
     value = finite_number("threshold", threshold)
     if rule == "percentile" and not 0 <= value <= 100:
-        raise InputError(f"threshold must be a percentile from 0 to 100, got {value:g}")
+        raise InputError(f"threshold must be a percentile from 0 to 100, got {value:g}", hint=_RULES)
     return value
 
 

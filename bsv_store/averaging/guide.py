@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from bsv_store.vocabulary import (
+    ANIMAL_WEIGHTS,
     BILATERAL_RULES,
     COMPARISON_MAPS,
     COVARIATES,
@@ -35,6 +36,9 @@ def tables() -> Mapping[str, str]:
         "bilateral_rules": _table(
             ("`bilateral_rule`", "experiments injected on both sides"),
             ((row.name, row.words) for row in BILATERAL_RULES.values()),
+        ),
+        "animal_weights": _table(
+            ("`weight_by`", "weight of an experiment"), ((row.name, row.description) for row in ANIMAL_WEIGHTS.values())
         ),
         "missing": _table(
             ("`missing`", "experiments without some data"), ((row.name, row.words) for row in MISSING_POLICIES.values())

@@ -19,9 +19,9 @@ from bsv_store.averaging.comparison.design import (
     known_covariates,
 )
 from bsv_store.averaging.comparison.structure_values import StructureValues, compared_structures, read_values
-from bsv_store.averaging.grouping.assignment import Assignment, Group, LeftOut, assign
+from bsv_store.averaging.grouping.assignment import Assignment, Group, LeftOut, assign, source_acronyms
 from bsv_store.averaging.grouping.facts import ExperimentFacts, experiment_facts
-from bsv_store.averaging.grouping.grouping import CrossedGrouping, Grouping, RegionGrouping
+from bsv_store.averaging.grouping.grouping import uses_regions
 from bsv_store.averaging.grouping.membership import read_membership
 from bsv_store.averaging.members import (
     Member,
@@ -29,13 +29,16 @@ from bsv_store.averaging.members import (
 )
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.averaging.recorded import RecordedInputs
+from bsv_store.catalog.animal_weights import animal_weights
 from bsv_store.catalog.ingest.hemisphere import sides_in_tables
 from bsv_store.catalog.missing import excluded_reasons, leave_out, nothing_left, without_volume
 from bsv_store.catalog.normalization import Divisor, divisors
 from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.selection.resolve import resolve_with_exclusions
 from bsv_store.catalog.structures import ancestry as read_ancestry
+from bsv_store.catalog.structures import find_structures
 from bsv_store.catalog.tables.frames import uncovered_among
+from bsv_store.catalog.unionize_seals import check_unionizes
 from bsv_store.catalog.verify import check_inputs
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import RecipeError
@@ -46,12 +49,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy import Connection
 
+    from bsv_store.averaging.grouping.assignment import Ancestry
     from bsv_store.vocabulary import Covariate, DivisorSource, Hemisphere, VolumeKind
     from bsv_store.volumes.library import VolumeFile
 
 WITHOUT_TABLE = "the unionize table is not in the store"
 WITHOUT_SIDE = "the injected hemisphere is not known"
 """Reasons why experiments are left out of a comparison by structure."""
+
+WITHOUT_WEIGHT = "the share of the injection volume inside its source is not known (no unionize rows)"
+WEIGHT_ZERO = "no part of the injection volume lies inside its source, so its weight is 0"
+"""Reasons why experiments are left out of an average weighted by injection overlap."""
 
 ALGORITHM_VERSION = 2
 """Part of every fingerprint. Increased when the same inputs would give other numbers."""
@@ -74,6 +82,8 @@ class MemberInput:
         Injection fraction and data mask, if the recipe uses them.
     divisor_source : {'list'} or None
         'list' if the divisor is from the experiment list; None otherwise.
+    weight : float or None
+        Weight of the experiment, above 0, if the recipe weights experiments.
     """
 
     experiment_id: int
@@ -84,6 +94,7 @@ class MemberInput:
     exclude: VolumeFile | None = None
     weights: VolumeFile | None = None
     divisor_source: DivisorSource | None = None
+    weight: float | None = None
 
     def files(self) -> tuple[VolumeFile, ...]:
         """The files that are read for this member: volume, exclusion mask, weights."""
@@ -141,11 +152,16 @@ class Inputs:
         placed = (each.member for each in self.members) if self.table is None else self.table.members
         return in_order([*placed, *(Member(left.experiment_id, reason=left.reason) for left in self.left_out)])
 
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weights in the order of the members; empty unless the recipe weights experiments."""
+        return tuple(member.weight for member in self.members if member.weight is not None)
+
     def recorded(self) -> RecordedInputs:
         """The recorded form of these inputs, without the files."""
         structures = () if self.table is None else self.table.structures
         return RecordedInputs(
-            self.recipe, self.groups, self.experiments(), ALGORITHM_VERSION, self.covariates, structures
+            self.recipe, self.groups, self.experiments(), ALGORITHM_VERSION, self.covariates, structures, self.weights
         )
 
     def in_first_group(self) -> NDArray[np.bool_]:
@@ -207,11 +223,11 @@ def gather_inputs(
     check_recipe_inputs(connection, recipe)
     selected, excluded = resolve_with_exclusions(connection, recipe.selection)
     experiments = experiment_facts(connection, selected)
-    ancestry = read_ancestry(connection) if _uses_regions(recipe.grouping) else {}
+    ancestry = read_ancestry(connection) if uses_regions(recipe.grouping) else {}
     membership = read_membership(connection, recipe.grouping, allow_empty=recipe.comparison is None)
     # Reasons are part of the fingerprint: a changed exclusion list gives a new version.
     reasons = {**excluded_reasons(excluded), **(unusable or {})}
-    required = _RequiredData(connection, recipe)
+    required = _RequiredData(connection, recipe, _sources(connection, recipe, experiments, ancestry))
     while True:
         remaining = [each for each in experiments if each.experiment_id not in reasons]
         if not remaining:
@@ -239,6 +255,18 @@ def gather_inputs(
     return inputs
 
 
+def _sources(
+    connection: Connection, recipe: Recipe, experiments: Sequence[ExperimentFacts], ancestry: Ancestry
+) -> dict[int, tuple[int, ...]]:
+    """The ids of the structures that are the source of each experiment; empty unless the recipe weights by them."""
+    if recipe.weight_by == "none":
+        return {}
+    acronyms = source_acronyms(recipe.grouping, experiments, ancestry)
+    rows = find_structures(connection, sorted({each for source in acronyms.values() for each in source}))
+    id_of = {row.acronym: row.id for row in rows}
+    return {each: tuple(id_of[acronym] for acronym in source) for each, source in acronyms.items()}
+
+
 def _first_reason(assignment: Assignment) -> str:
     first = min(assignment.left_out, key=lambda left: left.experiment_id)
     return f"{first.experiment_id}: {first.reason}"
@@ -247,9 +275,11 @@ def _first_reason(assignment: Assignment) -> str:
 class _RequiredData:
     """The data of experiments that the recipe needs in addition to their facts, looked up once for each experiment."""
 
-    def __init__(self, connection: Connection, recipe: Recipe) -> None:
+    def __init__(self, connection: Connection, recipe: Recipe, sources: Mapping[int, tuple[int, ...]]) -> None:
         self.recipe = recipe
         self._connection = connection
+        self._sources = sources
+        self._weights: dict[int, float] = {}
         self._rule = HEMISPHERE_RULES[recipe.hemisphere_rule]
         self._volumes: dict[VolumeKind, dict[int, VolumeFile]] = {kind: {} for kind in recipe.kinds}
         self._divisors: dict[int, Divisor] | None = None
@@ -278,6 +308,7 @@ class _RequiredData:
             self._without_volume(ids),
             self._without_table(ids),
             self._without_divisor(ids),
+            self._without_weight(ids),
             self._without_side(ids),
             self._bilateral(experiments),
             self._without_covariate(ids),
@@ -298,6 +329,7 @@ class _RequiredData:
             exclude=volumes["injection_fraction"] if self.recipe.exclude_injection else None,
             weights=volumes["data_mask"] if self.recipe.weight_by_data_mask else None,
             divisor_source=divisor.source,
+            weight=self._weights.get(experiment_id),
         )
 
     def table(self, group_of: Mapping[int, int]) -> StructureValues | None:
@@ -320,10 +352,20 @@ class _RequiredData:
         found_divisors = divisors(self._connection, self.recipe.normalize, ids)
         if found_divisors is not None:
             self._divisors = {**(self._divisors or {}), **found_divisors}
+        self._weights.update(self._look_up_weights(ids))
         for name, values in known_covariates(self._connection, tuple(self._covariates), new).items():
             self._covariates[name].update(values)
         if self._rule.needs_side or self._needs_measured_side:
             self._sides.update({each.experiment_id: each.injected_hemisphere for each in new})
+
+    def _look_up_weights(self, ids: Sequence[int]) -> dict[int, float]:
+        sources = {each: self._sources[each] for each in ids if each in self._sources}
+        found = animal_weights(self._connection, self.recipe.weight_by, sources)
+        if found is None:
+            return {}
+        structures = {structure for source in sources.values() for structure in source}
+        check_unionizes(self._connection, structures, "injection", experiment_ids=ids)
+        return found
 
     def _without_volume(self, ids: Sequence[int]) -> dict[int, str]:
         recipe, reasons = self.recipe, dict[int, str]()
@@ -364,6 +406,15 @@ class _RequiredData:
             ),
         }
 
+    def _without_weight(self, ids: Sequence[int]) -> dict[int, str]:
+        if self.recipe.weight_by == "none":
+            return {}
+        absent = [each for each in ids if each not in self._weights]
+        sync = f"Sync the unionize tables: {sync_command(self.recipe.selection, absent)}" if absent else ""
+        reasons = leave_out(absent, WITHOUT_WEIGHT, missing=self.recipe.missing, hint=sync)
+        # It is known not to count, so nothing is missing.
+        return {**reasons, **dict.fromkeys((each for each in ids if self._weights.get(each) == 0), WEIGHT_ZERO)}
+
     def _without_side(self, ids: Sequence[int]) -> dict[int, str]:
         if not self._rule.needs_side:
             return {}
@@ -398,9 +449,3 @@ class _RequiredData:
             reason = "injected on both sides ({:.1%} of the injection on the smaller one)"
             return {each.experiment_id: reason.format(each.minor_share) for each in found}
         assert_never(rule)
-
-
-def _uses_regions(grouping: Grouping) -> bool:
-    if isinstance(grouping, CrossedGrouping):
-        return _uses_regions(grouping.first) or _uses_regions(grouping.second)
-    return isinstance(grouping, RegionGrouping)

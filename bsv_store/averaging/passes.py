@@ -106,7 +106,7 @@ def run(
         len(work.groups),
         statistics=recipe.statistics,
         hemisphere_rule=recipe.hemisphere_rule,
-        weighted=recipe.weight_by_data_mask,
+        weighted=recipe.is_weighted,
         ap_range=work.planes,
     )
     damaged = add_all(accumulator, files, work, progress, observe)
@@ -159,7 +159,7 @@ def member_volumes(
 def _member_volume(member: MemberInput, content: list[Voxels], first_group: int) -> MemberVolume:
     volume, *masks = content
     exclude = masks.pop(0) if member.exclude is not None else None
-    weights = masks.pop(0) if member.weights is not None else None
+    weights = masks.pop(0) if member.weights is not None else member.weight
     what = f"experiment {member.experiment_id}"
     return MemberVolume(member.group - first_group, volume, member.divisor, member.injected, weights, exclude, what)
 
@@ -170,6 +170,6 @@ def _bytes_per_plane(recipe: Recipe, shape: tuple[int, int, int], groups: int) -
         groups,
         statistics=recipe.statistics,
         hemisphere_rule=recipe.hemisphere_rule,
-        weighted=recipe.weight_by_data_mask,
+        weighted=recipe.is_weighted,
         dtype=recipe.dtype,
     )

@@ -17,12 +17,14 @@ from bsv_store.documents import json_value
 from bsv_store.errors import RecipeError
 from bsv_store.text import shown
 from bsv_store.vocabulary import (
+    ANIMAL_WEIGHTS,
     BILATERAL_RULES,
     HEMISPHERE_RULES,
     MISSING_POLICIES,
     NORMALIZATIONS,
     RESULT_DTYPES,
     VOLUME_KINDS,
+    AnimalWeight,
     BilateralRule,
     ComparisonMap,
     HemisphereRule,
@@ -42,6 +44,7 @@ _LISTS: Mapping[str, Mapping[str, Any]] = {
     "normalize": NORMALIZATIONS,
     "hemisphere_rule": HEMISPHERE_RULES,
     "bilateral_rule": BILATERAL_RULES,
+    "weight_by": ANIMAL_WEIGHTS,
     "missing": MISSING_POLICIES,
     "dtype": RESULT_DTYPES,
 }
@@ -70,6 +73,8 @@ class Recipe:
         Do not count voxels inside the injection site (injection fraction above 0).
     weight_by_data_mask : bool
         Weight every voxel by the fraction of it that has data.
+    weight_by : AnimalWeight
+        Weight of each experiment; cannot be combined with ``weight_by_data_mask``.
     statistics : tuple of Statistic
         The mean is always among them; empty for a comparison by structure.
     missing : MissingPolicy
@@ -96,6 +101,7 @@ class Recipe:
     bilateral_rule: BilateralRule = "larger_side"
     exclude_injection: bool = False
     weight_by_data_mask: bool = False
+    weight_by: AnimalWeight = "none"
     statistics: tuple[Statistic, ...] = ("mean",)
     missing: MissingPolicy = "error"
     dtype: ResultDtype = "float32"
@@ -120,7 +126,12 @@ class Recipe:
         for name in ("exclude_injection", "weight_by_data_mask"):
             if not isinstance(getattr(self, name), bool):
                 raise RecipeError(f"{name} must be True or False, got {shown(getattr(self, name))}")
-        self._check_comparison()
+        if self.weight_by_data_mask and checked["weight_by"] != "none":
+            raise RecipeError(
+                f"weight_by={checked['weight_by']!r} and weight_by_data_mask=True cannot be combined",
+                hint="Weight either the experiments (weight_by) or their voxels (weight_by_data_mask).",
+            )
+        self._check_comparison(checked["weight_by"])
         if not self.has_voxels:
             self._check_without_voxels()
         checked["spacing_um"] = spacing_um
@@ -128,7 +139,7 @@ class Recipe:
             # The object is frozen; this is the only place that sets a value.
             object.__setattr__(self, name, value)
 
-    def _check_comparison(self) -> None:
+    def _check_comparison(self, weight_by: AnimalWeight) -> None:
         if self.comparison is None:
             return
         if not isinstance(self.comparison, Comparison | StructureComparison):
@@ -143,6 +154,11 @@ class Recipe:
             )
         if self.weight_by_data_mask:
             raise RecipeError("a comparison cannot be weighted by the data mask", hint="Leave out weight_by_data_mask.")
+        if weight_by != "none":
+            raise RecipeError(
+                f"a comparison cannot be {ANIMAL_WEIGHTS[weight_by].rule}",
+                hint="Compare without weight_by. The criterion min_injection_overlap leaves out wide injections.",
+            )
 
     def _check_without_voxels(self) -> None:
         """Check that parts about volumes have the default values."""
@@ -160,6 +176,11 @@ class Recipe:
     def has_voxels(self) -> bool:
         """Whether volumes are read and the result has voxels; False for a comparison by structure."""
         return not isinstance(self.comparison, StructureComparison)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether voxels or experiments have weights."""
+        return self.weight_by_data_mask or self.weight_by != "none"
 
     @property
     def structure_comparison(self) -> StructureComparison | None:
@@ -199,10 +220,12 @@ class Recipe:
         values["selection"] = self.selection.to_dict()
         values["grouping"] = self.grouping.to_dict()
         values["statistics"] = list(self.statistics)
-        # Left out if there is none, so that recipes of averages have the same text as before there were comparisons.
+        # Later parts are left out if they are not used, so that recipes have the same text as before they existed.
         del values["comparison"]
         if self.comparison is not None:
             values["comparison"] = self.comparison.to_dict()
+        if self.weight_by == "none":
+            del values["weight_by"]
         if not self.has_voxels:
             values = {name: value for name, value in values.items() if name in _WITHOUT_VOXELS}
         values["recipe_version"] = RECIPE_VERSION

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bsv_store.vocabulary import HEMISPHERE_RULES, MEASURES, NORMALIZATIONS, VOLUME_KINDS
+from bsv_store.vocabulary import ANIMAL_WEIGHTS, HEMISPHERE_RULES, MEASURES, NORMALIZATIONS, VOLUME_KINDS
 
 if TYPE_CHECKING:
     from bsv_store.averaging.recipe import Recipe
@@ -37,7 +37,7 @@ def quantity_of(recipe: Recipe) -> str:
 
 
 def rule_texts(recipe: Recipe) -> tuple[str, ...]:
-    """A short text for each rule of a recipe: normalization and hemisphere rule always, masks if used.
+    """A short text for each rule of a recipe: normalization and hemisphere rule always, masks and weights if used.
 
     Of a comparison by structure, the hemispheres and what is measured.
     """
@@ -48,4 +48,6 @@ def rule_texts(recipe: Recipe) -> tuple[str, ...]:
         rules.append("injection sites not counted")
     if recipe.weight_by_data_mask:
         rules.append("weighted by data mask")
+    if recipe.weight_by != "none":
+        rules.append(ANIMAL_WEIGHTS[recipe.weight_by].rule)
     return tuple(rules)

@@ -14,11 +14,18 @@ from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 
-def injection_overlaps(connection: Connection, structure_ids: Collection[int]) -> Select[Any]:
+def injection_overlaps(
+    connection: Connection, structure_ids: Collection[int], *, experiment_ids: Collection[int] | None = None
+) -> Select[Any]:
     """A SELECT of experiment_id and injection_overlap, the share of the injection volume inside the structures, 0 to 1.
 
     It has the experiments whose unionize rows inside the injection site are in the store and not 0. Structures inside
     other ones of the list do not count twice: parents already contain their children.
+
+    Parameters
+    ----------
+    experiment_ids : collection of int, optional
+        All experiments by default.
     """
     inner = select(StructureAncestor.descendant_id).where(
         id_in(connection, StructureAncestor.ancestor_id, structure_ids), StructureAncestor.distance > 0
@@ -41,10 +48,11 @@ def injection_overlaps(connection: Connection, structure_ids: Collection[int]) -
     share = case(
         (inside >= whole.c.projection_volume, cast(literal(1.0), Double)), else_=inside / whole.c.projection_volume
     )
-    return select(whole.c.experiment_id, share.label("injection_overlap")).where(
+    query = select(whole.c.experiment_id, share.label("injection_overlap")).where(
         whole.c.structure_id == ROOT_STRUCTURE_ID,
         whole.c.hemisphere_id == both,
         whole.c.is_injection == true(),
         whole.c.projection_volume > 0,
         whole.c.experiment_id.in_(covered("injection")),
     )
+    return query if experiment_ids is None else query.where(id_in(connection, whole.c.experiment_id, experiment_ids))

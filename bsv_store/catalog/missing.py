@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from bsv_store.catalog.selection.commands import fetch_command, sync_command
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.catalog.without_unionizes import caller_level
+from bsv_store.catalog.without_unionizes import are_left_out, caller_level
 from bsv_store.errors import LeftOutWarning, MissingDataError
 from bsv_store.text import listed_ids, number_of
 
@@ -71,8 +71,7 @@ def report_without_volume(
     """Warn that experiments of a selection whose volume is not in the store are left out of a result."""
     if experiment_ids:
         message = (
-            f"{len(experiment_ids):,} of the selected experiments are left out, because {_absent(kind, spacing_um)}: "
-            f"{listed_ids(experiment_ids)}"
+            f"{are_left_out(len(experiment_ids))}, because {_absent(kind, spacing_um)}: {listed_ids(experiment_ids)}"
         )
         hint = f"Fetch them: {fetch_command(selection, experiment_ids, kind=kind, spacing_um=spacing_um)}"
         warnings.warn(LeftOutWarning(message, hint=hint, experiment_ids=experiment_ids), stacklevel=caller_level())
@@ -114,14 +113,10 @@ def nothing_left(
     The hint fetches the first kind that one of them does not have; the unionize tables if no kind is read.
     """
     first = min(reasons)
+    whole = "the selected experiment is" if len(reasons) == 1 else f"all {len(reasons):,} selected experiments are"
+    message = f"{whole} left out; {first}: {reasons[first]}"
     if not kinds:
-        return MissingDataError(
-            f"all {number_of(len(reasons), 'selected experiment')} are left out; {first}: {reasons[first]}",
-            hint=f"Sync the unionize tables: {sync_command(selection, list(reasons))}",
-        )
+        return MissingDataError(message, hint=f"Sync the unionize tables: {sync_command(selection, list(reasons))}")
     kind = next((each for each in kinds if _absent(each, spacing_um) in reasons.values()), kinds[0])
     command = fetch_command(selection, list(reasons), kind=kind, spacing_um=spacing_um)
-    return MissingDataError(
-        f"all {number_of(len(reasons), 'selected experiment')} are left out; {first}: {reasons[first]}",
-        hint=f"Fetch what is missing: {command}",
-    )
+    return MissingDataError(message, hint=f"Fetch what is missing: {command}")

@@ -41,7 +41,7 @@ from bsv_store.catalog.database.models import (
     TransgenicLine,
 )
 from bsv_store.errors import DamagedCatalogError
-from bsv_store.text import listed, number_of
+from bsv_store.text import ids_option, listed, number_of
 
 if TYPE_CHECKING:
     Hashes = dict[str, str]
@@ -50,7 +50,7 @@ VERIFY_HINT = (
     "Restore the database from a backup. `bsv-store catalog verify` lists all damage; no result is computed from it."
 )
 _UNIONIZE_HINT = (
-    "Download the tables again: bsv-store sync unionizes --refresh --ids {}\n"
+    "Download the tables again: bsv-store sync unionizes --refresh {}\n"
     "`bsv-store catalog verify` lists all damage; no result is computed from it."
 )
 
@@ -134,7 +134,7 @@ def refuse(scope: str, keys: Collection[str]) -> None:
         raise DamagedCatalogError(
             f"the catalog is damaged: {number_of(len(keys), 'row')} about {_WORDS[scope]} differ from what was"
             f" stored, are missing or were added by another program: {listed(sorted(keys))}",
-            hint=_UNIONIZE_HINT.format(",".join(ids[:10])) if scope == "unionize" and ids else VERIFY_HINT,
+            hint=_UNIONIZE_HINT.format(ids_option(ids[:10])) if scope == "unionize" and ids else VERIFY_HINT,
         )
 
 

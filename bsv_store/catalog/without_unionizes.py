@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
+def are_left_out(count: int) -> str:
+    """The start of a message about experiments of a selection that are left out."""
+    return f"{count:,} of the selected experiments {'is' if count == 1 else 'are'} left out"
+
+
 def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) -> None:
     """Warn that these selected experiments are left out of a result, because they have no unionize tables.
 
@@ -39,8 +44,7 @@ def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) 
         _report(
             MissingUnionizesWarning,
             experiment_ids,
-            f"{len(experiment_ids):,} of the selected experiments are left out: "
-            "their unionize tables are not in the store",
+            f"{are_left_out(len(experiment_ids))}: their unionize tables are not in the store",
             "Download them: bsv-store sync unionizes, with the same selection or --all.",
             missing=missing,
         )
@@ -105,7 +109,7 @@ def report_not_ranked(connection: Connection, experiment_ids: Collection[int], *
         _report(
             UnknownHemisphereWarning,
             found,
-            f"{len(found):,} of the selected experiments are left out: their injected hemisphere is not known",
+            f"{are_left_out(len(found))}: their injected hemisphere is not known",
             "A ranking uses the same experiments in all columns. The matrix includes those without a known side: "
             "bsv-store matrix --hemisphere both (hemisphere='both').",
             missing=missing,
@@ -134,7 +138,7 @@ def report_without_covariate(experiment_ids: Collection[int], words: str, *, mis
         _report(
             LeftOutWarning,
             experiment_ids,
-            f"{len(experiment_ids):,} of the selected experiments are left out: their {words} is not known",
+            f"{are_left_out(len(experiment_ids))}: their {words} is not known",
             "Leave out the covariate to include them.",
             missing=missing,
         )
@@ -152,10 +156,11 @@ def report_unknown_sides(
     """
     names = _relative(hemispheres)
     if names and experiment_ids:
+        have = "has" if len(experiment_ids) == 1 else "have"
         _report(
             UnknownHemisphereWarning,
             experiment_ids,
-            f"{len(experiment_ids):,} of the selected experiments have no {' and '.join(names)} values: "
+            f"{len(experiment_ids):,} of the selected experiments {have} no {' and '.join(names)} values: "
             "their injected hemisphere is not known",
             "Choose the hemisphere both, left or right to include them.",
             missing=missing,

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from bsv_store.config.files import system_file, user_file
 from bsv_store.config.settings import setting
 from bsv_store.config.store_file import STORE_FILE, STORE_VARIABLE, StoreConfig, read_store_config
-from bsv_store.config.values import base_address
+from bsv_store.config.values import address_meant, base_address
 from bsv_store.errors import InputError, NotAStoreError, ReadOnlyStoreError
 from bsv_store.text import shown
 
@@ -113,6 +113,11 @@ def _folder(value: object, origin: str) -> Path:
         )
     if "\0" in text:
         raise InputError(f"{named} must not contain a NUL character, got {shown(text)}")
+    if (meant := address_meant(text)) is not None and not os.path.exists(text):  # noqa: PTH110 (Path.exists() may raise)
+        raise InputError(
+            f"{named} must be a folder or the address of a server, got {shown(text)}",
+            hint=f"Did you mean {meant}? For a new folder of that name, use its absolute path.",
+        )
     try:
         # SQLite and Postgres accept only UTF-8 names.
         text.encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 import re
@@ -149,11 +150,35 @@ def base_address(named: str, value: object, *, such_as: str) -> str:
             f"{SETTINGS['netrc'].variable} to the path of a netrc file.",
         )
     if not _is_base(value):
+        meant = address_meant(value)
         raise InputError(
             f"{named} must be an http or https address, got {shown(_without_query(value))}",
-            hint=f"For example {such_as}. It must not have a query.",
+            hint=f"Did you mean {meant}?" if meant else f"For example {such_as}. It must not have a query.",
         )
     return value.rstrip("/")
+
+
+# Of other names before a colon, a folder may be meant.
+_WITHOUT_SCHEME = re.compile(
+    r"(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|\[[0-9a-f:.]+\]):[0-9]{1,5}(?:/[^\s?#@]*)?", re.IGNORECASE
+)
+
+
+def address_meant(text: str) -> str | None:
+    """The address that a host and port without a scheme stand for; None for any other text."""
+    address = f"https://{text}"
+    if _WITHOUT_SCHEME.fullmatch(text) is None or not _is_base(address):
+        return None
+    return f"http://{text}" if is_loopback(address) else address
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this computer."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_base(address: str) -> bool:

@@ -46,6 +46,8 @@ class AnimalMeans:
         NaN without a voxel with a value, or if the hemisphere depends on an injected hemisphere that is not known.
     voxels : ndarray of int64, shape (animals, structures, hemispheres)
         With a value.
+    weight : ndarray of float64, shape (animals,)
+        1 unless the recipe weights experiments.
     facts : dict of str to str
         About the annotation; empty for an image of labels.
     """
@@ -54,6 +56,7 @@ class AnimalMeans:
     group: NDArray[np.int64]
     mean: NDArray[np.float64]
     voxels: NDArray[np.int64]
+    weight: NDArray[np.float64]
     facts: dict[str, str]
 
 
@@ -113,6 +116,7 @@ def animal_means(
         np.array([member.group for member in inputs.members], np.int64),
         mean,
         counts,
+        np.array(inputs.weights or [1.0] * len(inputs.members)),
         facts,
     )
 
@@ -186,12 +190,14 @@ def _injected_sides(connection: Connection, inputs: Inputs) -> dict[int, Hemisph
 class AnimalStatistics:
     """Statistics over the animals of each group, each of shape (groups, structures, hemispheres).
 
+    The formulas are those of averages: docs/averages.md.
+
     Attributes
     ----------
     n : ndarray of int64
         Animals with a value.
     mean, sd, sem : ndarray of float64
-        The sd has the divisor n - 1; NaN for fewer than two animals, the mean without any.
+        Weighted if the recipe weights experiments. sd and sem are NaN for fewer than two animals, the mean without any.
     voxels : ndarray of int64
         Largest number of voxels with a value of an animal.
     """
@@ -207,14 +213,17 @@ def statistics_of(means: AnimalMeans, groups: Sequence[int]) -> AnimalStatistics
     """The statistics of some groups."""
     shape = (len(groups), *means.mean.shape[1:])
     n, voxels = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    mean, sd = np.full(shape, np.nan), np.full(shape, np.nan)
+    mean, sd, sem = np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan)
     for place, group in enumerate(groups):
         own = means.mean[means.group == group]
         known = ~np.isnan(own)
+        weight = np.where(known, means.weight[means.group == group][:, None, None], 0.0)
         n[place] = count = known.sum(axis=0)
         voxels[place] = means.voxels[means.group == group].max(axis=0, initial=0)
-        total = np.where(known, own, 0.0).sum(axis=0)
-        mean[place] = total / np.where(count > 0, count, np.nan)
+        total, squares = weight.sum(axis=0), (weight**2).sum(axis=0)
+        mean[place] = (weight * np.where(known, own, 0.0)).sum(axis=0) / np.where(count > 0, total, np.nan)
         deviations = np.where(known, own - mean[place], 0.0)
-        sd[place] = np.sqrt((deviations**2).sum(axis=0) / np.where(count > 1, count - 1, np.nan))
-    return AnimalStatistics(n, mean, sd, sd / np.sqrt(np.where(n > 0, n, np.nan)), voxels)
+        several = np.where(count > 1, total, np.nan)
+        sd[place] = np.sqrt((weight * deviations**2).sum(axis=0) / (several - squares / several))
+        sem[place] = sd[place] * np.sqrt(squares) / several
+    return AnimalStatistics(n, mean, sd, sem, voxels)

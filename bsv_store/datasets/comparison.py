@@ -12,6 +12,7 @@ from bsv_store.averaging.grouping.grouping import SelectionGrouping, by_selectio
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.search.signal import find_targets
 from bsv_store.catalog.selection.selection import Selection, as_selection
+from bsv_store.catalog.selection.short_words import contrasting_words, short_words
 from bsv_store.catalog.structures import find_structure
 from bsv_store.check import choice, several
 from bsv_store.datasets.arrays import require_voxels
@@ -44,7 +45,7 @@ def two_sides(
     a, b : Selection, experiment ids, or GroupInfo
         Of a group of a version, its members.
     labels : sequence of two str, optional
-        By default the labels of the groups, and 'a' and 'b' for selections.
+        By default the labels of groups, and for selections the result of `default_labels`.
 
     Raises
     ------
@@ -56,8 +57,9 @@ def two_sides(
     sides = (a, b)
     if isinstance(a, GroupInfo) and a == b:
         raise _same_group(a)
-    given = [side.label if isinstance(side, GroupInfo) else own for side, own in zip(sides, _LABELS, strict=True)]
-    if labels is not None:
+    if labels is None:
+        given = list(default_labels(a, b))
+    else:
         given = several("labels", labels, such_as="['VISp', 'VISl']", error=RecipeError)
         if len(given) != len(sides) or not all(isinstance(each, str) for each in given):
             raise RecipeError(f"labels must be two strings, got {shown(labels)}", hint="For example ['VISp', 'VISl'].")
@@ -67,6 +69,36 @@ def two_sides(
             hint="Give other labels, for example labels=['young', 'old'].",
         )
     return by_selection({label: _selection(side) for label, side in zip(given, sides, strict=True)})
+
+
+def default_labels(
+    a: SelectionLike | GroupInfo, b: SelectionLike | GroupInfo, *, names: Sequence[str | None] = (None, None)
+) -> tuple[str, str]:
+    """The labels of the two sides of a comparison if the user gives none.
+
+    A group of a version has its label and a saved selection its name. Other selections are told apart by their
+    criteria, in a few words. They are 'a' and 'b' if only their lists of ids differ.
+
+    Parameters
+    ----------
+    a, b : Selection, experiment ids, or GroupInfo
+    names : sequence of two str or None
+        Names of saved selections.
+    """
+    sides = (a, b)
+    known = [side.label if isinstance(side, GroupInfo) else name for side, name in zip(sides, names, strict=True)]
+    first, second = (None if isinstance(side, GroupInfo) else as_selection(side) for side in sides)
+    if first is not None and second is not None:
+        words = contrasting_words(first, second) or _LABELS
+    else:
+        # A group has a label.
+        words = "" if first is None else short_words(first), "" if second is None else short_words(second)
+    label, other = (name or word for name, word in zip(known, words, strict=True))
+    if label != other or (first is None and second is None):
+        return label, other
+    # Such as a selection that was saved as 'b', beside a list of ids, or that is given twice.
+    label, other = (name or own for name, own in zip(known, _LABELS, strict=True))
+    return (label, other) if label != other else _LABELS
 
 
 def _same_group(group: GroupInfo) -> RecipeError:

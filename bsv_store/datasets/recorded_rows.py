@@ -51,12 +51,14 @@ def _as_given(edge: float | None, factor: CoordinateGrouping) -> float | None:
 def has_fingerprint(version: VersionSource) -> bool | None:
     """Whether recipe, groups and members have the recorded fingerprint.
 
-    None if the rows are only a part of what it was computed from. The values of covariates and the structures of a
-    comparison are in the result file only; so are the ranges of a second axis and the hashes of masks of versions from
-    before schema revision 0003.
+    None if the rows are only a part of what it was computed from. The values of covariates, the structures of a
+    comparison and the weights of experiments are in the result file only; so are the ranges of a second axis and the
+    hashes of masks of versions from before schema revision 0003.
     """
     recipe = version.recipe
     if recipe.structure_comparison is not None or (recipe.comparison is not None and recipe.comparison.covariates):
+        return None
+    if recipe.weight_by != "none":
         return None
     if _is_of_early_schema(version):
         return None

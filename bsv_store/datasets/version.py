@@ -202,9 +202,25 @@ class DatasetVersion:
         pandas.DataFrame
             Columns experiment_id, group (missing = left out), group_label, left_out_reason, divisor (1 = not
             normalized), injected_hemisphere, array_sha256, injection_fraction_sha256, data_mask_sha256, divisor_source
-            ('list' if the divisor is from the experiment list instead of the unionize rows).
+            ('list' if the divisor is from the experiment list instead of the unionize rows). `weights` returns the
+            weights of experiments.
         """
         return members_frame(self.experiments, {group.number: group.label for group in self.groups})
+
+    def weights(self) -> dict[int, float]:
+        """The weight of each member by experiment id, ascending; 1 for all unless the recipe has ``weight_by``.
+
+        Raises
+        ------
+        DamagedFileError
+            If the recipe has ``weight_by``, and the result file, which contains the weights, is missing or differs from
+            what was published.
+        """
+        ids = [member.experiment_id for member in self.experiments if member.group is not None]
+        if self.recipe.weight_by == "none":
+            return dict.fromkeys(ids, 1.0)
+        with self.open() as file:
+            return dict(zip(ids, file["member_weight"][: len(ids)].tolist(), strict=True))
 
     def group_ranges(self) -> dict[str, NDArray[np.float64]]:
         """Edges and centers of the groups, named as in the result file.

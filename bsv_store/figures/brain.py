@@ -17,7 +17,7 @@ from bsv_store.catalog.annotations import all_annotations
 from bsv_store.catalog.database.models import Structure
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, structure_set
 from bsv_store.catalog.templates import all_templates
-from bsv_store.check import several
+from bsv_store.check import scalar, several
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.text import shown
 from bsv_store.vocabulary import PLANES, Axis, PlaneRow
@@ -327,8 +327,7 @@ class Brain:
         InputError, UnknownStructureError
             If there is no such structure set or structure.
         """
-        if outlines is None:
-            outlines = DEFAULT_LEVEL
+        outlines = DEFAULT_LEVEL if outlines is None else scalar(outlines)
         if isinstance(outlines, bool):
             raise InputError(
                 f"outlines must be a level, a structure set or structures, got {shown(outlines)}",

@@ -147,15 +147,15 @@ def _draw_sides(page: Page, axes: Axes, left: float, width: float, higher: tuple
     """Write which group is higher on which side of 0 above the axis, where there is enough space."""
     first, last = axes.get_xlim()
     zero = left + width * (0.0 - first) / (last - first)
-    for text, room, is_right in (
-        (f"{higher[0]} higher →", left + width - zero, True),
-        (f"← {higher[1]} higher", zero - left, False),
-    ):
-        line = wrapped(text, room - 1.0, SMALL_SIZE, lines=1)[0] if room > 1.0 else "…"
-        if line.endswith("…"):
-            continue
-        x = zero + 0.6 if is_right else zero - 0.6 - text_mm(line, SMALL_SIZE)
-        page.text(x, 0.0, line, size=SMALL_SIZE, color=page.colors.muted)
+    sides = ((left + width - zero, "first", True), (zero - left, "second", False))
+    for label, (room, place, is_right) in zip(higher, sides, strict=True):
+        # Long labels are in the title, in this order.
+        for words in (f"{label} higher", f"{place} group higher", place):
+            text = f"{words} →" if is_right else f"← {words}"
+            if text_mm(text, SMALL_SIZE) <= room - 1.0:
+                x = zero + 0.6 if is_right else zero - 0.6 - text_mm(text, SMALL_SIZE)
+                page.text(x, 0.0, text, size=SMALL_SIZE, color=page.colors.muted)
+                break
 
 
 def _label(row: Difference, width_mm: float) -> str:

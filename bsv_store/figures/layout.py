@@ -24,6 +24,7 @@ _LINE_HEIGHT = 1.3
 # Between the body and the footer.
 _NOTE_GAP = 1.2
 _UNBROKEN = re.compile(r"\(n = [\d,]+\)\S*|\S+")
+_MINUS = " − "
 _COUNT = re.compile(r"\s+\(n = [\d,]+\)$")
 _RANGE = re.compile(r"(\d[\d,]*)-(\d[\d,]*) um\b")
 # Letters on a screen are a little wider than their outlines.
@@ -68,10 +69,17 @@ def line_mm(size: float) -> float:
 def shortened(text: str, width_mm: float, size: float, *, bold: bool = False) -> str:
     """A text that fits a width in mm, with an ellipsis where it is cut off.
 
-    A number of experiments at its end, such as ``(n = 5)``, is kept.
+    A number of experiments at its end, such as ``(n = 5)``, is kept. Of a difference, both sides are shortened.
     """
     if text_mm(text, size, bold=bold) <= width_mm:
         return text
+    sides = text.split(_MINUS)
+    if len(sides) == 2:
+        room = width_mm - text_mm(_MINUS, size, bold=bold)
+        first, second = (text_mm(side, size, bold=bold) for side in sides)
+        # The side that fits into its half leaves the rest to the other.
+        rooms = max(room / 2, room - second), max(room / 2, room - first)
+        return _MINUS.join(shortened(side, own, size, bold=bold) for side, own in zip(sides, rooms, strict=True))
     count = _COUNT.search(text)
     end = "" if count is None else count.group()
     text = text.removesuffix(end)

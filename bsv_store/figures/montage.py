@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_frame, printed, shortened, text_mm, wrapped
+from bsv_store.figures.scale import number_text
 from bsv_store.figures.style import LABEL_SIZE, MM_PER_INCH, SMALL_SIZE
 
 if TYPE_CHECKING:
@@ -310,7 +311,7 @@ def _draw_bar(page: Page, scale: Scale, quantity: str, where: tuple[float, float
     _gradient(axes, scale, (0, 1, 0, 1), colors)
     axes.set_yticks([])
     ticks = scale.ticks()
-    axes.set_xticks([float(scale.norm(tick)) for tick in ticks], [f"{tick:.2g}" for tick in ticks])
+    axes.set_xticks([float(scale.norm(tick)) for tick in ticks], [number_text(tick) for tick in ticks])
     first, *_, last = axes.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
@@ -327,7 +328,7 @@ def _draw_row_bar(page: Page, scale: Scale, where: tuple[float, float, float]) -
     axes.set_xticks([])
     axes.yaxis.tick_right()
     ticks = scale.ticks() if tall > 12 else [scale.low, scale.high]
-    axes.set_yticks([float(scale.norm(tick)) for tick in ticks], [f"{tick:.2g}" for tick in ticks])
+    axes.set_yticks([float(scale.norm(tick)) for tick in ticks], [number_text(tick) for tick in ticks])
     axes.tick_params(axis="y", labelsize=_TICK_SIZE, length=1.2, pad=1, color=colors.ink, labelcolor=colors.ink)
 
 

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.check import choice, finite_number, several, whole_number, without
+from bsv_store.check import choice, finite_number, finite_numbers, several, whole_number, without
 from bsv_store.errors import InputError
 from bsv_store.figures.brain import EXTENT_MM, AnnotatedPlane, Brain, edge_color, relabelled, upright
 from bsv_store.figures.contours import area, borders, inner_point, outline
 from bsv_store.figures.sheet import Layer, Panel, Shape
 from bsv_store.figures.style import WIDE_MM
-from bsv_store.text import shown
 from bsv_store.vocabulary import PLANES, PlaneRow
 from bsv_store.volumes.grid import AXES, EXTENT_UM, MIDLINE_UM, Grid
 
@@ -141,21 +140,18 @@ def explicit_planes(plane: PlaneRow, at_mm: Any) -> Chosen:
     InputError
         If a position is not a number in the CCF box, or there are none or too many.
     """
-    values = [at_mm] if isinstance(at_mm, float) else several("at_mm", at_mm, such_as="[5.2, 6.4]")
+    values = finite_numbers("at_mm", at_mm, such_as="[5.2, 6.4]")
     limit = EXTENT_MM[plane.across]
     for value in values:
-        if not 0 <= finite_number("at_mm", value) < limit:
-            hint = f"For example {value / 1000:g}." if _is_um(value) else None
+        if not 0 <= value < limit:
+            in_um = f"If it is in um, use {value / 1000:g}. " if 100 <= value < max(EXTENT_UM) else ""
             raise InputError(
-                f"at_mm must be from 0 to {limit:g} mm along {plane.across}, got {shown(value)}", hint=hint
+                f"at_mm must be from 0 to {limit:g} mm along {plane.across}, got {value:g}",
+                hint=f"{in_um}If it is the index of a plane, use (index + 0.5) times the edge of a voxel in mm.",
             )
     if not 1 <= len(values) <= MAX_PLANES:
         raise InputError(f"at_mm must have 1 to {MAX_PLANES} positions, got {len(values)}")
-    return Chosen(plane, tuple(dict.fromkeys(float(value) for value in values)), "")
-
-
-def _is_um(value: Any) -> bool:
-    return isinstance(value, int | float) and 100 <= value < max(EXTENT_UM)
+    return Chosen(plane, tuple(dict.fromkeys(values)), "")
 
 
 def planes_through(

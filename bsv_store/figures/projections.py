@@ -89,7 +89,16 @@ def draw_projections(
     is_signed = has_both_signs(each for row in images for each in row)
     together = [[each for row in images for each in row]] if shared else images
     found = [
-        scale_of(arrays, theme=theme, scale=name, vmin=vmin, vmax=vmax, quantile=quantile, is_signed=is_signed)
+        scale_of(
+            arrays,
+            theme=theme,
+            scale=name,
+            vmin=vmin,
+            vmax=vmax,
+            quantile=quantile,
+            is_signed=is_signed,
+            least=source.least_end,
+        )
         for arrays in together
     ]
     scales = found * len(images) if shared else found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.check import as_float
 from bsv_store.errors import InputError
 from bsv_store.figures.brain import AnnotatedPlane, Brain, relabelled
 from bsv_store.figures.layout import title_or
@@ -100,10 +101,12 @@ def checked_values(values: Mapping[Any, Any], brain: Brain) -> dict[int, float]:
     if not values:
         raise InputError("values must not be empty", hint="For example {'VISp': 0.8, 'LGd': 0.3}.")
     for structure, value in values.items():
-        if isinstance(value, bool | str) or not isinstance(value, int | float | np.number):
+        number = as_float(value)
+        if number is None:
             raise InputError(f"the value of {structure} must be a number, got {shown(value)}")
-        if math.isinf(value):
-            raise InputError(f"the value of {structure} must be finite, got {value}")
+        # NaN is a structure without value; a number that is too large for a float is NaN too, but equal to itself.
+        if math.isinf(number) or (math.isnan(number) and value == value):
+            raise InputError(f"the value of {structure} must be finite, got {shown(value)}")
     rows = brain.each_named(list(values))
     return {row.id: float(value) for row, value in zip(rows, values.values(), strict=True)}
 

@@ -108,6 +108,7 @@ def scale_of(
     vmax: float | None = None,
     quantile: float | None = QUANTILE,
     is_signed: bool = False,
+    least: tuple[float, str] | None = None,
 ) -> Scale:
     """The color scale of some values.
 
@@ -124,6 +125,8 @@ def scale_of(
         None: of the largest absolute value, for values without outliers.
     is_signed : bool
         Center the scale on 0.
+    least : (float, str), optional
+        Smallest end of the scale without ``vmax``, and what it stands for, so that values without meaning are faint.
 
     Raises
     ------
@@ -136,6 +139,8 @@ def scale_of(
         values = np.concatenate(parts) if parts else np.empty(0)
         high = float(np.quantile(values, 1.0 if quantile is None else quantile)) if values.size else 1.0
         found = "" if quantile is None else f", the {quantile:g} quantile of the non-zero values"
+        if least is not None and high <= least[0]:
+            high, found = least[0], f", {least[1]}"
     low = -high if is_signed else (vmin if vmin is not None else 0.0)
     if scale == "log" and not is_signed and vmin is None:
         low = high / 10**_DECADES
@@ -145,7 +150,7 @@ def scale_of(
         )
     norm = _norm(scale, low, high, is_signed=is_signed)
     how = {"linear": "Linear", "log": "Logarithmic", "power": "Square-root"}[scale]
-    ends = f"from {_number(low)} to {_number(high)}" if low else f"to {_number(high)}"
+    ends = f"from {number_text(low)} to {number_text(high)}" if low else f"to {number_text(high)}"
     words = f"{how} color scale {ends}{found}."
     return Scale(norm, _colors(theme, is_signed=is_signed), low, high, is_signed, words)
 
@@ -200,5 +205,6 @@ def faded(color: str, theme: Theme) -> Any:
     return ListedColormap(table).with_extremes(bad=(0, 0, 0, 0))
 
 
-def _number(value: float) -> str:
-    return f"{value:.2g}"
+def number_text(value: float) -> str:
+    """A value of the scale, with two digits."""
+    return f"{value:.2g}".replace("-", "−")

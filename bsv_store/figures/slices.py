@@ -101,7 +101,10 @@ def draw_slices(
 
     def scale_for(rows: Sequence[Sequence[NDArray[Any]]]) -> Scale:
         arrays = [each for row in rows for each in row]
-        return scale_of(arrays, theme=theme, scale=name, vmin=vmin, vmax=vmax, quantile=quantile, is_signed=is_signed)
+        return scale_of(
+            arrays, theme=theme, scale=name, vmin=vmin, vmax=vmax, quantile=quantile, is_signed=is_signed,
+            least=source.least_end,
+        )  # fmt: skip
 
     scales = [scale_for(values)] * len(values) if shared else [scale_for([row]) for row in values]
     panels = _panels(

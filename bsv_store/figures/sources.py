@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -118,6 +119,12 @@ class PlottedVersion(Protocol):
 Read = Callable[[int, int, int], NDArray[Any]]
 
 
+# Longer labels of the two groups stand in the title only, and not above the color bar.
+_MAX_SIDES = 50
+# A map of p in which no p is at most this has no dark voxel.
+_LEVEL = 0.05
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceRow:
     """One group or experiment: a row of a figure.
@@ -166,6 +173,8 @@ class Source:
         Default color scale of slices.
     is_everywhere : bool
         Whether voxels outside the brain have values too; these are not drawn.
+    least_end : (float, str) or None
+        Smallest end of the default color scale, and what it stands for.
     """
 
     title: str
@@ -177,6 +186,7 @@ class Source:
     fingerprint: str | None
     scale: ColorScale = "power"
     is_everywhere: bool = False
+    least_end: tuple[float, str] | None = None
 
     def slabs(self, row: SourceRow) -> Iterator[tuple[int, NDArray[Any]]]:
         """First AP plane and values of consecutive slabs."""
@@ -259,10 +269,13 @@ def _source_of_map(version: PlottedVersion, row: ComparisonMapRow) -> Source:
 
     is_p = row.is_probability
     first, second = version.groups[:2]
-    words = f"-log10 of {row.words}" if is_p else row.words
+    quantity = f"−log10 of {row.words}" if is_p else row.words
+    sides = f"{printed(first.label)} − {printed(second.label)}"
+    if row.has_unit:
+        quantity = f"{sides if len(sides) <= _MAX_SIDES else 'first − second group'}: {version.quantity}"
     return Source(
         title=f"{version.ref}: {printed(first.label)} (n = {first.n}) − {printed(second.label)} (n = {second.n})",
-        quantity=f"{words}; {version.quantity}" if row.has_unit else words,
+        quantity=quantity,
         rows=(SourceRow("", None, _Memory(version.grid).reader(read)),),
         grid=version.grid,
         halves=half_names(version.recipe.hemisphere_rule),
@@ -272,6 +285,7 @@ def _source_of_map(version: PlottedVersion, row: ComparisonMapRow) -> Source:
         ),
         fingerprint=version.fingerprint,
         scale="linear",
+        least_end=(-math.log10(_LEVEL), f"p = {_LEVEL:g}") if is_p else None,
     )
 
 

@@ -37,7 +37,7 @@ from bsv_store.datasets.result.file import result_path
 from bsv_store.datasets.table import read_recipe
 from bsv_store.errors import DamagedCatalogError, StoreError
 from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding, replace_version
-from bsv_store.text import listed, number_of
+from bsv_store.text import ids_option, listed, number_of
 from bsv_store.volumes.annotation import ANNOTATION_FOLDER
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.template import template_path
@@ -164,7 +164,7 @@ def unionize_key(experiment_id: int) -> str:
 def unionize_finding(experiment_id: int, problems: list[str]) -> Finding:
     """The finding for a damaged unionize table."""
     problem = f"rows of the table differ from what was stored: {listed(problems)}"
-    remedy = f"{REPAIR}, or bsv-store sync unionizes --refresh --ids {experiment_id}"
+    remedy = f"{REPAIR}, or bsv-store sync unionizes --refresh {ids_option([experiment_id])}"
     return Finding(unionize_key(experiment_id), None, "damaged_catalog", problem, remedy)
 
 

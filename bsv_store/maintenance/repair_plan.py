@@ -10,7 +10,7 @@ from bsv_store.html import text_card
 from bsv_store.maintenance.catalog_checks import LAST_NUMBER, VOLUME_USE
 from bsv_store.maintenance.findings import Finding
 from bsv_store.maintenance.object_checks import ref_of_key
-from bsv_store.text import number_of
+from bsv_store.text import ids_option, number_of
 from bsv_store.vocabulary import FINDING_KINDS, REPAIR_ACTIONS, FindingKind, RepairAction
 from bsv_store.volumes.files import refresh_command
 
@@ -199,7 +199,7 @@ def _action(
     if name == "version" and kind in BYTES_LOST | {"damaged_content"}:
         return "rebuild", f"bsv-store dataset rebuild {ref_of_key(finding.object)}"
     if name == "unionizes" and kind == "damaged_catalog":
-        return "fetch", f"bsv-store sync unionizes --refresh --ids {finding.object.partition('/')[2]}"
+        return "fetch", f"bsv-store sync unionizes --refresh {ids_option([finding.object.partition('/')[2]])}"
     if name == "dataset" and finding.problem.startswith(LAST_NUMBER):
         return "correct", "raise the number to that of the newest version"
     if finding.object == VOLUME_USE and kind == "broken_reference":

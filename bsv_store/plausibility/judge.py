@@ -11,6 +11,7 @@ from bsv_store.plausibility.anatomy import Divisions, read_divisions
 from bsv_store.plausibility.checks import SITE_KINDS, Finding, catalog_findings, other_findings
 from bsv_store.plausibility.evidence import ExperimentEvidence, read_evidence
 from bsv_store.plausibility.facts import GridFacts, stored_facts
+from bsv_store.text import ids_option
 from bsv_store.vocabulary import PLAUSIBILITY_CHECKS, VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.files import refresh_command
 from bsv_store.volumes.grid import Grid
@@ -114,7 +115,7 @@ class Verdict:
         if any(finding.is_independent for finding in self.problems):
             return (
                 "The file was changed or is of another experiment, or the catalog is outdated. Update the catalog: "
-                f"bsv-store sync unionizes --ids {self.experiment_id} --refresh"
+                f"bsv-store sync unionizes --refresh {ids_option([self.experiment_id])}"
             )
         others = dict.fromkeys(finding.other for finding in self.problems if finding.other is not None)
         volumes = [(self.kind, self.spacing_um), *others]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import stat
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bsv_store.config import setting, user_file
+from bsv_store.config.values import is_loopback
 from bsv_store.documents import toml_values
 from bsv_store.errors import InputError
 from bsv_store.text import shown
@@ -62,15 +62,6 @@ def token_for(url: str, argument: str | None = None) -> Token | None:
             f"a token must not be sent to {url} without encryption", hint="Use the https address of the server."
         )
     return token
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is on this computer."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def require_safe_scheme(url: str) -> None:

@@ -26,7 +26,7 @@ def structure_differences(
     version: str | DatasetVersion,
     *,
     sort_by: ComparisonOrder = "p",
-    limit: int = 20,
+    limit: int | None = 20,
     alpha: float = 0.05,
     standardized: bool = True,
     title: str | None = None,
@@ -46,8 +46,8 @@ def structure_differences(
         Made by `Store.compare_structures` with a name.
     sort_by : {'p', 'effect_size', 'difference'}
         Which rows come first.
-    limit : int
-        Maximum number of rows.
+    limit : int, optional
+        Maximum number of rows; None for all.
     alpha : float
         Level of significance.
     standardized : bool
@@ -77,8 +77,9 @@ def structure_differences(
     figure_class()
     in_deviations = boolean("standardized", standardized)
     with_footer, width, level = boolean("footer", footer), check_width(width_mm), checked_share("alpha", alpha)
+    count = None if limit is None else whole_number("limit", limit, least=1)
     found = store.dataset(version)
-    frame = found.comparison_table(sort_by=sort_by, limit=whole_number("limit", limit, least=1))
+    frame = found.comparison_table(sort_by=sort_by, limit=count)
     facts = frame.attrs
     structures = rows_of(store, [int(each) for each in frame["structure_id"]])
     has_sides = len(facts["hemisphere"]) > 1

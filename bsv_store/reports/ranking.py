@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +44,7 @@ def ranked_targets(
     measure: Measure = "normalized_projection_volume",
     hemisphere: MeasuredHemisphere = "both",
     weight_by: AnimalWeight = "none",
-    limit: int = 20,
+    limit: int | None = 20,
     missing: MissingPolicy = "leave_out",
     title: str | None = None,
     width_mm: float = PAGE_MM,
@@ -64,8 +64,8 @@ def ranked_targets(
         (at most six) are drawn side by side, with the targets of the first one.
     targets, structure_set, within, include_sources, include_fiber_tracts, measure, hemisphere, weight_by, missing
         As for `Search.targets_of`. Animals of weight 0 are not drawn.
-    limit : int
-        Maximum number of targets.
+    limit : int, optional
+        Maximum number of targets; None for all.
     title : str, optional
         '' for none.
     width_mm : float
@@ -87,7 +87,7 @@ def ranked_targets(
     """
     figure_class()
     with_footer, width = boolean("footer", footer), check_width(width_mm)
-    count = whole_number("limit", limit, least=1)
+    count = None if limit is None else whole_number("limit", limit, least=1)
     selections = _labeled(selection)
     first = next(iter(selections.values()))
     frame = store.search.targets_of(
@@ -114,11 +114,13 @@ def ranked_targets(
     structures = [RankedStructure(row.acronym, row.name, color_of(row)) for row in (rows[a] for a in frame.structure)]
     row = MEASURES[frame.attrs["measure"]]
     name = row.name.replace("_", " ")
+    # By its acronym, if it was given by its id.
+    inside = "" if within is None else f" in {next(iter(rows_of(store, [within])))}"
     return draw_ranking(
         structures,
         rankings,
         quantity=f"{name} ({row.unit})" if row.unit else name,
-        title=title_or(title, f"Strongest targets: {', '.join(selections)}"),
+        title=title_or(title, f"Strongest targets{inside}: {_together(selections)}"),
         notes=_notes(frames, hemisphere),
         width_mm=width,
         theme=theme,
@@ -135,6 +137,11 @@ def _labeled(selection: SelectionLike | Mapping[str, SelectionLike] | None) -> d
             hint='For example {"VISp": Selection(injected_in="VISp"), "VISl": Selection(injected_in="VISl")}.',
         )
     return dict(selection)
+
+
+def _together(labels: Iterable[str]) -> str:
+    names = list(labels)
+    return ("; " if any(", " in name for name in names) else ", ").join(names)
 
 
 def _same_targets(

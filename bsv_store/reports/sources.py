@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bsv_store.check import without
+from bsv_store.check import scalar, without
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError
 from bsv_store.figures.overlay import OverlaidSource
@@ -72,6 +72,7 @@ def source_of(
 
 
 def _ids(source: Any) -> int | Sequence[int]:
+    source = scalar(source)
     if isinstance(source, Integral) or (
         isinstance(source, Sequence | np.ndarray) and all(isinstance(each, Integral) for each in source)
     ):

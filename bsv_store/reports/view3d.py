@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bsv_store.averaging.units import describe_unit
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import descendant_ids, find_structures
-from bsv_store.check import boolean, choice, several, without
+from bsv_store.check import boolean, choice, finite_numbers, several, without
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.figures.injections import sequence_of
@@ -264,14 +264,10 @@ def _levels(signals: Sequence[_Signal], level: float | Sequence[float] | None) -
             return (1.0,)
         high = float(np.quantile(values, _SCALE_QUANTILE))
         return tuple(part * high for part in (_LEVELS if len(signals) == 1 else _LEVELS[:1]))
-    given = several("level", [level] if isinstance(level, int | float) else level, such_as="0.1 or [0.1, 0.4]")
-    if not given or not all(_is_number(each) and np.isfinite(each) and each > 0 for each in given):
-        raise InputError(f"level must be a positive number, got {level!r}", hint="For example 0.1 or [0.1, 0.4].")
-    return tuple(sorted({float(each) for each in given}))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    given = finite_numbers("level", level, such_as="0.1 or [0.1, 0.4]")
+    if not given or min(given) <= 0:
+        raise InputError(f"level must be a positive number, got {shown(level)}", hint="For example 0.1 or [0.1, 0.4].")
+    return tuple(sorted(set(given)))
 
 
 def _level_note(style: SignalStyle, levels: Sequence[float], quantity: str) -> str:

@@ -9,7 +9,7 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bsv_store.check import choice, whole_number
+from bsv_store.check import as_float, choice, whole_number
 from bsv_store.errors import InputError
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.statistics import extra
@@ -248,9 +248,10 @@ def checked_share(name: str, value: object) -> float:
     InputError
         If it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating) or not 0 < value < 1:
+    number = as_float(value)
+    if number is None or not 0 < number < 1:
         raise InputError(f"{name} must be a number between 0 and 1, got {shown(value)}", hint="For example 0.95.")
-    return float(value)
+    return number
 
 
 def seed_sequences(seed: int, count: int) -> list[np.random.SeedSequence]:

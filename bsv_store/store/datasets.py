@@ -257,7 +257,8 @@ class Datasets:
             all.
         over_animals : bool
             Compute each animal's mean over the structure, from its volume after normalization, hemisphere rule and
-            masks, and then the statistics over the animals of the group. Reads the volumes of the members.
+            masks, and then the statistics over the animals of the group, weighted if the recipe has ``weight_by``.
+            Reads the volumes of the members.
         limit : int, optional
             Maximum number of structures per group and hemisphere, those with the largest mean first.
         progress : Progress, optional
@@ -374,6 +375,11 @@ class Datasets:
         ------
         InputError, MissingDataError, UnknownStructureError
             If an argument is not valid, or the annotation is needed and missing.
+
+        Warns
+        -----
+        BsvStoreWarning
+            If an absolute threshold is above all values.
         """
         from bsv_store.atlas.thresholds import thresholded
         from bsv_store.averaging.hemisphere import half_names
@@ -500,6 +506,8 @@ class Datasets:
 
         Raises
         ------
+        UnknownDatasetError
+            If the store does not have the version, or another process deletes it meanwhile.
         MissingDataError, DamagedFileError
             If volumes that the version was computed from are missing or damaged.
         """

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from bsv_store.store.search import Search
     from bsv_store.store.volumes import Volumes
     from bsv_store.vocabulary import (
+        AnimalWeight,
         BilateralRule,
         ClusterStatistic,
         ComparisonOrder,
@@ -1137,6 +1138,7 @@ class Store:
         bilateral_rule: BilateralRule = "larger_side",
         exclude_injection: bool = False,
         weight_by_data_mask: bool = False,
+        weight_by: AnimalWeight = "none",
         statistics: Statistic | Sequence[Statistic] = ("mean",),
         missing: MissingPolicy = "error",
         dtype: ResultDtype = "float32",
@@ -1171,6 +1173,10 @@ class Store:
             Do not count voxels inside the injection site (injection fraction above 0).
         weight_by_data_mask : bool
             Weight every voxel by the fraction of it that has data.
+        weight_by : {'none', 'injection_overlap'}
+            Weight of each experiment, as in `Search.targets_of`: with 'injection_overlap' the share of its injection
+            volume inside its primary injection structure or, if grouped by region, inside the regions of its group.
+            Experiments of weight 0 are left out. Cannot be combined with ``weight_by_data_mask``.
         statistics : str or sequence of str
             Names of ``bsv_store.vocabulary.STATISTICS``. The mean is always computed.
         missing : {'error', 'leave_out'}
@@ -1221,6 +1227,7 @@ class Store:
             bilateral_rule=bilateral_rule,
             exclude_injection=exclude_injection,
             weight_by_data_mask=weight_by_data_mask,
+            weight_by=weight_by,
             statistics=tuple(check.several("statistics", statistics, such_as="['mean', 'sd']")),
             missing=missing,
             dtype=dtype,
@@ -1281,7 +1288,8 @@ class Store:
         name : str
             Dataset that the version belongs to.
         labels : sequence of two str, optional
-            Labels of the groups; by default 'a' and 'b', or those of the groups of a version.
+            Labels of the groups; by default those of the groups of a version, or what tells the selections apart, such
+            as 'VISp' and 'VISl'; 'a' and 'b' for lists of ids.
         kind, spacing_um, normalize, hemisphere_rule, bilateral_rule, exclude_injection, statistics, missing, dtype
             As for `aggregate`. Voxels that are inside the injection site of one of the experiments are not tested if
             injection sites are excluded.
@@ -1408,7 +1416,8 @@ class Store:
             any other (`DatasetVersion.comparison_table`). If the dataset has a version with the same recipe and inputs,
             its table is returned without computing anything.
         labels : sequence of two str, optional
-            Labels of the groups; by default 'a' and 'b', or those of the groups of a version.
+            Labels of the groups; by default those of the groups of a version, or what tells the selections apart, such
+            as 'VISp' and 'VISl'; 'a' and 'b' for lists of ids.
         targets, structure_set, within, include_sources, include_fiber_tracts, measure
             As for `Search.targets_of`.
         hemisphere : MeasuredHemisphere or sequence of them

@@ -367,6 +367,11 @@ class Volumes:
         ------
         MissingDataError, DamagedFileError, InputError
             As `read` does; or if the threshold or a structure is not valid.
+
+        Warns
+        -----
+        BsvStoreWarning
+            If an absolute threshold is above all values.
         """
         from bsv_store.atlas.thresholds import thresholded
 

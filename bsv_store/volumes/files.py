@@ -29,7 +29,7 @@ from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreError
 from bsv_store.file_systems import is_inside
 from bsv_store.owner import has_ended, process_owner
-from bsv_store.text import shown
+from bsv_store.text import ids_option, shown, with_file
 from bsv_store.vocabulary import TrashReason
 from bsv_store.volumes.folders import make_folders, sync_folder
 from bsv_store.volumes.trash import RECORD_ENDING, new_record, trashed_name
@@ -401,16 +401,11 @@ _VOLUME_PATH = re.compile(r"volumes[/\\](?P<kind>\w+)[/\\](?P<spacing>\d+)um[/\\
 
 
 _REPAIR = "bsv-store repair --apply"
-# More ids are read from a file.
-_SPELLED_OUT = 20
 
 
 def refresh_command(experiment_ids: Collection[int], *, kind: str, spacing_um: int) -> str:
     """The command that downloads stored volumes again."""
-    is_short = len(experiment_ids) <= _SPELLED_OUT
-    ids = ",".join(str(each) for each in experiment_ids) if is_short else "@FILE"
-    command = f"bsv-store fetch --refresh --ids {ids} --kind {kind} --spacing {spacing_um}"
-    return command if is_short else f"{command} (FILE: a list of the ids)"
+    return with_file(f"bsv-store fetch --refresh {ids_option(experiment_ids)} --kind {kind} --spacing {spacing_um}")
 
 
 def repair_hint(path: Path | str) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any, get_args
 
+from bsv_store.check import VOXELS_HINT, as_float
 from bsv_store.errors import FrameError, InputError
 from bsv_store.text import shown
 from bsv_store.vocabulary import SPACINGS_UM, Axis
@@ -109,7 +109,11 @@ class Grid:
         if not all(
             math.isfinite(value) and 0 <= value < extent for value, extent in zip(point, EXTENT_UM, strict=True)
         ):
-            raise InputError(f"the point {point} um is outside the CCFv3 box {EXTENT_UM} um")
+            extent = " x ".join(f"{each / 1000:g}" for each in EXTENT_UM)
+            raise InputError(
+                f"the point {point} um is outside the CCFv3 box {EXTENT_UM} um",
+                hint=f"Use AP, DV, ML in um; the box is {extent} mm. {VOXELS_HINT}",
+            )
         ap, dv, ml = (int(value // self.spacing_um) for value in point)
         return ap, dv, ml
 
@@ -134,7 +138,8 @@ def checked_spacing(spacing_um: object) -> int:
     InputError
         If no grid of that spacing exists.
     """
-    found = next((each for each in SPACINGS_UM if isinstance(spacing_um, Real) and spacing_um == each), None)
+    number = as_float(spacing_um)
+    found = next((each for each in SPACINGS_UM if number == each), None)
     if found is None:
         raise InputError(f"spacing_um must be one of {', '.join(map(str, SPACINGS_UM))}, got {shown(spacing_um)}")
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.sources.bodies import nrrd, raw
+from tests.formats.bodies import nrrd, raw
 
 if TYPE_CHECKING:
     from bsv_store import Store

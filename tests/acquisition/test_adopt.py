@@ -18,6 +18,7 @@ import pytest
 from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.errors import InputError, NoSpaceError
 from bsv_store.sources.allen import AllenClient
+from bsv_store.text import ids_option
 from bsv_store.vocabulary import VolumeKind
 from bsv_store_synthetic import SyntheticServer, wire, wire_volumes
 from tests.acquisition.stored import count
@@ -352,6 +353,8 @@ def test_a_file_that_differs_from_the_stores_is_refused(
     (refused,) = report.refused
     assert f"differs from the projection_density at 100 um of experiment {FIRST}" in refused.reason
     assert server.url in refused.reason
+    command = f"bsv-store fetch --refresh {ids_option([FIRST])} --kind projection_density --spacing 100"
+    assert refused.reason.endswith(f"current volume: {command}")
     np.testing.assert_array_equal(catalog.volume(FIRST), ATLAS.volume(FIRST))
 
 

@@ -16,7 +16,7 @@ from bsv_store.server.allen.wire import envelope
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic import SyntheticAtlas, wire
-from tests.sources.bodies import nrrd, raw
+from tests.formats.bodies import nrrd, raw
 
 ATLAS = SyntheticAtlas()
 

@@ -118,6 +118,7 @@ def test_groups_of_a_version(annotated: Store) -> None:
         ({"bins": {"XY": 2}}, InputError, "bins must be one of AP, DV, ML, got 'XY'"),
         ({"bins": {"AP": 0}}, InputError, "bins of AP must be a positive integer, got 0"),
         ({"bins": {"AP": [2, 1]}}, InputError, "two or more increasing numbers"),
+        ({"bins": {"AP": [7, 8, 9]}}, InputError, r"edges of AP must be in um, got \[7, 8, 9\]"),
         ({"bins": {"AP": ["a", "b"]}}, InputError, "each edge of AP must be a finite number, got 'a'"),
         ({"bins": {"AP": 1000, "DV": 1000}}, InputError, "at most 2,000 subregions, got 1,000,000"),
         ({"bins": {"AP": 2}, "label_names": {1: "a"}}, InputError, "no meaning without labels"),

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bsv_store import Store, by_coordinate
-from bsv_store.errors import InputError, MissingDataError
+from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError
 from tests.datasets.world import MOP, SHAPE, VISL, VISP, add_annotation, add_volume, ask, fill, voxels
 from tests.stores import store_with
 
@@ -52,6 +52,23 @@ def test_voxels_must_exceed_the_cutoff(annotated: Store) -> None:
     highest = float(voxels(1).max())
     assert not annotated.volumes.threshold(1, highest).mask.any()
     assert annotated.volumes.threshold(1, np.nextafter(np.float32(highest), np.float32(0))).mask.sum() == 1
+
+
+def test_a_percentile_without_its_rule_is_answered_with_the_rules(annotated: Store) -> None:
+    version = ask(annotated, grouping=by_coordinate("AP", bins=2))
+    for call in (
+        lambda: annotated.volumes.threshold(1, 95),
+        lambda: annotated.datasets.threshold(version, 95),
+    ):
+        with pytest.warns(BsvStoreWarning, match=r"is above 95; the highest value is 0\.\d+") as caught:
+            assert not call().mask.any()
+        (warning,) = caught
+        assert warning.filename == __file__
+        for text in ("rule='absolute'", "threshold=95, rule='percentile'", "rule='z_score'", "--rule percentile"):
+            assert text in str(warning.message)
+    with pytest.raises(InputError, match="0 to 100, got 250") as refused:
+        annotated.volumes.threshold(1, 250, rule="percentile")
+    assert "rule='absolute'" in str(refused.value.hint)
 
 
 def test_a_threshold_may_be_limited_to_structures(annotated: Store) -> None:

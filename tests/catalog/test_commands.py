@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from sqlalchemy import update
 
+import bsv_store
 from bsv_store import Selection, Store
+from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.selection.commands import fetch_command, selection_arguments, sync_command
 from bsv_store.errors import ExcludedExperimentError, MissingDataError
+from bsv_store.text import ids_option, with_file
+from bsv_store_cli.main import cli
 from tests.catalog.small_catalog import PROJECTIONS
 
+PACKAGE = Path(bsv_store.__file__).parent
 MANY = range(100_000_000, 100_000_283)
 
 
@@ -34,6 +43,35 @@ def test_the_command_for_a_missing_volume_works_for_an_excluded_experiment(fille
     with pytest.raises(ExcludedExperimentError) as refused:
         filled.select([1, 2, 3])
     assert "bsv-store exclude remove 1 2" in str(refused.value.hint)
+
+
+def test_experiments_that_a_message_names_are_selected_whatever_their_status(filled: Store) -> None:
+    first, second, withdrawn = filled.select()[:3]
+    with filled.database.writing() as connection:
+        connection.execute(update(Experiment).where(Experiment.id == withdrawn).values(withdrawn=True))
+    filled.catalog.exclude([second], "leaked")
+    options = ids_option([first, second, withdrawn]).split()
+    arguments = ["--store", str(filled.path), "select", *options, "--ids-only"]
+    done = CliRunner().invoke(cli, arguments, prog_name="bsv-store")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.split() == [str(first), str(second), str(withdrawn)]
+
+
+def test_more_than_twenty_ids_are_read_from_a_file() -> None:
+    assert ids_option(range(20)) == f"--ids {','.join(map(str, range(20)))} --include-excluded"
+    command = f"bsv-store fetch {ids_option(range(21))}"
+    assert with_file(command) == "bsv-store fetch --ids @FILE --include-excluded (FILE: a list of the ids)"
+
+
+def test_messages_name_experiments_by_one_function() -> None:
+    """An f-string with ``--ids`` would lack the option for those on the exclusion list."""
+    own = {"text.py", "catalog/selection/commands.py"}
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"--ids ([{@\d]|\"$)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert found == own
 
 
 def test_the_command_for_missing_tables_names_all_of_them(small_store: Store) -> None:

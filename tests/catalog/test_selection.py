@@ -91,6 +91,8 @@ def test_json_of_combinations_is_stable() -> None:
         ({"ids": {1, 2}}, {"ids": (n for n in (2, 1))}),
         ({"ids": 1}, {"ids": [1]}),
         ({"near": (1, 2, 3), "radius_um": 500}, {"near": [1.0, 2.0, 3.0], "radius_um": np.float64(500)}),
+        ({"near": (1, 2, 3), "radius_um": 500}, {"near": np.array([1, 2, 3]), "radius_um": np.array(500.0)}),
+        ({"ids": [3]}, {"ids": np.array(3)}),
         ({"min_injection_volume": 0}, {"min_injection_volume": -0.0}),
         (
             {"projecting_to": "CP", "target_threshold": 0, "target_measure": "projection_volume"},

@@ -10,10 +10,13 @@ from sqlalchemy import insert
 
 from bsv_store import Selection, Store
 from bsv_store.catalog.database.models import Unionize, UnionizeCoverage
+from bsv_store.catalog.missing import report_without_volume
+from bsv_store.catalog.without_unionizes import report_left_out, report_unknown_sides
 from bsv_store.errors import (
     BsvStoreWarning,
     EmptySelectionError,
     InputError,
+    LeftOutWarning,
     MissingDataError,
     MissingUnionizesWarning,
     UnknownHemisphereWarning,
@@ -158,7 +161,7 @@ RANKED = {
 
 @pytest.mark.parametrize("call", RANKED.values(), ids=list(RANKED))
 def test_rankings_do_not_advise_the_hemisphere_that_they_have(with_retina: Store, call: Any) -> None:
-    with pytest.warns(UnknownHemisphereWarning, match="1 of the selected experiments are left out") as caught:
+    with pytest.warns(UnknownHemisphereWarning, match="1 of the selected experiments is left out") as caught:
         assert call(with_retina).attrs["without_hemisphere"] == [RETINA]
     (warning,) = caught
     assert "bsv-store matrix --hemisphere both" in str(warning.message)
@@ -166,6 +169,17 @@ def test_rankings_do_not_advise_the_hemisphere_that_they_have(with_retina: Store
     with pytest.raises(MissingDataError, match=rf"their injected hemisphere is not known: {RETINA}"):
         call(with_retina, missing="error")
     assert with_retina.catalog.matrix([RETINA], targets="CP", hemisphere="both").shape == (1, 1)
+
+
+@pytest.mark.parametrize(("count", "verbs"), [(1, ("is", "has")), (2, ("are", "have"))])
+def test_one_experiment_is_singular(count: int, verbs: tuple[str, str]) -> None:
+    ids = list(range(1, count + 1))
+    with pytest.warns(MissingUnionizesWarning, match=f"^{count} of the selected experiments {verbs[0]} left out: "):
+        report_left_out(ids, missing="leave_out")
+    with pytest.warns(UnknownHemisphereWarning, match=f"^{count} of the selected experiments {verbs[1]} no "):
+        report_unknown_sides(ids, ["ipsilateral"], missing="leave_out")
+    with pytest.warns(LeftOutWarning, match=f"^{count} of the selected experiments {verbs[0]} left out, because "):
+        report_without_volume(Selection(), ids, kind="data_mask", spacing_um=100)
 
 
 @pytest.mark.parametrize("call", WITH_MISSING.values(), ids=list(WITH_MISSING))

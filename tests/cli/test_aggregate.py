@@ -81,6 +81,7 @@ def test_csv_has_the_groups_with_their_edges(run: Runner, own_filled: Path) -> N
         (["--statistic", "sd", "--statistic", "n"], {"statistics": ["mean", "sd", "n"]}),
         (["--missing", "leave-out"], {"missing": "leave_out"}),
         (["--bilateral-rule", "leave-out"], {"bilateral_rule": "leave_out"}),
+        (["--weight-by", "injection-overlap"], {"weight_by": "injection_overlap", "weight_by_data_mask": False}),
         (["--dtype", "float64"], {"dtype": "float64"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -126,6 +127,23 @@ def test_fetch_also_downloads_masks(run: Runner, server: SyntheticServer, own_fi
     assert "exclude injection: True, weight by data mask: True" in shown
     members = run("dataset", "show", "masked", "--members", "--format", "csv", store=own_filled).succeeded().rows
     assert {(len(row["injection_fraction_sha256"]), len(row["data_mask_sha256"])) for row in members} == {(64, 64)}
+
+
+def test_weights_are_shown_with_the_members(run: Runner, own_filled: Path) -> None:
+    ask = ["aggregate", "--injected-in", "VISp", "--weight-by", "injection-overlap", "--name", "weighted"]
+    run(*ask, store=own_filled).succeeded()
+    shown = run("dataset", "show", "weighted", "--members", store=own_filled).succeeded().out
+    assert "Rules        weight by: injection_overlap" in shown
+    assert shown.split("Members\n")[1].splitlines()[0].split()[-1] == "weight"
+    assert "weight" not in run("dataset", "show", "weighted", store=own_filled).succeeded().out.split("Groups")[1]
+    rows = run("dataset", "show", "weighted", "--members", "--format", "csv", store=own_filled).succeeded().rows
+    with open_store(own_filled) as store:
+        weights = store.dataset("weighted").weights()
+    assert {int(row["experiment_id"]): float(row["weight"]) for row in rows} == weights
+    cited = run("dataset", "cite", "weighted", store=own_filled).succeeded().out
+    assert "weighted by the share of its injection" in cited
+    both = "--weight-by injection-overlap and --weight-by-data-mask cannot be combined"
+    run(*ask, "--weight-by-data-mask", store=own_filled).refused(2, both)
 
 
 def test_fetch_needs_room_for_all_kinds_together(

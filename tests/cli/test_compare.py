@@ -33,7 +33,7 @@ def test_the_table_fits_a_terminal_and_says_what_was_tested(run: Runner, filled:
     assert max(map(len, lines)) <= 80
     assert lines[0].split()[:3] == ["structure", "wild-type", "Cre"]
     for text in (
-        "a: wild-type, n = 3, b: Cre, n = 2.",
+        "a: wild-type (n = 3); b: Cre (n = 2).",
         "3 shown (--limit)",
         "normalized_projection_volume",
         "all 10 permutations",
@@ -56,7 +56,7 @@ def test_sides_are_named_in_every_form(run: Runner, own_filled: Path, tmp_path: 
     forms = ("wt", f"@{ids}", f"@{selection}", selection.read_text(), "--injected-in VISp --line wild-type")
     found = [run("compare", form, B, *FEW, "--format", "csv", store=own_filled).succeeded().out for form in forms]
     assert len(set(found)) == 1
-    assert "a: wt, n = 3" in run("compare", "wt", B, *FEW, store=own_filled).succeeded().err
+    assert "a: wt (n = 3)" in run("compare", "wt", B, *FEW, store=own_filled).succeeded().err
 
 
 def test_experiments_without_table_are_counted(run: Runner, own_filled: Path) -> None:
@@ -84,7 +84,7 @@ def test_groups_of_a_version_are_compared(run: Runner, own_filled: Path) -> None
     with open_store(own_filled) as store:
         store.aggregate(VISP, group_by=by_selection({"wt": WILD_TYPE_VISP, "cre": CRE}), name="two")
     done = run("compare", "two@1", "--groups", "wt", "1", *FEW, "--limit", "2", store=own_filled).succeeded()
-    assert "a: wt, n = 3, b: cre, n = 2." in done.err
+    assert "a: wt (n = 3); b: cre (n = 2)." in done.err
     voxels = ("compare", "two", "--groups", "0", "cre", "--by", "voxel", "--name", "tested", *QUICK)
     assert "wt minus cre" in run(*voxels, store=own_filled).succeeded().out
     run("compare", "two", "--groups", "0", "9", store=own_filled).refused(2, "there is no group '9'")

@@ -54,3 +54,19 @@ def test_ranks_of_structures_are_whole_in_csv(run: Runner, filled: Path) -> None
     every = run(*command, "--format", "csv", store=filled).succeeded().rows
     assert len(every) > 5
     assert [int(row["rank"]) for row in every] == list(range(1, len(every) + 1))
+
+
+@pytest.mark.usefixtures("short_tables")
+@pytest.mark.parametrize(
+    ("command", "least"), [(["targets"], 4), (["matrix", "--layout", "long"], 4), (["sources", "root"], 1)]
+)
+def test_all_shows_everything_also_in_a_table(run: Runner, filled: Path, command: list[str], least: int) -> None:
+    whole = len(run(*command, "--format", "csv", store=filled).succeeded().rows)
+    assert whole >= least
+    short = run(*command, "--limit", 1, store=filled).succeeded()
+    assert len(short.out.splitlines()) == 2 + 1
+    assert "(--limit, --all)" in short.err
+    every = run(*command, "--all", store=filled).succeeded()
+    assert len(every.out.splitlines()) == 2 + whole
+    assert "(--limit, --all)" not in every.err
+    run(*command, "--all", "--limit", 3, store=filled).refused(2, "--all and --limit cannot be combined")

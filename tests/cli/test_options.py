@@ -22,7 +22,7 @@ def test_every_part_of_a_recipe_has_an_option() -> None:
     # Comparisons are not weighted.
     of_comparisons = {option.name for option in compare.compare.params}
     parts = {part.name for recipe in (Recipe, Comparison) for part in fields(recipe)}
-    assert parts - {"selection", "grouping", "comparison", "weight_by_data_mask"} <= of_comparisons
+    assert parts - {"selection", "grouping", "comparison", "weight_by_data_mask", "weight_by"} <= of_comparisons
 
 
 def test_every_criterion_of_a_selection_has_an_option() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bsv_store.errors import InputError
 from tests.cli.conftest import WILD_TYPE_VISP
 from tests.cli.running import Runner
 
@@ -74,7 +75,7 @@ def test_draws_slices_regions_and_overlays(run: Runner, annotated: Path, tmp_pat
 def test_refuses_arguments_before_it_draws(run: Runner, filled: Path, tmp_path: Path) -> None:
     target = tmp_path / "x.png"
     run("plot", "slices", "visual", target, "--at-mm", "x", store=filled).refused(2, "not a list of numbers")
-    run("plot", "slices", "visual", target, "--at-mm", "5200", store=filled).refused(2, "--at-mm", "For example 5.2")
+    run("plot", "slices", "visual", target, "--at-mm", "5200", store=filled).refused(2, "--at-mm", "use 5.2")
     run("plot", "slices", "visual", target, "--kind", "data-mask", store=filled).refused(2, "a dataset version")
     run("plot", "slices", "visual", target, "--through", "VISp", store=filled).refused(2, "sync annotation")
     run("plot", "overlay", "a=1", "2", target, store=filled).refused(2, "Label all sources or none")
@@ -127,6 +128,37 @@ def test_draws_targets_and_matrix(run: Runner, filled: Path, tmp_path: Path) -> 
     assert ">VISp</text>" in matrix.read_text(encoding="utf-8")
     run("plot", "targets", tmp_path / "x.docx", store=filled).refused(2, "x.docx", ".png")
     run("plot", "matrix", tmp_path / "x.png", "--width-mm", 3, store=filled).refused(2, "--width-mm")
+
+
+@pytest.mark.parametrize(
+    ("command", "function", "by_default"),
+    [
+        (["targets"], "ranked_targets", 20),
+        (["matrix"], "matrix_map", None),
+        (["differences", "visual"], "structure_differences", 20),
+    ],
+)
+def test_all_draws_everything(
+    run: Runner,
+    filled: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    function: str,
+    by_default: int | None,
+) -> None:
+    limits: list[int | None] = []
+
+    def noted(*_: object, limit: int | None, **__: object) -> None:
+        limits.append(limit)
+        raise InputError("not drawn")
+
+    monkeypatch.setattr(f"bsv_store.reports.{function}", noted)
+    for more in ([], ["--limit", 4], ["--all"]):
+        run("plot", *command, tmp_path / "a.svg", *more, store=filled).refused(2, "not drawn")
+    assert limits == [by_default, 4, None]
+    both = ["--limit", by_default or 4, "--all"]
+    run("plot", *command, tmp_path / "a.svg", *both, store=filled).refused(2, "--all and --limit cannot be combined")
 
 
 def test_writes_a_view_of_a_version_and_of_an_experiment(run: Runner, filled: Path, tmp_path: Path) -> None:

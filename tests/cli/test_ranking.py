@@ -27,7 +27,7 @@ def test_tables_are_limited_and_name_the_measure(run: Runner, filled: Path) -> N
     assert "ipsilateral" in done.out
     assert len(done.out.splitlines()) == 4
     assert "±" in done.out
-    assert "2 targets, possibly more (--limit); projection_density" in done.err
+    assert "2 targets, possibly more (--limit, --all); projection_density" in done.err
 
 
 def test_sources_say_which_experiments_are_left_out(run: Runner, filled: Path) -> None:

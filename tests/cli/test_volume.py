@@ -109,7 +109,10 @@ def test_volumes_that_contradict_their_experiment_are_found(run: Runner, own_fil
     assert "of its signal is in the" in row["problem"]
     assert "1 problem found" in done.err
     assert "left and right seem to be exchanged" in row["problem"]
-    assert f"bsv-store fetch --refresh --ids {VISP[0]} --kind projection_density --spacing 100" in done.err
+    assert (
+        f"bsv-store fetch --refresh --ids {VISP[0]} --include-excluded --kind projection_density --spacing 100"
+        in done.err
+    )
     run("volume", "check", "--ids", VISP[1], store=own_filled).succeeded()
     run("volume", "check", "--kind", "data-mask", "--spacing", "25", store=own_filled).succeeded()
     shown = run("volume", "check", "--ids", VISP[0], "--format", "json", store=own_filled)

@@ -190,7 +190,9 @@ def test_missing_volumes_can_be_left_out_and_are_recorded(store: Store) -> None:
 
 def test_nothing_but_missing_data_is_an_error(store: Store) -> None:
     fill(store, volumes=())
-    with pytest.raises(MissingDataError, match="all 5 selected") as caught:
+    with pytest.raises(MissingDataError, match=r"^the selected experiment is left out; 1: "):
+        ask(store, Selection(ids=[1]), missing="leave_out")
+    with pytest.raises(MissingDataError, match=r"^all 5 selected experiments are left out; 1: ") as caught:
         ask(store, missing="leave_out")
     assert "--kind projection_density" in str(caught.value.hint)
 
@@ -333,7 +335,9 @@ def test_damaged_volume_is_an_error_that_names_the_experiments(filled: Store) ->
     ) as caught:
         ask(filled)
     for identifier in (2, 4):
-        command = f"bsv-store fetch --refresh --ids {identifier} --kind projection_density --spacing 100"
+        command = (
+            f"bsv-store fetch --refresh --ids {identifier} --include-excluded --kind projection_density --spacing 100"
+        )
         assert command in str(caught.value.hint)
     assert _count(filled, "dataset_version") == 0
 

@@ -19,6 +19,7 @@ from bsv_store import Selection, by_coordinate, by_field, by_selection, create_s
 from bsv_store.averaging.comparison.comparison import Comparison
 from bsv_store.averaging.hemisphere import process_volume
 from bsv_store.averaging.recipe import Recipe
+from bsv_store.datasets.comparison import default_labels
 from bsv_store.datasets.share.references import comparison_papers
 from bsv_store.errors import (
     BsvStoreWarning,
@@ -464,3 +465,39 @@ def test_the_citation_says_how_groups_were_compared(filled: Store) -> None:
 def test_deep_verification_reads_the_maps(filled: Store) -> None:
     compared(filled)
     assert not filled.admin.verify(deep=True, decode=True).findings
+
+
+def test_sides_without_labels_are_named_by_what_tells_them_apart(filled: Store) -> None:
+    version = compared(filled, Selection(injected_in="VISp", include_excluded=True), Selection(ids=[4, 5, 6]))
+    assert [group.label for group in version.groups] == ["VISp", "3 experiments"]
+    assert [group.label for group in compared(filled, A, B, name="listed").groups] == ["a", "b"]
+    visual = Selection(injected_in="VIS")
+    single = Selection(injected_in="VISp")
+    apart = compared(filled, single, visual - single, name="apart")
+    assert [group.label for group in apart.groups] == ["VISp", "VIS without VISp"]
+    group = ask(filled, visual, by_field("line"), name="lines").groups[0]
+    mixed = compared(filled, group, Selection(injected_in="MOp"), name="mixed")
+    assert [each.label for each in mixed.groups] == ["wild-type", "MOp"]
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (("young", "old"), ("young", "old")),
+        (("young", None), ("young", "MOp")),
+        ((None, "VISp"), ("a", "VISp")),
+        (("b", None), ("b", "MOp")),
+        (("same", "same"), ("a", "b")),
+    ],
+)
+def test_saved_selections_lend_their_names(names: tuple[str | None, str | None], labels: tuple[str, str]) -> None:
+    a, b = Selection(injected_in="VISp"), Selection(injected_in="MOp")
+    assert default_labels(a, b, names=names) == labels
+    assert default_labels([1, 2], [3, 4], names=("b", None)) == ("a", "b")
+
+
+def test_labels_with_commas_are_quoted_in_sentences(filled: Store) -> None:
+    version = compared(filled, labels=["VISp, VISl", "MOp"])
+    methods = version.cite().methods
+    assert '"VISp, VISl" (n = 3) was compared with MOp (n = 3)' in methods
+    assert 'by selection: "VISp, VISl" (experiments chosen by id' in methods

@@ -93,6 +93,8 @@ def version(filled: Store) -> DatasetVersion:
 
 
 @pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+# A number that is no threshold of these volumes is valid.
+@pytest.mark.filterwarnings("ignore:no voxel of the:bsv_store.errors.BsvStoreWarning")
 @pytest.mark.parametrize("owner", ["store", "version", "catalog", "search", "atlas", "volumes", "datasets"])
 def test_no_public_method_fails_with_an_error_of_python(
     filled: Store, version: DatasetVersion, owner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -145,8 +147,30 @@ def test_points_and_boxes_of_millimeters_are_refused_in_selections(filled: Store
         filled.search.injections((8, 1.5, 8.5))
 
 
+def test_indices_of_voxels_are_refused_where_points_are_taken(filled: Store) -> None:
+    index = (264, 160, 228)
+    calls: dict[str, Callable[[], object]] = {
+        "point": lambda: filled.search.point(index),
+        "injections": lambda: filled.search.injections(index, radius_um=20_000),
+        "near": lambda: filled.select(Selection(near=index, radius_um=100)),
+    }
+    for name, call in calls.items():
+        with pytest.raises(InputError, match=r"must be in um|seems to be in voxels") as caught:
+            call()
+        assert "(index + 0.5) times the edge of a voxel" in str(caught.value.hint), name
+    # This reaches the brain, and a box may be one of many.
+    assert filled.select(Selection(near=index, radius_um=20_000))
+    assert filled.select(Selection(box=((0, 1000),) * 3)) == ()
+    with pytest.raises(InputError, match="outside the CCFv3 box") as caught:
+        filled.search.point((20_000, 4000, 5700))
+    assert "13.2 x 8 x 11.4 mm" in str(caught.value.hint)
+    with pytest.raises(SelectionError, match="outside the CCFv3 box") as caught:
+        Selection(near=(20_000, 4000, 5700), radius_um=1)
+    assert "13.2 x 8 x 11.4 mm" in str(caught.value.hint)
+
+
 @sqlite_first
-@pytest.mark.parametrize("number", [np.int64, np.uint16, float, np.float64])
+@pytest.mark.parametrize("number", [np.int64, np.uint16, float, np.float64, np.array])
 def test_a_spacing_is_the_same_number_in_any_type(filled: Store, number: Callable[[int], Any]) -> None:
     visual = Selection(ids=[1, 2])
     expected = ask(filled, visual)

@@ -9,8 +9,9 @@ import pytest
 
 from bsv_store import Selection, by_coordinate, crossed, open_store
 from bsv_store.datasets import workers
+from bsv_store.datasets.compute import compute
 from bsv_store.datasets.history import rebuild as module
-from bsv_store.errors import DamagedFileError, InputError, MissingDataError
+from bsv_store.errors import DamagedFileError, InputError, MissingDataError, UnknownDatasetError
 from tests.datasets.killing import killed
 from tests.datasets.world import FACTS, IDS, add_volume, ask, change_experiments
 
@@ -36,6 +37,28 @@ def test_the_recorded_inputs_count_not_those_of_today(filled: Store) -> None:
     ask(filled, Selection(injected_in="VIS"), by_coordinate("AP", bins=2))
     change_experiments(filled, [fact for fact in FACTS if fact.id != 5])
     assert rebuild(filled, check_only=True).is_identical
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+@pytest.mark.parametrize("is_computed_again", [False, True])
+def test_what_another_process_deletes_meanwhile_is_unknown_or_replaced(
+    filled: Store, monkeypatch: pytest.MonkeyPatch, is_damaged: bool, is_computed_again: bool
+) -> None:
+    version = ask(filled, Selection(ids=IDS), by_coordinate("AP", bins=2))
+    if is_damaged:
+        _damage(version.path, "flipped")
+
+    def compute_and_delete(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(module, "compute", compute)
+        result = compute(*arguments, **options)
+        filled.datasets.delete("test@1")
+        if is_computed_again:
+            ask(filled, Selection(ids=IDS), by_coordinate("AP", bins=2))
+        return result
+
+    monkeypatch.setattr(module, "compute", compute_and_delete)
+    with pytest.raises(UnknownDatasetError, match=r"has no (dataset 'test'|version 1)"):
+        rebuild(filled)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "missing"])

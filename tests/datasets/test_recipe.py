@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,8 +58,9 @@ def test_round_trip() -> None:
         missing="leave_out",
         dtype="float64",
     )
-    assert Recipe.from_json(recipe.to_json()) == recipe
-    assert Recipe.from_json(recipe.to_dict()) == recipe
+    for each in (recipe, replace(recipe, weight_by_data_mask=False, weight_by="injection_overlap")):
+        assert Recipe.from_json(each.to_json()) == each
+        assert Recipe.from_json(each.to_dict()) == each
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,7 @@ def test_round_trip() -> None:
         ("normalize", "volume", "one of none, injection_volume, got"),
         ("missing", "ignore", "one of error, leave_out, got"),
         ("hemisphere_rule", "left", "subtract_contralateral"),
+        ("weight_by", "volume", "one of none, injection_overlap, got"),
         ("bilateral_rule", "both", "one of larger_side, error, leave_out, got"),
         ("statistics", ("median",), "one of mean, sum, sd"),
         ("dtype", "float16", "one of float32, float64, got"),
@@ -166,6 +169,14 @@ def test_a_comparison_is_a_part_only_where_there_is_one() -> None:
         ({"grouping": "AP"}, "grouping must be a Grouping, got 'AP'"),
         ({"exclude_injection": 1}, "exclude_injection must be True or False, got 1"),
         ({"weight_by_data_mask": None}, "weight_by_data_mask must be True or False, got None"),
+        (
+            {"weight_by": "overlap", "weight_by_data_mask": True},
+            "weight_by='injection_overlap' and weight_by_data_mask=True cannot be combined",
+        ),
+        (
+            {"comparison": Comparison(), "grouping": by_field("line"), "weight_by": "injection_overlap"},
+            "a comparison cannot be weighted by injection overlap",
+        ),
         ({"dtype": "float16"}, "dtype must be one of float32, float64, got 'float16'"),
         ({"statistics": ["median"]}, "statistics must be one of"),
         ({"comparison": 3, "grouping": by_field("line")}, "comparison must be a Comparison or None, got 3"),

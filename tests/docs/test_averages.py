@@ -32,7 +32,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield made
 
 
-@pytest.mark.parametrize("masks", [{}, {"exclude_injection": True, "weight_by_data_mask": True}], ids=["", "masks"])
+MASKS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "masks": {"exclude_injection": True, "weight_by_data_mask": True},
+    "overlap": {"exclude_injection": True, "weight_by": "injection_overlap"},
+}
+
+
+@pytest.mark.parametrize("masks", MASKS.values(), ids=MASKS)
 @pytest.mark.parametrize("rule", HEMISPHERE_RULES)
 def test_plain_numpy_gives_the_same_mean(store: Store, rule: HemisphereRule, masks: dict[str, Any]) -> None:
     names: dict[str, Any] = {}

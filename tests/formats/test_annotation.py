@@ -15,7 +15,7 @@ from bsv_store.formats.annotation import read_annotation_nrrd
 from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic import SyntheticAtlas, anatomy, wire_volumes
-from tests.sources.bodies import GRID, nrrd, raw
+from tests.formats.bodies import GRID, nrrd, raw
 
 
 def array_of(annotation: Annotation) -> NDArray[np.uint32]:

@@ -14,7 +14,7 @@ from bsv_store.formats.experiments import read_experiments
 from bsv_store.formats.nrrd import read_nrrd
 from bsv_store.formats.structures import read_structures
 from bsv_store.formats.unionizes import read_unionizes
-from tests.sources import bodies
+from tests.formats import bodies
 
 Reader = Callable[[bytes], object]
 

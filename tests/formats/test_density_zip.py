@@ -13,7 +13,7 @@ import pytest
 from bsv_store.errors import FormatError, FrameError, InputError
 from bsv_store.formats.density_zip import read_density_raw, read_density_zip
 from bsv_store.formats.metaimage import read_metaimage_header
-from tests.sources.bodies import MHD, density_zip, raw, voxels
+from tests.formats.bodies import MHD, density_zip, raw, voxels
 
 RAW = raw(voxels())
 CCFV2_BYTES = 4_955_580

@@ -6,7 +6,7 @@ import pytest
 
 from bsv_store.errors import EnvelopeError, FormatError
 from bsv_store.formats.envelope import read_envelope, read_json, read_rows
-from tests.sources.bodies import bare, envelope
+from tests.formats.bodies import bare, envelope
 
 
 def test_envelope_gives_rows_and_counts() -> None:

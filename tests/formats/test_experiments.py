@@ -16,7 +16,7 @@ from bsv_store.catalog.records import ExperimentRecord, LineRecord
 from bsv_store.errors import EnvelopeError, FormatError
 from bsv_store.formats.experiments import experiments_from_rows, read_experiments
 from bsv_store.formats.input_file import decompressed
-from tests.sources.bodies import (
+from tests.formats.bodies import (
     WEB_COLUMNS,
     Row,
     api_row,

@@ -16,7 +16,7 @@ from bsv_store.formats.nrrd import read_nrrd, spool_nrrd
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.spool import VolumeSpool
 from bsv_store.volumes.volume import Volume
-from tests.sources.bodies import GRID, nrrd, raw, voxels
+from tests.formats.bodies import GRID, nrrd, raw, voxels
 
 RAW = raw(voxels())
 PACKED = gzip.compress(RAW, 1, mtime=0)

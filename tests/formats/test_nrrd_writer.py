@@ -15,8 +15,8 @@ from bsv_store.formats.nifti import affine_of
 from bsv_store.formats.nrrd import header_of, read_nrrd, write_nrrd
 from bsv_store.vocabulary import SPACINGS_UM
 from bsv_store.volumes.grid import Grid
+from tests.formats.bodies import NRRD_HEADER, voxels
 from tests.formats.images import image_of
-from tests.sources.bodies import NRRD_HEADER, voxels
 
 
 def write(path: Path, array: NDArray[Any], **facts: Any) -> Path:

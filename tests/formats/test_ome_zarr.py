@@ -14,8 +14,8 @@ from bsv_store.errors import InputError
 from bsv_store.formats.ome_zarr import write_ome_zarr
 from bsv_store.formats.table import IMAGE_FORMATS, write_file
 from bsv_store.volumes.grid import Grid
+from tests.formats.bodies import voxels
 from tests.formats.images import image_of
-from tests.sources.bodies import voxels
 
 
 def written(path: Path, array: NDArray[Any], **facts: Any) -> Any:

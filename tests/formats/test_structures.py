@@ -8,7 +8,7 @@ import pytest
 from bsv_store.catalog.records import Ontology
 from bsv_store.errors import FormatError
 from bsv_store.formats.structures import read_structures
-from tests.sources.bodies import Row, bare, csv_body, envelope, structure, structures
+from tests.formats.bodies import Row, bare, csv_body, envelope, structure, structures
 
 
 def _nested() -> Row:

@@ -13,8 +13,8 @@ from bsv_store.datasets.share.export import VERSION_FORMATS
 from bsv_store.errors import InputError
 from bsv_store.formats.image import Image
 from bsv_store.formats.table import IMAGE_FORMATS, FileFormat, format_of, write_file
+from tests.formats.bodies import voxels
 from tests.formats.images import image_of
-from tests.sources.bodies import voxels
 
 
 def read(path: Path) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, Unioniz
 from bsv_store.errors import EnvelopeError, FormatError
 from bsv_store.formats.unionizes import BOTH_PARTS, read_unionizes, unionize_table_from_rows
 from bsv_store.vocabulary import UnionizePart
-from tests.sources.bodies import SDK_COLUMNS, Row, bare, envelope, sdk_csv, unionize, unionizes
+from tests.formats.bodies import SDK_COLUMNS, Row, bare, envelope, sdk_csv, unionize, unionizes
 
 INJECTION: frozenset[UnionizePart] = frozenset({"injection"})
 PROJECTION: frozenset[UnionizePart] = frozenset({"projection"})

@@ -14,7 +14,8 @@ from sqlalchemy import text
 
 from bsv_store.errors import DamagedFileError
 from bsv_store.plausibility.anatomy import Divisions, read_divisions
-from bsv_store.plausibility.facts import GridFacts, stored_facts
+from bsv_store.plausibility.facts import COARSE, GridFacts, stored_facts
+from bsv_store.text import ids_option
 from bsv_store.volumes.library import publish_volume
 from bsv_store.volumes.volume import Volume
 from bsv_store_synthetic import SyntheticServer, wire_volumes
@@ -57,7 +58,7 @@ def test_a_download_that_contradicts_its_experiment_is_reported_and_not_stored(
     )
     (failure,) = report.failed
     assert "is not plausible as the injection_density" in failure.reason
-    assert f"bsv-store sync unionizes --ids {FIRST} --refresh" in failure.reason
+    assert f"bsv-store sync unionizes --refresh {ids_option([FIRST])}" in failure.reason
     assert [path.name for path in (store.path / "volumes").rglob("*.h5")] == (
         [Path(store.volumes.describe(FIRST, kind="injection_density")["path"]).name] if refresh else []
     )
@@ -86,7 +87,7 @@ def test_a_stored_volume_of_another_kind_does_not_keep_out_refreshed_ones(
     (refused,) = store.adopt(write_cache(tmp_path / "now", FIRST, {"projection_density": true_volume(FIRST)})).refused
     assert "of the injection density is above the projection density" in refused.reason
     for kind in ("projection_density", "injection_density"):
-        assert f"bsv-store fetch --refresh --ids {FIRST} --kind {kind} --spacing 100" in refused.reason
+        assert f"bsv-store fetch --refresh {ids_option([FIRST])} --kind {kind} --spacing 100" in refused.reason
     for kind in ("projection_density", "injection_density"):
         report = store.fetch([FIRST], kind=kind, refresh=True, api_url=server.url)  # type: ignore[arg-type]
         assert (report.fetched, report.failed) == ((FIRST,), ())
@@ -216,7 +217,16 @@ def test_the_annotation_is_read_by_the_thread_that_owns_the_run(
     assert threads == [threading.main_thread()]
 
 
-def test_of_several_annotations_the_most_trusted_and_finest_one_is_evidence(store: Store, tmp_path: Path) -> None:
+def test_of_several_annotations_the_most_trusted_and_finest_one_is_evidence(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[int] = []
+
+    def noted(values: Any, wanted: Any, **options: Any) -> Any:
+        looked_up.append(np.size(wanted))
+        return searchsorted(values, wanted, **options)
+
+    searchsorted = np.searchsorted
     fill_catalog(store, tmp_path)
     path = tmp_path / "annotation_50.nrrd"
     path.write_bytes(wire_volumes.annotation_nrrd(50))
@@ -224,9 +234,14 @@ def test_of_several_annotations_the_most_trusted_and_finest_one_is_evidence(stor
     for origin, spacing_um in (("unchecked", 100), ("other", 50), ("like_allen", 50)):
         with store.database.writing() as connection:
             connection.execute(text("UPDATE annotation SET origin = :origin WHERE spacing_um = 50"), {"origin": origin})
-        divisions = read_divisions(store.database, store.files)
+        with monkeypatch.context() as patch:
+            patch.setattr("bsv_store.plausibility.anatomy.np.searchsorted", noted)
+            divisions = read_divisions(store.database, store.files)
         assert divisions is not None
         assert divisions.source.startswith(f"annotation at {spacing_um} um")
+        assert divisions.codes.shape == (COARSE.size,)
+    # Runs of equal ids, not voxels.
+    assert max(looked_up) < COARSE.size / 10
 
 
 def test_real_volumes_pass_and_mirrored_ones_are_refused(store: Store, tmp_path: Path, data: Path) -> None:

@@ -97,9 +97,9 @@ CAMPAIGNS: dict[Name, Campaign] = {
     "io-sweep": Campaign("a file operation that fails, also SQLite's", "failures", 120, 24_000, "test_io_sweep.py"),
     # More than 100,000, since a job with few operations has few states.
     "power-loss": Campaign("states that a loss of power may leave", "states", 450, 110_000, "test_power_loss.py"),
-    "schedules": Campaign("seeded schedules of several processes", "schedules", 100, 100_000, "test_schedules.py"),
+    "schedules": Campaign("seeded schedules of several processes", "schedules", 60, 100_000, "test_schedules.py"),
     "state-machine": Campaign(
-        "random sequences of commands against a model", "steps", 400, 20_000, "test_state_machine.py"
+        "random sequences of commands against a model", "steps", 240, 20_000, "test_state_machine.py"
     ),
     "upgrades": Campaign("stores of past versions, upgraded and downgraded", "upgrades", 6, 48, "test_upgrades.py"),
     "fuzzing": Campaign("mutated inputs of readers", "inputs", 12_000, 4_000_000, "test_fuzzing.py"),

@@ -54,7 +54,9 @@ _FORBIDDEN = (
 _UNKNOWN = "the database refused the request"
 
 _MORE = {
-    "selection": "SELECT name, number, selection FROM named_selection",
+    # Without numbers, which depend on who saves first.
+    "selection": "SELECT name, selection, count(*) FROM named_selection GROUP BY name, selection",
+    "gaps": "SELECT name, max(number) - count(*) FROM named_selection GROUP BY name",
     "token": "SELECT name, revoked_at IS NULL FROM access_token",
     "last": "SELECT name, last_number FROM dataset",
     "twins": "SELECT count(*) - count(DISTINCT lower(name)) FROM dataset",
@@ -112,7 +114,9 @@ def _exclude(store: Store, _atlases: Atlases, draw: random.Random) -> None:
 
 
 def _lift(store: Store, _atlases: Atlases, _draw: random.Random) -> None:
-    store.catalog.lift_exclusion([each.experiment_id for each in store.catalog.exclusions()])
+    excluded = [each.experiment_id for each in store.catalog.exclusions()]
+    if excluded:
+        store.catalog.lift_exclusion(excluded)
 
 
 def _list(store: Store, atlases: Atlases, draw: random.Random) -> None:

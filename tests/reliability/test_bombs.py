@@ -42,8 +42,8 @@ from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.hdf5 import opened_hdf5
 from bsv_store.volumes.hdf5_limits import check_storage, text_attribute
 from bsv_store.volumes.trash import read_record
+from tests.formats import bodies
 from tests.reliability.fuzzing.target import Prepared, Target, check
-from tests.sources import bodies
 
 _GRID = Grid(100)
 _DEEP = b"[" * 200_000

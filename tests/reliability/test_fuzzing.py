@@ -181,7 +181,7 @@ _CELLS = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() 
 @examples(60)
 @hypothesis.given(st.data())
 def test_rows_with_any_values_give_a_finite_table_or_an_error_of_the_package(data: st.DataObject) -> None:
-    from tests.sources import bodies
+    from tests.formats import bodies
 
     rows = bodies.unionizes()
     row = dict(data.draw(st.sampled_from(rows)))

@@ -13,6 +13,7 @@ import pytest
 from bsv_store import DatasetVersion, Selection, Store, by_coordinate, by_field, by_region, open_store
 from bsv_store.errors import BsvStoreWarning, StoreUnreachableError, UnknownDatasetError
 from bsv_store.remote.results import listed_results
+from tests.datasets.test_weighted import PRIMARY, SHARES, add_shares
 from tests.datasets.world import IDS, VISUAL
 from tests.remote.lab import Laptop, laptop
 
@@ -60,6 +61,18 @@ def test_a_comparison_by_voxel_too(here: Laptop, folder: Store) -> None:
         )
     assert same(local, there)
     assert local.ref.startswith("two@local-")
+
+
+def test_a_weighted_average_too(lab: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(lab, tmp_path / "weighted")
+    with open_store(copy) as store:
+        add_shares(store, SHARES)
+    with laptop(copy, tmp_path / "cache") as own, open_store(copy) as store:
+        local, there = (
+            each.aggregate(VISUAL, name="weighted", weight_by="injection_overlap") for each in (own.store, store)
+        )
+        assert same(local, there)
+        assert local.weights() == there.weights() == pytest.approx(PRIMARY)
 
 
 def test_it_has_no_number_of_the_server(here: Laptop) -> None:

@@ -198,6 +198,12 @@ def test_targets_are_in_the_order_of_the_table_with_names_where_there_is_space(s
         assert any("Caudoputamen" in label for label in labels) == (width_mm == 180)
 
 
+def test_without_a_limit_all_targets_are_drawn(store: Store) -> None:
+    table = store.search.targets_of(ALL)
+    labels = [text.get_text().split()[-1] for text in panel(ranked_targets(store, ALL, limit=None)).texts]
+    assert labels == table["structure"].tolist()
+
+
 def test_one_animal_has_no_error_bars(store: Store) -> None:
     axes = panel(ranked_targets(store, [101]))
     assert not [each for each in axes.collections if hasattr(each, "get_segments")]
@@ -267,6 +273,14 @@ def test_experiments_without_table_are_counted_in_the_ranking(store: Store) -> N
         ranked_targets(store, [101], targets="CP", within="TH")
 
 
+def test_the_title_says_inside_what_the_targets_are(store: Store) -> None:
+    thalamus = store.atlas.structure_tree("TH")[0].id
+    for within in ("TH", thalamus):
+        two = {"VISp, left": [101], "VISpm": [103]}
+        figure = ranked_targets(store, two, targets="CM", within=within)
+        assert "Strongest targets in TH: VISp, left; VISpm" in said(figure)
+
+
 # -- matrix -----------------------------------------------------------------------------------------------------------
 
 TARGETS = ["VISp", "VISpm", "CP", "CM"]
@@ -306,7 +320,13 @@ def test_differences_are_drawn_with_intervals_and_p(store: Store) -> None:
     assert any(text.endswith("(ipsi)") for text in texts)
     assert "compared@1: one (n = 2) − other (n = 2)" in said(figure)
     assert "one higher →" in said(figure)
+    long = ["a label that is too long for the place above the points", "another long label, as long as the first one"]
+    store.compare_structures((101, 201), (102, 103), name="long", labels=long, **sides)
+    assert "first group higher →" in said(structure_differences(store, "long"))
+    assert "first →" in said(structure_differences(store, "long", width_mm=85))
     sizes = panels(structure_differences(store, "compared"))[0].collections
+    whole = structure_differences(store, "compared", limit=None)
+    assert whole.axes[0].get_ylim() == (len(frame) - 0.5, -0.5)
     drawn = [float(each.get_offsets()[0][0]) for each in sizes if each.get_sizes()[0] == 16]
     assert drawn == pytest.approx(list(frame["effect_size"]), nan_ok=True)
     narrow = structure_differences(

@@ -232,6 +232,12 @@ def test_the_page_of_a_comparison_by_structure_has_its_table(store: Store, tmp_p
     text = " ".join(checker.text)
     for expected in ("Compared structures", HOSTILE, store.dataset("structures").cite().methods, "Injection sites"):
         assert expected in text
+    assert f"Comparison of {HOSTILE} (n = 3) and b (n = {len(ids) - 3}) by structure: projection density." in text
+    assert "b: experiments chosen by id" in text
+    # The labels are longer than a heading of a column.
+    assert "Mean, first group" in text
+    assert "Hemisphere " not in text.split("Compared structures")[-1].split("Quality")[0]
+    assert "; hemisphere: both." in text
     assert all(acronym in text for acronym in frame["structure"])
     assert "Slices" not in text
     assert "Maximum projections" not in text

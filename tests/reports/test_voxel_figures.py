@@ -12,16 +12,20 @@ import nrrd
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from bsv_store import Selection, Store, by_coordinate, by_region, create_store, crossed, reports
 from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError, UnknownStructureError
 from bsv_store.figures.brain import Brain
 from bsv_store.figures.layout import shortened, text_mm, wrapped
 from bsv_store.figures.overlay import blended
+from bsv_store.figures.planes import explicit_planes
 from bsv_store.figures.projections import draw_projections
+from bsv_store.figures.region_map import checked_values
 from bsv_store.figures.slices import draw_slices
 from bsv_store.figures.sources import Source, SourceRow, source_of_version
-from bsv_store.vocabulary import THEMES, HemisphereRule, Plane
+from bsv_store.reports.anatomy import brain_of
+from bsv_store.vocabulary import PLANES, THEMES, HemisphereRule, Plane
 from bsv_store.volumes.grid import Grid
 from tests.datasets.world import SHAPE, add_annotation, add_volume, fill
 from tests.figures.panels import panels
@@ -41,6 +45,11 @@ def texts_of(figure: Figure) -> list[str]:
         *(text.get_text() for text in figure.texts),
         *(text.get_text() for axes in panels(figure) for text in axes.texts),
     ]
+
+
+def everything_written(figure: Figure) -> set[str]:
+    """All texts, those of scales too."""
+    return {each.get_text() for each in figure.findobj(Text)}
 
 
 def assert_inside(figure: Figure) -> None:
@@ -247,6 +256,11 @@ def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:
     assert values[DV_ML_LEFT].max() == pytest.approx(-0.4)
     assert image.norm.vmin == -image.norm.vmax
     assert "sides@1: a (n = 3) − b (n = 2)" in texts_of(figure)
+    assert {f"a − b: {version.quantity}", "−0.8", "0.8"} <= everything_written(figure)
+    with pytest.warns(BsvStoreWarning, match="smallest possible"):
+        long = blocks.compare_voxels([1, 2, 4], [3, 5], name="long", permutations=10, labels=["a" * 30, "b" * 30])
+    figure = reports.slices(blocks, long, statistic="difference", at_mm=9.0)
+    assert f"first − second group: {version.quantity}" in everything_written(figure)
     narrow = reports.slices(blocks, version, statistic="p_max_t", at_mm=9.0, width_mm=60)
     image = panels(narrow)[0].images[0]
     p = np.asarray(image.get_array())
@@ -254,6 +268,10 @@ def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:
     assert p[0, 0] == 0
     # A square-root scale of -log10 p would show p of 0.5.
     assert image.norm(image.norm.vmax / 2) == pytest.approx(0.5)
+    # With 5 experiments no p is small, so no voxel is dark.
+    assert image.norm.vmax == pytest.approx(-np.log10(0.05))
+    assert p.max() < image.norm.vmax
+    assert "p = 0.05" in " ".join(texts_of(narrow))
     assert_inside(narrow)
     assert reports.projections(blocks, version, statistic="t").axes[0].images
     with pytest.raises(InputError, match="groups cannot be combined"):
@@ -582,6 +600,15 @@ def test_labels_of_bins_are_printed_with_the_signs_of_print(blocks: Store) -> No
     cut = shortened(f"{'A long name of a group ' * 9} (n = 1,234)", 80, 7.0, bold=True)
     assert cut.endswith("\u2026  (n = 1,234)")
     assert text_mm(cut, 7.0, bold=True) <= 80
+    sides = shortened(f"{'Long name ' * 9}(n = 12) \u2212 {'Other name ' * 9}(n = 20)", 80, 7.0)
+    first, second = sides.split(" \u2212 ")
+    assert (first[:9], second[:10]) == ("Long name", "Other name")
+    assert (first[-10:], second[-10:]) == ("\u2026 (n = 12)", "\u2026 (n = 20)")
+    assert abs(text_mm(first, 7.0) - text_mm(second, 7.0)) < 4
+    assert text_mm(sides, 7.0) <= 80
+    whole = shortened(f"VISp (n = 12) \u2212 {'Other name ' * 9}(n = 20)", 80, 7.0)
+    assert whole.startswith("VISp (n = 12) \u2212 Other")
+    assert 77 < text_mm(whole, 7.0) <= 80
 
 
 def test_themes_titles_and_footer(blocks: Store) -> None:
@@ -713,7 +740,11 @@ def test_inks_darken_and_lights_add_up() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"at_mm": 5200}, r"at_mm must be from 0 to 13\.2 mm along AP"),
+        ({"at_mm": 5200}, r"at_mm must be from 0 to 13\.2 mm along AP, got 5200\nIf it is in um, use 5\.2\. If"),
+        (
+            {"at_mm": np.int64(54)},
+            r"along AP, got 54\nIf it is the index of a plane, use \(index \+ 0\.5\) times",
+        ),
         ({"at_mm": []}, "at_mm must have 1 to 60"),
         ({"at_mm": [None]}, "at_mm must be a finite number, got None"),
         ({"at_mm": float("nan")}, "at_mm must be a finite number, got nan"),
@@ -737,6 +768,18 @@ def test_inks_darken_and_lights_add_up() -> None:
 def test_wrong_arguments_are_errors(blocks: Store, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         reports.slices(blocks, 1, **options)
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.float64, np.array])
+def test_numbers_of_numpy_are_positions_and_values(blocks: Store, kind: Any) -> None:
+    for given in (kind(5.5), [kind(5.5)], np.array([5.5])):
+        assert explicit_planes(PLANES["coronal"], given).at_mm == (5.5,)
+    brain = brain_of(blocks)
+    assert checked_values({"VISp": kind(0.5)}, brain) == checked_values({"VISp": 0.5}, brain)
+    with pytest.raises(InputError, match="the value of VISp must be finite"):
+        checked_values({"VISp": 10**400}, brain)
+    levels: list[Any] = [np.int64(1), np.array(1)]
+    assert [brain.outlined(each) for each in levels] == [brain.outlined(1)] * 2
 
 
 def test_wrong_sources_are_errors(blocks: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
@@ -19,6 +20,7 @@ from bsv_store.catalog.selection.commands import selection_arguments
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.server.options import ServerOptions
 from bsv_store.server.pages.outlines import outline_path
+from bsv_store.text import ids_option
 from bsv_store_cli.main import cli
 from tests.server.pages_store import EXCLUDED, HARMFUL, pages_store
 from tests.server.serving import serving
@@ -317,9 +319,19 @@ def test_the_page_of_an_experiment(store: Store, url: str) -> None:
 
 def test_an_experiment_without_data_says_how_to_get_them(url: str) -> None:
     text = get(f"{url}/experiments/205").text
-    assert "bsv-store sync unionizes --ids 205" in text
-    assert "bsv-store fetch --ids 205" in text
+    assert f"bsv-store sync unionizes {ids_option([205])}" in text
+    assert f"bsv-store fetch {ids_option([205])}" in text
     assert "/view?experiment" not in text
+
+
+def test_the_code_for_an_excluded_experiment_includes_it(url: str) -> None:
+    text = unescape(get(f"{url}/experiments/{EXCLUDED}").text)
+    selection = f"Selection(ids=[{EXCLUDED}], include_excluded=True)"
+    assert "from bsv_store import Selection, open_store" in text
+    assert f"experiment = store.experiments({selection})" in text
+    assert f"targets = store.search.targets_of({selection}, " in text
+    assert f" targets --ids {EXCLUDED} --include-excluded --limit " in text
+    assert " targets --ids 101 --limit " in unescape(get(f"{url}/experiments/101").text)
 
 
 @pytest.mark.parametrize("path", ["/experiments/9999", "/datasets/nothing@1", "/datasets/sides@7", "/nowhere"])

@@ -16,6 +16,7 @@ from bsv_store import create_store, open_store
 from bsv_store.catalog.ingest import ingest_structures
 from bsv_store.catalog.records import Ontology, StructureRecord
 from bsv_store.errors import MissingDataError, NotFoundUpstreamError
+from bsv_store_cli.commands import demo
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, ontology
 from bsv_store_synthetic.__main__ import main
 from bsv_store_synthetic.anatomy import InventedAnatomy
@@ -159,3 +160,18 @@ def test_experiments_in_allens_brain(data: Path, empty: Store, tmp_path: Path) -
         assert report.fetched == atlas.experiment_ids
     targets = empty.search.targets_of([FIRST], limit=8)["structure"].tolist()
     assert {"LP", "LGd", "SCs", "VISl"} & set(targets)
+
+
+def test_what_the_demo_prints_works_in_other_folders(
+    with_brain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "_fill_store", lambda annotation_um: None)
+    monkeypatch.setattr(demo, "_use_store", lambda folder: None)
+    (tmp_path / "brain").symlink_to(with_brain, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    shown = Runner(capsys, monkeypatch)("demo", "--keep", "kept", "--anatomy", "brain").succeeded().out
+    assert f"export BSV_STORE={tmp_path / 'kept' / 'store'}\n" in shown
+    assert f"bsv-store --store {tmp_path / 'kept' / 'store'} serve\n" in shown
+    assert f"browser: {tmp_path / 'kept' / 'report.html'}\n" in shown
+    assert f"Figures: {tmp_path / 'kept' / 'slices.png'}, " in shown
+    assert f"--anatomy {tmp_path / 'brain'} &\n" in shown

@@ -57,7 +57,7 @@ def test_the_error_for_a_changed_file_has_the_command_that_replaces_it(files: St
     path.write_bytes(bytes(file.layout.size_bytes))
     with pytest.raises(DamagedFileError, match="differs from what was stored") as caught:
         read_array(files, file)
-    command = "bsv-store fetch --refresh --ids 7 --kind projection_density --spacing 100"
+    command = "bsv-store fetch --refresh --ids 7 --include-excluded --kind projection_density --spacing 100"
     hint = f"Fetch it again (or adopt its folder): {command}; or repair the whole store: bsv-store repair --apply"
     assert caught.value.hint == hint
 

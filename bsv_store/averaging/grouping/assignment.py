@@ -14,12 +14,12 @@ from bsv_store.averaging.grouping.bins import OUTSIDE, make_bins
 from bsv_store.averaging.grouping.facts import ExperimentFacts
 from bsv_store.averaging.grouping.grouping import (
     CoordinateGrouping,
-    CrossedGrouping,
     FieldGrouping,
     Grouping,
     NoGrouping,
     RegionGrouping,
     SelectionGrouping,
+    factors_of,
 )
 from bsv_store.errors import EmptySelectionError, InputError, RecipeError, UnknownStructureError
 from bsv_store.text import listed, listed_ids, number_of
@@ -191,8 +191,7 @@ def assign(
         If no experiment belongs to a group, or one is in several of the selections to group by.
     """
     _check_experiments(experiments)
-    parts = (grouping.first, grouping.second) if isinstance(grouping, CrossedGrouping) else (grouping,)
-    factors = [_factor(part, experiments, ancestry, membership) for part in parts]
+    factors = [_factor(part, experiments, ancestry, membership) for part in factors_of(grouping)]
     members, left_out = _placed(factors, experiments)
     if not members:
         raise RecipeError(
@@ -282,17 +281,45 @@ def _by_coordinate(grouping: CoordinateGrouping, experiments: Sequence[Experimen
 
 
 def _by_region(grouping: RegionGrouping, experiments: Sequence[ExperimentFacts], ancestry: Ancestry) -> _Factor:
+    places: list[int | str] = []
+    for experiment, found in zip(experiments, _region_numbers(grouping, experiments, ancestry), strict=True):
+        acronym = experiment.primary_structure
+        places.append(f"{acronym} is neither one of the listed regions nor inside one" if found is None else found)
+    return _Factor([group.label for group in grouping.groups], places, keep_empty=True)
+
+
+def _region_numbers(
+    grouping: RegionGrouping, experiments: Sequence[ExperimentFacts], ancestry: Ancestry
+) -> list[int | None]:
+    """The number of the group whose regions contain the primary structure of each experiment."""
     number_of = {region: number for number, group in enumerate(grouping.groups) for region in group.regions}
     for region in number_of:
         _ancestors(region, ancestry, "listed to group by")
-    places: list[int | str] = []
+    found = []
     for experiment in experiments:
-        acronym = experiment.primary_structure
-        chain = _ancestors(acronym, ancestry, f"the primary structure of experiment {experiment.experiment_id}")
+        role = f"the primary structure of experiment {experiment.experiment_id}"
+        chain = _ancestors(experiment.primary_structure, ancestry, role)
         # The chain starts with the structure itself: an exact match comes first, then the nearest ancestor.
-        found = next((number_of[ancestor] for ancestor in chain if ancestor in number_of), None)
-        places.append(f"{acronym} is neither one of the listed regions nor inside one" if found is None else found)
-    return _Factor([group.label for group in grouping.groups], places, keep_empty=True)
+        found.append(next((number_of[ancestor] for ancestor in chain if ancestor in number_of), None))
+    return found
+
+
+def source_acronyms(
+    grouping: Grouping, experiments: Sequence[ExperimentFacts], ancestry: Ancestry = MappingProxyType({})
+) -> dict[int, tuple[str, ...]]:
+    """The structures that are the source of each experiment, by experiment id.
+
+    The source is the primary injection structure, or, if a factor of the grouping is by region, the regions of the
+    group. Parameters and errors are those of `assign`.
+    """
+    sources: dict[int, tuple[str, ...]] = {each.experiment_id: (each.primary_structure,) for each in experiments}
+    for part in factors_of(grouping):
+        if isinstance(part, RegionGrouping):
+            numbers = _region_numbers(part, experiments, ancestry)
+            for each, number in zip(experiments, numbers, strict=True):
+                if number is not None:
+                    sources[each.experiment_id] = part.groups[number].regions
+    return sources
 
 
 def _ancestors(acronym: str, ancestry: Ancestry, role: str) -> Sequence[str]:

@@ -393,18 +393,28 @@ def as_grouping(value: Grouping | str | Sequence[str] | None) -> Grouping:
     )
 
 
+def factors_of(grouping: Grouping) -> tuple[Grouping, ...]:
+    """The factors of a crossed grouping, in order; other groupings are their only factor."""
+    if isinstance(grouping, CrossedGrouping):
+        return factors_of(grouping.first) + factors_of(grouping.second)
+    return (grouping,)
+
+
 def coordinates_of(grouping: Grouping) -> tuple[CoordinateGrouping, ...]:
     """The coordinate factors, in order: none, one, or two if two coordinates are crossed."""
-    if isinstance(grouping, CrossedGrouping):
-        return coordinates_of(grouping.first) + coordinates_of(grouping.second)
-    return (grouping,) if isinstance(grouping, CoordinateGrouping) else ()
+    return tuple(factor for factor in factors_of(grouping) if isinstance(factor, CoordinateGrouping))
 
 
 def selections_of(grouping: Grouping) -> tuple[SelectionGroup, ...]:
     """The selections of a grouping, in order; none if it does not group by selections."""
-    if isinstance(grouping, CrossedGrouping):
-        return selections_of(grouping.first) + selections_of(grouping.second)
-    return grouping.groups if isinstance(grouping, SelectionGrouping) else ()
+    return tuple(
+        group for factor in factors_of(grouping) if isinstance(factor, SelectionGrouping) for group in factor.groups
+    )
+
+
+def uses_regions(grouping: Grouping) -> bool:
+    """Whether a factor of the grouping is by region."""
+    return any(isinstance(factor, RegionGrouping) for factor in factors_of(grouping))
 
 
 def axes_of(grouping: Grouping) -> tuple[Axis, ...]:

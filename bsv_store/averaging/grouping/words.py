@@ -12,7 +12,7 @@ from bsv_store.averaging.grouping.grouping import (
     SelectionGrouping,
 )
 from bsv_store.catalog.selection.words import selection_words
-from bsv_store.text import joined, number_of
+from bsv_store.text import joined, label_in_prose, number_of
 from bsv_store.vocabulary import AXES, BIN_METHODS, GROUPING_FIELDS
 
 
@@ -32,10 +32,11 @@ def grouping_words(grouping: Grouping) -> str | None:
     if isinstance(grouping, FieldGrouping):
         return f"by {GROUPING_FIELDS[grouping.field].words}"
     if isinstance(grouping, CrossedGrouping):
-        parts = [words for part in (grouping.first, grouping.second) if (words := grouping_words(part))]
-        return joined(parts, "and") if parts else None
+        found = [words for part in (grouping.first, grouping.second) if (words := grouping_words(part))]
+        return joined(found, "and") if found else None
     if isinstance(grouping, SelectionGrouping):
-        groups = joined([f"{each.label} ({selection_words(each.selection)})" for each in grouping.groups], "and")
+        parts = [f"{label_in_prose(each.label)} ({selection_words(each.selection)})" for each in grouping.groups]
+        groups = joined(parts, "and")
         return f"by selection: {groups}"
     return f"by {grouping.to_dict()['by']}"
 

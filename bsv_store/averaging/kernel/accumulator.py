@@ -64,9 +64,9 @@ class MemberVolume:
         Every voxel is divided by it in float64.
     injected : {'left', 'right'}, optional
         The injected hemisphere; required by hemisphere rules that need it.
-    weights : SparseArray or ndarray, optional
-        Weight of every voxel, such as the data mask; required if the accumulator is `weighted`, else not allowed.
-        Voxels of weight 0 or NaN are not counted.
+    weights : SparseArray, ndarray or float, optional
+        Weight of every voxel, such as the data mask, or one weight of all voxels; required if the accumulator is
+        `weighted`, else not allowed. Voxels of weight 0 or NaN are not counted.
     exclude : SparseArray or ndarray, optional
         Voxels above 0 (such as an injection fraction) or true are not counted.
     what : str
@@ -77,7 +77,7 @@ class MemberVolume:
     voxels: Voxels
     divisor: float = 1.0
     injected: Hemisphere | None = None
-    weights: Mask | None = None
+    weights: Mask | float | None = None
     exclude: Mask | None = None
     what: str = "the volume"
 
@@ -96,7 +96,7 @@ class GroupAccumulator:
     hemisphere_rule : HemisphereRule
         See `bsv_store.averaging.hemisphere`.
     weighted : bool
-        Whether every volume has weights (its data mask).
+        Whether every volume has weights.
     ap_range : tuple of int, optional
         AP planes [first, last) to process; by default the whole grid. Volumes are added whole, or only these planes of
         them: a dense one as an array of fewer planes, a sparse one with the index of the whole grid.
@@ -154,7 +154,7 @@ class GroupAccumulator:
         *,
         divisor: float = 1.0,
         injected: Hemisphere | None = None,
-        weights: Mask | None = None,
+        weights: Mask | float | None = None,
         exclude: Mask | None = None,
         what: str = "the volume",
     ) -> None:

@@ -160,7 +160,7 @@ class SlabReader:
         return dropped
 
     def weights(
-        self, weights: Mask, dropped: NDArray[np.bool_] | None, *, symmetric: bool, what: str
+        self, weights: Mask | float, dropped: NDArray[np.bool_] | None, *, symmetric: bool, what: str
     ) -> NDArray[np.float64]:
         """Weight of every voxel of the slab, float64; 0 for voxels without data or that are not counted.
 
@@ -174,7 +174,9 @@ class SlabReader:
         """
         name = f"the weights of {what}"
         result = np.zeros(self.size, np.float64)
-        if isinstance(weights, SparseArray):
+        if isinstance(weights, float):
+            result.fill(weights)
+        elif isinstance(weights, SparseArray):
             index, values = self.listed(weights, name)
             result[index.astype(np.intp) - self.first] = values
         else:

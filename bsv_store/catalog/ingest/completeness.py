@@ -19,7 +19,7 @@ from bsv_store.catalog.database.models import Experiment, ExperimentInjectionStr
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UnionizeTable
 from bsv_store.catalog.structures import measured_structures
 from bsv_store.errors import IncompleteTableError
-from bsv_store.text import listed, number_of
+from bsv_store.text import ids_option, listed, number_of
 from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 _BOTH = MEASURED_HEMISPHERES["both"].unionize_id
@@ -206,5 +206,5 @@ def _error(
     return IncompleteTableError(
         f"the unionize table of experiment {experiment_id} in {source} is incomplete: rows {where} the injection site "
         f"are missing for {count}: {names}",
-        hint=f"Download the complete table: bsv-store sync unionizes --ids {experiment_id}",
+        hint=f"Download the complete table: bsv-store sync unionizes {ids_option([experiment_id])}",
     )

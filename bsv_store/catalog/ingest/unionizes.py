@@ -39,7 +39,7 @@ from bsv_store.catalog.tables.frames import (
 )
 from bsv_store.catalog.unionize_seals import damaged_halves, seal_unionizes
 from bsv_store.errors import DamagedCatalogError, InputError, UnknownExperimentError
-from bsv_store.text import listed, number_of
+from bsv_store.text import ids_option, listed, number_of
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, UNIONIZE_PARTS, Action, UnionizePart
 
 _KEY = ("experiment_id", "structure_id", "hemisphere_id", "is_injection")
@@ -236,7 +236,7 @@ def _check_volumes(
                 f"{source}, experiment {experiment_id}: {remark}"
                 f"{_supported(volume, stored_volumes.get(experiment_id), listed_volume)}",
                 hint="One of them is outdated. Update the list (bsv-store sync experiments) or the table (bsv-store "
-                f"sync unionizes --refresh --ids {experiment_id}), or store the rows with replace=True.",
+                f"sync unionizes --refresh {ids_option([experiment_id])}), or store the rows with replace=True.",
             )
         remarks[experiment_id] = remark
     return remarks

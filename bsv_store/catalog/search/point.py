@@ -17,6 +17,7 @@ from bsv_store.catalog.volumes import find_volumes
 from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice, point_um
 from bsv_store.errors import MissingDataError
+from bsv_store.text import number_of
 from bsv_store.vocabulary import VOLUME_KINDS
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import prefetch, read_slab
@@ -51,7 +52,7 @@ def search_point(
         found = find_volumes(connection, ids, kind=wanted.name, spacing_um=spacing_um)
     if not found:
         raise MissingDataError(
-            f"the store has no {wanted.words} at {spacing_um} um of the {len(ids):,} experiments",
+            f"the store has no {wanted.words} at {spacing_um} um of the {number_of(len(ids), 'experiment')}",
             hint=f"Fetch them: {fetch_command(selection, ids, kind=wanted.name, spacing_um=spacing_um)}",
         )
     without = [identifier for identifier in ids if identifier not in found]

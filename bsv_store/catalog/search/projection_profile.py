@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
+from bsv_store.catalog.animal_weights import animal_weights
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, StructureAncestor
-from bsv_store.catalog.injection_overlap import injection_overlaps
 from bsv_store.catalog.search.found import check_limit
 from bsv_store.catalog.search.matrix import experiments_by_source
 from bsv_store.catalog.search.signal import find_targets, read_signal
@@ -162,16 +162,8 @@ def _primaries(connection: Connection, ids: Collection[int]) -> dict[int, int]:
 
 def _weights(connection: Connection, source_of: Mapping[int, int], weight_by: AnimalWeight) -> dict[int, float]:
     """The weight of each experiment, given the id of its source."""
-    if weight_by == "none":
-        return dict.fromkeys(source_of, 1.0)
-    if weight_by == "injection_overlap":
-        weights = dict.fromkeys(source_of, 0.0)
-        for source in sorted(set(source_of.values())):
-            overlaps = injection_overlaps(connection, [source])
-            shares = {key: value for key, value in connection.execute(overlaps)}
-            weights |= {each: shares.get(each, 0.0) for each, own in source_of.items() if own == source}
-        return weights
-    assert_never(weight_by)
+    found = animal_weights(connection, weight_by, {each: [source] for each, source in source_of.items()})
+    return dict.fromkeys(source_of, 1.0) if found is None else found
 
 
 def targets_to_rank(

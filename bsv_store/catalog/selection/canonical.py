@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, assert_never
 
-from bsv_store.check import choice
+from bsv_store.check import as_float, choice, scalar
 from bsv_store.errors import InputError, SelectionError
 from bsv_store.text import MAX_ID, MAX_NAME_LENGTH, as_reference, can_be_name, folded, shown
 from bsv_store.vocabulary import AXES, SPACINGS_UM
@@ -53,6 +53,7 @@ def canonical(criterion: Criterion, name: str, value: Any) -> Any:
 
 
 def _several(name: str, value: Any, criterion: Criterion) -> list[Any]:
+    value = scalar(value)
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         return [value]
     if hasattr(value, "columns"):
@@ -72,7 +73,8 @@ def _structure(name: str, value: Any) -> StructureRef:
 
 
 def _id(name: str, value: Any) -> int:
-    number = 0 if isinstance(value, bool) or not isinstance(value, Integral) else int(value)
+    given = scalar(value)
+    number = 0 if isinstance(given, bool) or not isinstance(given, Integral) else int(given)
     if not 0 < number <= MAX_ID:
         raise SelectionError(f"{name}: {shown(value)} is not a valid id", hint="Ids are positive integers.")
     return number
@@ -96,14 +98,11 @@ def _flag(name: str, value: Any) -> bool:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
+    number = as_float(value)
+    if number is None:
         raise SelectionError(f"{name} must be a number, got {shown(value)}")
-    try:
-        number = float(value)
-    except OverflowError as error:
-        raise SelectionError(f"{name} must be a finite number, got {shown(value)}") from error
     if not math.isfinite(number):
-        raise SelectionError(f"{name} must be a finite number, got {number}")
+        raise SelectionError(f"{name} must be a finite number, got {shown(value)}")
     return number + 0.0  # -0.0 becomes 0.0
 
 
@@ -141,7 +140,7 @@ def _point(name: str, value: Any) -> Point:
     try:
         Grid(10).voxel(ap, dv, ml)
     except InputError as error:
-        raise SelectionError(f"{name}: {error.message}", hint=_ORDER) from error
+        raise SelectionError(f"{name}: {error.message}", hint=error.hint) from error
     return ap, dv, ml
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, assert_never
 
 from bsv_store.catalog.selection.criteria import CRITERIA, Criteria
+from bsv_store.text import INCLUDE_EXCLUDED, with_file
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.criterion import Criterion
@@ -16,33 +17,28 @@ if TYPE_CHECKING:
 # Longer lists of ids are replaced by the selection, if that is shorter, or by a file.
 _SPELLED_OUT = 10
 _LONGEST = 400
-_FILE = "--ids @FILE"
 
 
 def fetch_command(selection: Selection, ids: Collection[int], *, kind: VolumeKind, spacing_um: int) -> str:
     """The command that fetches volumes of these experiments of a selection."""
-    return _with_file(f"bsv-store fetch {_selecting(selection, ids)} --kind {kind} --spacing {spacing_um}")
+    return with_file(f"bsv-store fetch {_selecting(selection, ids)} --kind {kind} --spacing {spacing_um}")
 
 
 def sync_command(selection: Selection, ids: Collection[int]) -> str:
     """The command that fetches the unionize tables of these experiments of a selection."""
-    return _with_file(f"bsv-store sync unionizes {_selecting(selection, ids)}")
+    return with_file(f"bsv-store sync unionizes {_selecting(selection, ids)}")
 
 
 def _selecting(selection: Selection, ids: Collection[int]) -> str:
     # Volumes in the store are not downloaded again, so the whole selection is as good as a list.
     # An experiment on the exclusion list that is named by id is an error without it.
-    excluded = " --include-excluded" if any(leaf.include_excluded for leaf in selection.leaves()) else ""
+    excluded = f" {INCLUDE_EXCLUDED}" if any(leaf.include_excluded for leaf in selection.leaves()) else ""
     exact = f"--ids {','.join(map(str, sorted(ids)))}{excluded}"
     whole = f"--selection {shlex.quote(selection.to_json())}"
     if len(ids) <= _SPELLED_OUT:
         return exact
     shortest = min(exact, whole, key=len)
-    return shortest if len(shortest) <= _LONGEST else f"{_FILE}{excluded}"
-
-
-def _with_file(command: str) -> str:
-    return f"{command} (FILE: a list of the ids)" if _FILE in command else command
+    return shortest if len(shortest) <= _LONGEST else f"--ids @FILE{excluded}"
 
 
 def selection_arguments(selection: Selection) -> list[str]:

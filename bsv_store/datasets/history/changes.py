@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bsv_store.averaging.members import Member
+from bsv_store.errors import DamagedFileError
 
 if TYPE_CHECKING:
     from bsv_store.averaging.inputs import Inputs
@@ -34,8 +36,8 @@ class MemberChanges:
     entered, left : tuple of MemberChange
         Experiments that are in a group in the second only, in the first only.
     changed : tuple of MemberChange
-        Experiments that are in a group in both, but with another group, volume or unionize rows, mask, divisor or
-        injected hemisphere.
+        Experiments that are in a group in both, but with another group, volume or unionize rows, mask, divisor,
+        injected hemisphere or weight.
     """
 
     entered: tuple[MemberChange, ...]
@@ -59,27 +61,35 @@ class MemberChanges:
 class Membership:
     """The experiments of a version or of some inputs by id, and the labels of the groups by number.
 
-    ``what`` is the reason if a member has another hash of what was read.
+    ``what`` is the reason if a member has another hash of what was read. ``weights`` are those of the members; empty if
+    experiments have none, or the result file that has them is damaged.
     """
 
     members: Mapping[int, Member]
     labels: Mapping[int, str]
     what: str = "another volume"
+    weights: Mapping[int, float] = field(default_factory=dict)
 
     @classmethod
     def of_version(cls, version: DatasetVersion) -> Membership:
         """The experiments of a version."""
+        weights: Mapping[int, float] = {}
+        # The other differences are known without the file.
+        with contextlib.suppress(DamagedFileError):
+            weights = version.weights() if version.recipe.weight_by != "none" else {}
         return cls(
             _by_id(version.experiments),
             {group.number: group.label for group in version.groups},
             _reason(version.recipe),
+            weights,
         )
 
     @classmethod
     def of_inputs(cls, inputs: Inputs) -> Membership:
         """The experiments of inputs."""
         labels = {group.number: group.label for group in inputs.groups}
-        return cls(_by_id(inputs.experiments()), labels, _reason(inputs.recipe))
+        weights = {each.experiment_id: each.weight for each in inputs.members if each.weight is not None}
+        return cls(_by_id(inputs.experiments()), labels, _reason(inputs.recipe), weights)
 
     def placed(self) -> set[int]:
         """Ids of the experiments that are in a group."""
@@ -132,6 +142,10 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
         reasons.append(f"divisor from the {names[1]} instead of the {names[0]}")
     if before.injected_hemisphere != after.injected_hemisphere:
         reasons.append(f"injected hemisphere {before.injected_hemisphere} became {after.injected_hemisphere}")
+    weights = first.weights.get(identifier), second.weights.get(identifier)
+    # Weights in only one of the two are due to the recipe.
+    if None not in weights and weights[0] != weights[1]:
+        reasons.append(f"weight {weights[1]!r} instead of {weights[0]!r}")
     return reasons
 
 

@@ -300,6 +300,9 @@ def _parts(recipe: Recipe) -> dict[str, Any]:
     """The parts of a recipe, each part of its comparison separately."""
     parts = recipe.to_dict()
     comparison = parts.pop("comparison", None) or {}
+    if recipe.has_voxels:
+        # Left out of the text of recipes that do not use it.
+        parts["weight_by"] = recipe.weight_by
     return {**parts, **{f"comparison.{name}": value for name, value in comparison.items()}}
 
 

@@ -20,11 +20,11 @@ from bsv_store.datasets.history.compare import GroupPlanes, MapPlanes, Planes, v
 from bsv_store.datasets.history.structures import value_differences
 from bsv_store.datasets.original_inputs import content_of_file, original_inputs
 from bsv_store.datasets.publish import require_writable
-from bsv_store.datasets.refs import version_key
+from bsv_store.datasets.refs import parse_ref, version_key
 from bsv_store.datasets.result.content_hash import arrays_without_groups
 from bsv_store.datasets.result.contents import software
 from bsv_store.datasets.result.file import EncodedResult, result_path
-from bsv_store.datasets.table import add_check, find_version, replace_file
+from bsv_store.datasets.table import add_check, find_version, replace_file, version_id
 from bsv_store.datasets.workers import checked_workers
 from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError
 from bsv_store.owner import current_user
@@ -34,6 +34,7 @@ from bsv_store.volumes.hdf5 import opened_hdf5
 
 if TYPE_CHECKING:
     import h5py
+    from sqlalchemy import Connection
 
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
@@ -100,7 +101,9 @@ def rebuild_version(
     Raises
     ------
     UnknownDatasetError
-        If the store does not have the version.
+        If the store does not have the version, or another process deletes it meanwhile.
+    StoreError
+        If another process replaces it meanwhile.
     MissingDataError
         If volumes that the version was computed from are not in the store.
     DamagedFileError
@@ -213,16 +216,27 @@ def _record(database: Database, version: DatasetVersion, check: NewCheck, checke
     try:
         with database.writing() as connection:
             is_there = add_check(connection, version, check, checked_by=checked_by)
-            if is_there:
-                details = {"result": check.outcome, "file": check.file_state}
-                record_activity(connection, "verified", version.ref, details)
+            if not is_there:
+                raise _changed(connection, version)
+            details = {"result": check.outcome, "file": check.file_state}
+            record_activity(connection, "verified", version.ref, details)
     except ReadOnlyStoreError:
         # Verifying a version does not require write access.
         return False
-    if not is_there:
-        raise StoreError(f"{version.ref} was deleted by another process; the check is not recorded")
     checkpoint("rebuild:checked")
     return True
+
+
+def _changed(connection: Connection, version: DatasetVersion) -> StoreError:
+    """The error for a version that is not the one that was read.
+
+    Raises
+    ------
+    UnknownDatasetError
+        If another process has deleted it.
+    """
+    version_id(connection, parse_ref(version.ref))
+    return StoreError(f"another process has replaced {version.ref}", hint="Run the command again.")
 
 
 def _restore(database: Database, files: StoreFiles, version: DatasetVersion, result: EncodedResult) -> None:
@@ -238,7 +252,7 @@ def _restore(database: Database, files: StoreFiles, version: DatasetVersion, res
                 raise StoreError(f"{path} was removed by another process", hint="Run the command again.")
             result.publish(files, path)
         if not replace_file(connection, version, result, path):
-            raise StoreError(f"{version.ref} was deleted or restored by another process")
+            raise _changed(connection, version)
         forget_verifications(connection, [version_key(version.name, version.number)])
         record_activity(connection, "repaired", version.ref, {"replaced": "the result file"})
         checkpoint("rebuild:recorded")

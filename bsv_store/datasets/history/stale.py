@@ -110,7 +110,7 @@ def _report(connection: Connection, version: DatasetVersion) -> StaleReport:
     if gained and not members:
         reasons.append(f"left out now, or for another reason: {listed_ids(gained)}")
     if not members and not reasons and replace(inputs, recipe=version.recipe).fingerprint() != version.fingerprint:
-        what = "masks, covariates" if version.recipe.has_voxels else "covariates, structures"
+        what = "masks, weights, covariates" if version.recipe.has_voxels else "covariates, structures"
         reasons.append(f"bin edges, centers, {what}, or the list of experiments that are left out")
     return StaleReport.of(version, "stale" if members or reasons else "current", members, reasons)
 

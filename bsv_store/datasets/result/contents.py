@@ -147,10 +147,19 @@ def write_members(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
     scale.make_scale("member")
     # The reason is last in this format.
     columns = sorted((each for each in MEMBER_COLUMNS if each.in_file), key=lambda each: each.field == "reason")
+    names = [f"member_{column.name}" for column in columns]
     for dataset in [_write_member_column(file, column, ordered) for column in columns]:
         dataset.dims[0].attach_scale(scale)
+    if inputs.weights:
+        # Those left out come last.
+        weights = np.full(len(ordered), np.nan, "<f8")
+        weights[: len(inputs.weights)] = inputs.weights
+        dataset = file.create_dataset("member_weight", data=weights)
+        describe_variable(dataset, long_name="weight of the experiment, NaN = left out", units="1")
+        dataset.dims[0].attach_scale(scale)
+        names.append("member_weight")
     # xarray then treats only the statistics as data; it cannot average strings.
-    file.attrs["coordinates"] = " ".join(["inputs", *(f"member_{column.name}" for column in columns)])
+    file.attrs["coordinates"] = " ".join(["inputs", *names])
 
 
 def _write_member_column(file: h5py.File, column: MemberColumn, members: Sequence[Member]) -> h5py.Dataset:

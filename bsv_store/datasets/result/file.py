@@ -10,7 +10,8 @@ and 10 um in a temporary file. Layout::
     difference (ap, dv, ml)        and the other maps of a comparison by voxel, if the recipe has one
     member (member)                experiment ids             member_group (-1 = left out), member_divisor,
                                                               member_injected_hemisphere, member_array_sha256,
-                                                              member_left_out_reason (member)
+                                                              member_left_out_reason (member), member_weight if the
+                                                              recipe weights experiments
     inputs (document)              canonical JSON of recipe and inputs; its SHA-256 is the fingerprint
     slab_sha256 (hashed_array,     at 25 and 10 um: SHA-256 of each slab of AP planes of each array
                  slab, hash_byte)

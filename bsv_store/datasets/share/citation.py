@@ -5,14 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.averaging.grouping.grouping import uses_regions
 from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.catalog.selection.words import selection_words
 from bsv_store.datasets.share.comparison_text import comparison_methods, structure_methods
 from bsv_store.datasets.share.left_out import counted_reasons
 from bsv_store.datasets.share.references import PAPERS, Reference, bibtex, comparison_papers, ris
 from bsv_store.html import card, folded, paragraph, preformatted
-from bsv_store.text import joined, number_of
-from bsv_store.vocabulary import BILATERAL_RULES, HEMISPHERE_RULES, NORMALIZATIONS, STATISTICS, VOLUME_KINDS
+from bsv_store.text import joined, label_in_prose, number_of
+from bsv_store.vocabulary import (
+    ANIMAL_WEIGHTS,
+    BILATERAL_RULES,
+    HEMISPHERE_RULES,
+    NORMALIZATIONS,
+    STATISTICS,
+    VOLUME_KINDS,
+)
 from bsv_store.volumes.grid import FRAME
 
 if TYPE_CHECKING:
@@ -195,6 +203,8 @@ def _rules(version: VersionSource) -> str:
         sentences.append("Voxels of the injection sites were left out.")
     if recipe.weight_by_data_mask:
         sentences.append("Voxels were weighted by the fraction of them that had data.")
+    source = "the regions of its group" if uses_regions(recipe.grouping) else "its primary injection structure"
+    sentences.append(ANIMAL_WEIGHTS[recipe.weight_by].methods.format(source=source))
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -225,7 +235,7 @@ def _groups(groups: tuple[GroupInfo, ...]) -> str:
     filled = [group for group in groups if group.n]
     empty = len(groups) - len(filled)
     if len(groups) <= _LISTED_GROUPS:
-        listed = [f"{group.label} (n = {group.n})" for group in groups]
+        listed = [f"{label_in_prose(group.label)} (n = {group.n})" for group in groups]
         return f"{number_of(len(groups), 'group')}, {joined(listed, 'and')}"
     numbers = [group.n for group in filled]
     without = f", {number_of(empty, 'group')} without experiments" if empty else ""

@@ -153,7 +153,9 @@ def _write_structures(export: VersionExport, path: Path) -> None:
 
 
 def _write_members(export: VersionExport, path: Path) -> None:
-    frame = export.version.members
+    from bsv_store.datasets.weights import members_with_weights
+
+    frame = members_with_weights(export.version)
     frame.insert(0, "dataset", export.version.ref)
     frame.to_csv(path, index=False)
 

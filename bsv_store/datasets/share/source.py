@@ -126,6 +126,9 @@ class VersionSource(Protocol):
     def open(self) -> AbstractContextManager[h5py.File]:
         """The result file open for reading, every byte checked."""
 
+    def weights(self) -> dict[int, float]:
+        """The weight of each member by experiment id."""
+
     def group_ranges(self) -> dict[str, NDArray[np.float64]]:
         """Edges and centers of the groups."""
 

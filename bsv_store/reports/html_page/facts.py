@@ -51,6 +51,8 @@ class PageFacts:
         Why no profiles were compared.
     citation, provenance, lineage, stale
         As the methods of `Datasets` return them.
+    weights : mapping of int to float
+        The weight of each member by experiment id; empty unless the recipe weights experiments.
     """
 
     version: DatasetVersion
@@ -65,6 +67,7 @@ class PageFacts:
     provenance: Provenance
     lineage: Lineage
     stale: StaleReport
+    weights: Mapping[int, float]
 
 
 def page_facts(store: Store, version: DatasetVersion, *, with_figures: bool = True) -> PageFacts:
@@ -96,6 +99,7 @@ def page_facts(store: Store, version: DatasetVersion, *, with_figures: bool = Tr
         version.provenance(),
         store.datasets.lineage(version),
         store.datasets.stale(version)[0],
+        version.weights() if version.recipe.weight_by != "none" else {},
     )
 
 

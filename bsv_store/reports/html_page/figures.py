@@ -15,8 +15,8 @@ from bsv_store.reports.differences import structure_differences
 from bsv_store.reports.injections import injection_map
 from bsv_store.reports.ranking import ranked_targets
 from bsv_store.reports.voxels import projections, slices
-from bsv_store.text import joined
-from bsv_store.vocabulary import THEMES
+from bsv_store.text import joined, label_in_prose
+from bsv_store.vocabulary import ANIMAL_WEIGHTS, THEMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -66,6 +66,7 @@ def page_figures(store: Store, version: DatasetVersion, *, emphasize: Sequence[s
         If the result file is missing or damaged.
     """
     members = Selection(ids=[each for group in version.groups for each in group.experiment_ids], include_excluded=True)
+    weight_by, weighted = version.recipe.weight_by, ANIMAL_WEIGHTS[version.recipe.weight_by].rule
     if version.recipe.has_voxels:
         yield from _voxel_figures(store, version, emphasize)
     else:
@@ -84,9 +85,9 @@ def page_figures(store: Store, version: DatasetVersion, *, emphasize: Sequence[s
     yield _figure(
         "Ranked targets",
         "Targets by normalized projection volume outside the injection sites: mean, standard error and single animals, "
-        "from the unionize tables of all members together.",
+        f"from the unionize tables of all members together{weighted and f', {weighted}'}.",
         f"Bars of the strongest targets of the members of {version.ref}",
-        lambda theme: ranked_targets(store, members, theme=theme, footer=False),
+        lambda theme: ranked_targets(store, members, weight_by=weight_by, theme=theme, footer=False),
     )
 
 
@@ -114,7 +115,7 @@ def _comparison_figures(
     store: Store, version: DatasetVersion, emphasize: Sequence[str], emphasized: str
 ) -> Iterator[PageFigure]:
     """The maps of a comparison by voxel."""
-    first, second = (group.label for group in version.groups)
+    first, second = (label_in_prose(group.label) for group in version.groups)
     summary = version.comparison_summary()
     outcome = (
         f"{summary.tested_voxels:,} voxels were tested. With p of at most {summary.alpha:g}, corrected for all of them "

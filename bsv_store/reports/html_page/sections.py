@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.averaging.grouping.grouping import selections_of
 from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.catalog.selection.words import selection_words
 from bsv_store.datasets.share.citation import CHECK_FIRST
@@ -14,8 +15,14 @@ from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.reports.html_page.pictures import bar, chip
 from bsv_store.reports.html_page.quality import LIMIT, MEASURE, MIN_ANIMALS
 from bsv_store.reports.html_page.tables import Cell, Column, DataTable, Row, number
-from bsv_store.text import number_of
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MISSING_POLICIES, STATISTICS, TWO_SAMPLE_STATISTICS
+from bsv_store.text import label_in_prose, number_of
+from bsv_store.vocabulary import (
+    ANIMAL_WEIGHTS,
+    MEASURED_HEMISPHERES,
+    MISSING_POLICIES,
+    STATISTICS,
+    TWO_SAMPLE_STATISTICS,
+)
 from bsv_store.volumes.grid import AXES, FRAME, MIDLINE_UM
 
 if TYPE_CHECKING:
@@ -23,6 +30,8 @@ if TYPE_CHECKING:
     from bsv_store.reports.html_page.facts import PageFacts
     from bsv_store.reports.html_page.figures import PageFigure
 
+# Longer labels would push the numbers out of sight.
+_MAX_HEADING = 20
 _COORDINATES = {axis: f"injection_{axis.lower()}" for axis in AXES}
 
 
@@ -52,16 +61,21 @@ def question(version: DatasetVersion) -> str:
     members = len(version.experiments) - len(version.left_out)
     grouped = grouping_words(version.recipe.grouping)
     groups = "" if grouped is None else f", grouped {grouped}"
-    if not version.recipe.has_voxels:
-        first, second = (f"{group.label} (n = {group.n})" for group in version.groups)
-        return (
-            f"Comparison of {first} and {second} by structure: {version.quantity}. Selected: "
-            f"{selection_words(version.recipe.selection)}."
+    if version.recipe.comparison is not None:
+        labels = [label_in_prose(group.label) for group in version.groups]
+        first, second = (f"{label} (n = {group.n})" for label, group in zip(labels, version.groups, strict=True))
+        by = "voxel" if version.recipe.has_voxels else "structure"
+        sides = selections_of(version.recipe.grouping)
+        selected = [f"{label}: {selection_words(side.selection)}." for label, side in zip(labels, sides, strict=False)]
+        return " ".join(
+            [
+                f"Comparison of {first} and {second} by {by}: {version.quantity}.",
+                *(selected or [f"Selected: {selection_words(version.recipe.selection)}."]),
+            ]
         )
-    return (
-        f"Mean {version.quantity} of {number_of(members, 'experiment')}{groups}. Selected: "
-        f"{selection_words(version.recipe.selection)}."
-    )
+    weighted = ANIMAL_WEIGHTS[version.recipe.weight_by].rule
+    experiments = f"{number_of(members, 'experiment')}{weighted and f', {weighted}'}"
+    return f"Mean {version.quantity} of {experiments}{groups}. Selected: {selection_words(version.recipe.selection)}."
 
 
 def _warnings(facts: PageFacts) -> list[str]:
@@ -147,14 +161,16 @@ def _compared(facts: PageFacts) -> Markup:
     """The table of a comparison by structure."""
     frame = facts.version.comparison_table()
     attributes = frame.attrs
-    first, second = attributes["labels"]
+    first, second = (label_in_prose(label) for label in attributes["labels"])
+    is_short = all(len(label) <= _MAX_HEADING for label in attributes["labels"])
+    has_sides = len(attributes["hemisphere"]) > 1
+    heads = attributes["labels"] if is_short else ("first group", "second group")
     effect = {"hedges_g": "Hedges' g", "cohens_d": "Cohen's d"}[attributes["effect_size"]]
     columns = [
         Column("Structure"),
         Column("Name"),
-        Column("Hemisphere"),
-        Column(f"Mean, {first}", is_number=True),
-        Column(f"Mean, {second}", is_number=True),
+        *([Column("Hemisphere")] if has_sides else []),
+        *(Column(f"Mean, {head}", is_number=True) for head in heads),
         Column("Difference", is_number=True),
         Column("Interval", is_number=True),
         Column(effect, is_number=True),
@@ -168,7 +184,7 @@ def _compared(facts: PageFacts) -> Markup:
             [
                 Cell([chip(facts.colors.get(row["structure_id"])), row["structure"]], row["structure"]),
                 row["structure_name"],
-                row["hemisphere"],
+                *([row["hemisphere"]] if has_sides else []),
                 *(number(_float(row[name])) for name in ("mean_a", "mean_b", "difference")),
                 Cell(_interval(row["lower"], row["upper"]), _float(row["lower"])),
                 number(_float(row["effect_size"]), ".2f"),
@@ -180,8 +196,10 @@ def _compared(facts: PageFacts) -> Markup:
     ]
     computed = number_of(attributes["permutations"], "permutation")
     test = TWO_SAMPLE_STATISTICS[attributes["test"]].methods
+    side = "" if has_sides else f"; hemisphere: {attributes['hemisphere'][0]}"
     described = (
-        "Each animal is a replicate; signal inside the injection site is not included. The difference is "
+        "Each animal is a replicate; signal inside the injection site is not included"
+        f"{side}. The difference is "
         f"{first} minus {second}, with its {100 * attributes['confidence']:.6g} % bootstrap interval. p is two-sided, "
         f"from {f'all {computed}' if attributes['exact'] else computed} ({test}); p, FDR is p under normality by the "
         f"procedure of Benjamini and Hochberg, and p, max-t is corrected for all "
@@ -192,7 +210,7 @@ def _compared(facts: PageFacts) -> Markup:
 
 
 def _interval(lower: float, upper: float) -> str:
-    return "" if lower != lower or upper != upper else f"{lower:.3g} to {upper:.3g}"
+    return "" if lower != lower or upper != upper else f"{lower:.2g} to {upper:.2g}"
 
 
 def quality(facts: PageFacts) -> Markup:
@@ -285,6 +303,7 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
         *(Column(f"{axis} (um)", is_number=True) for axis in AXES),
         Column("Injection (mm³)", is_number=True),
         Column("Divisor", is_number=True),
+        *([Column("Weight", is_number=True)] if facts.weights else []),
         Column("Signal", is_number=True),
         Column("Profile r", is_number=True),
         Column("Remarks"),
@@ -309,6 +328,7 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
                     *(number(_float(known[column]), ",.0f") for column in _COORDINATES.values()),
                     number(_float(known["injection_volume"])),
                     number(member.divisor),
+                    *([number(facts.weights[member.experiment_id])] if facts.weights else []),
                     number(found.signal),
                     number(found.correlation, ".3f"),
                     ", ".join([*filter(None, [found.remark]), *(["not in the list"] if known["withdrawn"] else [])]),

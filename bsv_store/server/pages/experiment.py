@@ -20,7 +20,7 @@ from bsv_store.server.pages.citing import atlas_citation
 from bsv_store.server.pages.kept import kept_of
 from bsv_store.server.pages.parts import code, facts, notes, sentence, table, tiles
 from bsv_store.server.pages.shell import page
-from bsv_store.text import size_text
+from bsv_store.text import INCLUDE_EXCLUDED, ids_option, size_text
 from bsv_store.vocabulary import VOLUME_KINDS
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _page(request: Request) -> Response:
         element("h2", "Volumes"),
         _volumes(request, identifier, volumes),
         element("h2", "Use it"),
-        _snippets(request, identifier, volumes),
+        _snippets(request, identifier, volumes, is_excluded=details.excluded_because is not None),
         element("h2", "Cite", id="cite"),
         atlas_citation([identifier]),
         current="/experiments",
@@ -292,7 +292,7 @@ def _volumes(request: Request, identifier: int, volumes: Sequence[VolumeFacts]) 
         return element(
             "div",
             element("p", "The store has no volume of this experiment."),
-            element("p", "On the server: ", element("code", f"bsv-store fetch --ids {identifier}")),
+            element("p", "On the server: ", element("code", f"bsv-store fetch {ids_option([identifier])}")),
             class_="nothing",
         )
     rows: list[list[Content]] = []
@@ -306,14 +306,21 @@ def _volumes(request: Request, identifier: int, volumes: Sequence[VolumeFacts]) 
     return table("Volumes in the store", [("Kind", False), ("Voxels", True), ("Size", True), ("Open", False)], rows)
 
 
-def _snippets(request: Request, identifier: int, volumes: Sequence[VolumeFacts]) -> Markup:
+def _snippets(request: Request, identifier: int, volumes: Sequence[VolumeFacts], *, is_excluded: bool) -> Markup:
     url = public_address(request)
-    python = (
-        f"from bsv_store import open_store\n\nstore = open_store({url!r})\n"
-        f"experiment = store.experiments([{identifier}])\n"
-        f"targets = store.search.targets_of([{identifier}], limit={_TARGETS})"
+    # An experiment on the exclusion list that is named by id is an error without it.
+    selection, names = (
+        (f"Selection(ids=[{identifier}], include_excluded=True)", "Selection, open_store")
+        if is_excluded
+        else (f"[{identifier}]", "open_store")
     )
-    commands = [["targets", "--ids", str(identifier), "--limit", str(_TARGETS)]]
+    python = (
+        f"from bsv_store import {names}\n\nstore = open_store({url!r})\n"
+        f"experiment = store.experiments({selection})\n"
+        f"targets = store.search.targets_of({selection}, limit={_TARGETS})"
+    )
+    included = [INCLUDE_EXCLUDED] if is_excluded else []
+    commands = [["targets", "--ids", str(identifier), *included, "--limit", str(_TARGETS)]]
     if volumes:
         kind, spacing = volumes[0].kind, volumes[0].spacing_um
         python += f"\nvolume = store.volume({identifier}, kind={kind!r}, spacing_um={spacing})"
@@ -325,7 +332,7 @@ def _snippets(request: Request, identifier: int, volumes: Sequence[VolumeFacts])
 
 
 def _without_table(identifier: int) -> Markup:
-    command = element("code", f"bsv-store sync unionizes --ids {identifier}")
+    command = element("code", f"bsv-store sync unionizes {ids_option([identifier])}")
     return element(
         "div",
         element("p", "The store does not have the unionize table of this experiment."),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.grouping.grouping import Grouping
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.vocabulary import (
+        AnimalWeight,
         BilateralRule,
         HemisphereRule,
         MissingPolicy,
@@ -64,6 +65,7 @@ def aggregate(
     bilateral_rule: BilateralRule,
     exclude_injection: bool,
     weight_by_data_mask: bool,
+    weight_by: AnimalWeight,
     statistics: tuple[Statistic, ...],
     missing: MissingPolicy,
     dtype: ResultDtype,
@@ -116,6 +118,7 @@ def aggregate(
                 bilateral_rule=bilateral_rule,
                 exclude_injection=exclude_injection,
                 weight_by_data_mask=weight_by_data_mask,
+                weight_by=weight_by,
                 statistics=statistics or ("mean",),
                 missing=missing,
                 dtype=dtype,

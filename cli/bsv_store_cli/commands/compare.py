@@ -105,7 +105,12 @@ _AVERAGING = (
     "--by", type=WordChoice(["structure", "voxel"]), default="structure", show_default=True, help="What is compared."
 )
 @click.option("--groups", nargs=2, metavar="A B", help="Compare two groups of a dataset version, by number or label.")
-@click.option("--labels", nargs=2, metavar="A B", help="Labels of the two sides.  [default: names of saved selections]")
+@click.option(
+    "--labels",
+    nargs=2,
+    metavar="A B",
+    help="Labels of the two sides.  [default: names of saved selections, or criteria]",
+)
 @click.option(
     "--name",
     metavar="NAME",
@@ -176,7 +181,7 @@ _AVERAGING = (
     help="What rows are sorted by.",
 )
 @volume_options
-@averaging_options(_VOXEL, with_data_mask=False)
+@averaging_options(_VOXEL, with_weights=False)
 @_voxel_option(
     "--cluster",
     type=RowChoice(CLUSTER_STATISTICS),
@@ -373,6 +378,7 @@ def _sides(
     labels: tuple[str, str] | None,
 ) -> tuple[Selection | GroupInfo, Selection | GroupInfo, tuple[str, str] | None]:
     """The two sides and their labels."""
+    from bsv_store.datasets.comparison import default_labels
     from bsv_store.datasets.groups import group_number
 
     if groups is not None:
@@ -380,6 +386,5 @@ def _sides(
         first, second = (version.groups[group_number(version.groups, each, what=version.ref)] for each in groups)
         return first, second, None
     one, other = (side_of(context, text) for text in sides)
-    default = (one.name or "a", other.name or "b")
-    # A selection may be saved as 'b', or be given twice.
-    return one.selection, other.selection, labels or (default if default[0] != default[1] else None)
+    default = default_labels(one.selection, other.selection, names=(one.name, other.name))
+    return one.selection, other.selection, labels or default

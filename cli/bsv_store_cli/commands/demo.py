@@ -78,14 +78,19 @@ def demo(keep: Path | None, anatomy: str | None, experiments: int) -> None:
     Nothing in it is real: structures, experiments and volumes are computed by formulas. With --anatomy, structures
     and annotation are those of a store, and only experiments and volumes are synthetic.
     """
+    from bsv_store.config import locate_store
     from bsv_store.errors import StoreExistsError
     from bsv_store_synthetic import SyntheticServer
     from bsv_store_synthetic.stored import atlas_in
 
     if keep is not None and keep.exists():
         raise StoreExistsError(f"the folder {keep} exists", hint="Name a new folder for --keep.")
+    if anatomy is not None:
+        brain = locate_store(anatomy)
+        anatomy = brain.url or str(brain.path)
     with atlas_in(anatomy, experiments=experiments) as atlas, SyntheticServer(atlas) as server:
-        folder = keep if keep is not None else Path(tempfile.mkdtemp(prefix="bsv-store-demo-"))
+        # The commands that are printed must also work in another folder.
+        folder = keep.absolute() if keep is not None else Path(tempfile.mkdtemp(prefix="bsv-store-demo-"))
         folder.mkdir(parents=True, exist_ok=True)
         store = folder / "store"
         computed = "structures, experiments and volumes" if anatomy is None else "experiments and volumes"

@@ -34,8 +34,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="; ".join(f"{row.name}: {row.words}" for row in MATRIX_LAYOUTS.values()) + ".",
 )
-@click.option("--all", "show_all", is_flag=True, help="Print all targets, also in a table.")
-@limit_and_format_options(8, "Maximum number of targets, or of rows of the long layout: the largest values.")
+@limit_and_format_options(
+    8,
+    "Maximum number of targets, or of rows of the long layout: the largest values.",
+    everything="Print all targets, also in a table.",
+)
 def matrix(
     selection: Selection,
     matrix_rows: MatrixRows,
@@ -47,7 +50,6 @@ def matrix(
     statistic: MatrixStatistic,
     as_sql: bool,
     layout: MatrixLayout,
-    show_all: bool,
     limit: int | None,
     output_format: str,
 ) -> None:
@@ -87,25 +89,26 @@ def matrix(
             measure=measure,
             statistic=statistic,
             layout=layout,
-            limit=None if show_all else limit,
+            limit=limit,
         )
     without_data = 0
+    what = "experiment" if matrix_rows == "experiments" else "source"
+    size = number_of(frame.shape[0], "row")
     if layout != "long":
         if output_format == "table":
             frame, without_data = _with_data(frame, layout)
+        size = f"{number_of(frame.shape[0], what)} x {number_of(frame.shape[1], 'column')}"
+        if layout == "transposed":
+            size = f"{number_of(frame.shape[0], 'row')} x {number_of(frame.shape[1], what)}"
         if layout == "wide":
             frame.columns = [" ".join(name) for name in frame.columns.to_flat_index()]
         frame = frame.reset_index()
         frame.columns = [str(name) for name in frame.columns]
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns))
     if without_data:
-        what = "experiment" if matrix_rows == "experiments" else "source"
         note(f"{number_of(without_data, what)} without a value left out of the table; --format csv includes them")
-    is_cut = not show_all and limit is not None
-    note(
-        f"{number_of(frame.shape[0], 'row')} x {number_of(frame.shape[1], 'column')} of {measure}"
-        + (f", limited to {limit:,} {'rows' if layout == 'long' else 'targets'} (--limit, --all)" if is_cut else "")
-    )
+    limited = "" if limit is None else f", limited to {limit:,} {'rows' if layout == 'long' else 'targets'}"
+    note(f"{size} of {measure}" + (f"{limited} (--limit, --all)" if limited else ""))
 
 
 def _with_data(frame: pd.DataFrame, layout: MatrixLayout) -> tuple[pd.DataFrame, int]:

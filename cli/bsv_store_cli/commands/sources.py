@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("target", metavar="ACRONYM")
 @selection_options
 @click.option("--source", "sources", multiple=True, metavar="ACRONYM", help="Pool experiments by these; repeatable.")
-@ranking_options("Maximum number of sources to print.")
+@ranking_options("sources")
 def sources(
     target: str,
     selection: Selection,

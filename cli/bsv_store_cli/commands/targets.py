@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command(cls=SectionedCommand)
 @selection_options
 @target_options
-@ranking_options("Maximum number of targets to print.")
+@ranking_options("targets")
 def targets(
     selection: Selection,
     targets: tuple[str, ...],

@@ -17,17 +17,18 @@ from bsv_store.vocabulary import (
     STATISTICS,
 )
 from bsv_store_cli.help import RowChoice, SectionOption
+from bsv_store_cli.options.ranking import weight_option_by
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def averaging_options(section: str, *, with_data_mask: bool = True) -> Callable[[_Command], _Command]:
+def averaging_options(section: str, *, with_weights: bool = True) -> Callable[[_Command], _Command]:
     """Add the options, in a section of the help.
 
     Parameters
     ----------
-    with_data_mask : bool
-        Whether there is an option to weight voxels.
+    with_weights : bool
+        Whether there are options to weight voxels and experiments.
     """
     option = functools.partial(click.option, cls=SectionOption, section=section)
     options = [
@@ -59,10 +60,11 @@ def averaging_options(section: str, *, with_data_mask: bool = True) -> Callable[
             help="Do not count voxels inside the injection site (injection fraction above 0).",
         ),
     ]
-    if with_data_mask:
+    if with_weights:
         options.append(
             option("--weight-by-data-mask", is_flag=True, help="Weight each voxel by the fraction of it that has data.")
         )
+        options.append(weight_option_by(option))
     options += [
         option(
             "--statistic",

@@ -32,13 +32,20 @@ sorting_hemisphere_option = click.option(
 )
 
 
-weight_option = click.option(
-    "--weight-by",
-    type=RowChoice(ANIMAL_WEIGHTS),
-    default="none",
-    show_default=True,
-    help="; ".join(f"{row.name.replace('_', '-')}: {row.words}" for row in ANIMAL_WEIGHTS.values()) + ".",
-)
+def weight_option_by(option: Callable[..., Callable[[_Command], _Command]]) -> Callable[[_Command], _Command]:
+    """``--weight-by``, made by ``option``, such as `click.option`."""
+    return option(
+        "--weight-by",
+        type=RowChoice(ANIMAL_WEIGHTS),
+        default="none",
+        show_default=True,
+        help="; ".join(f"{row.name.replace('_', '-')}: {row.words}" for row in ANIMAL_WEIGHTS.values()) + ".",
+    )
+
+
+def weight_option(command: _Command) -> _Command:
+    """Add ``--weight-by``."""
+    return weight_option_by(click.option)(command)
 
 
 def _target_by(option: Callable[..., Any]) -> Any:
@@ -89,13 +96,14 @@ def target_options_by(option: Callable[..., Any]) -> Callable[[_Command], _Comma
     return decorate
 
 
-def ranking_options(limit_words: str) -> Callable[[_Command], _Command]:
-    """Add ``--measure``, ``--hemisphere``, ``--weight-by``, ``--limit`` and ``--format``."""
+def ranking_options(ranked: str) -> Callable[[_Command], _Command]:
+    """Add ``--measure``, ``--hemisphere``, ``--weight-by``, ``--limit``, ``--all`` and ``--format``."""
+    limited = limit_and_format_options(
+        20, f"Maximum number of {ranked} to print.", everything=f"Print all {ranked}, also in a table."
+    )
 
     def decorate(command: _Command) -> _Command:
-        return measure_option()(
-            sorting_hemisphere_option(weight_option(limit_and_format_options(20, limit_words)(command)))
-        )
+        return measure_option()(sorting_hemisphere_option(weight_option(limited(command))))
 
     return decorate
 
@@ -125,7 +133,7 @@ def print_ranking(frame: pd.DataFrame, what: str, output_format: str) -> None:
     weighted = "" if frame.attrs["weight_by"] == "none" else f", weighted by {frame.attrs['weight_by']}"
     unit = f", {frame.attrs['unit']}" if frame.attrs["unit"] else ""
     note(
-        f"{number_of(len(frame), what)}{', possibly more (--limit)' if is_cut else ''}; "
+        f"{number_of(len(frame), what)}{', possibly more (--limit, --all)' if is_cut else ''}; "
         f"{frame.attrs['measure']}{unit}, mean ± SEM over n animals{weighted}"
     )
 

@@ -11,6 +11,8 @@ from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, count, number_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from bsv_store.datasets.version import DatasetVersion
@@ -62,8 +64,7 @@ def print_structure_comparison(frame: pd.DataFrame, output_format: str, *, cut: 
     facts = frame.attrs
     rows = frame_rows(frame)
     labels = facts["labels"]
-    is_short = all(len(label) <= _MAX_LABEL for label in labels)
-    heads = labels if is_short else ["mean a", "mean b"]
+    heads = labels if _are_short(labels) else ["mean a", "mean b"]
     table = (
         Column("structure", "structure"),
         Column("side", "side", optional=True),
@@ -94,9 +95,15 @@ def print_structure_comparison(frame: pd.DataFrame, output_format: str, *, cut: 
         note(f"Dataset: {facts['dataset']} ({origin}).")
 
 
+def _are_short(labels: Sequence[str]) -> bool:
+    return all(len(label) <= _MAX_LABEL for label in labels)
+
+
 def _note_facts(facts: dict[str, Any], *, shown: int, cut: str) -> None:
     named = zip("ab", facts["labels"], facts["n"], strict=True)
-    groups = ", ".join(f"{side}: n = {n}" if label == side else f"{side}: {label}, n = {n}" for side, label, n in named)
+    groups = "; ".join(
+        f"{side}: n = {n}" if label == side else f"{side}: {label} (n = {n})" for side, label, n in named
+    )
     note(f"{groups}.")
     is_cut = shown < facts["tests"]
     without = f"; {len(facts['without_signal'])} without signal are not tested" if facts["without_signal"] else ""
@@ -104,7 +111,8 @@ def _note_facts(facts: dict[str, Any], *, shown: int, cut: str) -> None:
     sides = ", ".join("both hemispheres" if each == "both" else each for each in facts["hemisphere"])
     unit = f", {facts['unit']}" if facts["unit"] else ""
     note(f"Values: {facts['measure']}{unit}; {sides}.")
-    note("Difference: a - b, with its bootstrap interval.")
+    first, second = facts["labels"] if _are_short(facts["labels"]) else "ab"
+    note(f"Difference: {first} - {second}, with its bootstrap interval.")
     permutations = number_of(facts["permutations"], "permutation")
     kind = f"all {permutations}" if facts["exact"] else f"{permutations}, seed {facts['seed']}"
     covariates = f", covariates {', '.join(facts['covariates'])}" if facts["covariates"] else ""

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.datasets.weights import members_with_weights
 from bsv_store_cli.output.formats import frame_rows, print_facts, print_json, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, day_time, fixed, number_of
@@ -36,6 +37,7 @@ _MEMBER_TABLE = (
     Column("injected_hemisphere", "injected", optional=True),
     Column("divisor", "divided by", fixed(4)),
     Column("divisor_source", "divisor from", optional=True),
+    Column("weight", "weight", fixed(4), optional=True),
 )
 _CHECK_TABLE = (
     Column("checked_at", "when", day_time),
@@ -121,7 +123,7 @@ def print_version(version: DatasetVersion, output_format: str, *, members: bool 
     _print_groups(version)
     note_empty_groups(version.empty_groups)
     _print_checks(version)
-    rows = frame_rows(version.members)
+    rows = frame_rows(members_with_weights(version) if members else version.members)
     left_out = [row for row in rows if row["group"] is None]
     print_rows(left_out, "table", columns=(), table=_LEFT_OUT_TABLE, title="Left out")
     if members:
@@ -134,7 +136,7 @@ def _print_for_programs(version: DatasetVersion, output_format: str, *, members:
     if output_format == "json":
         print_json(_facts(version))
     elif members:
-        frame = version.members
+        frame = members_with_weights(version)
         print_rows(frame_rows(frame), output_format, columns=list(frame.columns))
     else:
         columns = (*_GROUP_COLUMNS, *_SECOND_COLUMNS) if len(version.axes) > 1 else _GROUP_COLUMNS
@@ -179,7 +181,9 @@ def _rules(version: DatasetVersion) -> str:
     values = version.recipe.to_dict()
     parts = (part for part in fields(version.recipe) if part.name not in own_line and part.default is not MISSING)
     return ", ".join(
-        f"{part.name.replace('_', ' ')}: {values[part.name]}" for part in parts if values.get(part.name) != part.default
+        f"{part.name.replace('_', ' ')}: {values[part.name]}"
+        for part in parts
+        if values.get(part.name, part.default) != part.default
     )
 
 

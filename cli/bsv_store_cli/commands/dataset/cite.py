@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bsv_store.datasets.weights import members_with_weights
 from bsv_store_cli.help import Command, WordChoice
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.output.formats import emit, frame_rows, print_json, print_rows, say
@@ -44,6 +45,6 @@ def cite(ref: str, citation_format: str) -> None:
     elif citation_format == "json":
         print_json(citation.to_dict())
     else:
-        members = version.members.drop(columns="left_out_reason")
+        members = members_with_weights(version).drop(columns="left_out_reason")
         rows = [{**row, "dataset": version.ref} for row in frame_rows(members) if row["group"] is not None]
         print_rows(rows, "csv", columns=["dataset", *members.columns])

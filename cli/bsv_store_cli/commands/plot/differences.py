@@ -11,6 +11,7 @@ from bsv_store.vocabulary import COMPARISON_ORDERS
 from bsv_store_cli.help import Command, RowChoice
 from bsv_store_cli.options.dataset import REF
 from bsv_store_cli.options.figure import figure_options
+from bsv_store_cli.options.limit import figure_limit_options
 from bsv_store_cli.output.figures import write_figure
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What rows are sorted by.",
 )
-@click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Maximum number of structures."
-)
+@figure_limit_options(20, "Maximum number of structures.", everything="Draw all structures.")
 @click.option("--alpha", type=float, default=0.05, show_default=True, metavar="P", help="Corrected p of filled points.")
 @click.option(
     "--standardized/--in-units",
@@ -43,7 +42,7 @@ def differences(
     ref: str,
     target: Path,
     sort_by: ComparisonOrder,
-    limit: int,
+    limit: int | None,
     alpha: float,
     standardized: bool,
     title: str | None,

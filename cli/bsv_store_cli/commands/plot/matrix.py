@@ -13,6 +13,7 @@ from bsv_store.vocabulary import (
 )
 from bsv_store_cli.help import RowChoice, SectionedCommand
 from bsv_store_cli.options.figure import figure_options
+from bsv_store_cli.options.limit import figure_limit_options
 from bsv_store_cli.options.matrix import matrix_options
 from bsv_store_cli.options.selection import selection_options
 from bsv_store_cli.output.figures import write_figure
@@ -40,9 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--scale", type=RowChoice(MATRIX_SCALES), help="Color scale.  [default: log; linear for numbers of experiments]"
 )
-@click.option(
-    "--limit", type=click.IntRange(1), metavar="N", help="Only the N targets with the largest values.  [default: all]"
-)
+@figure_limit_options(None, "Only the N targets with the largest values.", everything="Draw all targets: the default.")
 @figure_options
 def matrix(
     target: Path,

@@ -9,6 +9,7 @@ import click
 
 from bsv_store_cli.help import SectionedCommand
 from bsv_store_cli.options.figure import figure_options
+from bsv_store_cli.options.limit import figure_limit_options
 from bsv_store_cli.options.measure import measure_option
 from bsv_store_cli.options.ranking import sorting_hemisphere_option, target_options, weight_option
 from bsv_store_cli.options.selection import selection_options
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 @measure_option()
 @sorting_hemisphere_option
 @weight_option
-@click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Maximum number of targets."
-)
+@figure_limit_options(20, "Maximum number of targets.", everything="Draw all targets.")
 @figure_options
 def targets(
     target: Path,
@@ -41,7 +40,7 @@ def targets(
     measure: Measure,
     hemisphere: MeasuredHemisphere,
     weight_by: AnimalWeight,
-    limit: int,
+    limit: int | None,
     title: str | None,
     width_mm: float,
     theme: Theme,

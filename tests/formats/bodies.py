@@ -12,20 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.sources.allen.client import Reply
 from bsv_store.volumes.grid import Grid
-from bsv_store.volumes.spool import SpooledVolume
-from bsv_store.volumes.volume import Volume
 
 Row = dict[str, Any]
 
 GRID = Grid(100)
-
-
-def array_of(reply: Reply[Volume | SpooledVolume]) -> NDArray[Any]:
-    """The voxels of a downloaded volume that is in memory."""
-    assert isinstance(reply.value, Volume)
-    return reply.value.array
 
 
 WEB_COLUMNS = (
