@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -156,7 +157,13 @@ def listed(values: Iterable[object], *, limit: int = 5, separator: str = ", ") -
     return text if len(items) <= limit else f"{text} and {len(items) - limit:,} more"
 
 
+INCLUDE_EXCLUDED = "--include-excluded"
 _SPELLED_OUT = 20
+
+
+def store_option(store: object) -> str:
+    """The option that names a store, quoted for the shell, for a command that a user copies from a message."""
+    return f"--store {shlex.quote(str(store))}"
 
 
 def ids_option(ids: Iterable[int | str]) -> str:
@@ -168,9 +175,6 @@ def ids_option(ids: Iterable[int | str]) -> str:
     """
     texts = [str(each) for each in ids]
     return f"--ids {','.join(texts) if len(texts) <= _SPELLED_OUT else '@FILE'} {INCLUDE_EXCLUDED}"
-
-
-INCLUDE_EXCLUDED = "--include-excluded"
 
 
 def with_file(command: str) -> str:

@@ -14,7 +14,7 @@ from bsv_store.config.files import near_key
 from bsv_store.config.values import Value, expected
 from bsv_store.documents import read_document, toml_values
 from bsv_store.errors import NotAStoreError, SchemaTooNewError, StoreUnreachableError
-from bsv_store.text import near_names, shown
+from bsv_store.text import near_names, shown, store_option
 from bsv_store.vocabulary import SETTINGS, SettingName
 
 STORE_VARIABLE = "BSV_STORE"
@@ -174,7 +174,7 @@ def _verify_checksum(text: str, checksum: object, file: Path) -> None:
         raise NotAStoreError(
             f"{file} is damaged or was edited: its checksum does not match",
             hint=f"{_rewrite_hint(file.parent)}\nIf the change is intended, delete the checksum line and run: "
-            f"bsv-store --store {file.parent} db upgrade",
+            f"bsv-store {store_option(file.parent)} db upgrade",
         )
 
 

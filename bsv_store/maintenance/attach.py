@@ -28,6 +28,7 @@ from bsv_store.config import (
 from bsv_store.errors import InputError, NotAStoreError, StoreMismatchError, StoreUnreachableError
 from bsv_store.maintenance.folder_link import link_folder
 from bsv_store.maintenance.inventory import expected_objects
+from bsv_store.text import store_option
 from bsv_store.volumes.files import StoreFiles
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def attach_folder(folder: Path, *, database: str | None = None, force: bool = Fa
     if config is not None and url != config.database:
         raise InputError(
             f"{folder / STORE_FILE} is intact and names {config.database}, not {url}",
-            hint=f"To move the catalog: bsv-store --store {folder} store move --database URL",
+            hint=f"To move the catalog: bsv-store {store_option(folder)} store move --database URL",
         )
     target = folder / CATALOG_FILE if url == SQLITE else normalized_url(url)
     with closing(Database(target)) as catalog:
@@ -89,7 +90,7 @@ def attach_folder(folder: Path, *, database: str | None = None, force: bool = Fa
             raise StoreMismatchError(
                 f"the catalog of the store was moved from {url} to {moved_to}",
                 hint="Attach the folder to that one: "
-                f"bsv-store store attach {folder} --database {shlex.quote(moved_to)}",
+                f"bsv-store store attach {shlex.quote(str(folder))} --database {shlex.quote(moved_to)}",
             )
         if missing * 2 > expected and not force:
             raise StoreMismatchError(

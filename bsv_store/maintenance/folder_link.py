@@ -25,6 +25,7 @@ from bsv_store.catalog.database.models import StoreLink
 from bsv_store.documents import json_value, record_of
 from bsv_store.errors import DamagedCatalogError, FolderWarning, StoreMismatchError
 from bsv_store.file_systems import read_errors
+from bsv_store.text import store_option
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -162,7 +163,7 @@ def check_folder(folder: Path, recorded: str | None) -> None:
     link = _linked(recorded)
     found = read_identity(folder)
     sameness = compare(found, link)
-    hint = f"If this is now the folder of the store, say so: bsv-store --store {folder} store attach"
+    hint = f"If this is now the folder of the store, say so: bsv-store {store_option(folder)} store attach"
     if sameness == "same":
         return
     if sameness == "copy":

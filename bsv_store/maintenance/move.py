@@ -39,7 +39,7 @@ from bsv_store.maintenance.backup.database_copy import new_sqlite_catalog
 from bsv_store.maintenance.folder_link import read_identity, record_identity, set_moved_to, unlink_folder, write_token
 from bsv_store.maintenance.logical_copy import compare_rows, copy_rows
 from bsv_store.progress import do_nothing
-from bsv_store.text import number_of
+from bsv_store.text import number_of, store_option
 from bsv_store.volumes.files import StoreFiles
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def move_catalog(
     if moved_to is not None and moved_to != after:
         raise StoreMismatchError(
             f"the catalog of {folder} was moved to {moved_to} before, but {STORE_FILE} was not changed",
-            hint=f"Complete that move first: bsv-store --store {folder} store move --database {shlex.quote(moved_to)}",
+            hint=f"Complete that move first: bsv-store {store_option(folder)} store move "
+            f"--database {shlex.quote(moved_to)}",
         )
     rows = None
     if moved_to is None:
@@ -100,7 +101,7 @@ def move_catalog(
 
 def _moved_to(folder: Path, source: Database, config: StoreConfig) -> str | None:
     with source.reading() as connection:
-        schema.check_schema(connection, f"bsv-store --store {folder} db upgrade")
+        schema.check_schema(connection, f"bsv-store {store_option(folder)} db upgrade")
         if connection.scalar(select(StoreInfo.store_id)) != config.store_id:
             raise StoreMismatchError(f"the database {source} has the catalog of another store")
         return connection.scalar(select(StoreLink.moved_to))

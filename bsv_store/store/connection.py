@@ -15,6 +15,7 @@ from bsv_store.config import CATALOG_FILE, SQLITE, STORE_FILE, StoreConfig
 from bsv_store.errors import InputError, NotAStoreError, StoreMismatchError, StoreUnreachableError
 from bsv_store.maintenance.folder_link import check_folder
 from bsv_store.store.known_servers import warn_of_new_server
+from bsv_store.text import store_option
 
 
 def connect(path: Path, config: StoreConfig, *, read_only: bool) -> Database:
@@ -56,7 +57,7 @@ def check_store(path: Path, config: StoreConfig, database: Database) -> None:
         If the schema is not the one of this version. The hint is the next command.
     """
     with database.reading() as connection:
-        schema.check_schema(connection, f"bsv-store --store {path} db upgrade")
+        schema.check_schema(connection, f"bsv-store {store_option(path)} db upgrade")
         query = select(StoreInfo.store_id, StoreLink.folder, StoreLink.moved_to).outerjoin(
             StoreLink.__table__, StoreLink.id == StoreInfo.id
         )
@@ -91,6 +92,6 @@ def _compare(path: Path, config: StoreConfig, store_id: str | None, folder: str 
     if moved_to is not None:
         raise StoreMismatchError(
             f"the catalog of the store {path} was moved to {moved_to}, but {STORE_FILE} names {config.database}",
-            hint=f"Use the moved catalog: bsv-store --store {path} store move --database {shlex.quote(moved_to)}",
+            hint=f"Use the moved catalog: bsv-store {store_option(path)} store move --database {shlex.quote(moved_to)}",
         )
     check_folder(path, folder)

@@ -50,7 +50,7 @@ from bsv_store.errors import (
 from bsv_store.file_systems import file_system_of
 from bsv_store.maintenance.folder_link import TOKEN_FILE, link_folder
 from bsv_store.store.known_servers import remember_server
-from bsv_store.text import listed, masked, shown
+from bsv_store.text import listed, masked, shown, store_option
 from bsv_store.vocabulary import SETTINGS
 from bsv_store.volumes.files import StoreFiles, is_no_space
 from bsv_store.volumes.folders import sync_folder
@@ -168,8 +168,8 @@ def _warn_of_group(path: Path) -> None:
             BsvStoreWarning(
                 f"the store belongs to the group {group_name(made.st_gid)}, not to {name} as {path.parent}, which does "
                 "not have the setgid bit",
-                hint=f"If {name} is to share it: bsv-store --store {path} config set group {name}, "
-                f"then bsv-store --store {path} store permissions --apply",
+                hint=f"If {name} is to share it: bsv-store {store_option(path)} config set group {name}, "
+                f"then bsv-store {store_option(path)} store permissions --apply",
             ),
             stacklevel=4,
         )
@@ -202,7 +202,7 @@ def _remove_unfinished(path: Path, *, is_new: bool) -> None:
 
 def _refuse_occupied(path: Path) -> None:
     if (path / STORE_FILE).exists():
-        raise StoreExistsError(f"{path} is already a bsv-store", hint=f"Show it: bsv-store --store {path} status")
+        raise StoreExistsError(f"{path} is already a bsv-store", hint=f"Show it: bsv-store {store_option(path)} status")
     if (path / CATALOG_FILE).exists() and not (path / _INIT_FILE).exists():
         raise StoreExistsError(
             f"{path} has the catalog of a store, but no {STORE_FILE}",

@@ -15,7 +15,7 @@ from bsv_store.catalog.database import schema
 from bsv_store.config import StoreConfig, locate_store, read_located_config
 from bsv_store.errors import InputError, SchemaTooNewError
 from bsv_store.store.connection import check_identity, connect
-from bsv_store.text import shown
+from bsv_store.text import shown, store_option
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -58,7 +58,7 @@ def check_schema(path: Path | str | None = None) -> SchemaCheck:
     with _database(path, read_only=True) as (database, folder, _):
         with database.reading() as connection:
             # Not `check_store`, because tables may be missing.
-            schema.check_schema(connection, f"bsv-store --store {folder} db upgrade")
+            schema.check_schema(connection, f"bsv-store {store_option(folder)} db upgrade")
         return check_definitions(database)
 
 

@@ -15,7 +15,7 @@ import bsv_store
 from bsv_store import Selection, Store
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.selection.commands import fetch_command, selection_arguments, sync_command
-from bsv_store.errors import ExcludedExperimentError, MissingDataError
+from bsv_store.errors import ExcludedExperimentError, MissingDataError, StoreExistsError
 from bsv_store.text import ids_option, with_file
 from bsv_store_cli.main import cli
 from tests.catalog.small_catalog import PROJECTIONS
@@ -61,6 +61,16 @@ def test_more_than_twenty_ids_are_read_from_a_file() -> None:
     assert ids_option(range(20)) == f"--ids {','.join(map(str, range(20)))} --include-excluded"
     command = f"bsv-store fetch {ids_option(range(21))}"
     assert with_file(command) == "bsv-store fetch --ids @FILE --include-excluded (FILE: a list of the ids)"
+
+
+def test_the_folder_of_a_store_is_quoted_for_the_shell(tmp_path: Path) -> None:
+    folder = tmp_path / "my store"
+    bsv_store.create_store(folder).close()
+    with pytest.raises(StoreExistsError) as caught:
+        bsv_store.create_store(folder)
+    assert caught.value.hint == f"Show it: bsv-store --store '{folder}' status"
+    unquoted = [path for path in PACKAGE.rglob("*.py") if "--store {" in path.read_text(encoding="utf-8")]
+    assert unquoted == [PACKAGE / "text.py"]
 
 
 def test_messages_name_experiments_by_one_function() -> None:

@@ -218,7 +218,8 @@ CHANGES: Mapping[str, Change] = {
     "set": Change(_set),
     "token": Change(_token, ("InputError",)),
     "verify": Change(_verify, is_verification=True),
-    "repair": Change(_repair, is_verification=True),
+    # It downloads what another repair dropped.
+    "repair": Change(_repair, affects=("volume",), is_verification=True),
 }
 
 

@@ -13,7 +13,7 @@ from functools import cache
 import pytest
 
 from bsv_store import Store
-from bsv_store.errors import MissingDataError, UnknownDatasetError
+from bsv_store.errors import InputError, MissingDataError, UnknownDatasetError
 from bsv_store.store.opening import upgrade_store
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from tests.postgres import OWNER, PostgresServer
@@ -82,7 +82,10 @@ def _tag_early(place: Place) -> None:
 
 def _drop(place: Place) -> None:
     with place.open() as store:
-        store.admin.repair(apply=True, drop_missing=True, offline=True, workers=1)
+        report = store.admin.repair(apply=True, drop_missing=True, offline=True, workers=1)
+    # Such as a version that has got a tag.
+    if report.left:
+        raise InputError(f"not dropped: {report.left}")
 
 
 _MORE_JOBS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -19,13 +20,21 @@ _BOX = ((5000, 6000), (2000, 4000), (3000, 8000))
 Change = Literal["refresh", "collect", "verify", "delete"]
 
 
+def _opened(location: Path) -> Store:
+    """The store, without warnings on standard error that another process is using the catalog."""
+    from bsv_store import open_store
+    from bsv_store.errors import WaitingWarning
+
+    warnings.simplefilter("ignore", WaitingWarning)
+    return open_store(location)
+
+
 def fetch(location: Path, url: str, ids: Sequence[int]) -> None:
     """Fetch volumes, and fail unless all of them are in the store afterwards."""
-    from bsv_store import open_store
     from tests.client_defaults import client_defaults
 
     client_defaults()["backoff_s"] = 0.01
-    with open_store(location) as store:
+    with _opened(location) as store:
         report = store.fetch(ids, workers=2, api_url=url)
         assert not report.reasons, report.reasons
         assert set(report.fetched) | set(report.present) == set(ids)
@@ -33,9 +42,7 @@ def fetch(location: Path, url: str, ids: Sequence[int]) -> None:
 
 def aggregate(location: Path, name: str, questions: Sequence[Sequence[int]]) -> None:
     """Average the experiments of each question, and write the numbers of the versions."""
-    from bsv_store import open_store
-
-    with open_store(location) as store:
+    with _opened(location) as store:
         for ids in questions:
             sys.stdout.write(f"{store.aggregate(ids, name=name).number}\n")
 
@@ -65,11 +72,9 @@ def _digest(value: Any) -> str:
 
 def read(location: Path, ids: Sequence[int], expected: dict[str, str], rounds: int) -> None:
     """Read a number of times in every way; a value that differs from the expected one is an error."""
-    from bsv_store import open_store
-
     for number in range(rounds):
         # Half of the readers' work is done by one that was opened long ago.
-        with open_store(location) as store:
+        with _opened(location) as store:
             for _ in range(2 if number else 1):
                 found = answers(store, ids)
                 assert found == expected, {what for what in expected if found[what] != expected[what]}
@@ -79,11 +84,10 @@ def read(location: Path, ids: Sequence[int], expected: dict[str, str], rounds: i
 
 def change(location: Path, url: str, what: Change, ids: Sequence[int], stop: Path) -> None:
     """Change the store in one way, until the file ``stop`` exists; write a line each time."""
-    from bsv_store import open_store
     from tests.client_defaults import client_defaults
 
     client_defaults()["backoff_s"] = 0.01
-    with open_store(location) as store:
+    with _opened(location) as store:
         while not stop.exists():
             if what == "refresh":
                 report = store.fetch(ids, refresh=True, workers=2, api_url=url)

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from bsv_store.errors import BsvStoreError, BusyError, NoSpaceError, ReadOnlyStoreError, StoreUnreachableError
+from bsv_store.text import store_option
 from bsv_store.volumes.files import is_no_space
 
 SAFE_WAL_VERSION = (3, 51, 3)
@@ -46,7 +47,7 @@ def unfinished_write(path: Path) -> CannotReadInPlaceError:
     """The error for a journal that a killed job left, and that this connection cannot roll back."""
     return CannotReadInPlaceError(
         f"a job that was writing to the catalog {path} was killed, and a reader cannot undo its unfinished change",
-        hint=f"Ask someone with write access to run: bsv-store --store {path.parent} status",
+        hint=f"Ask someone with write access to run: bsv-store {store_option(path.parent)} status",
     )
 
 

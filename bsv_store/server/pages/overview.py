@@ -13,7 +13,7 @@ from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.kept import kept_content
 from bsv_store.server.pages.parts import code, notes, table, tiles
 from bsv_store.server.pages.shell import page
-from bsv_store.text import number_of, size_text
+from bsv_store.text import number_of, size_text, store_option
 from bsv_store.vocabulary import VOLUME_KINDS
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _opening(request: Request) -> Markup:
     url = public_address(request)
     return joined(
         code("open-python", f"from bsv_store import open_store\n\nstore = open_store({url!r})", "Python"),
-        code("open-shell", f"bsv-store --store {url} status", "Shell"),
+        code("open-shell", f"bsv-store {store_option(url)} status", "Shell"),
         element(
             "p",
             "Catalog and volumes are downloaded as they are needed, and then also work offline. The ",

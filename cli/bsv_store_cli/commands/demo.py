@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from bsv_store.text import store_option
 from bsv_store_cli.help import Command
 
 _NAME = "visual-by-AP"
@@ -106,7 +107,7 @@ def demo(keep: Path | None, anatomy: str | None, experiments: int) -> None:
     _say(f"Open the report in a browser: {folder / _REPORT}")
     click.echo(f"Figures: {', '.join(str(folder / name) for name in _FIGURES.values())}")
     click.echo(f"To use the store: export BSV_STORE={shlex.quote(str(store))}")
-    click.echo(f"To look around in a browser: bsv-store --store {shlex.quote(str(store))} serve")
+    click.echo(f"To look around in a browser: bsv-store {store_option(store)} serve")
     python, location = shlex.quote(sys.executable), shlex.quote(str(store))
     again = "" if anatomy is None else f" --anatomy {shlex.quote(anatomy)}"
     click.echo(f"\n{_CONTINUE.format(experiments=experiments, anatomy=again, python=python, store=location)}")

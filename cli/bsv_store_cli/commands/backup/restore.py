@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from bsv_store.text import store_option
 from bsv_store_cli.help import Command
 from bsv_store_cli.output.formats import format_option, print_json, print_rows, say
 from bsv_store_cli.output.messages import note
@@ -54,7 +55,7 @@ def restore(target: str, folder: Path, snapshot: str | None, database: str | Non
     if report.database != "sqlite":
         note(
             "Give other accounts of the server access to it: "
-            f"bsv-store --store {report.path} db grant --writer ACCOUNT --apply"
+            f"bsv-store {store_option(report.path)} db grant --writer ACCOUNT --apply"
         )
     row = {
         **{"path": str(report.path), "database": report.database, "snapshot": found.id, "files": report.files},
