@@ -22,8 +22,8 @@ from bsv_store.formats.envelope import read_json, rows_of
 from bsv_store.formats.fields import DAMAGED_HINT, check_columns, decoded, looks_like_html, quoted
 from bsv_store.formats.input_file import decompressed
 from bsv_store.text import number_of
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, UnionizePart
-from bsv_store.volumes.grid import EXTENT_UM
+from bsv_store.vocabulary import HEMISPHERES, MEASURED_HEMISPHERES, UnionizePart
+from bsv_store.volumes.grid import EXTENT_UM, MIDLINE_UM
 
 _Columns = dict[str, NDArray[Any]]
 
@@ -44,6 +44,8 @@ _FRACTIONS = ("projection_density", "max_voxel_density")
 _MAX_VOXEL = ("max_voxel_x", "max_voxel_y", "max_voxel_z")
 _FLOATS = tuple(column for _, column, kind in UNIONIZE_FIELDS if kind == "f8")
 _ROUNDING = 1e-6
+# Forty real tables have 734 or more rows of one hemisphere with signal, 12 or more of them in the injection half.
+_MANY_ROWS = 20
 # Spreadsheets write numbers with six significant digits.
 _ENOUGH_DIGITS = 6
 _MOST_DIGITS = 9
@@ -272,7 +274,33 @@ def _checked_columns(columns: _Columns, *, what: str) -> _Columns:
     for name, extent in zip(_MAX_VOXEL, EXTENT_UM, strict=True):
         outside = (columns[name] < 0) | (columns[name] >= extent)
         _refuse(columns, name, outside, f"is outside the CCFv3 box (0 to {extent} um)", what=what)
+    _check_densest_voxels(columns, what=what)
     return _sorted_by_key(columns, what=what)
+
+
+def _check_densest_voxels(columns: _Columns, *, what: str) -> None:
+    """Refuse the table of an experiment with exchanged hemispheres.
+
+    In 40 real tables, all 50,110 densest voxels of a hemisphere lie in it. As tables are also made by hand, with
+    made-up positions, a table is refused only if no row agrees, and if there are many rows with several positions.
+    """
+    ml = columns["max_voxel_z"]
+    compared, is_right = np.zeros(ml.size, bool), ml >= MIDLINE_UM
+    agrees = np.zeros(ml.size, bool)
+    for name, row in HEMISPHERES.items():
+        of_side = (columns["hemisphere_id"] == row.unionize_id) & (ml != 0)
+        compared |= of_side
+        agrees |= of_side & (is_right == (name == "right"))
+    experiment = columns["experiment_id"]
+    disagreeing, counts = np.unique(experiment[compared & ~agrees], return_counts=True)
+    for i in disagreeing[counts >= _MANY_ROWS].tolist():
+        own = compared & (experiment == i)
+        if not agrees[own].any() and np.unique(ml[own]).size > 1:
+            raise FormatError(
+                f"{what}: left and right are exchanged in the table of experiment {i}: in all {own.sum()} rows of one "
+                "hemisphere with signal, the densest voxel (max_voxel_z) is in the other hemisphere",
+                hint=DAMAGED_HINT,
+            )
 
 
 def _refuse(columns: _Columns, name: str, wrong: NDArray[np.bool_], why: str, *, what: str) -> None:

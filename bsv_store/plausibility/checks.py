@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bsv_store.plausibility.anatomy import ROOT, Divisions
-from bsv_store.plausibility.evidence import ExperimentEvidence, Sides
-from bsv_store.plausibility.facts import GridFacts
+from bsv_store.plausibility.anatomy import ROOT, Divisions, Sides, Sums
+from bsv_store.plausibility.evidence import ExperimentEvidence
+from bsv_store.plausibility.facts import PIXELS_PER_VOXEL_VOLUME, GridFacts
 from bsv_store.vocabulary import HEMISPHERES, PLAUSIBILITY_CHECKS, VOLUME_KINDS, PlausibilityCheck, VolumeKind
 
 # Factors for signal outside the brain, which is in the volume but not in the unionize table, if the store has no
@@ -18,6 +18,12 @@ _OUTSIDE_PROJECTION = 3.0
 _OUTSIDE_INJECTION = 1.25
 # Structures with a smaller fraction of the signal are not compared.
 _LARGE_PART = 0.05
+# Fraction of the signal in the 100 um voxels at the border of a structure that may belong to its neighbor, by the
+# spacing of the annotation. Measured on real grids of 25 um: up to 0.17 if the annotation is sampled at the center of
+# the voxels, up to 0.71 at their corner, which is all that an annotation at 100 um has.
+_ACROSS_BORDER = {25: 0.5, 50: 0.5, 100: 1.0}
+# 1 mm3. In smaller structures, the voxels of 100 um differ too much from the volume.
+_LARGE_STRUCTURE_VOXELS = 1000
 SITE_KINDS: tuple[VolumeKind, ...] = ("injection_density", "projection_density", "injection_fraction")
 _ALL = 1 - 1e-6
 _SLACK = 1e-4
@@ -69,8 +75,9 @@ def catalog_findings(
     """
     found = [_values(facts)]
     if evidence is not None and found[0].agrees:
-        found += _injection(facts, evidence) if VOLUME_KINDS[facts.kind].site == "injection" else []
+        found += _injection(facts, evidence, divisions) if VOLUME_KINDS[facts.kind].site == "injection" else []
         found += _table(facts, evidence, divisions) if VOLUME_KINDS[facts.kind].site == "projection" else []
+        found += _coverage(facts, evidence, divisions) if VOLUME_KINDS[facts.kind].site == "tissue" else []
         found += _hemisphere(facts, evidence) if VOLUME_KINDS[facts.kind].site != "tissue" else []
     return tuple(found)
 
@@ -105,12 +112,15 @@ def _values(facts: GridFacts) -> Finding:
     return Finding("values", 1.0, text)
 
 
-def _injection(facts: GridFacts, evidence: ExperimentEvidence) -> Iterator[Finding]:
+def _injection(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisions | None) -> Iterator[Finding]:
     if VOLUME_KINDS[facts.kind].sums_to == "injection_volume" and evidence.injection_volumes:
         found = facts.volume_mm3(facts.total)
+        low = found / _OUTSIDE_INJECTION
+        if divisions is not None and evidence.signal:
+            low, _ = _brain_range(facts, divisions.sums(facts), divisions)
         # Sources may disagree, for example if one is older; the closest one is used.
         source, stated = min(evidence.injection_volumes.items(), key=lambda item: abs(item[1] - found))
-        deviation = _excess(found, found / _OUTSIDE_INJECTION, stated, has_no_data=facts.no_data > 0)
+        deviation = _excess(found, low, stated, has_no_data=facts.no_data > 0)
         yield Finding("amount", deviation, f"its injection volume is {found:.4g} mm3, but {stated:.4g} mm3 in {source}")
     if evidence.point is not None and not facts.no_data:
         distance = facts.distance_um(evidence.point)
@@ -122,13 +132,20 @@ def _injection(facts: GridFacts, evidence: ExperimentEvidence) -> Iterator[Findi
         )
 
 
-def _excess(low: float, high: float, stated: float, *, has_no_data: bool) -> float:
-    """Relative distance of the stated amount from the range [high, low].
+def _excess(most: float, least: float, stated: float, *, has_no_data: bool) -> float:
+    """Relative distance of the stated amount from the range [least, most].
 
-    ``low`` must reach the stated amount (unless voxels have no data), ``high`` must not exceed it.
+    ``most`` must reach the stated amount (unless voxels have no data), ``least`` must not exceed it.
     """
-    below = 0.0 if has_no_data else max(0.0, 1 - low / stated)
-    return max(below, high / stated - 1, 0.0)
+    below = 0.0 if has_no_data else max(0.0, 1 - most / stated)
+    return max(below, least / stated - 1, 0.0)
+
+
+def _brain_range(facts: GridFacts, sums: Sums, divisions: Divisions) -> tuple[float, float]:
+    """The least and the largest volume in mm3 that the signal in the brain can have: its surface is uncertain."""
+    brain, surface = sum(sums.inside[ROOT]), sum(sums.at_border[ROOT])
+    uncertain = _ACROSS_BORDER[divisions.spacing_um] * surface
+    return facts.volume_mm3(brain - uncertain), facts.volume_mm3(brain + uncertain)
 
 
 def _table(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisions | None) -> Iterator[Finding]:
@@ -138,41 +155,82 @@ def _table(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisions 
     if ROOT not in table or sum(table[ROOT]) == 0:
         return
     stated = sum(table[ROOT])
-    inside = divisions.sums(facts) if divisions is not None else None
+    sums = divisions.sums(facts) if divisions is not None else None
     if is_density:
         whole = facts.volume_mm3(facts.total)
-        if inside is None or divisions is None:
+        if sums is None or divisions is None:
             deviation = _excess(whole, whole / _OUTSIDE_PROJECTION, stated, has_no_data=facts.no_data > 0)
             text = f"its total projection volume is {whole:.4g} mm3, but {stated:.4g} mm3 in the unionize table"
         else:
-            brain = facts.volume_mm3(sum(inside[ROOT]))
-            deviation = _excess(brain, brain, stated, has_no_data=facts.no_data > 0)
+            brain = facts.volume_mm3(sum(sums.inside[ROOT]))
+            least, most = _brain_range(facts, sums, divisions)
+            deviation = _excess(most, least, stated, has_no_data=facts.no_data > 0)
             text = (
                 f"its total projection volume in the brain is {brain:.4g} mm3 ({divisions.source}), but "
                 f"{stated:.4g} mm3 in the unionize table"
             )
         yield Finding("amount", deviation, text)
-    if inside is not None and divisions is not None and not facts.no_data and sum(inside[ROOT]) > 0:
-        yield from _structures(inside, table, divisions)
+    if sums is not None and divisions is not None and not facts.no_data and sum(sums.inside[ROOT]) > 0:
+        yield from _structures(sums, table, divisions, "structures" if is_density else "energies")
 
 
-def _structures(inside: Mapping[str, Sides], table: Mapping[str, Sides], divisions: Divisions) -> Iterator[Finding]:
-    brain, stated_brain = sum(inside[ROOT]), sum(table[ROOT])
+def _structures(
+    sums: Sums, table: Mapping[str, Sides], divisions: Divisions, check: PlausibilityCheck
+) -> Iterator[Finding]:
+    """Compare the fractions of the signal. What is in voxels at the border of a structure may belong to its neighbor.
+
+    So the tolerance is wider for small and thin structures, for signal that follows a border, and if the annotation is
+    coarse.
+    """
+    brain, stated_brain = sum(sums.inside[ROOT]), sum(table[ROOT])
     worst: Finding | None = None
     for name in (ROOT, *divisions.present):
         for side, hemisphere in enumerate(HEMISPHERES):
-            part = inside[name][side] / brain
+            part = sums.inside[name][side] / brain
             stated = table.get(name, (0.0, 0.0))[side] / stated_brain
             largest = max(part, stated)
             if largest < _LARGE_PART:
                 continue
-            deviation = abs(part - stated) / largest
+            uncertain = _ACROSS_BORDER[divisions.spacing_um] * sums.at_border[name][side] / brain
+            deviation = max(0.0, abs(part - stated) - uncertain) / largest
             if worst is None or deviation > worst.deviation:
                 text = (
                     f"{part:.1%} of its signal is in {name}, {hemisphere} ({divisions.source}), but {stated:.1%} in "
                     "the unionize table"
                 )
-                worst = Finding("structures", deviation, text)
+                worst = Finding(check, deviation, text)
+    if worst is not None:
+        yield worst
+
+
+def _coverage(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisions | None) -> Iterator[Finding]:
+    """Compare a data mask with the volumes with valid data in the unionize table.
+
+    ``sum_pixels`` counts the pixels of a structure that have valid data, inside and outside the injection site. So the
+    mean of the mask in a structure is the sum of the two, times the volume of a pixel, divided by the whole volume of
+    the structure. In 40 real tables, the largest such volume of each structure of at least 1 mm3 is 0.988 to 1.012
+    times that of Allen's annotation at 25 um, and real masks are means of a mask of 10 um voxels that are 0 or 1.
+    Most of the brain is valid in every experiment, and where it is not, both sides often end at the same section:
+    therefore a mirrored mask is rarely found.
+    """
+    if divisions is None or not evidence.valid or facts.no_data:
+        return
+    inside = divisions.sums(facts).inside
+    worst: Finding | None = None
+    for name in (ROOT, *divisions.parts):
+        for side, hemisphere in enumerate(HEMISPHERES):
+            voxels = divisions.voxels[name][side]
+            if voxels < _LARGE_STRUCTURE_VOXELS:
+                continue
+            whole = divisions.volumes[name][side] * PIXELS_PER_VOXEL_VOLUME
+            covered, stated = inside[name][side] / voxels, evidence.valid.get(name, (0.0, 0.0))[side] / whole
+            deviation = abs(covered - min(1.0, stated))
+            if worst is None or deviation > worst.deviation:
+                text = (
+                    f"{covered:.1%} of {name}, {hemisphere} ({divisions.source}), has valid data, but "
+                    f"{min(1.0, stated):.1%} in the unionize table"
+                )
+                worst = Finding("coverage", deviation, text)
     if worst is not None:
         yield worst
 

@@ -11,7 +11,7 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, StoredVolume, Structure, Unionize, UnionizeCoverage
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.plausibility.anatomy import ROOT, division_ids
+from bsv_store.plausibility.anatomy import ROOT, Sides, division_ids
 from bsv_store.vocabulary import (
     EXPERIMENT_SOURCE_KINDS,
     HEMISPHERES,
@@ -25,8 +25,6 @@ from bsv_store.volumes.library import VolumeFile
 _RETINA = "retina"
 # Nearer to the midline, the coordinate is not reliable: in 107 experiments 5 disagree, the farthest at 230 um.
 _LATERAL_UM = 1000
-
-Sides = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,8 @@ class ExperimentEvidence:
         has the whole table.
     intensity : mapping of str to tuple of float
         The same for the sum of the intensity of the pixels with signal.
+    valid : mapping of str to tuple of float
+        The same for the volume with valid data: ``sum_pixels`` times the volume of a pixel.
     volumes : tuple of VolumeFile
         All volumes of the experiment in the store.
     """
@@ -63,6 +63,7 @@ class ExperimentEvidence:
     point: tuple[int, int, int] | None
     signal: Mapping[str, Sides]
     intensity: Mapping[str, Sides]
+    valid: Mapping[str, Sides]
     volumes: tuple[VolumeFile, ...]
 
 
@@ -101,7 +102,7 @@ def read_evidence(connection: Connection, experiment_ids: Collection[int]) -> di
             amounts["the experiment list"] = row.injection_volume
         point = (row.injection_ap, row.injection_dv, row.injection_ml)
         hemisphere, source = _hemisphere(row, sides) if is_placed else (None, "")
-        signal, intensity = tables.get(row.id, ({}, {}))
+        signal, intensity, valid = tables.get(row.id, ({}, {}, {}))
         found[row.id] = ExperimentEvidence(
             experiment_id=row.id,
             injection_volumes=amounts,
@@ -111,6 +112,7 @@ def read_evidence(connection: Connection, experiment_ids: Collection[int]) -> di
             point=point if is_placed and None not in point else None,
             signal=signal,
             intensity=intensity,
+            valid=valid,
             volumes=volumes.get(row.id, ()),
         )
     return found
@@ -136,10 +138,8 @@ def _hemisphere(row: object, sides: Sides | None) -> tuple[Hemisphere | None, st
     return hemisphere, f"the injection coordinate, ML {ml} um"
 
 
-def _tables(
-    connection: Connection, experiment_ids: Collection[int]
-) -> dict[int, tuple[dict[str, Sides], dict[str, Sides]]]:
-    """Signal and intensity by structure of the experiments whose unionize table is complete and has the root."""
+def _tables(connection: Connection, experiment_ids: Collection[int]) -> dict[int, tuple[dict[str, Sides], ...]]:
+    """Signal, intensity and valid volume by structure, where the unionize table is complete and has the root."""
     complete = (
         select(UnionizeCoverage.experiment_id)
         .where(id_in(connection, UnionizeCoverage.experiment_id, experiment_ids))
@@ -156,22 +156,23 @@ def _tables(
         Unionize.is_injection,
         Unionize.projection_volume,
         Unionize.sum_projection_pixel_intensity,
+        Unionize.volume,
     ).where(
         id_in(connection, Unionize.experiment_id, ids),
         id_in(connection, Unionize.structure_id, names),
         Unionize.hemisphere_id.in_(sides),
     )
-    found: dict[int, tuple[dict[str, list[float]], dict[str, list[float]]]] = {}
+    found: dict[int, tuple[dict[str, list[float]], ...]] = {}
     has_projection_root = set()
-    for experiment_id, structure_id, hemisphere_id, is_injection, volume, intensity in connection.execute(query):
-        for table, value in zip(found.setdefault(experiment_id, ({}, {})), (volume, intensity), strict=True):
+    for experiment_id, structure_id, hemisphere_id, is_injection, *values in connection.execute(query):
+        for table, value in zip(found.setdefault(experiment_id, ({}, {}, {})), values, strict=True):
             table.setdefault(names[structure_id], [0.0, 0.0])[sides.index(hemisphere_id)] += value
         if structure_id == ROOT_STRUCTURE_ID and not is_injection:
             has_projection_root.add(experiment_id)
     return {
-        experiment_id: (_paired(signal), _paired(intensity))
-        for experiment_id, (signal, intensity) in found.items()
-        if experiment_id in has_projection_root and sum(signal[ROOT]) > 0
+        experiment_id: tuple(map(_paired, tables))
+        for experiment_id, tables in found.items()
+        if experiment_id in has_projection_root and sum(tables[0][ROOT]) > 0
     }
 
 

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,43 @@ def test_wrong_values_are_refused(changes: dict[str, object], form: str) -> None
     body = sdk_csv(rows) if form == "csv" else envelope(rows)
     with pytest.raises(FormatError, match="the table"):
         read_unionizes(body, what="the table")
+
+
+def one_sided(densest_um: Mapping[int, int], *, count: int, experiment_id: int = 1, apart_um: int = 10) -> list[Row]:
+    """Structures with signal in one hemisphere, in turn; their densest voxels are at these ML positions, or farther."""
+    sides = list(densest_um)
+    return [
+        unionize(experiment_id, 1 + number, hemisphere_id, max_voxel_z=densest_um[side] + number * apart_um)
+        for number in range(count)
+        for side in (sides[number % len(sides)],)
+        for hemisphere_id in (side, 3)
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_table_with_exchanged_hemispheres_is_refused(form: str) -> None:
+    """The densest voxel of each hemisphere tells. Another table in the same file is right."""
+    rows = one_sided({1: 4000, 2: 7000}, count=30)
+    rows += one_sided({1: 7000, 2: 4000}, count=20, experiment_id=2)
+    rows += [unionize(2, 900, hemisphere_id, max_voxel_z=0) for hemisphere_id in (1, 3)]
+    body = sdk_csv(rows) if form == "csv" else envelope(rows)
+    message = "the table: left and right are exchanged in the table of experiment 2: in all 20 rows of one hemisphere"
+    with pytest.raises(FormatError, match=message):
+        read_unionizes(body, what="the table")
+
+
+MADE_UP: dict[str, list[Row]] = {
+    "few rows": one_sided({1: 7000, 2: 4000}, count=19),
+    "one row agrees": one_sided({1: 7000, 2: 4000}, count=30) + one_sided({2: 7000}, count=31)[-2:],
+    "no signal": one_sided({1: 0, 2: 0}, count=30, apart_um=0),
+    "one position": one_sided({1: 4370, 2: 4370}, count=30, apart_um=0),
+    "one position, right side only": one_sided({2: 4370}, count=30, apart_um=0),
+}
+
+
+@pytest.mark.parametrize("rows", MADE_UP.values(), ids=MADE_UP)
+def test_made_up_densest_voxels_are_accepted(rows: list[Row]) -> None:
+    assert len(read_unionizes(sdk_csv(rows), what="the table")) == len(rows)
 
 
 @pytest.mark.parametrize(

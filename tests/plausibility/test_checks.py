@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from bsv_store.errors import MissingDataError
+from bsv_store.plausibility.facts import PIXELS_PER_VOXEL_VOLUME
 from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
+from bsv_store_synthetic import wire
 from tests.plausibility.caches import ATLAS, Array, fill_catalog, lateral, mirrored, true_volume, write_cache
 
 if TYPE_CHECKING:
@@ -36,6 +39,10 @@ def under_the_name_of_another(kind: VolumeKind) -> Change:
 
 def half(array: Array) -> Array:
     return array / np.float32(2)
+
+
+def nineteen_twentieths(array: Array) -> Array:
+    return array * np.float32(0.95)
 
 
 def reversed_ap(array: Array) -> Array:
@@ -119,6 +126,83 @@ def test_the_annotation_tells_where_the_signal_is(store: Store, tmp_path: Path, 
     figures = r"[\d.]+% of its signal is in \w+, \w+ \(annotation at 100 um from .*\), but [\d.]+% in the unionize"
     assert re.search(figures, reason), reason
     assert store.adopt(write_cache(tmp_path / "right", FIRST, {kind: right})).volumes == 1
+
+
+# The tissue of this experiment is torn on the right, in the pons and the medulla: 91 % of the pons have valid data.
+TORN = ATLAS.experiment_ids[10]
+
+
+def tear_pons(store: Store, folder: Path) -> Array:
+    """The data mask without every twelfth voxel of the right pons that has data; its table is ingested.
+
+    The synthetic tears are too small to tell two masks apart.
+    """
+    mask = true_volume(TORN, "data_mask").copy()
+    pons = np.flatnonzero(store.atlas.mask("P", hemisphere="right") & (mask == 1))
+    mask.reshape(-1)[pons[::12]] = 0
+    rows = wire.unionize_rows(ATLAS, TORN)
+    pons_id = store.atlas.structures("P")[0].id
+    of_pons = {row["hemisphere_id"]: row for row in rows if row["structure_id"] == pons_id and not row["is_injection"]}
+    lost = 0.001 * PIXELS_PER_VOXEL_VOLUME * pons[::12].size / of_pons[2]["volume"]
+    for name in ("sum_pixels", "volume"):
+        of_pons[3][name] -= lost * of_pons[2][name]
+        of_pons[2][name] -= lost * of_pons[2][name]
+    file = folder / "torn.json"
+    file.write_text(json.dumps(rows))
+    store.ingest_unionizes(file)
+    return mask
+
+
+@pytest.mark.parametrize("wrong", ["mirrored", "another"])
+def test_the_table_tells_which_structures_a_data_mask_covers(store: Store, tmp_path: Path, wrong: str) -> None:
+    fill_catalog(store, tmp_path, annotation=True)
+    right = tear_pons(store, tmp_path)
+    array = mirrored(right) if wrong == "mirrored" else true_volume(FIRST, "data_mask")
+    (refused,) = store.adopt(write_cache(tmp_path / "wrong", TORN, {"data_mask": array})).refused
+    figures = r"100.0% of P, right \(annotation at 100 um from .*\), has valid data, but 8\d.\d% in the unionize table"
+    assert re.search(figures, refused.reason), refused.reason
+    assert ("left and right seem to be exchanged" in refused.reason) == (wrong == "mirrored")
+    assert store.adopt(write_cache(tmp_path / "right", TORN, {"data_mask": right})).volumes == 1
+    assert store.volumes.check().problems == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "factor"), [("projection_density", 0.8), ("injection_density", 0.8), ("injection_density", 1.25)]
+)
+def test_the_annotation_tells_how_much_signal_is_in_the_brain(
+    store: Store, tmp_path: Path, kind: VolumeKind, factor: float
+) -> None:
+    fill_catalog(store, tmp_path, tables=(FIRST,), annotation=True)
+    right = true_volume(FIRST, kind)
+    wrong = np.minimum(right * np.float32(factor), np.float32(1))
+    reason = refused_reason(store, tmp_path / "wrong", kind, wrong)
+    assert re.search(r"volume (in the brain )?is [\d.]+ mm3.*, but [\d.]+ mm3 in the", reason), reason
+    assert store.adopt(write_cache(tmp_path / "right", FIRST, {kind: right})).volumes == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("data_mask", mirrored),
+        ("projection_density", nineteen_twentieths),
+        ("injection_density", nineteen_twentieths),
+    ],
+)
+def test_doubtful_volumes_are_adopted(store: Store, tmp_path: Path, kind: VolumeKind, change: Change) -> None:
+    """There is no way around a refusal. In the mirrored mask, 9 % of a structure are on the wrong side."""
+    fill_catalog(store, tmp_path, tables=(TORN,), annotation=True)
+    array = change(true_volume(TORN, kind))
+    report = store.adopt(write_cache(tmp_path / "doubtful", TORN, {kind: array}))
+    assert (report.volumes, report.refused) == (1, ())
+
+
+def test_signal_at_the_border_of_a_structure_may_be_in_its_neighbor(store: Store, tmp_path: Path) -> None:
+    """Shifted by two voxels, more than half of the signal of one division is in another."""
+    experiment_id = ATLAS.experiment_ids[9]
+    fill_catalog(store, tmp_path, tables=(experiment_id,), annotation=True)
+    shifted = np.roll(true_volume(experiment_id), 2, axis=1)
+    report = store.adopt(write_cache(tmp_path / "shifted", experiment_id, {"projection_density": shifted}))
+    assert (report.volumes, report.refused) == (1, ())
 
 
 def test_the_volume_of_another_experiment_on_the_same_side_is_refused(store: Store, tmp_path: Path) -> None:
@@ -219,4 +303,14 @@ def test_voxels_without_data_are_no_contradiction(store: Store, tmp_path: Path) 
 
 
 # Every row of PLAUSIBILITY_CHECKS is broken by a test above.
-COVERED = ("values", "amount", "hemisphere", "position", "structures", "other_kinds", "other_spacings")
+COVERED = (
+    "values",
+    "amount",
+    "hemisphere",
+    "position",
+    "structures",
+    "energies",
+    "coverage",
+    "other_kinds",
+    "other_spacings",
+)

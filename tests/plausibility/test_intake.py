@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,30 +217,31 @@ def test_the_annotation_is_read_by_the_thread_that_owns_the_run(
     assert threads == [threading.main_thread()]
 
 
-def test_of_several_annotations_the_most_trusted_one_is_evidence(
+def test_of_several_annotations_the_most_trusted_and_finest_one_is_evidence(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sorted_ids: list[int] = []
+    looked_up: list[int] = []
 
-    def noted(values: Any, **options: Any) -> Any:
-        sorted_ids.append(values.size)
-        return unique(values, **options)
+    def noted(values: Any, wanted: Any, **options: Any) -> Any:
+        looked_up.append(np.size(wanted))
+        return searchsorted(values, wanted, **options)
 
-    unique = np.unique
-    monkeypatch.setattr("bsv_store.plausibility.anatomy.np.unique", noted)
+    searchsorted = np.searchsorted
     fill_catalog(store, tmp_path)
     path = tmp_path / "annotation_50.nrrd"
     path.write_bytes(wire_volumes.annotation_nrrd(50))
     store.ingest_annotation(path)
-    for origin, spacing_um in (("other", 100), ("like_allen", 50)):
+    for origin, spacing_um in (("unchecked", 100), ("other", 50), ("like_allen", 50)):
         with store.database.writing() as connection:
             connection.execute(text("UPDATE annotation SET origin = :origin WHERE spacing_um = 50"), {"origin": origin})
-        divisions = read_divisions(store.database, store.files)
+        with monkeypatch.context() as patch:
+            patch.setattr("bsv_store.plausibility.anatomy.np.searchsorted", noted)
+            divisions = read_divisions(store.database, store.files)
         assert divisions is not None
         assert divisions.source.startswith(f"annotation at {spacing_um} um")
-        assert divisions.labels.shape == (COARSE.size,)
+        assert divisions.codes.shape == (COARSE.size,)
     # Runs of equal ids, not voxels.
-    assert max(sorted_ids) < COARSE.size / 10
+    assert max(looked_up) < COARSE.size / 10
 
 
 def test_real_volumes_pass_and_mirrored_ones_are_refused(store: Store, tmp_path: Path, data: Path) -> None:
@@ -259,3 +261,26 @@ def test_real_volumes_pass_and_mirrored_ones_are_refused(store: Store, tmp_path:
     report = store.adopt(cache, experiment_ids=[158375425])
     assert (report.volumes, report.refused) == (4, ())
     assert store.volumes.check().problems == ()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_most_real_data_masks_are_refused_under_the_names_of_other_experiments(
+    store: Store, tmp_path: Path, data: Path
+) -> None:
+    """No real mask comes with the table of its experiment, and no table with its mask."""
+    cache = data / "allensdk_cache"
+    ids = [int(path.parent.name.removeprefix("experiment_")) for path in cache.glob("*/structure_unionizes.csv")]
+    store.ingest_structures(cache / "structures.json")
+    store.ingest_experiments(data / "experiments_2020-07_2992rows.json")
+    store.ingest_annotation(cache / "annotation" / "ccf_2017" / "annotation_25.nrrd")
+    for i in ids:
+        store.ingest_unionizes(cache / f"experiment_{i}" / "structure_unionizes.csv")
+        own = tmp_path / "wrong" / f"experiment_{i}"
+        own.mkdir(parents=True)
+        shutil.copy(cache / "experiment_158375425" / "data_mask_100.nrrd", own)
+    report = store.adopt(tmp_path / "wrong")
+    assert (report.volumes, len(report.refused)) == (12, 28)
+    assert all("has valid data, but" in refused.reason for refused in report.refused)
+    report = store.adopt(cache, experiment_ids=[158375425, 122642490, 127867804])
+    assert (report.volumes, report.refused) == (7, ())
