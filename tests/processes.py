@@ -95,6 +95,16 @@ class Child:
         self._process.close()
 
 
+def read_in_fork(file: Path) -> int:
+    """What `bsv_store.volumes.hdf5_probe.read_in_process` returns, from a process that has everything imported."""
+    from bsv_store.volumes.hdf5_probe import TIMEOUT_S, read_all
+
+    with Child(read_all, file) as process:
+        process.communicate(TIMEOUT_S)
+        assert process.returncode is not None
+        return process.returncode
+
+
 @functools.cache
 def ended_process() -> str:
     """The identity of a process that has ended, by `bsv_store.owner`."""
