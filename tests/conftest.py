@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import ipaddress
+import multiprocessing.context
 import os
 import socket
 import sqlite3
@@ -167,6 +168,26 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
         patch.setattr(os, "fsync", lambda _descriptor: None)
         yield
     event.remove(Engine, "connect", hurry)
+
+
+@pytest.fixture
+def new_worker_processes(
+    monkeypatch: pytest.MonkeyPatch, _workers_are_forks: Callable[[], multiprocessing.context.BaseContext]
+) -> None:
+    """Start worker processes as outside of tests."""
+    monkeypatch.setattr("bsv_store.datasets.workers.start_context", _workers_are_forks)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers_are_forks() -> Iterator[Callable[[], multiprocessing.context.BaseContext]]:
+    """Fork the worker processes of averages: a new one takes a second to import what it needs."""
+    from bsv_store.datasets import workers
+    from tests.processes import PreloadedContext
+
+    original = workers.start_context
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "start_context", PreloadedContext)
+        yield original
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -103,6 +103,21 @@ def read_in_fork(file: Path) -> int:
         process.communicate(TIMEOUT_S)
         assert process.returncode is not None
         return process.returncode
+
+
+class PreloadedContext(ForkServerContext):
+    """Starts processes that have everything imported, with the environment of the process that starts them."""
+
+    def Process(self, *, target: Callable[..., object], args: tuple[Any, ...] = ()) -> ForkServerProcess:  # type: ignore[override]  # noqa: N802
+        return _context().Process(target=_with_environment, args=(dict(os.environ), target, args))
+
+
+def _with_environment(
+    environment: Mapping[str, str], target: Callable[..., object], arguments: tuple[Any, ...]
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*arguments)
 
 
 @functools.cache
