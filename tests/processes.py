@@ -54,6 +54,16 @@ class Child:
         """The exit code, or the negative number of the signal that ended it; None while it runs."""
         return self._process.exitcode
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def wrote(self) -> str:
+        """What it has written to its output, while it runs."""
+        return self._files[0].read_text(encoding="utf-8") if self._files[0].exists() else ""
+
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """What it wrote to its two streams, when it has ended.
 
@@ -71,8 +81,7 @@ class Child:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
-        assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it at once, as a power cut would; nothing happens if it has ended."""
