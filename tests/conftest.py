@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import ipaddress
+import multiprocessing.context
 import os
 import socket
 import sqlite3
@@ -167,6 +168,44 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
         patch.setattr(os, "fsync", lambda _descriptor: None)
         yield
     event.remove(Engine, "connect", hurry)
+
+
+@pytest.fixture
+def new_worker_processes(
+    monkeypatch: pytest.MonkeyPatch, _workers_are_forks: Callable[[], multiprocessing.context.BaseContext]
+) -> None:
+    """Start worker processes as outside of tests."""
+    monkeypatch.setattr("bsv_store.datasets.workers.start_context", _workers_are_forks)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers_are_forks() -> Iterator[Callable[[], multiprocessing.context.BaseContext]]:
+    """Fork the worker processes of averages: a new one takes a second to import what it needs."""
+    from bsv_store.datasets import workers
+    from tests.processes import PreloadedContext
+
+    original = workers.start_context
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "start_context", PreloadedContext)
+        yield original
+
+
+@pytest.fixture
+def new_process_for_hdf5(monkeypatch: pytest.MonkeyPatch, _hdf5_is_read_in_forks: Callable[[Path], int]) -> None:
+    """Read HDF5 files of unknown origin in a new process first, as outside of tests."""
+    monkeypatch.setattr("bsv_store.volumes.hdf5_probe.read_in_process", _hdf5_is_read_in_forks)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hdf5_is_read_in_forks() -> Iterator[Callable[[Path], int]]:
+    """Fork the process that reads an HDF5 file of unknown origin first: a new one takes 0.3 s to import h5py."""
+    from bsv_store.volumes import hdf5_probe
+    from tests.processes import read_in_fork
+
+    original = hdf5_probe.read_in_process
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hdf5_probe, "read_in_process", read_in_fork)
+        yield original
 
 
 # -- real data ----------------------------------------------------------------------------------------------------

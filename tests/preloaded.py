@@ -11,13 +11,4 @@ import sqlalchemy.dialects.postgresql
 import sqlalchemy.dialects.sqlite  # noqa: F401
 import stamina  # noqa: F401
 
-import bsv_store
-import bsv_store.acquisition.adopt
-import bsv_store.acquisition.annotation
-import bsv_store.acquisition.fetch
-import bsv_store.acquisition.sync
-import bsv_store.datasets.aggregate
-import bsv_store.sources.allen
-import bsv_store.store.datasets
-import bsv_store.store.opening
-import bsv_store.store.store  # noqa: F401
+import bsv_store_cli.main  # noqa: F401

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -54,6 +54,16 @@ class Child:
         """The exit code, or the negative number of the signal that ended it; None while it runs."""
         return self._process.exitcode
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def wrote(self) -> str:
+        """What it has written to its output, while it runs."""
+        return self._files[0].read_text(encoding="utf-8") if self._files[0].exists() else ""
+
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """What it wrote to its two streams, when it has ended.
 
@@ -71,8 +81,7 @@ class Child:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
-        assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
         """End it at once, as a power cut would; nothing happens if it has ended."""
@@ -93,6 +102,31 @@ class Child:
         self._process.join()
         self._forget()
         self._process.close()
+
+
+def read_in_fork(file: Path) -> int:
+    """What `bsv_store.volumes.hdf5_probe.read_in_process` returns, from a process that has everything imported."""
+    from bsv_store.volumes.hdf5_probe import TIMEOUT_S, read_all
+
+    with Child(read_all, file) as process:
+        process.communicate(TIMEOUT_S)
+        assert process.returncode is not None
+        return process.returncode
+
+
+class PreloadedContext(ForkServerContext):
+    """Starts processes that have everything imported, with the environment of the process that starts them."""
+
+    def Process(self, *, target: Callable[..., object], args: tuple[Any, ...] = ()) -> ForkServerProcess:  # type: ignore[override]  # noqa: N802
+        return _context().Process(target=_with_environment, args=(dict(os.environ), target, args))
+
+
+def _with_environment(
+    environment: Mapping[str, str], target: Callable[..., object], arguments: tuple[Any, ...]
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    target(*arguments)
 
 
 @functools.cache

@@ -6,9 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.filled import TEMPLATE
+from tests.stores import copied_store
 
 HEAVY = {
     "alembic",
@@ -38,8 +43,13 @@ LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)))"
 
 def loaded_after(code: str) -> set[str]:
     """The modules that a new interpreter has loaded after running the code."""
+    return set(json.loads(output_of(f"{code}\n{LOADED}").splitlines()[-1]))
+
+
+def output_of(code: str, *arguments: str) -> str:
+    """What a new interpreter writes."""
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{LOADED}"],
+        [sys.executable, "-c", code, *arguments],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli"), str(CHECKOUT / "synthetic")]),
@@ -49,7 +59,7 @@ def loaded_after(code: str) -> set[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return done.stdout
 
 
 def test_package_is_light() -> None:
@@ -103,15 +113,67 @@ COMMANDS: dict[str, set[str]] = {
 }
 
 
+# Runs commands in forks of a process with the command line and SQLAlchemy Core, and says what each has loaded.
+FORKS = """
+import json, os, sys
+import sqlalchemy.dialects.sqlite
+from bsv_store_cli.main import cli
+
+for arguments in json.loads(sys.argv[1]):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        cli.main(arguments, standalone_mode=False)
+        with open(writing, "w") as stream:
+            json.dump(sorted(sys.modules), stream)
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as stream:
+        print(stream.read())
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(f"{arguments} failed")
+"""
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def loaded_by_command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    """The modules that each command has loaded, on both databases."""
+    if request.param == "postgres":
+        request.getfixturevalue("postgres")
+    template = request.getfixturevalue(f"_filled_{request.param}")
+    database = None if request.param == "sqlite" else TEMPLATE
+    with copied_store(template, tmp_path_factory.mktemp("imports") / "store", request, database=database) as location:
+        commands = [
+            ["--store", str(location), *command.split(), *(["select 1"] if command == "sql" else [])]
+            for command in COMMANDS
+        ]
+        lines = output_of(FORKS, json.dumps(commands)).splitlines()
+        loaded = {command: set(json.loads(line)) for command, line in zip(COMMANDS, lines, strict=True)}
+        yield Loaded(request.param, loaded)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    database: str
+    modules: dict[str, set[str]]
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_imports_what_it_needs(command: str, filled_location: Path, database: str) -> None:
-    arguments = ["--store", str(filled_location), *command.split()]
-    if command == "sql":
-        arguments.append("select 1")
-    loaded = loaded_after(f"from bsv_store_cli.main import cli\ncli.main({arguments!r}, standalone_mode=False)")
-    driver = {"psycopg", "sqlalchemy.dialects.postgresql"} if database == "postgres" else set()
-    assert "sqlalchemy" in loaded
+def test_command_imports_what_it_needs(command: str, loaded_by_command: Loaded) -> None:
+    loaded = loaded_by_command.modules[command]
+    driver = {"psycopg", "sqlalchemy.dialects.postgresql"} if loaded_by_command.database == "postgres" else set()
+    assert "bsv_store.store.store" in loaded
+    assert driver <= loaded
     assert loaded & HEAVY - {"sqlalchemy"} <= COMMANDS[command] | driver
+
+
+def test_server_imports_what_each_worker_needs() -> None:
+    pytest.importorskip("uvicorn")
+    loaded = loaded_after("import bsv_store.server.run")
+    assert "uvicorn" in loaded
+    assert loaded & (HEAVY | {"pyarrow"}) <= {"numpy", "sqlalchemy"}
 
 
 @pytest.mark.parametrize("name", ["errors", "config"])

@@ -7,10 +7,13 @@ import reprlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from bsv_store.check import whole_number
 from bsv_store.errors import BsvStoreError, InputError
+
+if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
 
 T = TypeVar("T")
 
@@ -48,12 +51,9 @@ def checked_workers(workers: int | None, executor: Executor | None) -> int:
 @contextmanager
 def pool(workers: int) -> Iterator[Executor]:
     """A pool of processes. Threads would not help, since HDF5 allows one at a time."""
-    import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    # A forked process with threads can deadlock.
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    executor = ProcessPoolExecutor(workers, mp_context=start_context(), initializer=_begin_worker)
     try:
         yield executor
     except BaseException:
@@ -63,6 +63,13 @@ def pool(workers: int) -> Iterator[Executor]:
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def start_context() -> BaseContext:
+    """How worker processes are started: as new ones, since a forked process with threads can deadlock."""
+    import multiprocessing
+
+    return multiprocessing.get_context("spawn")
 
 
 def _begin_worker() -> None:

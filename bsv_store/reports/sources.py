@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from bsv_store.check import scalar, without
 from bsv_store.datasets.version import DatasetVersion
@@ -22,6 +21,8 @@ from bsv_store.reports.anatomy import brain_of
 from bsv_store.text import shown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.figures.brain import Brain
     from bsv_store.store.store import Store
@@ -192,6 +193,8 @@ def region_values(store: Store, values: Any, *, column: str | None, groups: int 
             (f"{version.ref}: {', '.join(version.rules)}, {version.grid.spacing_um} µm",),
             version.fingerprint,
         )
+    import pandas as pd
+
     without("groups", "a table or a mapping", groups is not None)
     if isinstance(values, Path):
         values = _read_table(values)
@@ -216,6 +219,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     InputError
         If it cannot be read.
     """
+    import pandas as pd
+
     what = shown_path(path)
     # Decompressed here, since pandas would decompress an archive of any size.
     body = decompressed(read_input_file(path, what=what, max_bytes=_MAX_BYTES), what=what, max_bytes=_MAX_BYTES)
@@ -283,6 +288,8 @@ def _by_structure(table: pd.DataFrame, key: str, name: str, brain: Brain) -> dic
 
 def _column(table: pd.DataFrame, column: str | None, key: str) -> str:
     """The column with the values."""
+    import pandas as pd
+
     numeric = [str(name) for name in table.columns if pd.api.types.is_numeric_dtype(table[name])]
     usable = [name for name in numeric if name not in (key, "structure_id", "graph_order", "group", "voxels", "n")]
     if column is None:

@@ -31,28 +31,44 @@ def try_to_read(file: Path) -> None:
     ValueError
         If the process crashes, or does not end in time.
     """
-    package = str(Path(__file__).resolve().parents[2])
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     try:
-        # -P: no module is imported from the current folder.
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", _CODE, os.fspath(file)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        code = read_in_process(file)
     except subprocess.TimeoutExpired as error:
         raise ValueError(f"it could not be read within {TIMEOUT_S:.0f} s") from error
     # On Windows, the code of a crash is the status of the exception, above 0xC0000000.
-    if done.returncode < 0 or done.returncode > 255:
+    if code < 0 or code > 255:
         raise ValueError("it crashes the HDF5 library")
+
+
+def read_in_process(file: Path) -> int:
+    """The exit code of a process that reads all datasets of a file, negative if a signal ended it.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        If it does not end in time.
+    """
+    package = str(Path(__file__).resolve().parents[2])
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # -P: no module is imported from the current folder.
+    return subprocess.run(
+        [sys.executable, "-P", "-c", _CODE, os.fspath(file)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    ).returncode
 
 
 def main() -> None:
     """Read the file that the first argument names."""
+    read_all(Path(sys.argv[1]))
+
+
+def read_all(path: Path) -> None:
+    """Read all datasets of a file, in a process that may crash."""
     if os.name == "posix":
         import resource
 
@@ -61,7 +77,7 @@ def main() -> None:
 
     from bsv_store.volumes.hdf5 import opened_hdf5
 
-    with Path(sys.argv[1]).open("rb") as stream, opened_hdf5(stream, what="it") as file:
+    with path.open("rb") as stream, opened_hdf5(stream, what="it") as file:
         for name in list(file.attrs)[:_MAX_DATASETS]:
             file.attrs.get_id(name)
         if len(file) > _MAX_DATASETS:

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bsv_store import Store
+from bsv_store.acquisition.annotation import AnnotationReport
 from bsv_store.atlas.landmarks import identify
 from bsv_store.errors import FrameError, InputError
 from bsv_store.server.allen.wire import envelope
@@ -17,6 +18,9 @@ from bsv_store.volumes.annotation import Annotation
 from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic import SyntheticAtlas, wire
 from tests.formats.bodies import nrrd, raw
+
+# One worker reads Allen's file once.
+pytestmark = pytest.mark.xdist_group("real-annotation")
 
 ATLAS = SyntheticAtlas()
 
@@ -33,8 +37,6 @@ def written(folder: Path, ids: NDArray[np.uint32], spacing_um: int = 100, name: 
 
 # The database does not matter to the content of files.
 on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-# One worker reads Allen's file once.
-with_allens_file = pytest.mark.xdist_group("real-annotation")
 
 
 @pytest.fixture
@@ -42,13 +44,6 @@ def ontology(store: Store, data: Path) -> Store:
     """The real ontology."""
     store.ingest_structures(data / "allensdk_cache/structures.json")
     return store
-
-
-@pytest.fixture
-def listed(ontology: Store, data: Path) -> Store:
-    """The real ontology and experiment list."""
-    ontology.ingest_experiments(data / "allensdk_cache/experiments.json", allow_shrinking=True)
-    return ontology
 
 
 @pytest.fixture(scope="session")
@@ -67,12 +62,15 @@ def centers(allen_25um: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 @on_sqlite
-@with_allens_file
 def test_allens_file_is_recognized_and_gives_the_coarser_ones(
-    listed: Store, data: Path, allen_25um: NDArray[np.uint32], tmp_path: Path
+    allen_store: Store,
+    allen_reports: list[AnnotationReport],
+    data: Path,
+    allen_25um: NDArray[np.uint32],
+    tmp_path: Path,
 ) -> None:
     path = data / "allensdk_cache/annotation/ccf_2017/annotation_25.nrrd"
-    report = listed.ingest_annotation(path)
+    report = allen_reports[0]
     assert (report.outcome, report.origin, report.derived_um) == ("added", "allen", (50, 100))
     assert "Derived from finer ones: 50 um, 100 um." in report.summary()
     assert report.remarks == (
@@ -80,30 +78,31 @@ def test_allens_file_is_recognized_and_gives_the_coarser_ones(
     )
     for step, spacing_um in ((2, 50), (4, 100)):
         np.testing.assert_array_equal(
-            listed.atlas.annotation(spacing_um=spacing_um), allen_25um[::step, ::step, ::step]
+            allen_store.atlas.annotation(spacing_um=spacing_um), allen_25um[::step, ::step, ::step]
         )
-    rows = listed.sql("SELECT spacing_um, origin, derived_from_um, derived_from_sha256, array_sha256 FROM annotation")
+    rows = allen_store.sql(
+        "SELECT spacing_um, origin, derived_from_um, derived_from_sha256, array_sha256 FROM annotation"
+    )
     by_spacing = rows.set_index("spacing_um").sort_index()
     assert by_spacing["origin"].tolist() == ["allen"] * 3
     assert by_spacing["derived_from_um"].fillna(0).astype(int).tolist() == [0, 25, 25]
     assert by_spacing.loc[100, "derived_from_sha256"] == by_spacing.loc[25, "array_sha256"]
-    again = listed.ingest_annotation(path)
+    again = allen_store.ingest_annotation(path)
     assert (again.outcome, again.derived_um) == ("present", ())
     # Content that is not Allen's does not replace what was derived from Allen's, unless it is asked for.
     other = written(tmp_path, allen_25um[2::4, 2::4, 2::4])
     with pytest.raises(InputError, match="the stored annotation was kept") as caught:
-        listed.ingest_annotation(other)
+        allen_store.ingest_annotation(other)
     assert f"ingest annotation --replace {other}" in str(caught.value.hint)
-    np.testing.assert_array_equal(listed.atlas.annotation(spacing_um=100), allen_25um[::4, ::4, ::4])
+    np.testing.assert_array_equal(allen_store.atlas.annotation(spacing_um=100), allen_25um[::4, ::4, ::4])
     # A file with that content is no longer derived. That it is Allen's own cannot be told.
-    same = listed.ingest_annotation(written(tmp_path, allen_25um[::4, ::4, ::4]))
+    same = allen_store.ingest_annotation(written(tmp_path, allen_25um[::4, ::4, ::4]))
     assert (same.outcome, same.origin) == ("added", "like_allen")
     assert "48 of 48 landmark structures match in position and volume." in same.remarks[0]
     assert "derived" not in same.name
 
 
 @on_sqlite
-@with_allens_file
 @pytest.mark.parametrize(
     ("axes", "words"),
     [((0,), "the AP axis"), ((1,), "the DV axis"), ((0, 1), "the AP and DV axes"), ((0, 2), "the AP axis")],
@@ -119,7 +118,6 @@ def test_a_reversed_annotation_is_refused(
 
 
 @on_sqlite
-@with_allens_file
 def test_a_reversed_ml_axis_is_refused_where_it_can_be_told(
     ontology: Store, allen_25um: NDArray[np.uint32], tmp_path: Path
 ) -> None:
@@ -129,7 +127,6 @@ def test_a_reversed_ml_axis_is_refused_where_it_can_be_told(
             ontology.ingest_annotation(path)
 
 
-@with_allens_file
 def test_allens_file_with_a_reversed_ml_axis_is_recognized(allen_25um: NDArray[np.uint32]) -> None:
     mirrored = allen_25um[..., ::-1]
     annotation = Annotation.from_planes(Grid(25), lambda first, last: mirrored[first:last])
@@ -137,7 +134,6 @@ def test_allens_file_with_a_reversed_ml_axis_is_recognized(allen_25um: NDArray[n
         identify(annotation, what="x")
 
 
-@with_allens_file
 def test_an_annotation_like_allens_is_marked_and_says_that_sides_cannot_be_told(
     ontology: Store, centers: NDArray[np.uint32], tmp_path: Path
 ) -> None:
@@ -151,7 +147,6 @@ def test_an_annotation_like_allens_is_marked_and_says_that_sides_cannot_be_told(
 
 
 @on_sqlite
-@with_allens_file
 def test_a_moved_annotation_is_not_allens(ontology: Store, centers: NDArray[np.uint32], tmp_path: Path) -> None:
     report = ontology.ingest_annotation(written(tmp_path, np.roll(centers, 3, axis=0)))
     assert report.origin == "other"
@@ -159,16 +154,15 @@ def test_a_moved_annotation_is_not_allens(ontology: Store, centers: NDArray[np.u
 
 
 def test_a_replaced_derived_annotation_is_not_derived_again(
-    ontology: Store, data: Path, centers: NDArray[np.uint32], tmp_path: Path
+    allen_store: Store, data: Path, centers: NDArray[np.uint32], tmp_path: Path
 ) -> None:
-    fine = data / "allensdk_cache/annotation/ccf_2017/annotation_25.nrrd"
-    ontology.ingest_annotation(fine)
-    report = ontology.ingest_annotation(written(tmp_path, centers), replace=True)
+    report = allen_store.ingest_annotation(written(tmp_path, centers), replace=True)
     assert (report.outcome, report.origin) == ("replaced", "like_allen")
-    np.testing.assert_array_equal(ontology.atlas.annotation(), centers)
-    assert ontology.ingest_annotation(fine).derived_um == ()
-    np.testing.assert_array_equal(ontology.atlas.annotation(), centers)
-    assert len(list(ontology.path.glob("volumes/annotation/100um/*.h5"))) == 1
+    np.testing.assert_array_equal(allen_store.atlas.annotation(), centers)
+    fine = data / "allensdk_cache/annotation/ccf_2017/annotation_25.nrrd"
+    assert allen_store.ingest_annotation(fine).derived_um == ()
+    np.testing.assert_array_equal(allen_store.atlas.annotation(), centers)
+    assert len(list(allen_store.path.glob("volumes/annotation/100um/*.h5"))) == 1
 
 
 def test_annotations_of_other_years_are_left_out_of_a_cache(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from bsv_store import Selection, Store, create_store
+from bsv_store import Selection, Store, open_store
+from bsv_store.acquisition.annotation import AnnotationReport
 from bsv_store.formats.label_files import Label, read_labels
+from tests.atlas.conftest import fill_with_allens
 from tests.datasets.world import add_volume
+from tests.stores import Templates
 
 EXPERIMENT = 158375425
 # Allen books a pixel as 1.225e-9 mm3: unionize volumes are so much larger than those of the voxels.
@@ -25,15 +29,24 @@ pytestmark = pytest.mark.xdist_group("real-annotation")
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Store]:
+def real(
+    templates: Templates,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    data: Path,
+    allen_reports: list[AnnotationReport],
+) -> Iterator[Store]:
     """The real ontology, the web site's list, the annotation at 25 um and one experiment's volumes at 100 um."""
-    cache = data / "allensdk_cache"
-    with create_store(tmp_path_factory.mktemp("real") / "store") as store:
-        store.ingest_structures(cache / "structures.json")
+    filled, _ = templates.template(fill_with_allens, "sqlite", request, data, allen_reports)
+    assert (allen_reports[0].structures, allen_reports[0].annotated_voxels) == (671, 32_387_385)
+    folder = tmp_path_factory.mktemp("real")
+    shutil.copytree(filled, folder / "store")
+    # Without the annotation, which would be read again.
+    name = f"experiment_{EXPERIMENT}"
+    shutil.copytree(data / "allensdk_cache" / name, folder / "cache" / name)
+    with open_store(folder / "store") as store:
         store.ingest_experiments(data / "allenAtlasProjection_info.csv")
-        report = store.ingest_annotation(cache / "annotation/ccf_2017/annotation_25.nrrd")
-        assert (report.structures, report.annotated_voxels) == (671, 32_387_385)
-        adopted = store.adopt(cache, experiment_ids=[EXPERIMENT])
+        adopted = store.adopt(folder / "cache", experiment_ids=[EXPERIMENT])
         assert adopted.volumes == 4
         yield store
 

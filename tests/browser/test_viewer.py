@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from numpy.typing import NDArray
 
 from bsv_store import Store, open_store
 from bsv_store_cli.main import cli
@@ -24,6 +26,8 @@ from tests.server.serving import serving
 _WAIT_MS = 60_000
 # The voxel AP 88, DV 15, ML 85, in the right VISp.
 AT = "8850,1550,8550"
+# Rendering of three dimensions in software takes time for each pixel.
+SMALL: Any = {"width": 320, "height": 320}
 
 
 @dataclass
@@ -193,8 +197,7 @@ def test_copied_code_gives_the_values_and_the_figures(
 
 
 def test_three_dimensions_are_loaded_when_asked_for(viewer: Viewer) -> None:
-    # Rendering in software takes time for each pixel.
-    viewer.page.set_viewport_size({"width": 700, "height": 500})
+    viewer.page.set_viewport_size(SMALL)
     viewer.open(f"version=lines@1&group=0&at={AT}")
     assert not any("niivue" in each for each in viewer.requests)
     viewer.page.click("#solid-show")
@@ -206,8 +209,29 @@ def test_three_dimensions_are_loaded_when_asked_for(viewer: Viewer) -> None:
     assert "view=solid" not in viewer.address()
 
 
+def sorted_values(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The values other than 0 and no data, ascending, since files have their axes in another order."""
+    return np.sort(volume[(volume != 0) & ~np.isnan(volume)])
+
+
+def added(viewer: Viewer) -> NDArray[np.float32]:
+    """The values of the volume that the view in three dimensions has."""
+    text = viewer.page.evaluate(
+        """() => {
+          const { buffer, byteOffset, byteLength } = Float32Array.from(window.added.img);
+          const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+          let text = "";
+          for (let at = 0; at < bytes.length; at += 30000) {
+            text += btoa(String.fromCharCode(...bytes.subarray(at, at + 30000)));
+          }
+          return text;
+        }"""
+    )
+    return np.frombuffer(base64.b64decode(text), "<f4")
+
+
 def test_a_difference_in_three_dimensions_is_that_of_the_groups(viewer: Viewer) -> None:
-    viewer.page.set_viewport_size({"width": 700, "height": 500})
+    viewer.page.set_viewport_size(SMALL)
     viewer.open(f"version=lines@1&group=0&minus=1&at={AT}")
     # Loaded before the view loads it, to see what it is given.
     viewer.page.add_script_tag(url=viewer.page.get_attribute("#viewer", "data-niivue"))
@@ -222,19 +246,23 @@ def test_a_difference_in_three_dimensions_is_that_of_the_groups(viewer: Viewer) 
     )
     viewer.page.click("#solid-show")
     viewer.page.wait_for_selector("#viewer[data-solid='g0-1']", timeout=_WAIT_MS)
-    found = viewer.page.evaluate("Array.from(window.added.img.filter((each) => each !== 0 && !Number.isNaN(each)))")
+    found = added(viewer)
     mean = viewer.store.dataset("lines").mean
     expected = mean[0] - mean[1]
     # The file has the axes in another order.
-    assert np.array_equal(np.sort(np.float32(found)), np.sort(expected[(expected != 0) & ~np.isnan(expected)]))
+    assert np.array_equal(
+        np.sort(found[(found != 0) & ~np.isnan(found)]), np.sort(expected[(expected != 0) & ~np.isnan(expected)])
+    )
     low, high = viewer.page.evaluate("[window.added.cal_minNeg, window.added.cal_max]")
     assert low < 0 < high
     # The groups can be chosen too, and the address has the choice.
     viewer.page.select_option("#solid-set", "g0")
     viewer.page.wait_for_selector("#viewer[data-solid='g0']", timeout=_WAIT_MS)
     assert "solid=g0" in viewer.address()
-    found = viewer.page.evaluate("Array.from(window.added.img.filter((each) => each !== 0 && !Number.isNaN(each)))")
-    assert np.array_equal(np.sort(np.float32(found)), np.sort(mean[0][(mean[0] != 0) & ~np.isnan(mean[0])]))
+    found = added(viewer)
+    assert np.array_equal(
+        np.sort(found[(found != 0) & ~np.isnan(found)]), np.sort(mean[0][(mean[0] != 0) & ~np.isnan(mean[0])])
+    )
 
 
 def test_names_with_characters_that_change_the_direction_are_shown_with_escapes(viewer: Viewer) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _HELD_S = 600
@@ -34,6 +35,13 @@ def command(arguments: tuple[object, ...], variables: Mapping[str, str]) -> None
 
     sys.argv = ["bsv-store", *map(str, arguments)]
     main()
+
+
+def serve(arguments: tuple[object, ...]) -> None:
+    """Run ``bsv-store serve`` or another command that starts processes; the target of a `tests.processes.Child`."""
+    # The processes import the main module again, which is pytest's here.
+    sys.modules["__main__"] = ModuleType("__main__")
+    command(arguments, {})
 
 
 def held(*_arguments: Any, **_options: Any) -> None:

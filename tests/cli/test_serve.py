@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -21,7 +23,9 @@ import pytest
 import requests
 
 from bsv_store import create_store, open_store
-from tests.cli.running import Runner, child_environment, command_line
+from tests.cli.interrupted import serve
+from tests.cli.running import Runner
+from tests.processes import Child
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -39,35 +43,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Serving:
     """A server process and its address."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+    def __init__(self, process: Child, url: str) -> None:
         self.process = process
         self.url = url
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
-        """Its exit code, and what it wrote to standard output after the address, and to standard error."""
+        """Stop it, and return what `ended` does."""
         self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> tuple[int, str, str]:
+        """Its exit code, and what it wrote to standard output after the address, and to standard error."""
         out, err = self.process.communicate(timeout=START_S)
-        return self.process.returncode, out, err
+        assert self.process.returncode is not None
+        return self.process.returncode, out.partition("\n")[2], err
 
 
 @contextmanager
 def served(folder: Path, *arguments: object) -> Iterator[Serving]:
-    process = subprocess.Popen(
-        command_line("serve", "--port", 0, *arguments, store=folder),
-        env=child_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = Child(serve, ("--store", folder, "serve", "--port", 0, *arguments))
     try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            pytest.fail(f"the server did not start: {process.communicate(timeout=START_S)}")
-        yield Serving(process, line.rstrip("\n").rstrip("/"))
+        until(lambda: "\n" in process.wrote() or process.returncode is not None)
+        if process.returncode is not None:
+            pytest.fail(f"the server did not start: {process.communicate()}")
+        yield Serving(process, process.wrote().rstrip("\n").rstrip("/"))
     finally:
-        if process.poll() is None:
-            process.terminate()
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
             try:
                 process.communicate(timeout=START_S)
             except subprocess.TimeoutExpired:
@@ -99,13 +101,12 @@ def test_a_request_in_progress_is_finished_before_the_end(folder: Path, number: 
             until(lambda: metric in requests.get(f"{server.url}/metrics", timeout=20).text)
             server.process.send_signal(number)
             until(lambda: _refuses(host, int(port)))
-            assert server.process.poll() is None
+            assert server.process.returncode is None
             connection.sendall(b"=bad!")
             reply = b"".join(iter(lambda: connection.recv(65_536), b""))
         assert reply.startswith(b"HTTP/1.1 401")
         assert b"not valid" in reply
-        out, err = server.process.communicate(timeout=START_S)
-        assert (server.process.returncode, out, err) == (0, "", "")
+        assert server.ended() == (0, "", "")
 
 
 def _refuses(host: str, port: int) -> bool:
@@ -167,9 +168,19 @@ def test_requests_of_killed_workers_are_no_longer_in_progress(folder: Path) -> N
     with served(folder, "--workers", 2, "--concurrency", 1) as server:
         workers = until(lambda: _children(server.process.pid))
         host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
-            connection.sendall(f"POST /login HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\ntoken".encode())
-            until(lambda: _status(f"{server.url}/metrics") == 503)
+        with contextlib.ExitStack() as stack:
+            connection: socket.socket | None = None
+
+            def is_busy() -> bool:
+                nonlocal connection
+                # A login that came while our own request was in progress was refused.
+                if connection is None or select.select([connection], [], [], 0)[0]:
+                    connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
+                    head = f"POST /login HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\ntoken"
+                    connection.sendall(head.encode())
+                return _status(f"{server.url}/metrics") == 503
+
+            until(is_busy)
             for worker in workers:
                 os.kill(worker, signal.SIGKILL)
         until(lambda: _status(f"{server.url}/metrics") == 200)

@@ -18,7 +18,7 @@ from bsv_store_synthetic.faults import Hang
 from tests.cli.conftest import ATLAS
 from tests.cli.interrupted import command
 from tests.cli.running import Runner, child_environment
-from tests.databases import both_databases
+from tests.databases import both_databases, sqlite_first
 from tests.processes import CHECKOUT, Child
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def wait_until_gone(processes: list[int]) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc on this system")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@sqlite_first
 def test_the_workers_of_an_average_end_with_it(own_filled: Path, held: Path, number: signal.Signals) -> None:
     """Each worker is in the middle of a pass of ten minutes."""
     arguments = ("aggregate", "--injected-in", "VISp", "--group-by", "AP", "--name", "test", "--workers", "2")

@@ -16,7 +16,16 @@ import pytest
 
 from bsv_store import Selection, by_coordinate, open_store
 from bsv_store.errors import FormatError, InputError
-from tests.datasets.bundles import Change, at_one_voxel, changed, edit_inputs, forged, replace_array, set_manifest
+from tests.datasets.bundles import (
+    Change,
+    at_one_voxel,
+    changed,
+    edit_inputs,
+    edit_result,
+    forged,
+    replace_array,
+    set_manifest,
+)
 from tests.datasets.world import IDS, SHAPE, ask, remove_volume
 
 if TYPE_CHECKING:
@@ -175,6 +184,22 @@ def test_a_result_file_of_another_structure_is_refused(
     other: Store, bundle: Path, tmp_path: Path, edit: Callable[[h5py.File], None], match: str
 ) -> None:
     refused(other, changed(take(bundle, tmp_path), forged(edit)), match)
+
+
+def _crash(file: h5py.File) -> None:
+    del file["mean"]
+    dataset = file.create_dataset("mean", shape=FULL, dtype="<f4", chunks=MEAN["chunks"], compression="gzip")
+    # The mask says that the filter was not applied. HDF5 reads beyond the byte, and crashes.
+    dataset.id.write_direct_chunk((0, 0, 0, 0), b"x", 1)
+
+
+@pytest.mark.parametrize("process", ["forked", "new"])
+def test_a_result_file_that_crashes_hdf5_is_refused(
+    other: Store, bundle: Path, tmp_path: Path, process: str, request: pytest.FixtureRequest
+) -> None:
+    if process == "new":
+        request.getfixturevalue("new_process_for_hdf5")
+    refused(other, changed(take(bundle, tmp_path), edit_result(_crash)), "crash")
 
 
 def _member(**values: Any) -> Edit:
@@ -359,7 +384,6 @@ def test_deeply_nested_json_is_refused(other: Store, bundle: Path, tmp_path: Pat
 
     def change(parts: dict[str, bytes]) -> None:
         from bsv_store.averaging.recorded import fingerprint_of
-        from tests.datasets.bundles import edit_result
 
         edit_result(nested_inputs)(parts)
         set_manifest(fingerprint=fingerprint_of("[" * 1_000_000))(parts)

@@ -121,7 +121,11 @@ class Client:
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("executor", [ThreadPoolExecutor(3), Client(), None], ids=["threads", "client", "processes"])
 @pytest.mark.parametrize("workers", [2, 5])
-def test_who_computes_does_not_change_a_bit(filled: Store, executor: Any, workers: int) -> None:
+def test_who_computes_does_not_change_a_bit(
+    filled: Store, executor: Any, workers: int, request: pytest.FixtureRequest
+) -> None:
+    if workers == 2:
+        request.getfixturevalue("new_worker_processes")
     alone = asked(filled)
     together = asked(filled, name="together", executor=executor, workers=workers)
     assert together.was_computed

@@ -23,7 +23,7 @@ COMPARISONS = (DOCS / "comparisons.md").read_text(encoding="utf-8")
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder = tmp_path_factory.mktemp("averages") / "store"
-    with SyntheticServer(SyntheticAtlas(experiments=8)) as server, create_store(folder) as made:
+    with SyntheticServer(SyntheticAtlas(experiments=4)) as server, create_store(folder) as made:
         made.sync_structures(api_url=server.url)
         made.sync_experiments(api_url=server.url)
         made.sync_unionizes(api_url=server.url)

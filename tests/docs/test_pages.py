@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from bsv_store import Selection, Store, create_store
+from bsv_store import Selection, Store, create_store, open_store
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from tests.cli.running import Runner
 from tests.docs.blocks import DOCS, blocks, run_page
+from tests.stores import Templates
 
 NOTEBOOKS = ["first-hour", "from-allensdk", "from-brain-street-view"]
 VISUAL = Selection(injected_in=["VISp", "VISl"], line="wild-type")
@@ -94,21 +96,30 @@ def test_a_notebook_has_the_cells_of_its_page(name: str, converter: ModuleType) 
     assert written == converter.notebook(page, name), "run: python docs/notebooks/convert.py"
 
 
+def _fill_visual(store: Store) -> None:
+    with SyntheticServer(SyntheticAtlas(experiments=24)) as server:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+        store.sync_annotation(download_url=server.url)
+        store.fetch(Selection(injected_in="VISp") | VISUAL, api_url=server.url)
+    store.aggregate(VISUAL, name="visual")
+
+
 @pytest.fixture
-def visual_store(folder: Path, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def visual_store(
+    folder: Path, templates: Templates, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Store]:
+    filled, _ = templates.template(_fill_visual, "sqlite", request)
+    shutil.copytree(filled, folder / "visual-store")
     monkeypatch.setenv("BSV_STORE", str(folder / "visual-store"))
-    with create_store(folder / "visual-store") as store:
-        store.sync_structures()
-        store.sync_experiments()
-        store.sync_annotation()
-        store.fetch(Selection(injected_in="VISp") | VISUAL)
-        store.aggregate(VISUAL, name="visual")
+    with open_store(folder / "visual-store") as store:
         yield store
 
 
 @pytest.mark.parametrize(
     ("page", "count"), [("share-in-a-lab", 3), ("cluster", 1), ("cite", 4), ("own-figures", 2), ("published-tables", 0)]
 )
+@pytest.mark.usefixtures("server")
 def test_a_how_to_page_runs(
     page: str, count: int, visual_store: Store, run: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

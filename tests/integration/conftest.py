@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.running import Runner
 from tests.conftest import DatabaseKind
+from tests.databases import repeated
 from tests.postgres import PostgresServer
 
 
@@ -18,7 +19,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return Runner(capsys, monkeypatch)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=repeated)])
 def module_database(request: pytest.FixtureRequest) -> DatabaseKind:
     """Both databases, one after the other, for fixtures that serve a whole module."""
     kind: DatabaseKind = request.param

@@ -26,6 +26,8 @@ CACHE = "allensdk_cache"
 STRUCTURES = f"{CACHE}/structures.json"
 LIST_2019_02 = f"{CACHE}/experiments.json"
 CUT = "experiment_288169135/projection_density_25.nrrd"
+FINE = "experiment_122642490/injection_density_25.nrrd"
+FINE_ANNOTATION = "annotation/ccf_2017/annotation_25.nrrd"
 
 IN_ISOCORTEX = """
     primary_structure_id in (
@@ -186,14 +188,12 @@ def _selected(run: Runner, location: Path, ids: Collection[int], line: str) -> s
 
 @pytest.fixture(scope="module")
 def cache(module_database: DatabaseKind, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The AllenSDK cache; for one of the databases without its sound volumes at 25 um, which take their time."""
-    if module_database == "sqlite":
-        return data / CACHE
-
+    """The AllenSDK cache with one volume and the annotation at 25 um, which take their time; or with neither."""
     target = tmp_path_factory.mktemp("cache") / CACHE
+    at_25_um = (CUT, *((FINE, FINE_ANNOTATION) if module_database == "sqlite" else ()))
     for file in (data / CACHE).rglob("*"):
         name = file.relative_to(data / CACHE).as_posix()
-        if file.is_file() and (name == CUT or not name.endswith("_25.nrrd")):
+        if file.is_file() and (name in at_25_um or not name.endswith("_25.nrrd")):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target / name)
     return target
@@ -215,7 +215,7 @@ def test_a_cache_is_adopted_except_for_its_truncated_file(
     assert (status.structures, status.experiments) == (1327, 2995)
     assert (status.experiments_with_unionizes, status.unionize_rows) == (40, _lines(cache))
     volumes = {(each.kind, each.spacing_um): each.volumes for each in status.volumes}
-    at_25_um = {("data_mask", 25): 1, ("injection_density", 25): 2} if module_database == "sqlite" else {}
+    at_25_um = {("injection_density", 25): 1} if module_database == "sqlite" else {}
     assert volumes == at_25_um | {
         ("data_mask", 100): 1,
         ("injection_density", 100): 1,

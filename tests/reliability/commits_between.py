@@ -211,7 +211,10 @@ CHANGES: Mapping[str, Change] = {
     # Quotas spare the inputs of versions with a tag.
     "tag": Change(_tag, ("InputError",), ("volume",)),
     "untag": Change(_untag, ("UnknownDatasetError",), ("volume",)),
-    "delete": Change(_delete, ("UnknownDatasetError", "InputError"), ("version", "tag", "last", "volume")),
+    # IncompleteError: a repair says that the version to rebuild is gone.
+    "delete": Change(
+        _delete, ("UnknownDatasetError", "InputError", "IncompleteError"), ("version", "tag", "last", "volume")
+    ),
     "untrash": Change(_untrash, ("InputError",), ("version", "tag", "last", "volume")),
     "quota": Change(_quota, _LOST_VOLUME, ("version", "volume")),
     "collect": Change(_collect, ("InputError",), ("version",)),

@@ -19,6 +19,7 @@ from bsv_store.errors import ReadOnlyStoreError
 from bsv_store.reports import injection_map, matrix_map, structure_differences
 from bsv_store.store.schema_changes import grant_access
 from tests.conftest import DatabaseKind
+from tests.databases import repeated
 from tests.remote.filled import make
 from tests.server.serving import serving
 
@@ -200,7 +201,7 @@ def _made(factory: pytest.TempPathFactory, database: str | None) -> Path:
         return make(factory.mktemp("served") / "store", database)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=repeated)])
 def both(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[DatabaseKind, Store, Store]]:

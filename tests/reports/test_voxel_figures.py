@@ -490,19 +490,22 @@ def test_the_edges_of_crossed_bins_are_drawn_along_both_axes_and_mirrored_with_t
 
 
 @pytest.mark.parametrize("plane", ["coronal", "sagittal", "horizontal"])
-def test_volumes_and_annotations_that_are_read_in_slabs(fine: Store, plane: Plane) -> None:
-    array = volume((RIGHT_SIGNAL, 0.8)).repeat(2, 0).repeat(2, 1).repeat(2, 2)
-    row = SourceRow("", None, lambda axis, first, last: _part(array, axis, first, last))
-    fine_source = replace(source(1), rows=(row,), grid=Grid(50))
-    assert len(list(fine_source.slabs(row))) > 1
-    brain = Brain(fine.database, fine.files)
+def test_volumes_and_annotations_that_are_read_in_slabs(
+    blocks: Store, plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As at 50 um, where drawing takes seconds. The signal and the structure are in two of the slabs.
+    for name in ("sources", "brain"):
+        monkeypatch.setattr(f"bsv_store.figures.{name}.slab_ranges", lambda _grid: ((0, 44), (44, 88), (88, 132)))
+    sliced = source(1)
+    assert len(list(sliced.slabs(sliced.rows[0]))) == 3
+    brain = Brain(blocks.database, blocks.files)
     expected = {"coronal": (ML, DV), "sagittal": (AP, DV), "horizontal": (ML, AP)}[plane]
     for chosen in ({"count": 2}, {"count": 1, "through": "VISp"}):
-        figure = draw_slices(fine_source, brain, plane=plane, emphasize="VISp", **chosen)
+        figure = draw_slices(sliced, brain, plane=plane, emphasize="VISp", **chosen)
         axes = panels(figure)[0]
         assert middle_of_signal(axes) == pytest.approx(expected)
         assert axes.patches[0].get_path().contains_point(expected)
-    mapped = reports.region_map(fine, {"VISp": 1.0}, plane=plane, count=1).axes[0]
+    mapped = reports.region_map(blocks, {"VISp": 1.0}, plane=plane, count=1).axes[0]
     assert color_at(mapped, expected)[3] == 1
 
 

@@ -23,6 +23,7 @@ from bsv_store.server.allen.files import zip_file
 from bsv_store.vocabulary import VolumeKind
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire, wire_volumes
 from bsv_store_synthetic.faults import Substitute
+from tests.databases import repeated
 from tests.server.serving import serving
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Chain:
         return found
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=repeated)])
 def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     folder = tmp_path_factory.mktemp("chain")
     with ExitStack() as stack:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from bsv_store.catalog.ranks import Rank
@@ -152,7 +153,13 @@ def has_complete_list(history: History) -> bool:
 
 def sex_of(record: ExperimentRecord) -> Sex | None:
     """The sex that the value in a list stands for; None if it is missing or not recognized."""
-    row = None if record.sex is None else row_named(record.sex, SEXES)
+    return None if record.sex is None else _sex_named(record.sex)
+
+
+# The thousands of experiments of a list have few values.
+@lru_cache(maxsize=64)
+def _sex_named(value: str) -> Sex | None:
+    row = row_named(value, SEXES)
     return None if row is None else row.name
 
 

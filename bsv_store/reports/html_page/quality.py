@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import ExperimentsWarning, InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.store.store import Store
     from bsv_store.vocabulary import Measure
@@ -124,6 +125,8 @@ def robust_z(values: Sequence[float | None]) -> list[float | None]:
 
 
 def _signal(experiments: pd.DataFrame, identifier: int) -> float | None:
+    import pandas as pd
+
     if identifier not in experiments.index:
         return None
     row = experiments.loc[identifier]
