@@ -203,7 +203,7 @@ def test_all_volumes_of_the_atlas_pass(store: Store, tmp_path: Path, knows: str)
         kinds = [row.name for row in VOLUME_KINDS.values()]
         kinds = kinds[number % len(kinds) :] + kinds[: number % len(kinds)]
         for name, chosen in (("first", kinds[:1]), ("others", kinds[1:])):
-            volumes = {kind: true_volume(i, kind) for kind in chosen}
+            volumes: dict[str, Array] = {kind: true_volume(i, kind) for kind in chosen}
             report = store.adopt(write_cache(tmp_path / f"{i}-{name}", i, volumes))
             assert (report.volumes, report.refused) == (len(chosen), ())
     found = store.volumes.check()
