@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DatabaseKind = Literal["sqlite", "postgres"]
 
 # Fixtures that tests of several packages use.
-pytest_plugins = ["tests.filled", "tests.servers"]
+pytest_plugins = ["tests.filled", "tests.new_catalogs", "tests.servers"]
 
 # Read before any test's environment is cleared.
 _SHARED = Path(os.environ.get("BSV_STORE_SHARED") or Path(__file__).resolve().parents[2] / "shared")

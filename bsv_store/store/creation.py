@@ -330,9 +330,14 @@ def _fill_catalog(database: Database, path: Path, config: StoreConfig) -> None:
     with database.reading() as connection:
         fresh = schema.current_revision(connection) is None
     if fresh:
-        schema.upgrade(database)
+        create_tables(database)
     with database.writing() as connection:
         _claim_catalog(connection, path, config, database)
+
+
+def create_tables(database: Database) -> None:
+    """Run all migrations on an empty database."""
+    schema.upgrade(database)
 
 
 def _claim_catalog(connection: Connection, path: Path, config: StoreConfig, database: Database) -> None:

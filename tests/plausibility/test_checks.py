@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -287,7 +287,7 @@ def test_all_volumes_of_the_atlas_pass(store: Store, tmp_path: Path, knows: str)
         kinds = [row.name for row in VOLUME_KINDS.values()]
         kinds = kinds[number % len(kinds) :] + kinds[: number % len(kinds)]
         for name, chosen in (("first", kinds[:1]), ("others", kinds[1:])):
-            volumes: dict[str, Any] = {kind: true_volume(i, kind) for kind in chosen}
+            volumes: dict[str, Array] = {kind: true_volume(i, kind) for kind in chosen}
             report = store.adopt(write_cache(tmp_path / f"{i}-{name}", i, volumes))
             assert (report.volumes, report.refused) == (len(chosen), ())
     found = store.volumes.check()

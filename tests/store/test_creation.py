@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -218,3 +220,25 @@ def test_a_path_that_no_folder_can_have_is_a_named_error(tmp_path: Path, path: s
         with pytest.raises((InputError, StoreError), match="store"):
             call(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_copied_tables_are_those_of_the_migrations(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Other tests copy them: see `tests.new_catalogs`."""
+
+    def created(name: str) -> list[str]:
+        create_store(tmp_path / name).close()
+        with closing(sqlite3.connect(tmp_path / name / "catalog.db")) as connection:
+            lines = list(connection.iterdump())
+        # The id and the folder of the store, when it was created, and hashes of the text of the tables, in which
+        # Alembic writes the constraints of a table that it alters in any order.
+        own = ("store_info", "store_link", "activity", "schema_history", "seal")
+        kept = (line for line in lines if not line.startswith(tuple(f'INSERT INTO "{table}"' for table in own)))
+        return sorted(part.strip(" ,;") for line in kept for part in line.split("\n"))
+
+    created("first")
+    copied = created("copied")
+    with open_store(tmp_path / "copied") as store:
+        assert store.admin.verify(deep=True).findings == ()
+    request.getfixturevalue("tables_by_migrations")
+    assert created("migrated") == copied
+    assert len(copied) > 100
