@@ -158,6 +158,12 @@ def test_experiments_without_weight_are_left_out(weighted: Store) -> None:
     with pytest.raises(MissingDataError, match=unknown) as caught:
         ask(weighted, Selection(ids=IDS), **OVERLAP)
     assert "Sync the unionize tables: bsv-store sync unionizes --ids 6,7" in str(caught.value.hint)
+    with pytest.raises(MissingDataError, match="all 2 selected experiments are left out; 5: ") as caught:
+        ask(weighted, Selection(ids=[5, 6]), missing="leave_out", **OVERLAP)
+    assert caught.value.hint == "Sync the unionize tables: bsv-store sync unionizes --ids 6"
+    with pytest.raises(MissingDataError, match="left out; 5: ") as caught:
+        ask(weighted, Selection(ids=[5]), **OVERLAP)
+    assert caught.value.hint == "Nothing is missing that can be fetched. Select other experiments."
     lenient = ask(weighted, Selection(ids=IDS), missing="leave_out", **OVERLAP)
     assert [each.experiment_id for each in lenient.left_out] == [5, 6, 7]
 
