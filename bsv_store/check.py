@@ -202,8 +202,11 @@ def finite_numbers(name: str, value: Any, *, such_as: str) -> list[float]:
 
 
 def scalar(value: Any) -> Any:
-    """The Python object in a NumPy scalar or an array without dimensions; anything else as it is."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    """The Python object in a NumPy scalar or an array without dimensions, None if masked; anything else as it is."""
+    if getattr(value, "ndim", None) != 0 or not hasattr(value, "item"):
+        return value
+    # The item of a masked value is a number that means nothing, such as 0.
+    return None if getattr(value, "mask", False) else value.item()
 
 
 def identifier(name: str, value: Any) -> int:

@@ -29,6 +29,17 @@ def test_points_in_um_are_accepted() -> None:
             check.point_um("point", wrong)
 
 
+@pytest.mark.parametrize("masked", [np.ma.masked, np.ma.array(5.0, mask=True)])
+def test_masked_values_are_no_numbers(masked: Any) -> None:
+    assert check.as_float(masked) is None
+    assert check.as_float(np.ma.array(5.0, mask=False)) == 5.0
+    for call in (check.finite_number, check.identifier):
+        with pytest.raises(InputError):
+            call("x", masked)
+    with pytest.raises(InputError, match="x must be a single value or a list"):
+        check.several("x", masked, such_as="1")
+
+
 def test_ids_have_63_bits() -> None:
     assert check.identifier("experiment_id", np.int64(7)) == 7
     assert check.identifier("experiment_id", 2**63 - 1) == 2**63 - 1

@@ -31,7 +31,7 @@ from bsv_store.averaging.recipe import Recipe
 from bsv_store.averaging.recorded import RecordedInputs
 from bsv_store.catalog.animal_weights import animal_weights
 from bsv_store.catalog.ingest.hemisphere import sides_in_tables
-from bsv_store.catalog.missing import excluded_reasons, leave_out, nothing_left, without_volume
+from bsv_store.catalog.missing import NO_ROWS, excluded_reasons, leave_out, nothing_left, without_volume
 from bsv_store.catalog.normalization import Divisor, divisors
 from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.selection.resolve import resolve_with_exclusions
@@ -57,7 +57,7 @@ WITHOUT_TABLE = "the unionize table is not in the store"
 WITHOUT_SIDE = "the injected hemisphere is not known"
 """Reasons why experiments are left out of a comparison by structure."""
 
-WITHOUT_WEIGHT = "the share of the injection volume inside its source is not known (no unionize rows)"
+WITHOUT_WEIGHT = f"the share of the injection volume inside its source is not known {NO_ROWS}"
 WEIGHT_ZERO = "no part of the injection volume lies inside its source, so its weight is 0"
 """Reasons why experiments are left out of an average weighted by injection overlap."""
 
@@ -397,7 +397,7 @@ class _RequiredData:
         divisor, missing = NORMALIZATIONS[self.recipe.normalize].divisor, self.recipe.missing
         absent = [each for each in ids if each not in found]
         sync = f"Sync the unionize tables: {sync_command(self.recipe.selection, absent)}"
-        reasons = leave_out(absent, f"the {divisor} is not known (no unionize rows)", missing=missing, hint=sync)
+        reasons = leave_out(absent, f"the {divisor} is not known {NO_ROWS}", missing=missing, hint=sync)
         zero = [each for each in ids if each in found and found[each].value <= 0]
         return {
             **reasons,

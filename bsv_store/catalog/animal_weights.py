@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, assert_never
 
-from bsv_store.catalog.injection_overlap import injection_overlaps
+from bsv_store.catalog.injection_overlap import exact_overlaps
 from bsv_store.catalog.tables.frames import uncovered_among
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def animal_weights(
             members.setdefault(tuple(sorted(source)), []).append(each)
         shares: dict[int, float] = {}
         for source, ids in sorted(members.items()):
-            overlaps = injection_overlaps(connection, source, experiment_ids=ids)
-            shares |= {key: value for key, value in connection.execute(overlaps)}
+            shares |= exact_overlaps(connection, source, ids)
         unknown = set(uncovered_among(connection, source_of.keys(), "injection"))
         return {each: shares.get(each, 0.0) for each in source_of if each not in unknown}
     assert_never(weight_by)

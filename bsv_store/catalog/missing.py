@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 LEAVE_OUT_HINT = "Or leave such experiments out: missing='leave_out'."
 
 
+NO_ROWS = "(no unionize rows)"
+"""The end of reasons why experiments without unionize tables are left out of results that read volumes."""
+
+
 def excluded_reasons(excluded: Mapping[int, str]) -> dict[int, str]:
     """The reason for leaving out each experiment, given its reason on the exclusion list."""
     return {each: f"excluded: {reason}" for each, reason in excluded.items()}
@@ -110,13 +114,17 @@ def nothing_left(
 ) -> MissingDataError:
     """The error if all selected experiments are left out.
 
-    The hint fetches the first kind that one of them does not have; the unionize tables if no kind is read.
+    The hint fetches the first kind that one of them does not have, or the unionize tables if rows of them are missing.
     """
     first = min(reasons)
     whole = "the selected experiment is" if len(reasons) == 1 else f"all {len(reasons):,} selected experiments are"
     message = f"{whole} left out; {first}: {reasons[first]}"
-    if not kinds:
-        return MissingDataError(message, hint=f"Sync the unionize tables: {sync_command(selection, list(reasons))}")
-    kind = next((each for each in kinds if _absent(each, spacing_um) in reasons.values()), kinds[0])
-    command = fetch_command(selection, list(reasons), kind=kind, spacing_um=spacing_um)
-    return MissingDataError(message, hint=f"Fetch what is missing: {command}")
+    absent = next((each for each in kinds if _absent(each, spacing_um) in reasons.values()), None)
+    if absent is not None:
+        command = fetch_command(selection, list(reasons), kind=absent, spacing_um=spacing_um)
+        return MissingDataError(message, hint=f"Fetch what is missing: {command}")
+    without_rows = [each for each, reason in reasons.items() if reason.endswith(NO_ROWS)]
+    if without_rows or not kinds:
+        command = sync_command(selection, without_rows or list(reasons))
+        return MissingDataError(message, hint=f"Sync the unionize tables: {command}")
+    return MissingDataError(message, hint="Nothing is missing that can be fetched. Select other experiments.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
-from bsv_store.catalog.missing import leave_out
+from bsv_store.catalog.missing import NO_ROWS, leave_out
 from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.tables.frames import injection_volumes, list_injection_volumes
 from bsv_store.vocabulary import NORMALIZATIONS
@@ -88,7 +88,7 @@ def known_divisors(
     name = NORMALIZATIONS[normalize].divisor
     absent = [each for each in experiment_ids if each not in found]
     hint = f"Download the unionize tables: {sync_command(selection, absent)}"
-    left_out = leave_out(absent, f"the {name} is not known (no unionize rows)", missing=missing, hint=hint)
+    left_out = leave_out(absent, f"the {name} is not known {NO_ROWS}", missing=missing, hint=hint)
     zero = [each for each, divisor in found.items() if not divisor.value > 0]
     left_out |= leave_out(
         zero, f"the {name} is 0, so it cannot be divided by", missing=missing, hint="Do not normalize."

@@ -224,6 +224,9 @@ def statistics_of(means: AnimalMeans, groups: Sequence[int]) -> AnimalStatistics
         mean[place] = (weight * np.where(known, own, 0.0)).sum(axis=0) / np.where(count > 0, total, np.nan)
         deviations = np.where(known, own - mean[place], 0.0)
         several = np.where(count > 1, total, np.nan)
-        sd[place] = np.sqrt((weight * deviations**2).sum(axis=0) / (several - squares / several))
+        # The total minus squares / total, without cancellation: 2 sum(w_i w_j) / total over pairs of animals.
+        sums = np.cumsum(weight, axis=0)
+        freedom = 2 * (weight[1:] * sums[:-1]).sum(axis=0) / several
+        sd[place] = np.sqrt((weight * deviations**2).sum(axis=0) / freedom)
         sem[place] = sd[place] * np.sqrt(squares) / several
     return AnimalStatistics(n, mean, sd, sem, voxels)

@@ -12,7 +12,7 @@ from bsv_store.averaging.grouping.grouping import SelectionGrouping, by_selectio
 from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.search.signal import find_targets
 from bsv_store.catalog.selection.selection import Selection, as_selection
-from bsv_store.catalog.selection.short_words import contrasting_words, short_words
+from bsv_store.catalog.selection.short_words import contrasting_words, label_of
 from bsv_store.catalog.structures import find_structure
 from bsv_store.check import choice, several
 from bsv_store.datasets.arrays import require_voxels
@@ -92,7 +92,7 @@ def default_labels(
         words = contrasting_words(first, second) or _LABELS
     else:
         # A group has a label.
-        words = "" if first is None else short_words(first), "" if second is None else short_words(second)
+        words = "" if first is None else label_of(first), "" if second is None else label_of(second)
     label, other = (name or word for name, word in zip(known, words, strict=True))
     if label != other or (first is None and second is None):
         return label, other

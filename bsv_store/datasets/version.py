@@ -25,6 +25,7 @@ from bsv_store.datasets.result.content_hash import arrays_without_groups, planes
 from bsv_store.datasets.result.file import array_dtype, checked_stream, open_result
 from bsv_store.datasets.result.slabs import NO_GROUP, LargeResult, array_keys, has_slab_hashes
 from bsv_store.datasets.result.verified import read_part, unchanged
+from bsv_store.datasets.result.weights import read_weights
 from bsv_store.datasets.share.citation import Citation, citation_of
 from bsv_store.datasets.share.export import export_groups, export_version
 from bsv_store.datasets.shared_uses import record_shared_use
@@ -213,14 +214,21 @@ class DatasetVersion:
         Raises
         ------
         DamagedFileError
-            If the recipe has ``weight_by``, and the result file, which contains the weights, is missing or differs from
+            If the recipe has ``weight_by``, and the result file is missing, or the inputs that it contains differ from
             what was published.
         """
         ids = [member.experiment_id for member in self.experiments if member.group is not None]
         if self.recipe.weight_by == "none":
             return dict.fromkeys(ids, 1.0)
-        with self.open() as file:
-            return dict(zip(ids, file["member_weight"][: len(ids)].tolist(), strict=True))
+        with self._unless_deleted():
+            weights = read_weights(
+                self.files,
+                self.relative_path,
+                size_bytes=self.size_bytes,
+                fingerprint=self.fingerprint,
+                what=self.ref,
+            )
+        return dict(zip(ids, weights, strict=True))
 
     def group_ranges(self) -> dict[str, NDArray[np.float64]]:
         """Edges and centers of the groups, named as in the result file.

@@ -311,7 +311,7 @@ class Search:
         Raises
         ------
         InputError
-            If the point lies outside the CCF, or seems to be in mm or an index of a voxel.
+            If the point lies outside the CCF, or seems to be in mm.
         """
         from bsv_store.catalog.search.injection import search_injections
 
@@ -413,7 +413,7 @@ class Search:
         MissingDataError
             If the store has none of the volumes.
         InputError
-            If the point lies outside the CCF, or seems to be in mm or an index of a voxel.
+            If the point lies outside the CCF, or seems to be in mm.
         DamagedFileError
             If a stored volume differs from what was published.
         """

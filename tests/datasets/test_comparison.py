@@ -478,6 +478,9 @@ def test_sides_without_labels_are_named_by_what_tells_them_apart(filled: Store) 
     group = ask(filled, visual, by_field("line"), name="lines").groups[0]
     mixed = compared(filled, group, Selection(injected_in="MOp"), name="mixed")
     assert [each.label for each in mixed.groups] == ["wild-type", "MOp"]
+    many = Selection(line=[f"a long name of a line, {each}" for each in range(9)], strain=["C57BL/6J " * 9])
+    label, other = default_labels(group, many | Selection(injected_in="MOp"))
+    assert (label, len(other) <= 80, other[-1]) == ("wild-type", True, "…")
 
 
 @pytest.mark.parametrize(

@@ -141,26 +141,13 @@ def test_points_and_boxes_of_millimeters_are_refused_in_selections(filled: Store
         with pytest.raises(SelectionError, match="in mm") as caught:
             filled.select(selection)
         assert "um" in str(caught.value.hint)
-    with pytest.raises(InputError, match="mm"):
-        filled.search.point((8, 1.5, 8.5))
-    with pytest.raises(InputError, match="mm"):
-        filled.search.injections((8, 1.5, 8.5))
+    for call in (filled.search.point, filled.search.injections):
+        with pytest.raises(InputError, match="must be in um, got") as refused:
+            call((8, 1.5, 8.5))
+        assert "(index + 0.5) times the edge of a voxel" in str(refused.value.hint)
 
 
-def test_indices_of_voxels_are_refused_where_points_are_taken(filled: Store) -> None:
-    index = (264, 160, 228)
-    calls: dict[str, Callable[[], object]] = {
-        "point": lambda: filled.search.point(index),
-        "injections": lambda: filled.search.injections(index, radius_um=20_000),
-        "near": lambda: filled.select(Selection(near=index, radius_um=100)),
-    }
-    for name, call in calls.items():
-        with pytest.raises(InputError, match=r"must be in um|seems to be in voxels") as caught:
-            call()
-        assert "(index + 0.5) times the edge of a voxel" in str(caught.value.hint), name
-    # This reaches the brain, and a box may be one of many.
-    assert filled.select(Selection(near=index, radius_um=20_000))
-    assert filled.select(Selection(box=((0, 1000),) * 3)) == ()
+def test_points_outside_the_ccf_are_refused_with_its_size(filled: Store) -> None:
     with pytest.raises(InputError, match="outside the CCFv3 box") as caught:
         filled.search.point((20_000, 4000, 5700))
     assert "13.2 x 8 x 11.4 mm" in str(caught.value.hint)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,12 +15,13 @@ from sqlalchemy import text
 from bsv_store import Selection, by_coordinate, by_region, create_store, crossed
 from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
-from bsv_store.errors import DamagedCatalogError, MissingDataError
+from bsv_store.errors import DamagedCatalogError, DamagedFileError, MissingDataError
 from bsv_store.reports.html_page import sections
 from bsv_store.reports.html_page.facts import page_facts
 from tests.averaging.reference import Member, statistics
+from tests.databases import sqlite_first
 from tests.datasets.test_region_summary import blocks
-from tests.datasets.world import BY_ID, IDS, VISL, VISP, add_annotation, add_volume, ask, fill, voxels
+from tests.datasets.world import BY_ID, IDS, VISL, VISP, VISPM, add_annotation, add_volume, ask, fill, voxels
 from tests.stores import store_with
 
 if TYPE_CHECKING:
@@ -131,6 +134,15 @@ def test_in_groups_by_region_the_source_is_the_regions_of_the_group(weighted: St
     assert "by the share of its injection volume inside the regions of its group." in version.cite().methods
 
 
+def test_weights_have_the_same_bits_on_every_database(weighted: Store) -> None:
+    # Added one after the other these are more than 0.6; databases add in different ways.
+    shares = {VISP: 0.1, VISL: 0.2, VISPM: 0.3}
+    add_shares(weighted, {5: {VIS: 1.0, **shares}})
+    parts = [share * BY_ID[5].volume for share in shares.values()]
+    version = ask(weighted, Selection(ids=[5]), by_region({"three": ["VISp", "VISl", "VISpm"]}), **OVERLAP)
+    assert version.weights() == {5: math.fsum(parts) / BY_ID[5].volume}
+
+
 def test_weights_are_those_of_rankings(weighted: Store) -> None:
     shares = weighted.search.sources("VISp").set_index("experiment_id").injection_overlap
     version = ask(weighted, Selection(injected_in="VISp"), **OVERLAP)
@@ -146,6 +158,12 @@ def test_experiments_without_weight_are_left_out(weighted: Store) -> None:
     with pytest.raises(MissingDataError, match=unknown) as caught:
         ask(weighted, Selection(ids=IDS), **OVERLAP)
     assert "Sync the unionize tables: bsv-store sync unionizes --ids 6,7" in str(caught.value.hint)
+    with pytest.raises(MissingDataError, match="all 2 selected experiments are left out; 5: ") as caught:
+        ask(weighted, Selection(ids=[5, 6]), missing="leave_out", **OVERLAP)
+    assert caught.value.hint == "Sync the unionize tables: bsv-store sync unionizes --ids 6"
+    with pytest.raises(MissingDataError, match="left out; 5: ") as caught:
+        ask(weighted, Selection(ids=[5]), **OVERLAP)
+    assert caught.value.hint == "Nothing is missing that can be fetched. Select other experiments."
     lenient = ask(weighted, Selection(ids=IDS), missing="leave_out", **OVERLAP)
     assert [each.experiment_id for each in lenient.left_out] == [5, 6, 7]
 
@@ -194,6 +212,24 @@ def test_a_version_is_rebuilt_with_the_recorded_weights(weighted: Store) -> None
     assert version.path.read_bytes() == before
 
 
+def test_weights_are_read_and_checked_without_the_voxels(weighted: Store) -> None:
+    version = ask(weighted, **OVERLAP)
+    content = version.path.read_bytes()
+    with h5py.File(version.path) as file:
+        chunk = file["mean"].id.get_chunk_info(0).byte_offset
+    add_shares(weighted, {2: {VISP: 0.5, VIS: 1.0}})
+    version.path.write_bytes(content[: chunk + 9] + bytes([content[chunk + 9] ^ 1]) + content[chunk + 10 :])
+    assert version.weights() == pytest.approx(PRIMARY)
+    (change,) = weighted.datasets.stale("test")[0].members.changed
+    assert change.reason == "weight 0.5 instead of 0.7500000000000001"
+    with pytest.raises(DamagedFileError, match="test@1"):
+        version.statistic("mean")
+    version.path.write_bytes(content.replace(b'"weights":[1.0,', b'"weights":[0.9,'))
+    with pytest.raises(DamagedFileError, match=r"the inputs in .* have changed") as caught:
+        version.weights()
+    assert "dataset rebuild test@1" in str(caught.value.hint)
+
+
 def test_damaged_rows_of_the_source_are_noticed(weighted: Store) -> None:
     with weighted.database.writing() as connection:
         change = "UPDATE unionize SET projection_volume = 0.01 WHERE experiment_id = 2 AND structure_id = :id"
@@ -216,6 +252,16 @@ def test_statistics_over_animals_have_the_weights(weighted: Store) -> None:
     assert (row["mean"], row["sd"], row["sem"], row["n"]) == (*map(pytest.approx, (mean, sd, sem)), 4)
     # Every animal has all voxels, so the mean of the voxels is the same.
     assert weighted.datasets.regions(version, structures="VISp", hemisphere="both")["mean"][0] == pytest.approx(mean)
+
+
+@sqlite_first
+def test_statistics_over_animals_are_accurate_with_a_small_weight(weighted: Store) -> None:
+    add_shares(weighted, {1: {VISP: 1.0, VIS: 1.0}, 2: {VISP: 1e-15, VIS: 1.0}})
+    version = ask(weighted, Selection(ids=[1, 2]), **OVERLAP)
+    first, second = weighted.datasets.animal_regions(version, structures="VISp", hemisphere="both")["mean"]
+    sd = weighted.datasets.regions(version, structures="VISp", hemisphere="both", over_animals=True)["sd"][0]
+    # With two animals, the weights cancel.
+    assert sd == pytest.approx(abs(first - second) / np.sqrt(2), rel=1e-6)
 
 
 def test_the_report_says_the_weights(weighted: Store) -> None:

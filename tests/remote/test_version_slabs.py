@@ -15,6 +15,7 @@ from bsv_store.errors import DamagedFileError, StoreUnreachableError
 from bsv_store.remote import files
 from bsv_store.remote.eviction import listed_objects
 from bsv_store.remote.objects import ObjectCache
+from tests.datasets.test_weighted import PRIMARY, SHARES, add_shares
 from tests.datasets.world import add_volume, fill
 from tests.remote.lab import Laptop, laptop
 from tests.server.image_store import values
@@ -47,6 +48,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, NDArra
             store.aggregate([1, 2, 3], name="old")
             _treat_as_large(patch)
             store.aggregate(Selection(injected_in="VIS"), group_by="line", name="lines")
+            add_shares(store, SHARES)
+            store.aggregate(Selection(injected_in="VIS"), weight_by="injection_overlap", name="weighted")
         with open_store(location, read_only=True) as store:
             yield location, store.dataset("lines").mean
 
@@ -70,6 +73,13 @@ def test_a_slice_downloads_a_small_part_of_the_file_once(lab: tuple[Path, NDArra
         assert np.array_equal(part(offline), mean[1, 40:44], equal_nan=True)
         with pytest.raises(StoreUnreachableError, match="not in the cache"):
             part(offline, group=0)
+
+
+def test_weights_download_a_small_part_of_the_file(lab: tuple[Path, NDArray[np.float32]], tmp_path: Path) -> None:
+    with laptop(lab[0], tmp_path / "cache") as here:
+        version = here.store.dataset("weighted")
+        assert version.weights() == pytest.approx(PRIMARY)
+        assert here.client.received < version.size_bytes / 2
 
 
 def test_damage_in_the_cache_is_downloaded_again(lab: tuple[Path, NDArray[np.float32]], tmp_path: Path) -> None:

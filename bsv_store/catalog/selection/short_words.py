@@ -53,6 +53,11 @@ def short_words(selection: Selection) -> str:
     return _node_words(selection.node)
 
 
+def label_of(selection: Selection) -> str:
+    """A selection in a few words, at most 80 characters."""
+    return _cut(short_words(selection))
+
+
 def contrasting_words(a: Selection, b: Selection) -> tuple[str, str] | None:
     """Different words for two selections, each of at most 80 characters; None if they only differ in listed ids.
 

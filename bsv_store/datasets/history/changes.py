@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bsv_store.averaging.members import Member
-from bsv_store.errors import DamagedFileError
+from bsv_store.errors import StoreError
 
 if TYPE_CHECKING:
     from bsv_store.averaging.inputs import Inputs
@@ -62,7 +62,7 @@ class Membership:
     """The experiments of a version or of some inputs by id, and the labels of the groups by number.
 
     ``what`` is the reason if a member has another hash of what was read. ``weights`` are those of the members; empty if
-    experiments have none, or the result file that has them is damaged.
+    experiments have none, or the result file that has them cannot be read.
     """
 
     members: Mapping[int, Member]
@@ -75,7 +75,7 @@ class Membership:
         """The experiments of a version."""
         weights: Mapping[int, float] = {}
         # The other differences are known without the file.
-        with contextlib.suppress(DamagedFileError):
+        with contextlib.suppress(StoreError):
             weights = version.weights() if version.recipe.weight_by != "none" else {}
         return cls(
             _by_id(version.experiments),
