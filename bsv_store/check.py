@@ -181,7 +181,7 @@ def as_float(value: object) -> float | None:
 
 
 def finite_numbers(name: str, value: Any, *, such_as: str) -> list[float]:
-    """The value, a number or several, as floats.
+    """The value, a number or an iterable of numbers, as a list of floats.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def finite_numbers(name: str, value: Any, *, such_as: str) -> list[float]:
 
 
 def scalar(value: Any) -> Any:
-    """The Python object in a NumPy scalar or an array without dimensions; anything else as it is."""
+    """A NumPy scalar or an array without dimensions as a Python object; anything else unchanged."""
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
