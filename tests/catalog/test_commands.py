@@ -63,7 +63,7 @@ def test_more_than_twenty_ids_are_read_from_a_file() -> None:
     assert with_file(command) == "bsv-store fetch --ids @FILE --include-excluded (FILE: a list of the ids)"
 
 
-def test_messages_name_experiments_by_one_function() -> None:
+def test_all_messages_use_ids_option_for_experiments() -> None:
     """An f-string with ``--ids`` would lack the option for those on the exclusion list."""
     own = {"text.py", "catalog/selection/commands.py"}
     found = {

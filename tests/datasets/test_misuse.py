@@ -93,7 +93,7 @@ def version(filled: Store) -> DatasetVersion:
 
 
 @pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
-# A number that is no threshold of these volumes is valid.
+# A threshold above all values is valid, with a warning.
 @pytest.mark.filterwarnings("ignore:no voxel of the:bsv_store.errors.BsvStoreWarning")
 @pytest.mark.parametrize("owner", ["store", "version", "catalog", "search", "atlas", "volumes", "datasets"])
 def test_no_public_method_fails_with_an_error_of_python(
@@ -158,7 +158,7 @@ def test_indices_of_voxels_are_refused_where_points_are_taken(filled: Store) -> 
         with pytest.raises(InputError, match=r"must be in um|seems to be in voxels") as caught:
             call()
         assert "(index + 0.5) times the edge of a voxel" in str(caught.value.hint), name
-    # This reaches the brain, and a box may be one of many.
+    # A sphere that reaches the brain and a box without experiments are valid.
     assert filled.select(Selection(near=index, radius_um=20_000))
     assert filled.select(Selection(box=((0, 1000),) * 3)) == ()
     with pytest.raises(InputError, match="outside the CCFv3 box") as caught:
