@@ -181,7 +181,7 @@ def as_float(value: object) -> float | None:
 
 
 def finite_numbers(name: str, value: Any, *, such_as: str) -> list[float]:
-    """The value, a number or several, as floats.
+    """The value, a number or an iterable of numbers, as a list of floats.
 
     Parameters
     ----------

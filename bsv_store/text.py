@@ -169,9 +169,9 @@ def store_option(store: object) -> str:
 def ids_option(ids: Iterable[int | str]) -> str:
     """The options of a command that name these experiments, for a command that a user copies from a message.
 
-    It has ``--include-excluded``, without which an experiment on the exclusion list that is named by id is refused. For
-    all others it changes nothing, so that no message needs to know the list. Withdrawn experiments need no option. More
-    than 20 ids are read from a file; see `with_file`.
+    It includes ``--include-excluded``, because an experiment on the exclusion list that is named by id is otherwise
+    refused. The option has no effect on other experiments, so the caller need not read the exclusion list. Withdrawn
+    experiments need no option. More than 20 ids are read from a file; see `with_file`.
     """
     texts = [str(each) for each in ids]
     return f"--ids {','.join(texts) if len(texts) <= _SPELLED_OUT else '@FILE'} {INCLUDE_EXCLUDED}"
@@ -190,7 +190,7 @@ def joined(values: Sequence[str], conjunction: str) -> str:
 
 
 def label_in_prose(label: str) -> str:
-    """A label in a sentence, in quotation marks if it is a list itself."""
+    """A label in a sentence, in quotation marks if it contains a comma."""
     return f'"{label}"' if ", " in label else label
 
 

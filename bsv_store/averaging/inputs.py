@@ -412,7 +412,7 @@ class _RequiredData:
         absent = [each for each in ids if each not in self._weights]
         sync = f"Sync the unionize tables: {sync_command(self.recipe.selection, absent)}" if absent else ""
         reasons = leave_out(absent, WITHOUT_WEIGHT, missing=self.recipe.missing, hint=sync)
-        # It is known not to count, so nothing is missing.
+        # A weight of 0 is known, so no data are missing.
         return {**reasons, **dict.fromkeys((each for each in ids if self._weights.get(each) == 0), WEIGHT_ZERO)}
 
     def _without_side(self, ids: Sequence[int]) -> dict[int, str]:

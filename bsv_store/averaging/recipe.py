@@ -220,7 +220,7 @@ class Recipe:
         values["selection"] = self.selection.to_dict()
         values["grouping"] = self.grouping.to_dict()
         values["statistics"] = list(self.statistics)
-        # Later parts are left out if they are not used, so that recipes have the same text as before they existed.
+        # Fields that were added later are omitted if they are not used, so that the text of older recipes is unchanged.
         del values["comparison"]
         if self.comparison is not None:
             values["comparison"] = self.comparison.to_dict()

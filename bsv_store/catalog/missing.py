@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from bsv_store.catalog.selection.commands import fetch_command, sync_command
 from bsv_store.catalog.volumes import find_volumes
-from bsv_store.catalog.without_unionizes import are_left_out, caller_level
+from bsv_store.catalog.without_unionizes import caller_level, left_out_because
 from bsv_store.errors import LeftOutWarning, MissingDataError
 from bsv_store.text import listed_ids, number_of
 
@@ -74,9 +74,7 @@ def report_without_volume(
 ) -> None:
     """Warn that experiments of a selection whose volume is not in the store are left out of a result."""
     if experiment_ids:
-        message = (
-            f"{are_left_out(len(experiment_ids))}, because {_absent(kind, spacing_um)}: {listed_ids(experiment_ids)}"
-        )
+        message = f"{left_out_because(len(experiment_ids))} {_absent(kind, spacing_um)}: {listed_ids(experiment_ids)}"
         hint = f"Fetch them: {fetch_command(selection, experiment_ids, kind=kind, spacing_um=spacing_um)}"
         warnings.warn(LeftOutWarning(message, hint=hint, experiment_ids=experiment_ids), stacklevel=caller_level())
 

@@ -15,7 +15,7 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.selection.resolve import resolve_nonempty, undecided
 from bsv_store.errors import LeftOutWarning, MissingDataError, MissingUnionizesWarning, UnknownHemisphereWarning
-from bsv_store.text import listed_ids
+from bsv_store.text import listed_ids, number_of
 from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 if TYPE_CHECKING:
@@ -27,9 +27,17 @@ if TYPE_CHECKING:
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
-def are_left_out(count: int) -> str:
-    """The start of a message about experiments of a selection that are left out."""
-    return f"{count:,} of the selected experiments {'is' if count == 1 else 'are'} left out"
+def left_out_because(count: int) -> str:
+    """The start of a message about experiments of a selection that are left out; the reason follows."""
+    return f"{count:,} of the selected experiments {'is' if count == 1 else 'are'} left out, because"
+
+
+def _their(count: int) -> str:
+    return "its" if count == 1 else "their"
+
+
+def _their_tables_are(count: int) -> str:
+    return "its unionize table is" if count == 1 else "their unionize tables are"
 
 
 def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) -> None:
@@ -40,11 +48,12 @@ def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) 
     MissingDataError
         If there are such experiments and the policy is 'error'.
     """
-    if experiment_ids:
+    count = len(experiment_ids)
+    if count:
         _report(
             MissingUnionizesWarning,
             experiment_ids,
-            f"{are_left_out(len(experiment_ids))}: their unionize tables are not in the store",
+            f"{left_out_because(count)} {_their_tables_are(count)} not in the store",
             "Download them: bsv-store sync unionizes, with the same selection or --all.",
             missing=missing,
         )
@@ -56,7 +65,7 @@ def report_without_rows(experiment_ids: Collection[int], part: UnionizePart) -> 
         _report(
             MissingUnionizesWarning,
             experiment_ids,
-            f"the {part} rows of {len(experiment_ids):,} of the selected experiments are left out: "
+            f"the {part} rows of {len(experiment_ids):,} of the selected experiments are left out, because "
             "they are not in the store",
             "Download them: bsv-store sync unionizes, with the same selection or --all.",
             missing="leave_out",
@@ -109,7 +118,7 @@ def report_not_ranked(connection: Connection, experiment_ids: Collection[int], *
         _report(
             UnknownHemisphereWarning,
             found,
-            f"{are_left_out(len(found))}: their injected hemisphere is not known",
+            f"{left_out_because(len(found))} {_their(len(found))} injected hemisphere is not known",
             "A ranking uses the same experiments in all columns. The matrix includes those without a known side: "
             "bsv-store matrix --hemisphere both (hemisphere='both').",
             missing=missing,
@@ -134,11 +143,12 @@ def report_without_covariate(experiment_ids: Collection[int], words: str, *, mis
     MissingDataError
         If there are any and the policy is 'error'.
     """
-    if experiment_ids:
+    count = len(experiment_ids)
+    if count:
         _report(
             LeftOutWarning,
             experiment_ids,
-            f"{are_left_out(len(experiment_ids))}: their {words} is not known",
+            f"{left_out_because(count)} {_their(count)} {words} is not known",
             "Leave out the covariate to include them.",
             missing=missing,
         )
@@ -155,13 +165,14 @@ def report_unknown_sides(
         If there are any, one of the hemispheres is relative and the policy is 'error'.
     """
     names = _relative(hemispheres)
-    if names and experiment_ids:
-        have = "has" if len(experiment_ids) == 1 else "have"
+    count = len(experiment_ids)
+    if names and count:
+        have = "has" if count == 1 else "have"
         _report(
             UnknownHemisphereWarning,
             experiment_ids,
-            f"{len(experiment_ids):,} of the selected experiments {have} no {' and '.join(names)} values: "
-            "their injected hemisphere is not known",
+            f"{count:,} of the selected experiments {have} no {' and '.join(names)} values, because "
+            f"{_their(count)} injected hemisphere is not known",
             "Choose the hemisphere both, left or right to include them.",
             missing=missing,
         )
@@ -195,20 +206,20 @@ def report_undecided(connection: Connection, selection: Selection, *, missing: M
         If the selection is not valid.
     """
     unknown = undecided(connection, selection)
-    if unknown.unmeasured:
+    if count := len(unknown.unmeasured):
         _report(
             MissingUnionizesWarning,
             unknown.unmeasured,
-            f"{len(unknown.unmeasured):,} more experiments may match: their unionize tables are not in the store",
+            f"{number_of(count, 'more experiment')} may match, but {_their_tables_are(count)} not in the store",
             "Download them: bsv-store sync unionizes, with the same options but without those that need these tables,\n"
             "such as --projecting-to (with --all if there are no other options).",
             missing=missing,
         )
-    if unknown.without_side:
+    if count := len(unknown.without_side):
         _report(
             UnknownHemisphereWarning,
             unknown.without_side,
-            f"{len(unknown.without_side):,} more experiments may match: their injected hemisphere is not known",
+            f"{number_of(count, 'more experiment')} may match, but {_their(count)} injected hemisphere is not known",
             "Choose the target hemisphere both, left or right to include them; they have no laterality index.",
             missing=missing,
         )

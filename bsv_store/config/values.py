@@ -158,14 +158,14 @@ def base_address(named: str, value: object, *, such_as: str) -> str:
     return value.rstrip("/")
 
 
-# Of other names before a colon, a folder may be meant.
+# Other names before a colon may be those of folders.
 _WITHOUT_SCHEME = re.compile(
     r"(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|\[[0-9a-f:.]+\]):[0-9]{1,5}(?:/[^\s?#@]*)?", re.IGNORECASE
 )
 
 
 def address_meant(text: str) -> str | None:
-    """The address that a host and port without a scheme stand for; None for any other text."""
+    """The address of a host and port without a scheme; None for any other text."""
     address = f"https://{text}"
     if _WITHOUT_SCHEME.fullmatch(text) is None or not _is_base(address):
         return None

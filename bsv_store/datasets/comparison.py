@@ -74,10 +74,10 @@ def two_sides(
 def default_labels(
     a: SelectionLike | GroupInfo, b: SelectionLike | GroupInfo, *, names: Sequence[str | None] = (None, None)
 ) -> tuple[str, str]:
-    """The labels of the two sides of a comparison if the user gives none.
+    """The default labels of the two groups of a comparison.
 
-    A group of a version has its label and a saved selection its name. Other selections are told apart by their
-    criteria, in a few words. They are 'a' and 'b' if only their lists of ids differ.
+    A group of a version keeps its label, and a saved selection has its name. Other selections are labeled with the
+    criteria that differ, in a few words, or 'a' and 'b' if only their lists of ids differ.
 
     Parameters
     ----------

@@ -144,7 +144,7 @@ def publish_import(
     """Publish an imported result as a version of a dataset, with the outcome of its check.
 
     If the dataset has a version with the same fingerprint and content, it is returned. Otherwise the version keeps its
-    number, unless the dataset has given this number or a higher one; then it gets the next number, with a warning.
+    number, unless the dataset has used this number or a higher one; then it gets the next number, with a warning.
 
     Parameters
     ----------

@@ -126,7 +126,7 @@ def scale_of(
     is_signed : bool
         Center the scale on 0.
     least : (float, str), optional
-        Smallest end of the scale without ``vmax``, and what it stands for, so that values without meaning are faint.
+        Lower bound of the upper end of the scale unless ``vmax`` is given, and its meaning, such as 'p = 0.05'.
 
     Raises
     ------

@@ -119,9 +119,9 @@ class PlottedVersion(Protocol):
 Read = Callable[[int, int, int], NDArray[Any]]
 
 
-# Longer labels of the two groups stand in the title only, and not above the color bar.
+# Longer labels of the two groups are in the title only, not above the color bar.
 _MAX_SIDES = 50
-# A map of p in which no p is at most this has no dark voxel.
+# The color scale of p ends at this p or a smaller one, so that larger p are not dark.
 _LEVEL = 0.05
 
 
@@ -174,7 +174,7 @@ class Source:
     is_everywhere : bool
         Whether voxels outside the brain have values too; these are not drawn.
     least_end : (float, str) or None
-        Smallest end of the default color scale, and what it stands for.
+        Lower bound of the upper end of the default color scale, and its meaning, such as 'p = 0.05'.
     """
 
     title: str

@@ -617,7 +617,7 @@ class Datasets:
     ) -> DatasetVersion:
         """Import a bundle as a version of a dataset in this store. Every part of the bundle is checked.
 
-        The version keeps its number, unless the dataset has given this number or a higher one. Then it gets the next
+        The version keeps its number, unless the dataset has used this number or a higher one. Then it gets the next
         number, with a warning.
 
         If the store has the volumes from which the version was computed, the version is recomputed, and refused if the

@@ -1288,8 +1288,8 @@ class Store:
         name : str
             Dataset that the version belongs to.
         labels : sequence of two str, optional
-            Labels of the groups; by default those of the groups of a version, or what tells the selections apart, such
-            as 'VISp' and 'VISl'; 'a' and 'b' for lists of ids.
+            Labels of the groups; by default those of the groups of a version, or the criteria that differ between the
+            selections, such as 'VISp' and 'VISl'; 'a' and 'b' for lists of ids.
         kind, spacing_um, normalize, hemisphere_rule, bilateral_rule, exclude_injection, statistics, missing, dtype
             As for `aggregate`. Voxels that are inside the injection site of one of the experiments are not tested if
             injection sites are excluded.
@@ -1416,8 +1416,8 @@ class Store:
             any other (`DatasetVersion.comparison_table`). If the dataset has a version with the same recipe and inputs,
             its table is returned without computing anything.
         labels : sequence of two str, optional
-            Labels of the groups; by default those of the groups of a version, or what tells the selections apart, such
-            as 'VISp' and 'VISl'; 'a' and 'b' for lists of ids.
+            Labels of the groups; by default those of the groups of a version, or the criteria that differ between the
+            selections, such as 'VISp' and 'VISl'; 'a' and 'b' for lists of ids.
         targets, structure_set, within, include_sources, include_fiber_tracts, measure
             As for `Search.targets_of`.
         hemisphere : MeasuredHemisphere or sequence of them

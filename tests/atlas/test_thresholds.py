@@ -54,7 +54,7 @@ def test_voxels_must_exceed_the_cutoff(annotated: Store) -> None:
     assert annotated.volumes.threshold(1, np.nextafter(np.float32(highest), np.float32(0))).mask.sum() == 1
 
 
-def test_a_percentile_without_its_rule_is_answered_with_the_rules(annotated: Store) -> None:
+def test_a_threshold_above_all_values_warns_with_the_rules(annotated: Store) -> None:
     version = ask(annotated, grouping=by_coordinate("AP", bins=2))
     for call in (
         lambda: annotated.volumes.threshold(1, 95),

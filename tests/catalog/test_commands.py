@@ -73,7 +73,7 @@ def test_the_folder_of_a_store_is_quoted_for_the_shell(tmp_path: Path) -> None:
     assert unquoted == [PACKAGE / "text.py"]
 
 
-def test_messages_name_experiments_by_one_function() -> None:
+def test_all_messages_use_ids_option_for_experiments() -> None:
     """An f-string with ``--ids`` would lack the option for those on the exclusion list."""
     own = {"text.py", "catalog/selection/commands.py"}
     found = {

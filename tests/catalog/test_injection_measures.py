@@ -131,7 +131,7 @@ def test_what_the_store_has_is_a_criterion(filled: Store) -> None:
 )
 def test_averages_warn_about_experiments_that_tables_may_add(store: Store, criteria: dict[str, Any]) -> None:
     fill(store, unionizes=(1, 2))
-    with pytest.warns(MissingUnionizesWarning, match="more experiments may match"):
+    with pytest.warns(MissingUnionizesWarning, match="more experiments? may match"):
         version = store.aggregate(Selection(**criteria), name="test")
     assert list(version.members.experiment_id) == [1, 2]
 

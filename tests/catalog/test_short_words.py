@@ -1,4 +1,4 @@
-"""Selections in a few words, and what tells two of them apart."""
+"""Short descriptions of selections, and of the criteria that differ between two."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ WORDS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("criteria", "words"), WORDS.values(), ids=WORDS)
-def test_every_criterion_has_few_words(criteria: dict[str, Any], words: str) -> None:
+def test_every_criterion_has_a_short_phrase(criteria: dict[str, Any], words: str) -> None:
     assert WORDS.keys() == CRITERIA.keys()
     assert short_words(Selection(**criteria)) == words
 
 
-def test_combinations_have_brackets_where_they_are_needed() -> None:
+def test_combinations_have_parentheses_where_they_are_needed() -> None:
     assert short_words(VISP | RBP4) == "(VISp, wild-type) or Rbp4-Cre_KL100"
     assert short_words(Selection(injected_in="VIS") - Selection(injected_in="VISp")) == "VIS without VISp"
     nested = (VISP | RBP4) - Selection(ids=[3])
@@ -84,16 +84,16 @@ def test_many_criteria_are_counted() -> None:
         ),
     ],
 )
-def test_two_selections_are_told_apart(a: Selection, b: Selection, words: tuple[str, str] | None) -> None:
+def test_two_selections_get_different_words(a: Selection, b: Selection, words: tuple[str, str] | None) -> None:
     assert contrasting_words(a, b) == words
 
 
-def test_long_words_are_shortened() -> None:
+def test_long_descriptions_are_shortened() -> None:
     lines = [f"Line{number}-IRES2-Cre-neo" for number in range(4)]
     found = contrasting_words(Selection(line=lines), Selection(line="wild-type"))
     assert found is not None
     assert (found[0][:6], found[0][-1], len(found[0])) == ("Line0-", "…", 64)
-    # Cut to the same words, they do not tell anything apart.
+    # Both are cut to the same words, which cannot be labels.
     assert contrasting_words(Selection(line=lines), Selection(line=lines, sex="F") | Selection(ids=[3])) is not None
     other = [*lines[:3], "Line3-IRES2-Cre-other"]
     both = (Selection(line=each) | Selection(line="wild-type") for each in (lines, other))

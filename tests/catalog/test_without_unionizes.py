@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import insert
 from bsv_store import Selection, Store
 from bsv_store.catalog.database.models import Unionize, UnionizeCoverage
 from bsv_store.catalog.missing import report_without_volume
-from bsv_store.catalog.without_unionizes import report_left_out, report_unknown_sides
+from bsv_store.catalog.without_unionizes import report_left_out, report_unknown_sides, report_without_covariate
 from bsv_store.errors import (
     BsvStoreWarning,
     EmptySelectionError,
@@ -54,7 +55,7 @@ def test_experiments_left_out_are_warned_about_once_a_call(small_store: Store, c
     (warning,) = caught
     assert isinstance(warning.message, MissingUnionizesWarning)
     problem, hint = str(warning.message).split("\n", 1)
-    assert "their unionize tables are not in the store: " in problem
+    assert re.search(r"unionize (table is|tables are) not in the store: \d", problem)
     assert str(warning.message.experiment_ids[0]) in problem
     assert hint.startswith("Download them: bsv-store sync unionizes")
     # The warning points at the caller, so that filters by module work.
@@ -67,7 +68,7 @@ def test_experiments_left_out_are_warned_about_once_a_call(small_store: Store, c
 
 @pytest.mark.parametrize("call", ASKED.values(), ids=list(ASKED))
 def test_missing_tables_are_an_error_on_request(small_store: Store, call: Any) -> None:
-    with pytest.raises(MissingDataError, match=r"their unionize tables are not in the store: \d+"):
+    with pytest.raises(MissingDataError, match=r"unionize (table is|tables are) not in the store: \d+"):
         call(small_store, missing="error")
     with pytest.raises(InputError, match="missing"):
         call(small_store, missing="ignore")
@@ -146,7 +147,7 @@ def test_experiments_without_a_known_side_are_named_once_a_call(with_retina: Sto
     (warning,) = caught
     assert isinstance(warning.message, UnknownHemisphereWarning)
     assert warning.message.experiment_ids == (RETINA,)
-    assert f"their injected hemisphere is not known: {RETINA}" in warning.message.message
+    assert f"its injected hemisphere is not known: {RETINA}" in warning.message.message
     # No unionize table tells the side of an eye.
     assert "sync" not in str(warning.message)
     assert warning.filename == __file__
@@ -166,25 +167,35 @@ def test_rankings_do_not_advise_the_hemisphere_that_they_have(with_retina: Store
     (warning,) = caught
     assert "bsv-store matrix --hemisphere both" in str(warning.message)
     assert warning.filename == __file__
-    with pytest.raises(MissingDataError, match=rf"their injected hemisphere is not known: {RETINA}"):
+    with pytest.raises(MissingDataError, match=rf"its injected hemisphere is not known: {RETINA}"):
         call(with_retina, missing="error")
     assert with_retina.catalog.matrix([RETINA], targets="CP", hemisphere="both").shape == (1, 1)
 
 
-@pytest.mark.parametrize(("count", "verbs"), [(1, ("is", "has")), (2, ("are", "have"))])
-def test_one_experiment_is_singular(count: int, verbs: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("count", "are", "have", "their", "tables"),
+    [
+        (1, "is", "has", "its", "its unionize table is not"),
+        (2, "are", "have", "their", "their unionize tables are not"),
+    ],
+)
+def test_one_experiment_is_singular(count: int, are: str, have: str, their: str, tables: str) -> None:
     ids = list(range(1, count + 1))
-    with pytest.warns(MissingUnionizesWarning, match=f"^{count} of the selected experiments {verbs[0]} left out: "):
+    left_out = f"^{count} of the selected experiments {are} left out, because "
+    with pytest.warns(MissingUnionizesWarning, match=f"{left_out}{tables} in the store: 1"):
         report_left_out(ids, missing="leave_out")
-    with pytest.warns(UnknownHemisphereWarning, match=f"^{count} of the selected experiments {verbs[1]} no "):
-        report_unknown_sides(ids, ["ipsilateral"], missing="leave_out")
-    with pytest.warns(LeftOutWarning, match=f"^{count} of the selected experiments {verbs[0]} left out, because "):
+    with pytest.warns(LeftOutWarning, match=f"{left_out}{their} injection volume is not known: 1"):
+        report_without_covariate(ids, "injection volume", missing="leave_out")
+    with pytest.warns(LeftOutWarning, match=left_out):
         report_without_volume(Selection(), ids, kind="data_mask", spacing_um=100)
+    no_values = f"^{count} of the selected experiments {have} no ipsilateral values, because {their} injected"
+    with pytest.warns(UnknownHemisphereWarning, match=no_values):
+        report_unknown_sides(ids, ["ipsilateral"], missing="leave_out")
 
 
 @pytest.mark.parametrize("call", WITH_MISSING.values(), ids=list(WITH_MISSING))
 def test_sides_that_are_not_known_are_an_error_on_request(with_retina: Store, call: Any) -> None:
-    with pytest.raises(MissingDataError, match=rf"their injected hemisphere is not known: {RETINA}"):
+    with pytest.raises(MissingDataError, match=rf"its injected hemisphere is not known: {RETINA}"):
         call(with_retina, "ipsilateral", missing="error")
 
 

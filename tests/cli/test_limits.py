@@ -60,7 +60,7 @@ def test_ranks_of_structures_are_whole_in_csv(run: Runner, filled: Path) -> None
 @pytest.mark.parametrize(
     ("command", "least"), [(["targets"], 4), (["matrix", "--layout", "long"], 4), (["sources", "root"], 1)]
 )
-def test_all_shows_everything_also_in_a_table(run: Runner, filled: Path, command: list[str], least: int) -> None:
+def test_all_prints_everything_in_tables_too(run: Runner, filled: Path, command: list[str], least: int) -> None:
     whole = len(run(*command, "--format", "csv", store=filled).succeeded().rows)
     assert whole >= least
     short = run(*command, "--limit", 1, store=filled).succeeded()

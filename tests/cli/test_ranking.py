@@ -73,5 +73,5 @@ def test_sources_without_tables_are_counted_instead_of_printed_as_empty_rows(run
 def test_animals_are_weighted_on_request(run: Runner, filled: Path) -> None:
     for command in (("targets", "--injected-in", "VISp"), ("sources", "CP")):
         done = run(*command, "--weight-by", "injection-overlap", store=filled).succeeded()
-        assert "weighted by injection_overlap" in done.err
+        assert "weighted by injection overlap" in done.err
         assert "weighted" not in run(*command, store=filled).succeeded().err

@@ -72,6 +72,12 @@ def test_the_methods_count_the_experiments_left_out_by_reason(filled: Store) -> 
     assert "by the primary injection structure: visual (VISp and VISl) (descendants included) and by the AP" in methods
 
 
+def test_the_methods_do_not_repeat_the_count_for_a_single_reason(filled: Store) -> None:
+    version = ask(filled, Selection(ids=[1, 2, 3, 4]), by_region({"lateral": "VISl"}))
+    text = "3 experiments were left out (primary injection structure outside the listed regions). "
+    assert text in version.cite().methods
+
+
 def test_the_methods_name_the_list_that_was_current_when_the_version_was_computed(filled: Store) -> None:
     ingest_experiments(
         filled.database,

@@ -49,6 +49,11 @@ def test_differences_print_as_a_summary(filled: Store) -> None:
     )
 
 
+def test_the_injected_hemisphere_has_not_changed_if_only_one_recipe_uses_it(filled: Store) -> None:
+    mirrored = ask(filled, hemisphere_rule="flip_to_right")
+    assert filled.datasets.diff(ask(filled), mirrored).members.changed == ()
+
+
 def test_members_that_entered_and_left_are_named_with_the_reason(filled: Store) -> None:
     grouping = by_coordinate("AP", edges=[7900, 8600, 9600])
     first = ask(filled, Selection(ids=[1, 2, 3, 7]), grouping)

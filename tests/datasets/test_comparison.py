@@ -467,7 +467,7 @@ def test_deep_verification_reads_the_maps(filled: Store) -> None:
     assert not filled.admin.verify(deep=True, decode=True).findings
 
 
-def test_sides_without_labels_are_named_by_what_tells_them_apart(filled: Store) -> None:
+def test_default_labels_are_the_criteria_that_differ(filled: Store) -> None:
     version = compared(filled, Selection(injected_in="VISp", include_excluded=True), Selection(ids=[4, 5, 6]))
     assert [group.label for group in version.groups] == ["VISp", "3 experiments"]
     assert [group.label for group in compared(filled, A, B, name="listed").groups] == ["a", "b"]
@@ -493,7 +493,9 @@ def test_sides_without_labels_are_named_by_what_tells_them_apart(filled: Store) 
         (("same", "same"), ("a", "b")),
     ],
 )
-def test_saved_selections_lend_their_names(names: tuple[str | None, str | None], labels: tuple[str, str]) -> None:
+def test_default_labels_of_saved_selections_are_their_names(
+    names: tuple[str | None, str | None], labels: tuple[str, str]
+) -> None:
     a, b = Selection(injected_in="VISp"), Selection(injected_in="MOp")
     assert default_labels(a, b, names=names) == labels
     assert default_labels([1, 2], [3, 4], names=("b", None)) == ("a", "b")

@@ -93,7 +93,7 @@ def version(filled: Store) -> DatasetVersion:
 
 
 @pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
-# A number that is no threshold of these volumes is valid.
+# A threshold above all values is valid, with a warning.
 @pytest.mark.filterwarnings("ignore:no voxel of the:bsv_store.errors.BsvStoreWarning")
 @pytest.mark.parametrize("owner", ["store", "version", "catalog", "search", "atlas", "volumes", "datasets"])
 def test_no_public_method_fails_with_an_error_of_python(

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from bsv_store import DatasetVersion, Store
 
 VIS = 669
-# Of the injection volume, by experiment and structure; experiment 5 was injected in VISpm, none of which is hit.
+# Shares of the injection volume by experiment and structure. The primary structure of experiment 5 is VISpm, but no
+# part of its injection lies in it.
 SHARES: Mapping[int, Mapping[int, float]] = {
     1: {VISP: 1.0, VIS: 1.0},
     2: {VISP: 0.75, VISL: 0.25, VIS: 1.0},
@@ -43,7 +44,7 @@ OVERLAP: dict[str, Any] = {"weight_by": "injection_overlap"}
 
 
 def add_shares(store: Store, shares: Mapping[int, Mapping[int, float]]) -> None:
-    """The injection rows of the root and of the structures inside the injections."""
+    """Store the rows inside the injections, of the root and of these structures."""
     rows: list[tuple[int, int, int, float]] = []
     for each, own in sorted(shares.items()):
         fact = BY_ID[each]
@@ -58,7 +59,7 @@ def add_shares(store: Store, shares: Mapping[int, Mapping[int, float]]) -> None:
     ]
     columns = {name: np.array([row.get(name, 0) for row in values], dtype=dtype) for _, name, dtype in UNIONIZE_FIELDS}
     table = UnionizeTable(columns, frozenset({"injection"}))
-    # Those of the world have no date.
+    # The rows have no date, so that they replace others only on request.
     ingest_unionizes(store.database, table, source="test", kind="file", replace=True)
 
 
@@ -71,12 +72,12 @@ def _fill(store: Store) -> None:
 weighted = store_with(_fill)
 
 
-# Of the AP planes, these are compared.
+# The AP planes that are compared.
 PLANES = slice(45, 50)
 
 
 def members(weights: Mapping[int, float], groups: Mapping[int, int] | None = None, **options: Any) -> list[Member]:
-    """The experiments as the plain reference takes them."""
+    """The experiments in the form of the reference implementation."""
     return [
         Member(
             voxels(each)[PLANES],
@@ -205,7 +206,7 @@ def test_a_version_is_rebuilt_with_the_recorded_weights(weighted: Store) -> None
     version.path.unlink()
     with pytest.raises(MissingDataError, match="the weights that the version was computed with have changed"):
         weighted.datasets.rebuild("test")
-    # The file is not needed to say that something changed.
+    # The file is not needed to report a change.
     assert weighted.datasets.stale("test")[0].reasons[0].startswith("bin edges, centers, masks, weights")
     add_shares(weighted, SHARES)
     assert weighted.datasets.rebuild("test").was_restored
@@ -264,7 +265,7 @@ def test_statistics_over_animals_are_accurate_with_a_small_weight(weighted: Stor
     assert sd == pytest.approx(abs(first - second) / np.sqrt(2), rel=1e-6)
 
 
-def test_the_report_says_the_weights(weighted: Store) -> None:
+def test_the_report_shows_the_weights(weighted: Store) -> None:
     version = ask(weighted, **OVERLAP)
     assert "4 experiments, weighted by injection overlap. Selected:" in sections.question(version)
     facts = page_facts(weighted, version, with_figures=False)
@@ -274,7 +275,7 @@ def test_the_report_says_the_weights(weighted: Store) -> None:
     assert "Weight" not in str(sections.members(plain))
 
 
-def test_the_weights_travel(weighted: Store, tmp_path: Path) -> None:
+def test_exports_and_bundles_contain_the_weights(weighted: Store, tmp_path: Path) -> None:
     version = ask(weighted, **OVERLAP)
     bundle = tmp_path / "weighted.bsv.zip"
     version.export(bundle)

@@ -94,9 +94,9 @@ _MORE_JOBS = (
 )
 # Other changes are jobs, too.
 _NO_JOBS = ("untrash", "aggregate", "twin", "repair")
-# What a change may say of a store whose files were damaged before.
+# Errors that a change may raise in a store whose files were damaged before.
 _DAMAGE = ("DamagedFileError", "DamagedInputsError")
-# A version is deleted with all tags that it has by then.
+# A version is deleted with all tags that it has at that time.
 _REMOVES = {"delete": ("tag",)}
 # A tag that is there already is set again if it was removed meanwhile. A token that was added meanwhile is revoked, and
 # all exclusions that are there by then are lifted.

@@ -63,7 +63,7 @@ def test_a_comparison_by_voxel_too(here: Laptop, folder: Store) -> None:
     assert local.ref.startswith("two@local-")
 
 
-def test_a_weighted_average_too(lab: Path, tmp_path: Path) -> None:
+def test_a_weighted_average_is_the_same_from_a_server(lab: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(lab, tmp_path / "weighted")
     with open_store(copy) as store:
         add_shares(store, SHARES)

@@ -212,3 +212,15 @@ def test_status_and_settings_show_the_address(served: tuple[Path, str], run: Run
     for form in ("json", "csv", "prometheus"):
         run("--store", url, "status", "--format", form).succeeded()
     assert url in run("--store", url, "config", "show").succeeded().out
+
+
+def test_a_comparison_says_how_to_share_it(served: tuple[Path, str], run: Runner) -> None:
+    folder, url = served
+    with open_store(folder, read_only=True) as store:
+        ids = store.select()
+    sides = [",".join(map(str, part)) for part in (ids[:2], ids[2:4])]
+    arguments = ["compare", *(f"--ids {side}" for side in sides), "--name", "mine", "--permutations", "10"]
+    done = run("--store", url, *arguments, "--bootstrap", "10").succeeded()
+    local = re.search(r"Dataset: (mine@local-\w+) \(computed now, only on this computer\)", done.err)
+    assert local is not None
+    assert f"To share it: bsv-store dataset export {local[1]} mine.bsv.zip" in done.err

@@ -273,7 +273,7 @@ def test_experiments_without_table_are_counted_in_the_ranking(store: Store) -> N
         ranked_targets(store, [101], targets="CP", within="TH")
 
 
-def test_the_title_says_inside_what_the_targets_are(store: Store) -> None:
+def test_the_title_names_the_structure_that_contains_the_targets(store: Store) -> None:
     thalamus = store.atlas.structure_tree("TH")[0].id
     for within in ("TH", thalamus):
         two = {"VISp, left": [101], "VISpm": [103]}

@@ -60,7 +60,7 @@ def _all(leaves: Sequence[Criteria], name: str) -> set[Any]:
 def _refuse_millimeters(leaf: Criteria) -> None:
     """Refuse coordinates in mm, which would silently match nothing."""
     near, radius = leaf.near, leaf.radius_um
-    # A radius in um may reach the brain.
+    # With a radius that may well be in um, the sphere can reach the brain.
     if near is not None and radius is not None and looks_like_mm(*near) and radius < min(EXTENT_UM):
         raise SelectionError(
             f"near: ({', '.join(f'{each:g}' for each in near)}) seems to be in mm",

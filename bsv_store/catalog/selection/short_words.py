@@ -12,7 +12,7 @@ from bsv_store.vocabulary import AXES, SEXES, VOLUME_KINDS
 
 EVERYTHING = "all experiments"
 
-# Phrases for the value in ``{}``; a pair for flags that are True, and False. Others are in `_phrase`.
+# ``{}`` is the value. Flags have two phrases, for True and False. `_phrase` has those of other criteria.
 _PHRASES: Mapping[str, str | tuple[str, str]] = {
     "product": "product {}",
     "strain": "{}",
@@ -27,8 +27,8 @@ _PHRASES: Mapping[str, str | tuple[str, str]] = {
     "max_laterality_index": "laterality ≤ {}",
     "with_unionizes": ("with table", "without table"),
 }
-# Not worth a word in a title, or said with the criterion that they qualify.
-_UNSAID = frozenset(
+# Not needed in a title, or part of the phrase of another criterion.
+_OMITTED = frozenset(
     {
         "include_withdrawn",
         "include_excluded",
@@ -40,8 +40,8 @@ _UNSAID = frozenset(
         "with_volume_spacing_um",
     }
 )
-# Criteria that name experiments instead of saying what they have in common.
-_NAMES = frozenset({"ids", "exclude_ids"})
+# Criteria that list experiments by id.
+_IDS = frozenset({"ids", "exclude_ids"})
 _SIGNS = {"and": " and ", "or": " or ", "minus": " without "}
 _MAX_PHRASES = 5
 _MAX_LISTED = 4
@@ -59,10 +59,10 @@ def label_of(selection: Selection) -> str:
 
 
 def contrasting_words(a: Selection, b: Selection) -> tuple[str, str] | None:
-    """Different words for two selections, each of at most 80 characters; None if they only differ in listed ids.
+    """Different words for two selections, each of at most 80 characters; None if only their lists of ids differ.
 
-    What both have in common is left out if something remains of both: 'VISp' and 'VISl' for wild-type mice injected in
-    either.
+    Criteria that are the same in both are omitted if both have others: 'VISp' and 'VISl' for wild-type mice injected
+    in either.
     """
     if isinstance(a.node, Criteria) and isinstance(b.node, Criteria):
         first, second = _phrases(a.node), _phrases(b.node)
@@ -70,7 +70,7 @@ def contrasting_words(a: Selection, b: Selection) -> tuple[str, str] | None:
             {name: text for name, text in phrases.items() if text != other.get(name)}
             for phrases, other in ((first, second), (second, first))
         ]
-        if not (own[0].keys() | own[1].keys()) - _NAMES:
+        if not (own[0].keys() | own[1].keys()) - _IDS:
             return None
         words = [_joined(each) for each in (own if all(own) else (first, second))]
     else:
@@ -104,10 +104,10 @@ def _joined(phrases: Mapping[str, str]) -> str:
 
 
 def _phrases(criteria: Criteria) -> dict[str, str]:
-    """A phrase for each criterion; where and in which mice the injections are comes first."""
+    """A phrase for each criterion by name; injected structures and lines come first."""
     given = criteria.to_dict()
     ordered = ["injected_in", "line", *(name for name in CRITERIA if name not in ("injected_in", "line"))]
-    return {name: _phrase(name, criteria) for name in ordered if name in given and name not in _UNSAID}
+    return {name: _phrase(name, criteria) for name in ordered if name in given and name not in _OMITTED}
 
 
 def _phrase(name: str, criteria: Criteria) -> str:

@@ -74,7 +74,7 @@ class Membership:
     def of_version(cls, version: DatasetVersion) -> Membership:
         """The experiments of a version."""
         weights: Mapping[int, float] = {}
-        # The other differences are known without the file.
+        # The other differences can be reported without the file.
         with contextlib.suppress(StoreError):
             weights = version.weights() if version.recipe.weight_by != "none" else {}
         return cls(
@@ -140,8 +140,10 @@ def _differences(first: Membership, second: Membership, identifier: int) -> list
     if before.divisor_source != after.divisor_source:
         names = [member.divisor_source or "unionize rows" for member in (before, after)]
         reasons.append(f"divisor from the {names[1]} instead of the {names[0]}")
-    if before.injected_hemisphere != after.injected_hemisphere:
-        reasons.append(f"injected hemisphere {before.injected_hemisphere} became {after.injected_hemisphere}")
+    sides = before.injected_hemisphere, after.injected_hemisphere
+    # It is only recorded if the recipe uses it.
+    if None not in sides and sides[0] != sides[1]:
+        reasons.append(f"injected hemisphere {sides[0]} became {sides[1]}")
     weights = first.weights.get(identifier), second.weights.get(identifier)
     # Weights in only one of the two are due to the recipe.
     if None not in weights and weights[0] != weights[1]:

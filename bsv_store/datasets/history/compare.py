@@ -301,7 +301,7 @@ def _parts(recipe: Recipe) -> dict[str, Any]:
     parts = recipe.to_dict()
     comparison = parts.pop("comparison", None) or {}
     if recipe.has_voxels:
-        # Left out of the text of recipes that do not use it.
+        # `Recipe.to_dict` omits it if it is 'none'.
         parts["weight_by"] = recipe.weight_by
     return {**parts, **{f"comparison.{name}": value for name, value in comparison.items()}}
 

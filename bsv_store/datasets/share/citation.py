@@ -178,11 +178,14 @@ def _left_out(version: VersionSource) -> str:
     counted = counted_reasons(version.left_out)
     if not counted:
         return ""
+    were = "was" if len(version.left_out) == 1 else "were"
+    left_out = f"{number_of(len(version.left_out), 'experiment')} {were} left out"
+    if len(counted) == 1:
+        return f"{left_out} ({counted[0][0]})."
     texts = [f"{number} ({reason})" for reason, number in counted[:_LISTED_REASONS]]
     if rest := sum(number for _, number in counted[_LISTED_REASONS:]):
         texts.append(f"{rest} for other reasons")
-    were = "was" if len(version.left_out) == 1 else "were"
-    return f"{number_of(len(version.left_out), 'experiment')} {were} left out: {joined(texts, 'and')}."
+    return f"{left_out}: {joined(texts, 'and')}."
 
 
 def _processed(version: VersionSource) -> str:

@@ -170,14 +170,15 @@ def _compared(facts: PageFacts) -> Markup:
         Column("Structure"),
         Column("Name"),
         *([Column("Hemisphere")] if has_sides else []),
-        *(Column(f"Mean, {head}", is_number=True) for head in heads),
+        # The columns that do not fit into the width of a page come last.
         Column("Difference", is_number=True),
         Column("Interval", is_number=True),
         Column(effect, is_number=True),
-        Column("t", is_number=True),
         Column("p", is_number=True),
         Column("p, FDR", is_number=True),
         Column("p, max-t", is_number=True),
+        *(Column(f"Mean, {head}", is_number=True) for head in heads),
+        Column("t", is_number=True),
     ]
     rows = [
         Row(
@@ -185,11 +186,12 @@ def _compared(facts: PageFacts) -> Markup:
                 Cell([chip(facts.colors.get(row["structure_id"])), row["structure"]], row["structure"]),
                 row["structure_name"],
                 *([row["hemisphere"]] if has_sides else []),
-                *(number(_float(row[name])) for name in ("mean_a", "mean_b", "difference")),
+                number(_float(row["difference"])),
                 Cell(_interval(row["lower"], row["upper"]), _float(row["lower"])),
                 number(_float(row["effect_size"]), ".2f"),
-                number(_float(row["t"]), ".2f"),
                 *(number(_float(row[name]), ".4f") for name in ("p_permutation", "p_fdr", "p_max_t")),
+                *(number(_float(row[name])) for name in ("mean_a", "mean_b")),
+                number(_float(row["t"]), ".2f"),
             ]
         )
         for row in frame.to_dict("records")
@@ -201,8 +203,8 @@ def _compared(facts: PageFacts) -> Markup:
         "Each animal is a replicate; signal inside the injection site is not included"
         f"{side}. The difference is "
         f"{first} minus {second}, with its {100 * attributes['confidence']:.6g} % bootstrap interval. p is two-sided, "
-        f"from {f'all {computed}' if attributes['exact'] else computed} ({test}); p, FDR is p under normality by the "
-        f"procedure of Benjamini and Hochberg, and p, max-t is corrected for all "
+        f"from {f'all {computed}' if attributes['exact'] else computed} ({test}); p, FDR is p under normality, "
+        f"adjusted by the procedure of Benjamini and Hochberg, and p, max-t is corrected for all "
         f"{number_of(attributes['tests'], 'test')} by the maximum of |t|."
     )
     table = DataTable("targets", "Compared structures", columns, rows, "Thalamus")

@@ -109,7 +109,7 @@ _AVERAGING = (
     "--labels",
     nargs=2,
     metavar="A B",
-    help="Labels of the two sides.  [default: names of saved selections, or criteria]",
+    help="Labels of the two groups.  [default: names of saved selections, or the criteria that differ]",
 )
 @click.option(
     "--name",

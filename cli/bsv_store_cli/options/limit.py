@@ -1,4 +1,4 @@
-"""The options ``--limit`` and ``--all``: by default, tables are limited, and CSV and JSON output is complete."""
+"""The options ``--limit`` and ``--all``. By default, tables are limited, and CSV and JSON output are complete."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def limit_and_format_options(
     words : str
         Help text of ``--limit``.
     everything : str, optional
-        Help text of ``--all``, for commands that have it. With it, the limit that the command receives is None.
+        Help text of ``--all``; without it, the command has no such option. ``--all`` sets the limit to None.
     """
 
     def fill_in(context: click.Context, _parameter: click.Parameter, value: int | None) -> int | None:
@@ -57,7 +57,7 @@ def limit_and_format_options(
 
 
 def figure_limit_options(default: int | None, words: str, *, everything: str) -> Callable[[_Command], _Command]:
-    """Add ``--limit`` and ``--all`` to a command that draws; with ``--all``, the limit that it receives is None.
+    """Add ``--limit`` and ``--all`` to a command that draws. ``--all`` sets the limit to None.
 
     Parameters
     ----------

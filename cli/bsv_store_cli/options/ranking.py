@@ -130,7 +130,8 @@ def print_ranking(frame: pd.DataFrame, what: str, output_format: str) -> None:
     ]
     print_rows(shown if output_format == "table" else rows, output_format, columns=list(frame.columns), table=table)
     is_cut = len(frame) == click.get_current_context().params.get("limit")
-    weighted = "" if frame.attrs["weight_by"] == "none" else f", weighted by {frame.attrs['weight_by']}"
+    rule = ANIMAL_WEIGHTS[frame.attrs["weight_by"]].rule
+    weighted = f", {rule}" if rule else ""
     unit = f", {frame.attrs['unit']}" if frame.attrs["unit"] else ""
     note(
         f"{number_of(len(frame), what)}{', possibly more (--limit, --all)' if is_cut else ''}; "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.vocabulary import TWO_SAMPLE_STATISTICS
-from bsv_store_cli.output.datasets import comparison_text, origin_words, print_answer
+from bsv_store_cli.output.datasets import comparison_text, note_local, origin_words, print_answer
 from bsv_store_cli.output.formats import frame_rows, print_facts, print_rows, say
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, count, number_of
@@ -93,6 +93,7 @@ def print_structure_comparison(frame: pd.DataFrame, output_format: str, *, cut: 
     if "was_computed" in facts:
         origin = origin_words(facts["standing"], was_computed=facts["was_computed"])
         note(f"Dataset: {facts['dataset']} ({origin}).")
+        note_local(facts["dataset"], facts["standing"])
 
 
 def _are_short(labels: Sequence[str]) -> bool:

@@ -60,19 +60,24 @@ def print_answer(version: DatasetVersion, output_format: str) -> None:
     if output_format != "table":
         _print_for_programs(version, output_format, members=False)
         return
-    is_local = version.origin.standing == "local"
     origin = origin_words(version.origin.standing, was_computed=version.was_computed)
     print_facts([("Dataset", f"{version.ref} ({origin})"), ("Values", _values(version)), ("File", version.path)])
     _print_groups(version)
-    if is_local:
-        note(
-            f"{version.ref} is not a version of the server. To share it: bsv-store dataset export {version.ref} "
-            f"{version.name}.bsv.zip, and import the bundle where the store's folder is."
-        )
+    note_local(version.ref, version.origin.standing)
     reasons = Counter(item.reason for item in version.left_out)
     rows = [{"experiments": number, "left_out_reason": reason} for reason, number in reasons.most_common()]
     table = [Column("experiments", "experiments"), Column("left_out_reason", "reason")]
     print_rows(rows, "table", columns=(), table=table, title="Left out")
+
+
+def note_local(ref: str, standing: DatasetStanding) -> None:
+    """Note how to share a version that is only on this computer."""
+    if standing == "local":
+        name, _, _ = ref.partition("@")
+        note(
+            f"{ref} is not a version of the server. To share it: bsv-store dataset export {ref} {name}.bsv.zip, and "
+            "import the bundle where the store's folder is."
+        )
 
 
 def origin_words(standing: DatasetStanding, *, was_computed: bool) -> str:

@@ -17,14 +17,14 @@ from bsv_store_cli.session import opened_store
 
 @click.command("import", cls=Command)
 @click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--name", metavar="NAME", help="Of the dataset in this store.  [default: as in the bundle]")
+@click.option("--name", metavar="NAME", help="Name of the dataset in this store.  [default: as in the bundle]")
 @click.option("--trust", is_flag=True, help="Mark the version as trusted, with your user name and the date.")
 @COMPUTING_WORKERS
 @format_option
 def import_(source: Path, name: str | None, trust: bool, workers: int, output_format: str) -> None:
     """Import a version that another store exported.
 
-    FILE is a bundle (.bsv.zip). Every part of it is checked. The version keeps its number, unless the dataset has given
+    FILE is a bundle (.bsv.zip). Every part of it is checked. The version keeps its number, unless the dataset has used
     this number or a higher one; then it gets the next one. If the store has the version already, nothing is imported.
 
     If the store has the volumes of the version, the version is recomputed, and refused if the result differs.
@@ -37,6 +37,6 @@ def import_(source: Path, name: str | None, trust: bool, workers: int, output_fo
     note(f"{source} is {version.ref}.")
     if not version.origin.can_answer:
         note(
-            f"{version.ref} was not recomputed here. When the store has its volumes, run: "
+            f"{version.ref} was not recomputed here. When the store has its inputs, run: "
             f"bsv-store dataset rebuild {version.ref}"
         )

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 @click.option(
     "--scale", type=RowChoice(MATRIX_SCALES), help="Color scale.  [default: log; linear for numbers of experiments]"
 )
-@figure_limit_options(None, "Only the N targets with the largest values.", everything="Draw all targets: the default.")
+@figure_limit_options(
+    None, "Draw only the N targets with the largest values.", everything="Draw all targets, as by default."
+)
 @figure_options
 def matrix(
     target: Path,
