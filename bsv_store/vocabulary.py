@@ -701,6 +701,7 @@ class StatisticRow:
     Attributes
     ----------
     words : str
+        See `described` for averages, which may be weighted.
     formula : str
         Over the members counted at a voxel, with values ``v`` and weights ``w``; for documents.
     undefined : str
@@ -713,6 +714,8 @@ class StatisticRow:
         Its value in a group without experiments.
     needs_spread, needs_extremes : bool
         Which running sums it needs beside the plain one.
+    weighted_words : str
+        Of a weighted average; empty if they are the same.
     """
 
     name: Statistic
@@ -724,7 +727,12 @@ class StatisticRow:
     empty_value: float = float("nan")
     needs_spread: bool = False
     needs_extremes: bool = False
+    weighted_words: str = ""
     synonyms: tuple[str, ...] = ()
+
+    def described(self, *, weighted: bool) -> str:
+        """The statistic of an average in words."""
+        return self.weighted_words or self.words if weighted else self.words
 
 
 _NOT_COUNTED = "no member counted"
@@ -740,6 +748,7 @@ STATISTICS: Mapping[str, StatisticRow] = _rows(
             "`sqrt(Σ w (v - mean)² / (Σ w - Σ w² / Σ w))`; without weights `Σ w - Σ w² / Σ w = n - 1`",
             "`n < 2`",
             needs_spread=True,
+            weighted_words="standard deviation (unbiased, with reliability weights)",
             synonyms=("std",),
         ),
         StatisticRow(

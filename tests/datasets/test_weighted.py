@@ -256,6 +256,17 @@ def test_statistics_over_animals_have_the_weights(weighted: Store) -> None:
 
 
 @sqlite_first
+def test_the_methods_do_not_state_the_divisor_of_a_plain_sd(weighted: Store) -> None:
+    plain, version = (ask(weighted, statistics=("mean", "sd"), **each) for each in ({}, OVERLAP))
+    assert "standard deviation (n - 1)" in plain.cite().methods
+    for words in (
+        version.cite().methods,
+        str(sections.recipe_words(page_facts(weighted, version, with_figures=False))),
+    ):
+        assert ("(n - 1)" in words, "with reliability weights" in words) == (False, True)
+
+
+@sqlite_first
 def test_statistics_over_animals_are_accurate_with_a_small_weight(weighted: Store) -> None:
     add_shares(weighted, {1: {VISP: 1.0, VIS: 1.0}, 2: {VISP: 1e-15, VIS: 1.0}})
     version = ask(weighted, Selection(ids=[1, 2]), **OVERLAP)

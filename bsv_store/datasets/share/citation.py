@@ -221,7 +221,8 @@ def _divisors(version: VersionSource) -> str:
 
 def _averaged(version: VersionSource, count: int) -> str:
     """The statistics, and the groups with their numbers of experiments."""
-    others = [STATISTICS[name].words for name in version.recipe.statistics if name != "mean"]
+    recipe = version.recipe
+    others = [STATISTICS[name].described(weighted=recipe.is_weighted) for name in recipe.statistics if name != "mean"]
     what = joined(["mean", *others], "and")
     words = grouping_words(version.recipe.grouping)
     were = "was" if not others else "were"

@@ -354,7 +354,10 @@ def recipe_words(facts: PageFacts) -> Markup:
         ("Grouping", grouping_words(recipe.grouping) or "all experiments in one group"),
         ("Quantity", facts.version.quantity),
         ("Rules", "; ".join(facts.version.rules)),
-        ("Statistics", ", ".join(STATISTICS[name].words for name in recipe.statistics)),
+        (
+            "Statistics",
+            ", ".join(STATISTICS[name].described(weighted=recipe.is_weighted) for name in recipe.statistics),
+        ),
         ("Missing data", MISSING_POLICIES[recipe.missing].words),
         ("Grid", f"{recipe.spacing_um} um, {FRAME}; {recipe.dtype}" if recipe.has_voxels else None),
     ]
