@@ -16,6 +16,7 @@ import pytest
 
 from bsv_store import Selection, by_coordinate, open_store
 from bsv_store.errors import FormatError, InputError
+from bsv_store.volumes import hdf5_probe
 from tests.datasets.bundles import (
     Change,
     at_one_voxel,
@@ -186,20 +187,28 @@ def test_a_result_file_of_another_structure_is_refused(
     refused(other, changed(take(bundle, tmp_path), forged(edit)), match)
 
 
-def _crash(file: h5py.File) -> None:
-    del file["mean"]
-    dataset = file.create_dataset("mean", shape=FULL, dtype="<f4", chunks=MEAN["chunks"], compression="gzip")
-    # The mask says that the filter was not applied. HDF5 reads beyond the byte, and crashes.
-    dataset.id.write_direct_chunk((0, 0, 0, 0), b"x", 1)
+@pytest.mark.usefixtures("new_process_for_hdf5")
+def test_a_result_file_that_crashes_hdf5_is_refused(
+    other: Store, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(program))
+    refused(other, take(bundle, tmp_path), "it crashes the HDF5 library")
 
 
 @pytest.mark.parametrize("process", ["forked", "new"])
-def test_a_result_file_that_crashes_hdf5_is_refused(
-    other: Store, bundle: Path, tmp_path: Path, process: str, request: pytest.FixtureRequest
+def test_the_process_that_reads_a_result_first_says_whether_it_could(
+    bundle: Path, tmp_path: Path, process: str, request: pytest.FixtureRequest
 ) -> None:
     if process == "new":
         request.getfixturevalue("new_process_for_hdf5")
-    refused(other, changed(take(bundle, tmp_path), edit_result(_crash)), "crash")
+    with zipfile.ZipFile(bundle) as archive:
+        whole = Path(archive.extract("result.nc", tmp_path))
+    assert hdf5_probe.read_in_process(whole) == 0
+    whole.write_bytes(whole.read_bytes()[:-100])
+    assert hdf5_probe.read_in_process(whole) == 1
 
 
 def _member(**values: Any) -> Edit:
