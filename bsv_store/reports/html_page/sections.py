@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bsv_store.reports.html_page.facts import PageFacts
     from bsv_store.reports.html_page.figures import PageFigure
 
-# Longer labels would push the numbers out of sight.
+# Longer labels would make the table wider than the page.
 _MAX_HEADING = 20
 _COORDINATES = {axis: f"injection_{axis.lower()}" for axis in AXES}
 
