@@ -258,7 +258,7 @@ def gather_inputs(
 def _sources(
     connection: Connection, recipe: Recipe, experiments: Sequence[ExperimentFacts], ancestry: Ancestry
 ) -> dict[int, tuple[int, ...]]:
-    """The ids of the structures that are the source of each experiment; empty unless the recipe weights by them."""
+    """The ids of the structures that are the source of each experiment; empty without ``weight_by``."""
     if recipe.weight_by == "none":
         return {}
     acronyms = source_acronyms(recipe.grouping, experiments, ancestry)

@@ -91,12 +91,12 @@ def default_labels(
     if first is not None and second is not None:
         words = contrasting_words(first, second) or _LABELS
     else:
-        # A group has a label.
+        # A group of a version has its own label.
         words = "" if first is None else label_of(first), "" if second is None else label_of(second)
     label, other = (name or word for name, word in zip(known, words, strict=True))
     if label != other or (first is None and second is None):
         return label, other
-    # Such as a selection that was saved as 'b', beside a list of ids, or that is given twice.
+    # For example, a selection that was saved as 'b' and a list of ids, or the same selection twice.
     label, other = (name or own for name, own in zip(known, _LABELS, strict=True))
     return (label, other) if label != other else _LABELS
 

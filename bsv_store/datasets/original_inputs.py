@@ -145,7 +145,7 @@ def _with_files(
         exclude = files("injection_fraction", {each.experiment_id: each.injection_fraction_sha256 for each in members})
     if recipe.weight_by_data_mask:
         masks = files("data_mask", {each.experiment_id: each.data_mask_sha256 for each in members})
-    # There are none unless the recipe weights experiments.
+    # Without `weight_by`, there are no weights.
     weight_of = {each.experiment_id: weight for each, weight in zip(members, weights, strict=False)}
     return tuple(
         MemberInput(

@@ -77,7 +77,7 @@ def shortened(text: str, width_mm: float, size: float, *, bold: bool = False) ->
     if len(sides) == 2:
         room = width_mm - text_mm(_MINUS, size, bold=bold)
         first, second = (text_mm(side, size, bold=bold) for side in sides)
-        # The side that fits into its half leaves the rest to the other.
+        # If one side needs less than half of the width, the other gets the rest.
         rooms = max(room / 2, room - second), max(room / 2, room - first)
         return _MINUS.join(shortened(side, own, size, bold=bold) for side, own in zip(sides, rooms, strict=True))
     count = _COUNT.search(text)

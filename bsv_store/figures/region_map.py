@@ -104,7 +104,8 @@ def checked_values(values: Mapping[Any, Any], brain: Brain) -> dict[int, float]:
         number = as_float(value)
         if number is None:
             raise InputError(f"the value of {structure} must be a number, got {shown(value)}")
-        # NaN is a structure without value; a number that is too large for a float is NaN too, but equal to itself.
+        # NaN is a structure without value. `as_float` also returns NaN for a number that is too large for a float; such
+        # a number is equal to itself.
         if math.isinf(number) or (math.isnan(number) and value == value):
             raise InputError(f"the value of {structure} must be finite, got {shown(value)}")
     rows = brain.each_named(list(values))

@@ -114,7 +114,7 @@ def ranked_targets(
     structures = [RankedStructure(row.acronym, row.name, color_of(row)) for row in (rows[a] for a in frame.structure)]
     row = MEASURES[frame.attrs["measure"]]
     name = row.name.replace("_", " ")
-    # By its acronym, if it was given by its id.
+    # The acronym, even if the structure was given by its id.
     inside = "" if within is None else f" in {next(iter(rows_of(store, [within])))}"
     return draw_ranking(
         structures,

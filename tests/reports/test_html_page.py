@@ -292,6 +292,8 @@ def test_a_store_without_an_annotation_says_so(tmp_path: Path) -> None:
     text = unescape(target.read_text("utf-8"))
     assert "sync annotation --spacing 100" in text or "structure set" in text
     assert "The profiles of 0 of 5 animals were compared." in text
+    # Below slices and projections.
+    assert text.count("Outline: all voxels with signal, because the store has no annotation.") == 2
 
 
 def test_dollar_signs_are_no_formulas_in_figures(store: Store, version: DatasetVersion) -> None:

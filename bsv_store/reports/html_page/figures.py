@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import EmptySelectionError, LeftOutWarning, MissingDataError, UnknownStructureError
+from bsv_store.figures.slices import NO_ANNOTATION
+from bsv_store.reports.anatomy import brain_of
 from bsv_store.reports.differences import structure_differences
 from bsv_store.reports.injections import injection_map
 from bsv_store.reports.ranking import ranked_targets
@@ -93,26 +95,28 @@ def page_figures(store: Store, version: DatasetVersion, *, emphasize: Sequence[s
 
 def _voxel_figures(store: Store, version: DatasetVersion, emphasize: Sequence[str]) -> Iterator[PageFigure]:
     """The figures of the means of the groups."""
-    emphasized = f" Emphasized: {joined(list(emphasize), 'and')}." if emphasize else ""
+    notes = f" Emphasized: {joined(list(emphasize), 'and')}." if emphasize else ""
+    outlined = "" if brain_of(store).has_annotation else f" {NO_ANNOTATION}"
+    notes += outlined
     if version.recipe.voxel_comparison is not None:
-        yield from _comparison_figures(store, version, emphasize, emphasized)
+        yield from _comparison_figures(store, version, emphasize, notes)
     yield _figure(
         "Slices",
-        f"Mean {version.quantity} of each group in coronal planes, on a common scale.{emphasized}",
+        f"Mean {version.quantity} of each group in coronal planes, on a common scale.{notes}",
         f"Coronal planes through the means of the groups of {version.ref}",
         lambda theme: slices(store, version, emphasize=list(emphasize) or None, theme=theme, footer=False),
     )
     yield _figure(
         "Maximum projections",
         f"Mean {version.quantity} of each group as maximum projections on a common scale. A projection shows the "
-        "strongest voxel along each line of sight, and not at which depth it lies.",
+        f"strongest voxel along each line of sight, and not at which depth it lies.{outlined}",
         f"Maximum projections of the groups of {version.ref}",
         lambda theme: projections(store, version, theme=theme, footer=False),
     )
 
 
 def _comparison_figures(
-    store: Store, version: DatasetVersion, emphasize: Sequence[str], emphasized: str
+    store: Store, version: DatasetVersion, emphasize: Sequence[str], notes: str
 ) -> Iterator[PageFigure]:
     """The maps of a comparison by voxel."""
     first, second = (label_in_prose(group.label) for group in version.groups)
@@ -124,7 +128,7 @@ def _comparison_figures(
     )
     yield _figure(
         "Difference",
-        f"Mean of {first} minus mean of {second}: {version.quantity}.{emphasized}",
+        f"Mean of {first} minus mean of {second}: {version.quantity}.{notes}",
         f"Coronal planes through the difference of the groups of {version.ref}",
         lambda theme: slices(
             store, version, statistic="difference", emphasize=list(emphasize) or None, theme=theme, footer=False
@@ -132,7 +136,7 @@ def _comparison_figures(
     )
     yield _figure(
         "t statistic",
-        f"t of the difference at each tested voxel. {outcome}",
+        f"t of the difference at each tested voxel. {outcome}{notes}",
         f"Coronal planes through the t statistic of {version.ref}",
         lambda theme: slices(
             store, version, statistic="t", emphasize=list(emphasize) or None, theme=theme, footer=False

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bsv_store.reports.html_page.facts import PageFacts
     from bsv_store.reports.html_page.figures import PageFigure
 
-# Longer labels would push the numbers out of sight.
+# Longer labels would make the table wider than the page.
 _MAX_HEADING = 20
 _COORDINATES = {axis: f"injection_{axis.lower()}" for axis in AXES}
 
@@ -298,6 +298,7 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
     columns = [
         Column("Experiment"),
         Column("Group"),
+        *([Column("Weight", is_number=True)] if facts.weights else []),
         Column("Structure"),
         Column("Line"),
         Column("Sex"),
@@ -305,7 +306,6 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
         *(Column(f"{axis} (um)", is_number=True) for axis in AXES),
         Column("Injection (mm³)", is_number=True),
         Column("Divisor", is_number=True),
-        *([Column("Weight", is_number=True)] if facts.weights else []),
         Column("Signal", is_number=True),
         Column("Profile r", is_number=True),
         Column("Remarks"),
@@ -323,6 +323,7 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
                 [
                     Cell(identifier(member.experiment_id), str(member.experiment_id)),
                     labels[member.group],
+                    *([number(facts.weights[member.experiment_id])] if facts.weights else []),
                     _string(known["primary_structure"]),
                     _string(known["transgenic_line"]) or "wild-type",
                     _string(known["sex"]),
@@ -330,7 +331,6 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
                     *(number(_float(known[column]), ",.0f") for column in _COORDINATES.values()),
                     number(_float(known["injection_volume"])),
                     number(member.divisor),
-                    *([number(facts.weights[member.experiment_id])] if facts.weights else []),
                     number(found.signal),
                     number(found.correlation, ".3f"),
                     ", ".join([*filter(None, [found.remark]), *(["not in the list"] if known["withdrawn"] else [])]),
