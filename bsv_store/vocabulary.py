@@ -740,7 +740,15 @@ _NOT_COUNTED = "no member counted"
 STATISTICS: Mapping[str, StatisticRow] = _rows(
     Statistic,
     [
-        StatisticRow("mean", "mean", "`Σ w v / Σ w`", _NOT_COUNTED, empty_value=0.0, synonyms=("average",)),
+        StatisticRow(
+            "mean",
+            "mean",
+            "`Σ w v / Σ w`",
+            _NOT_COUNTED,
+            empty_value=0.0,
+            weighted_words="weighted mean",
+            synonyms=("average",),
+        ),
         StatisticRow("sum", "sum", "`Σ w v`", _NOT_COUNTED, empty_value=0.0, synonyms=("total",)),
         StatisticRow(
             "sd",
@@ -1914,8 +1922,8 @@ PLAUSIBILITY_CHECKS: Mapping[str, PlausibilityCheckRow] = _rows(
         ),
     ],
 )
-"""The tolerances are much wider than the deviations of real volumes: there is no way around a refusal, few real volumes
-could be measured, and labs also store grids that they made or simplified under the ids of real experiments."""
+"""The tolerances are much wider than the deviations of real volumes, because users cannot override a refusal, few real
+volumes could be measured, and labs also store grids that they made or simplified under the ids of real experiments."""
 
 ANNOTATION_ORIGINS: Mapping[str, WordRow[AnnotationOrigin]] = _rows(
     AnnotationOrigin,

@@ -116,11 +116,12 @@ def ranked_targets(
     name = row.name.replace("_", " ")
     # The acronym, even if the structure was given by its id.
     inside = "" if within is None else f" in {next(iter(rows_of(store, [within])))}"
+    which = "All targets" if count is None else "Strongest targets"
     return draw_ranking(
         structures,
         rankings,
         quantity=f"{name} ({row.unit})" if row.unit else name,
-        title=title_or(title, f"Strongest targets{inside}: {_together(selections)}"),
+        title=title_or(title, f"{which}{inside}: {_together(selections)}"),
         notes=_notes(frames, hemisphere),
         width_mm=width,
         theme=theme,

@@ -180,6 +180,7 @@ def test_a_weighted_average_is_another_version_and_answers_again(weighted: Store
         "Each experiment was weighted by the share of its injection volume inside its primary injection structure."
         in version.cite().methods
     )
+    assert "The weighted mean of the 4 experiments was computed for each voxel." in version.cite().methods
     assert "weighted" not in plain.cite().methods
 
 

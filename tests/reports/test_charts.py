@@ -279,6 +279,7 @@ def test_the_title_names_the_structure_that_contains_the_targets(store: Store) -
         two = {"VISp, left": [101], "VISpm": [103]}
         figure = ranked_targets(store, two, targets="CM", within=within)
         assert "Strongest targets in TH: VISp, left; VISpm" in said(figure)
+    assert "All targets in TH: " in said(ranked_targets(store, [101], targets="CM", within="TH", limit=None))
 
 
 # -- matrix -----------------------------------------------------------------------------------------------------------

@@ -222,8 +222,9 @@ def _divisors(version: VersionSource) -> str:
 def _averaged(version: VersionSource, count: int) -> str:
     """The statistics, and the groups with their numbers of experiments."""
     recipe = version.recipe
-    others = [STATISTICS[name].described(weighted=recipe.is_weighted) for name in recipe.statistics if name != "mean"]
-    what = joined(["mean", *others], "and")
+    others = [name for name in recipe.statistics if name != "mean"]
+    described = [STATISTICS[name].described(weighted=recipe.is_weighted) for name in ("mean", *others)]
+    what = joined(described, "and")
     words = grouping_words(version.recipe.grouping)
     were = "was" if not others else "were"
     experiments = number_of(count, "experiment")
