@@ -323,7 +323,7 @@ def test_the_citation_says_what_was_compared(filled: Store) -> None:
         citation = stored(filled, b=(102, 103, 104), labels=["visual", "other"]).cite()
     for text in (
         "We selected 5 experiments",
-        "1 experiment was left out: 1 (the unionize table is not in the store)",
+        "1 experiment was left out (the unionize table is not in the store)",
         "Projection volume outside the injection site was taken from the unionize tables of the atlas for 3 structures",
         "visual (n = 2) was compared with other (n = 2), with animals as replicates, by a two-sided Welch's t test",
         "all 6 distinct permutations",

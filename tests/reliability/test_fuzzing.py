@@ -98,6 +98,7 @@ _READERS = {
     "datasets/result/file.py",
     "datasets/result/slabs.py",
     "datasets/result/verified.py",
+    "datasets/result/weights.py",
     "datasets/share/bundle.py",
     "datasets/share/bundle_import.py",
     "datasets/share/npz.py",
