@@ -106,7 +106,7 @@ def test_dense_volumes_are_read_as_well(annotated: Store) -> None:
 def test_a_hemisphere_that_depends_on_an_unknown_injection_is_nan(annotated: Store) -> None:
     with annotated.database.writing() as connection:
         connection.exec_driver_sql("UPDATE experiment SET injected_hemisphere = NULL WHERE id = 1")
-    with pytest.warns(UnknownHemisphereWarning, match="have no ipsilateral values: .* not known: 1"):
+    with pytest.warns(UnknownHemisphereWarning, match="has no ipsilateral values, because .* not known: 1"):
         frame = annotated.atlas.signal(Selection(ids=[1]), "VISp", hemisphere=["ipsilateral", "both"])
     assert frame["sum"].isna().tolist() == [True, False]
     assert frame["mean"].isna().tolist() == [True, False]
