@@ -89,6 +89,7 @@ def around(catalog: Path) -> tuple[int, ...]:
     return tuple(size + 4096 * step for step in range(-2, 12, 2))
 
 
+@pytest.mark.usefixtures("tables_by_migrations")
 @limits
 def test_init(run: Runner, tmp_path: Path, steps: tuple[int, ...]) -> None:
     codes = []

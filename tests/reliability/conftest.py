@@ -22,6 +22,11 @@ from tests.server.serving import serving
 from tests.stores import Templates
 
 
+@pytest.fixture(autouse=True)
+def _migrations_run(tables_by_migrations: None) -> None:
+    """Create stores as users do: processes are killed, and operations fail, while migrations run."""
+
+
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
     """Address of a synthetic atlas."""
