@@ -340,10 +340,8 @@ def point_um(name: str, value: Any) -> tuple[float, float, float]:
         )
     ap, dv, ml = coordinates
     if looks_like_mm(ap, dv, ml):
-        in_um = ",".join(f"{1000 * each:g}" for each in coordinates)
         raise InputError(
-            f"{name} must be in um, got {ap:g},{dv:g},{ml:g}",
-            hint=f"If these are mm, use {in_um}. {VOXELS_HINT}",
+            f"{name} must be in um, got {ap:g},{dv:g},{ml:g}", hint=f"{mm_hint(coordinates)} {VOXELS_HINT}"
         )
     return ap, dv, ml
 
@@ -351,6 +349,11 @@ def point_um(name: str, value: Any) -> tuple[float, float, float]:
 def looks_like_mm(*coordinates: float) -> bool:
     """Whether coordinates are obviously in mm, not um: no point of the brain is within 20 um of the CCF's origin."""
     return 1 <= max(coordinates) < _MAX_MM
+
+
+def mm_hint(coordinates: Iterable[float]) -> str:
+    """The hint for coordinates that seem to be in mm."""
+    return f"If these are mm, use {','.join(f'{1000 * each:g}' for each in coordinates)}."
 
 
 VOXELS_HINT = "If these are indices of voxels, use (index + 0.5) times the edge of a voxel in um."

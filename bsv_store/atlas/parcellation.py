@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.atlas.annotation import structure_mask
-from bsv_store.check import choice, finite_number, looks_like_mm, scalar, whole_number
+from bsv_store.check import choice, finite_number, looks_like_mm, mm_hint, scalar, whole_number
 from bsv_store.errors import FrameError, InputError
 from bsv_store.formats.annotation import read_annotation_nrrd
 from bsv_store.formats.input_file import open_input, shown_path
@@ -139,8 +139,7 @@ def _edges(axis: str, value: Any) -> NDArray[np.float64]:
     if edges.size < 2 or not (np.diff(edges) > 0).all():
         raise InputError(f"edges of {axis} must be two or more increasing numbers, got {shown(items)}", hint="In um.")
     if looks_like_mm(edges[-1]):
-        in_um = ",".join(f"{1000 * each:g}" for each in edges)
-        raise InputError(f"edges of {axis} must be in um, got {shown(items)}", hint=f"If these are mm, use {in_um}.")
+        raise InputError(f"edges of {axis} must be in um, got {shown(items)}", hint=mm_hint(edges))
     return edges
 
 

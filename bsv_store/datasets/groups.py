@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bsv_store.errors import InputError
 from bsv_store.html import card
-from bsv_store.text import listed, shown
+from bsv_store.text import label_in_prose, listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -80,6 +80,11 @@ class GroupInfo:
         edges = [(part.lower_um, part.upper_um, part.center_um) for part in ranges]
         first, second, *_ = [*edges, (None, None, None), (None, None, None)]
         return cls(number, label, *first, len(ids), ids, *second)
+
+
+def group_in_prose(group: GroupInfo) -> str:
+    """The label of a group in a sentence, with its number of members."""
+    return f"{label_in_prose(group.label)} (n = {group.n})"
 
 
 def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) -> int:

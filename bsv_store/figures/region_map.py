@@ -100,6 +100,7 @@ def checked_values(values: Mapping[Any, Any], brain: Brain) -> dict[int, float]:
     """
     if not values:
         raise InputError("values must not be empty", hint="For example {'VISp': 0.8, 'LGd': 0.3}.")
+    numbers: list[float] = []
     for structure, value in values.items():
         number = as_float(value)
         if number is None:
@@ -108,8 +109,9 @@ def checked_values(values: Mapping[Any, Any], brain: Brain) -> dict[int, float]:
         # a number is equal to itself.
         if math.isinf(number) or (math.isnan(number) and value == value):
             raise InputError(f"the value of {structure} must be finite, got {shown(value)}")
+        numbers.append(number)
     rows = brain.each_named(list(values))
-    return {row.id: float(value) for row, value in zip(rows, values.values(), strict=True)}
+    return {row.id: number for row, number in zip(rows, numbers, strict=True)}
 
 
 def draw_region_map(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bsv_store.check import boolean, whole_number
+from bsv_store.catalog.search.found import check_limit
+from bsv_store.check import boolean
 from bsv_store.figures.differences import Difference, draw_differences
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.style import PAGE_MM, check_width, figure_class
@@ -77,7 +78,7 @@ def structure_differences(
     figure_class()
     in_deviations = boolean("standardized", standardized)
     with_footer, width, level = boolean("footer", footer), check_width(width_mm), checked_share("alpha", alpha)
-    count = None if limit is None else whole_number("limit", limit, least=1)
+    count = check_limit(limit)
     found = store.dataset(version)
     frame = found.comparison_table(sort_by=sort_by, limit=count)
     facts = frame.attrs

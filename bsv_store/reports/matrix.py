@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.catalog.search.found import check_limit
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.check import boolean, choice, several, whole_number
+from bsv_store.check import boolean, choice, several
 from bsv_store.errors import MissingDataError
 from bsv_store.figures.cluster import similar_together
 from bsv_store.figures.layout import title_or
@@ -104,7 +105,7 @@ def matrix_map(
     chosen = choice("order", order, MATRIX_ORDERS).name
     chosen_statistic = choice("statistic", statistic, MATRIX_STATISTICS).name
     color_scale = choice("scale", scale or ("linear" if chosen_statistic == "n" else "log"), MATRIX_SCALES).name
-    count = None if limit is None else whole_number("limit", limit, least=1)
+    count = check_limit(limit)
     sides = several("hemisphere", hemisphere, such_as="'ipsilateral' or ['ipsilateral', 'contralateral']")
     frame = store.catalog.matrix(
         selection,

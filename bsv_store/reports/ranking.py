@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bsv_store.catalog.search.found import check_limit
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.check import boolean, whole_number
+from bsv_store.check import boolean
 from bsv_store.errors import BsvStoreWarning, InputError
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.ranking import RankedStructure, Ranking, Side, draw_ranking
@@ -87,7 +88,7 @@ def ranked_targets(
     """
     figure_class()
     with_footer, width = boolean("footer", footer), check_width(width_mm)
-    count = None if limit is None else whole_number("limit", limit, least=1)
+    count = check_limit(limit)
     selections = _labeled(selection)
     first = next(iter(selections.values()))
     frame = store.search.targets_of(

@@ -79,16 +79,15 @@ def find_named(connection: Connection, structures: StructureRef | Sequence[Struc
     return rows
 
 
-def check_limit(limit: object) -> None:
-    """Check that a limit is None or a positive integer.
+def check_limit(limit: object) -> int | None:
+    """The limit, which must be None or a positive integer.
 
     Raises
     ------
     InputError
         If it is not.
     """
-    if limit is not None:
-        whole_number("limit", limit, least=1)
+    return None if limit is None else whole_number("limit", limit, least=1)
 
 
 def found_frame(

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from bsv_store.averaging.grouping.grouping import uses_regions
 from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.catalog.selection.words import selection_words
+from bsv_store.datasets.groups import group_in_prose
 from bsv_store.datasets.share.comparison_text import comparison_methods, structure_methods
 from bsv_store.datasets.share.left_out import counted_reasons
 from bsv_store.datasets.share.references import PAPERS, Reference, bibtex, comparison_papers, ris
 from bsv_store.html import card, folded, paragraph, preformatted
-from bsv_store.text import joined, label_in_prose, number_of
+from bsv_store.text import joined, number_of
 from bsv_store.vocabulary import (
     ANIMAL_WEIGHTS,
     BILATERAL_RULES,
@@ -240,7 +241,7 @@ def _groups(groups: tuple[GroupInfo, ...]) -> str:
     filled = [group for group in groups if group.n]
     empty = len(groups) - len(filled)
     if len(groups) <= _LISTED_GROUPS:
-        listed = [f"{label_in_prose(group.label)} (n = {group.n})" for group in groups]
+        listed = [group_in_prose(group) for group in groups]
         return f"{number_of(len(groups), 'group')}, {joined(listed, 'and')}"
     numbers = [group.n for group in filled]
     without = f", {number_of(empty, 'group')} without experiments" if empty else ""

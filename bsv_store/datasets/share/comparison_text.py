@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from bsv_store.text import joined, label_in_prose, number_of
+from bsv_store.datasets.groups import group_in_prose
+from bsv_store.text import joined, number_of
 from bsv_store.vocabulary import COVARIATES, EFFECT_SIZES, MEASURED_HEMISPHERES, TWO_SAMPLE_STATISTICS
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def comparison_methods(version: VersionSource) -> str | None:
     comparison = version.recipe.voxel_comparison
     if comparison is None:
         return None
-    first, second = (f"{label_in_prose(group.label)} (n = {group.n})" for group in version.groups)
+    first, second = (group_in_prose(group) for group in version.groups)
     test = TWO_SAMPLE_STATISTICS[comparison.test].methods
     sentences = [
         f"{first} was compared with {second}, with animals as replicates, at each voxel where at least one had signal, "
@@ -35,7 +36,7 @@ def structure_methods(version: VersionSource) -> str:
     """The sentences about a comparison by structure."""
     comparison = version.recipe.structure_comparison
     assert comparison is not None
-    first, second = (f"{label_in_prose(group.label)} (n = {group.n})" for group in version.groups)
+    first, second = (group_in_prose(group) for group in version.groups)
     with version.open() as file:
         facts, structures = dict(file["t"].attrs), len(set(file["structure_id"][:].tolist()))
     words = [MEASURED_HEMISPHERES[side].words for side in comparison.hemisphere]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bsv_store.averaging.grouping.grouping import selections_of
 from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.catalog.selection.words import selection_words
+from bsv_store.datasets.groups import group_in_prose
 from bsv_store.datasets.share.citation import CHECK_FIRST
 from bsv_store.datasets.share.left_out import counted_reasons
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
@@ -63,7 +64,7 @@ def question(version: DatasetVersion) -> str:
     groups = "" if grouped is None else f", grouped {grouped}"
     if version.recipe.comparison is not None:
         labels = [label_in_prose(group.label) for group in version.groups]
-        first, second = (f"{label} (n = {group.n})" for label, group in zip(labels, version.groups, strict=True))
+        first, second = (group_in_prose(group) for group in version.groups)
         by = "voxel" if version.recipe.has_voxels else "structure"
         sides = selections_of(version.recipe.grouping)
         selected = [f"{label}: {selection_words(side.selection)}." for label, side in zip(labels, sides, strict=False)]

@@ -107,8 +107,9 @@ def matrix(
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns))
     if without_data:
         note(f"{number_of(without_data, what)} without a value left out of the table; --format csv includes them")
-    limited = "" if limit is None else f", limited to {limit:,} {'rows' if layout == 'long' else 'targets'}"
-    note(f"{size} of {measure}" + (f"{limited} (--limit, --all)" if limited else ""))
+    counted = "rows" if layout == "long" else "targets"
+    limited = "" if limit is None else f", limited to {limit:,} {counted} (--limit, --all)"
+    note(f"{size} of {measure}{limited}")
 
 
 def _with_data(frame: pd.DataFrame, layout: MatrixLayout) -> tuple[pd.DataFrame, int]:
