@@ -57,9 +57,10 @@ QUESTIONS = st.builds(
     bilateral_rule=st.sampled_from(["larger_side", "error", "leave_out"]),
     exclude_injection=st.sampled_from([False, False, True]),
     weight_by_data_mask=st.sampled_from([False, False, False, True]),
+    weight_by=st.sampled_from(["none", "none", "none", "injection_overlap"]),
     statistics=st.sampled_from([("mean",), ("mean", "sd", "n"), ("mean", "sum", "sem"), ("mean", "min", "max")]),
     missing=st.sampled_from(["leave_out", "leave_out", "error"]),
-)
+).filter(lambda question: not (question.weight_by_data_mask and question.weight_by != "none"))
 WHICH = st.integers(0, 99)
 SIDE = st.sampled_from([0, 0, 0, 1])
 

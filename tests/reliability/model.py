@@ -116,6 +116,17 @@ def injected_volumes(experiment_id: int, edition: Edition) -> tuple[float, float
 
 
 @cache
+def overlap(experiment_id: int, edition: Edition, structure_id: int) -> float:
+    """The share of the injection inside a structure, 0 to 1."""
+    inside = sum(
+        row.projection_volume
+        for row in _ATLASES[edition].unionize(experiment_id)
+        if row.structure_id == structure_id and row.is_injection and row.hemisphere_id == 3
+    )
+    return inside / injected_volumes(experiment_id, edition)[2]
+
+
+@cache
 def projected_volume(experiment_id: int, edition: Edition, acronym: str) -> float:
     """The projection volume outside the injection in a structure, both hemispheres; mm3."""
     return sum(

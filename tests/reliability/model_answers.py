@@ -28,18 +28,21 @@ from tests.reliability.model import (
     left_out_by_exclusion,
     lineage,
     minor_share,
+    overlap,
     record,
     selected,
     structure_id,
     volume_of,
 )
 
+# Of the groups by region.
+REGIONS = ("VIS", "MOp", "VISp")
 GROUPINGS: Mapping[str, Callable[[], Any]] = {
     "none": no_grouping,
     "ap": lambda: by_coordinate("AP", bins=3),
     "ml": lambda: by_coordinate("ML", bins=2, method="quantile"),
     "edges": lambda: by_coordinate("AP", edges=[2_000, 7_800, 9_000, 12_000]),
-    "region": lambda: by_region({"visual": ["VIS"], "motor": ["MOp"], "primary": ["VISp"]}),
+    "region": lambda: by_region({"visual": [REGIONS[0]], "motor": [REGIONS[1]], "primary": [REGIONS[2]]}),
     "side": lambda: by_field("injected_hemisphere"),
     "line": lambda: by_field("line"),
     "selections": lambda: by_selection(
@@ -63,6 +66,7 @@ class Question:
     bilateral_rule: Literal["larger_side", "error", "leave_out"] = "larger_side"
     exclude_injection: bool = False
     weight_by_data_mask: bool = False
+    weight_by: Literal["none", "injection_overlap"] = "none"
     statistics: tuple[str, ...] = ("mean",)
     missing: Literal["error", "leave_out"] = "error"
 
@@ -90,6 +94,7 @@ class Member:
     divisor: float = 1.0
     divisor_source: str | None = None
     side: Literal["left", "right"] | None = None
+    weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,11 @@ def gather(facts: Facts, question: Question, *, lenient: bool = False) -> Inputs
         groups, places, unplaced = _grouped(facts, question.grouping, remaining)
         if not places:
             raise Refused("nothing in a group")
-        new = {each: why for each in places if (why := _lacking(facts, question, each, missing)) is not None}
+        new = {
+            each: why
+            for each, group in places.items()
+            if (why := _lacking(facts, question, each, _source(facts, question, each, group), missing)) is not None
+        }
         if not new:
             break
         reasons.update(new)
@@ -137,12 +146,27 @@ def gather(facts: Facts, question: Question, *, lenient: bool = False) -> Inputs
     return Inputs(groups, members, tuple(sorted({**unplaced, **reasons}.items())))
 
 
-def _lacking(facts: Facts, question: Question, identifier: int, missing: str) -> str | None:
+def _source(facts: Facts, question: Question, identifier: int, group: int) -> int:
+    """The id of the structure whose share of the injection is the weight of an experiment."""
+    if question.grouping == "region":
+        return structure_id(REGIONS[group])
+    return record(facts, identifier).primary_structure_id
+
+
+def _lacking(facts: Facts, question: Question, identifier: int, source: int, missing: str) -> str | None:
     for kind in question.kinds:
         if ("volume", kind, identifier) not in facts:
             if missing == "error":
                 raise Refused(f"no {kind}")
             return f"no {kind}"
+    if question.weight_by != "none":
+        edition = facts.get(("table", identifier))
+        if edition is None:
+            if missing == "error":
+                raise Refused("no weight")
+            return "no weight"
+        if overlap(identifier, edition, source) == 0:
+            return "weight 0"
     if question.hemisphere_rule != "none" and minor_share(facts, identifier) >= 0.01:
         if question.bilateral_rule == "error":
             raise Refused("bilateral")
@@ -159,6 +183,9 @@ def _member(facts: Facts, question: Question, identifier: int, group: int) -> Me
         made = replace(made, divisor=value, divisor_source=source)
     if question.hemisphere_rule != "none":
         made = replace(made, side=injected_side(facts, identifier))
+    if question.weight_by != "none":
+        edition = facts["table", identifier]
+        made = replace(made, weight=overlap(identifier, edition, _source(facts, question, identifier, group)))
     return made
 
 
@@ -262,13 +289,13 @@ def _bins(
 
 
 def _regions(facts: Facts, ids: list[int]) -> _Factor:
-    groups = {structure_id("VIS"): 0, structure_id("MOp"): 1, structure_id("VISp"): 2}
+    groups = {structure_id(acronym): number for number, acronym in enumerate(REGIONS)}
     places: dict[int, int | str] = {}
     for each in ids:
         found = record(facts, each)
         inside = [groups[above] for above in lineage(found.primary_structure_id) if above in groups]
         places[each] = inside[0] if inside else f"{found.primary_structure_acronym} in no region"
-    return _Factor(places, 3, keeps_empty=True)
+    return _Factor(places, len(REGIONS), keeps_empty=True)
 
 
 def _sides(facts: Facts, ids: list[int]) -> _Factor:
@@ -331,7 +358,7 @@ def _processed(question: Question, member: Member) -> tuple[NDArray[np.float64],
     _, mirror, is_right = sample()
     editions = dict(member.volumes)
     values = sampled(member.id, editions[question.kind], question.kind) / member.divisor
-    weights = np.ones(len(values))
+    weights = np.full(len(values), 1.0 if member.weight is None else member.weight)
     if question.exclude_injection:
         fraction = sampled(member.id, editions["injection_fraction"], "injection_fraction")
         values = np.where(fraction > 0, np.nan, values)

@@ -551,6 +551,11 @@ def check_members(version: DatasetVersion, inputs: Inputs) -> None:
 def check_values(version: DatasetVersion, question: Question, inputs: Inputs) -> str:
     """All statistics of a version are those of the model; returns the hash of its mean."""
     wanted = answer(question, inputs)
+    if question.weight_by != "none":
+        weights = version.weights()
+        assert list(weights) == [each.id for each in inputs.members]
+        wanted_weights = np.array([each.weight for each in inputs.members], np.float64)
+        np.testing.assert_allclose(np.array(list(weights.values())), wanted_weights, rtol=1e-12)
     index = sample()[0]
     mean = version.mean
     for name in dict.fromkeys(("mean", *question.statistics)):
