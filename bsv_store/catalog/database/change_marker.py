@@ -65,8 +65,12 @@ class FileMarker:
             return f"{self._name} {versions[0]}"
 
     def _current(self) -> CatalogConnection:
-        status = self._path.stat() if self._path.exists() else None
-        opened = (os.getpid(), *((status.st_dev, status.st_ino) if status is not None else (0, 0)))
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            opened = (os.getpid(), 0, 0)
+        else:
+            opened = (os.getpid(), status.st_dev, status.st_ino)
         if self._connection is None or self._opened != opened:
             self._close()
             self._connection = connect_sqlite(self._path, read_only=True)

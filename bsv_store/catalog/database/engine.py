@@ -140,11 +140,12 @@ class Database:
             options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self._transaction(options) as connection:
             if self.is_sqlite:
-                connection.exec_driver_sql("PRAGMA query_only = ON")
+                driver: Any = connection.connection.driver_connection
+                driver.execute("PRAGMA query_only = ON")
                 try:
                     yield connection
                 finally:
-                    connection.exec_driver_sql("PRAGMA query_only = OFF")
+                    driver.execute("PRAGMA query_only = OFF")
             else:
                 yield connection
 

@@ -53,7 +53,7 @@ def _experiments(call: Call) -> Response:
     described = {each.name: each.description for each in VIEWS["experiments"].columns}
     if call.media_type == JSON and call.values["columns"] is None and call.values["sort"] is None:
         before = len(call.warnings)
-        found = call.shared.experiment_rows(call.store, selection, **given)
+        found = call.shared.experiment_rows(call.store, selection, marker=call.marker, **given)
         if found is not None:
             rows, numbers = found
             first = call.values["offset"]
@@ -68,7 +68,9 @@ def _experiments(call: Call) -> Response:
         del call.warnings[before:]
     text = "" if selection is None else selection.to_json()
     frame = call.shared.kept_frame(
-        call, ("experiments", text, repr(given)), lambda: call.shared.experiments(call.store, selection, **given)
+        call,
+        ("experiments", text, repr(given)),
+        lambda: call.shared.experiments(call.store, selection, marker=call.marker, **given),
     )
     names = call.values["columns"]
     if names is not None:
