@@ -59,6 +59,22 @@ def test_memory_agrees_with_the_database(
     assert found is not None or any(map(needs_unionizes, selection.leaves()))
 
 
+def test_limits_are_included(excluding_store: Store, images: dict[int, ExperimentImage]) -> None:
+    # Each differs from the one before by an experiment that is at the limit.
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"max_injection_volume": 0.102}, {"max_injection_volume": 0.1019}),
+        ({"min_injection_volume": 0.206}, {"min_injection_volume": 0.2061}),
+        ({"box": ((8100, 9000), None, None)}, {"box": ((8101, 9000), None, None)}),
+        ({"box": ((7000, 8100), None, None)}, {"box": ((7000, 8099), None, None)}),
+        ({"near": (8000, 1500, 3000), "radius_um": 500}, {"near": (8000, 1500, 3000), "radius_um": 499.9}),
+    ]
+    image = _image(images, excluding_store)
+    for at, beyond in pairs:
+        at, beyond = ({**each, "include_excluded": True, "include_withdrawn": True} for each in (at, beyond))
+        assert _from_memory(image, Selection(**at)) == _from_database(excluding_store, Selection(**at))
+        assert len(_from_memory(image, Selection(**beyond))) < len(_from_memory(image, Selection(**at)))
+
+
 @pytest.mark.parametrize(
     "criteria",
     [

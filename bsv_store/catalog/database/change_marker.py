@@ -16,10 +16,12 @@ from pathlib import Path
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
 from bsv_store.catalog.database.sqlite_errors import CannotReadInPlaceError
 
-# The start of the server: after a restore from a backup, the numbers of transactions repeat.
+# The start of the server: after a restore from a backup, the numbers of transactions repeat. With names of schemas,
+# because it runs without a transaction, and so without our search path.
 POSTGRES_MARKER = (
-    "SELECT concat_ws(' ', pg_postmaster_start_time(),"
-    " CASE WHEN pg_is_in_recovery() THEN gen_random_uuid()::text ELSE pg_current_snapshot()::text END)"
+    "SELECT pg_catalog.concat_ws(' ', pg_catalog.pg_postmaster_start_time(),"
+    " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.gen_random_uuid()::text"
+    " ELSE pg_catalog.pg_current_snapshot()::text END)"
 )
 
 

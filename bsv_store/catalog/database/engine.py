@@ -232,7 +232,9 @@ class Database:
         if self._file_marker is not None:
             with self.translating():
                 return self._file_marker.read()
-        with self.reading() as connection:
+        # A transaction would take three more round trips.
+        engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self.translating(), engine.connect() as connection:
             return str(connection.exec_driver_sql(POSTGRES_MARKER).scalar_one())
 
     def readable_file(self, *, wait_s: float) -> ReadableFile:
