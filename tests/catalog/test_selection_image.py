@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from bsv_store import Selection, Store
 from bsv_store.catalog.selection.image import ExperimentImage
 from bsv_store.catalog.selection.in_store import needs_unionizes
-from bsv_store.errors import BsvStoreError
+from bsv_store.errors import BsvStoreError, ExcludedExperimentError
 from tests.catalog.small_catalog import EXCLUDED_IDS
 from tests.catalog.test_selection_properties import selections
 from tests.examples import examples
@@ -75,6 +75,30 @@ def test_limits_are_included(excluding_store: Store, images: dict[int, Experimen
         assert len(_from_memory(image, Selection(**beyond))) < len(_from_memory(image, Selection(**at)))
 
 
+@examples(100)
+@given(selection=selections)
+def test_memory_knows_what_the_exclusion_list_removes(
+    excluding_store: Store, images: dict[int, ExperimentImage], selection: Selection
+) -> None:
+    try:
+        found = _image(images, excluding_store).excluded_from(selection)
+    except ExcludedExperimentError:
+        with pytest.raises(ExcludedExperimentError):
+            excluding_store.catalog.excluded_from(selection)
+        return
+    if found is not None:
+        expected = excluding_store.catalog.excluded_from(selection)
+        assert list(found.items()) == list(expected.items())
+    assert found is not None or any(map(needs_unionizes, selection.leaves()))
+
+
+def test_the_exclusion_list_removes_experiments_from_all(
+    excluding_store: Store, images: dict[int, ExperimentImage]
+) -> None:
+    found = _image(images, excluding_store).excluded_from(Selection(include_withdrawn=True))
+    assert found == dict.fromkeys(sorted(EXCLUDED_IDS), "bad section")
+
+
 @pytest.mark.parametrize(
     "criteria",
     [
@@ -126,6 +150,7 @@ def test_what_the_store_has_is_known_in_memory(filled: Store) -> None:
 def test_unionize_rows_are_left_to_the_database(reading: Connection, criteria: dict[str, Any]) -> None:
     image, selection = ExperimentImage(reading), Selection(**criteria)
     assert image.selected(selection) is None
+    assert image.excluded_from(selection) is None
     assert image.selected(Selection(sex="F") - selection) is None
 
 

@@ -316,6 +316,19 @@ def test_a_selection_is_json_ids_or_a_saved_name(served: tuple[Store, str]) -> N
     assert _get(address, selection="1,3").json()["experiment_ids"] == [1, 3]
 
 
+def test_an_answer_is_the_same_while_the_catalog_changes(
+    served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, url = served
+    addresses = [f"{url}/v1/experiments", f"{url}/v1/selection"]
+    asked = [VISUAL_TEXT, Selection(projecting_to="VISp").to_json()]
+    expected = [_get(address, selection=each).json() for address in addresses for each in asked]
+    # What it says if something was committed between the selection and the table.
+    monkeypatch.setattr(shared.Shared, "selected", lambda *_arguments, **_options: None)
+    writer.catalog.save_selection("changed", [1])
+    assert [_get(address, selection=each).json() for address in addresses for each in asked] == expected
+
+
 def test_paths_in_texts_of_users_are_not_in_answers(served: tuple[Store, str]) -> None:
     writer, url = served
     writer.catalog.save_selection("listed", [1], note="from /home/anna/list.txt")

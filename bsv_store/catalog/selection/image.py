@@ -24,7 +24,7 @@ from bsv_store.catalog.database.models import (
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.catalog.selection.exclusions import exclusions
 from bsv_store.catalog.selection.in_store import UNIONIZE_PART_OF
-from bsv_store.catalog.selection.resolve import condition_of
+from bsv_store.catalog.selection.resolve import condition_of, left_out_of
 from bsv_store.catalog.structures import StructureRef, StructureRow, all_structures, unknown_structures
 from bsv_store.catalog.tables.views import view
 
@@ -109,6 +109,20 @@ class ExperimentImage:
             return np.flatnonzero(condition_of(_ImageTerms(self), selection))
         except _NotInMemoryError:
             return None
+
+    def excluded_from(self, selection: Selection) -> dict[int, str] | None:
+        """The experiments that the exclusion list removes from a selection; None if only the database has the answer.
+
+        Raises
+        ------
+        UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+            See `bsv_store.catalog.selection.resolve.excluded_from`.
+        """
+        try:
+            removed: list[int] = self.ids[left_out_of(_ImageTerms(self), selection)].tolist()
+        except _NotInMemoryError:
+            return None
+        return {each: self.excluded[each] for each in removed}
 
 
 def _places(pairs: Iterable[tuple[int, Any]]) -> dict[Any, NDArray[np.intp]]:

@@ -199,12 +199,26 @@ def excluded_from(connection: Connection, selection: Selection) -> dict[int, str
 def _excluded_from(
     connection: Connection, selection: Selection, compiler: _Compiler[ColumnElement[bool]]
 ) -> dict[int, str]:
-    if all(leaf.include_excluded or leaf.ids is not None for leaf in selection.leaves()):
+    if not _leaves_out_excluded(selection):
         return {}
-    selected = _compiled(selection.node, compiler)
-    with_excluded = _compiled(including(selection, excluded=True).node, compiler)
-    query = with_excluded.where(Experiment.id.not_in(selected)).order_by(Experiment.id)
+    query = select(Experiment.id).where(compiler.left_out(selection)).order_by(Experiment.id)
     return excluded(connection, connection.scalars(query).all())
+
+
+def left_out_of(terms: Terms[C], selection: Selection) -> C:
+    """The condition that only the exclusion list removes an experiment from a selection, after checking the selection.
+
+    Raises
+    ------
+    UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+        See `compile_selection`.
+    """
+    compiler = _checked(terms, selection)
+    return compiler.left_out(selection) if _leaves_out_excluded(selection) else terms.some([])
+
+
+def _leaves_out_excluded(selection: Selection) -> bool:
+    return not all(leaf.include_excluded or leaf.ids is not None for leaf in selection.leaves())
 
 
 # -- the exclusion list -----------------------------------------------------------------------------------------------
@@ -266,6 +280,12 @@ class _Compiler(Generic[C]):
             return terms.every([certain(node.parts[0], match_unknown), terms.opposite(terms.some(subtracted))])
         combine = terms.every if node.operator == "and" else terms.some
         return combine(certain(part, match_unknown) for part in node.parts)
+
+    def left_out(self, selection: Selection) -> C:
+        """The condition that only the exclusion list removes an experiment from a selection with the same names."""
+        selected = self.terms.certain(self.condition(selection.node))
+        with_excluded = self.condition(including(selection, excluded=True).node)
+        return self.terms.every([with_excluded, self.terms.opposite(selected)])
 
     def _criteria(self, leaf: Criteria, match_unknown: bool) -> Iterator[C]:
         terms = self.terms

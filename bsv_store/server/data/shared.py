@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.selection.selection import SelectionLike
     from bsv_store.errors import BsvStoreWarning
-    from bsv_store.server.data.prepared_rows import PreparedRows
     from bsv_store.server.long_work import LongWork
     from bsv_store.server.metrics import ServerMetrics
     from bsv_store.store.store import Store
@@ -109,30 +108,32 @@ class Shared:
         marker: str | None = None,
     ) -> pd.DataFrame:
         """The same as ``store.experiments``, with the rows taken from a table in memory, which is faster."""
-        found = self._selected(store, selection, missing, marker)
+        found = self.selected(store, selection, missing=missing, marker=marker)
         if found is None:
             return store.experiments(selection, missing=missing)
         known, places = found
         return known.frame.take(places).reset_index(drop=True)
 
-    def experiment_rows(
+    def selected(
         self,
         store: Store,
         selection: SelectionLike | None,
         *,
         missing: MissingPolicy = "leave_out",
         marker: str | None = None,
-    ) -> tuple[PreparedRows, NDArray[np.integer[Any]]] | None:
-        """The rows of all experiments as JSON, and the numbers of those selected; None if the catalog has changed.
-
-        The marker is that of the catalog, if it was read for this request.
-        """
-        found = self._selected(store, selection, missing, marker)
-        return None if found is None else (found[0].rows, found[1])
-
-    def _selected(
-        self, store: Store, selection: SelectionLike | None, missing: MissingPolicy, marker: str | None
     ) -> tuple[KnownExperiments, NDArray[np.integer[Any]]] | None:
+        """All experiments, and the places of those selected; None if the catalog has changed meanwhile.
+
+        Warnings are issued again by whatever is called then.
+
+        Parameters
+        ----------
+        store : Store
+        selection : Selection or experiment ids, optional
+        missing : {'leave_out', 'error'}
+        marker : str, optional
+            The change marker of the catalog, if it was read for this request.
+        """
         before = store.catalog.change_marker() if marker is None else marker
         known = self._experiments.get(store, before)
         # One state of the catalog, whatever is committed now.
@@ -220,7 +221,8 @@ def prepare_answers(app: Starlette) -> None:
     """Prepare what the first search needs. Errors are left to the first search, which raises them again."""
     try:
         store = context_of_application(app).latest_store()
-        shared_of_application(app).experiment_rows(store, Selection())
+        if (found := shared_of_application(app).selected(store, Selection())) is not None:
+            LOG.debug("answers were prepared: %d columns", len(found[0].rows.names))
     except BsvStoreError as error:
         LOG.debug("answers were not prepared: %s", error.message)
 
