@@ -107,7 +107,8 @@ def test_selecting_is_a_fixed_number_of_statements(many: Store) -> None:
     with counted() as work:
         found = many.select(selection)
     assert len(found) == MANY // 2
-    assert len(work.statements) <= 4
+    # The structure, the experiments; on Postgres, also the settings of the transaction.
+    assert len(work.statements) <= (2 if many.database.is_sqlite else 3)
 
 
 def test_memory_does_not_grow_with_the_experiments(many: Store) -> None:

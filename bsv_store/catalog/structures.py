@@ -10,11 +10,11 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, starmap
 from numbers import Integral
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, select
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Structure, StructureAncestor, StructureSetMember
@@ -52,6 +52,7 @@ class StructureRow:
 _COLUMNS = tuple(Structure.__table__.c[name] for name in StructureRow.__slots__)
 # Built once, because that takes as long as executing it.
 _IN_GRAPH_ORDER = select(*_COLUMNS).order_by(Structure.graph_order, Structure.id)
+_BY_ACRONYM = _IN_GRAPH_ORDER.where(Structure.acronym.in_(bindparam("acronyms", expanding=True)))
 
 
 def find_structure(connection: Connection, structure: StructureRef) -> StructureRow:
@@ -89,8 +90,8 @@ def find_structures(
     if ids:
         found.update({row.id: row for row in _rows(connection, id_in(connection, Structure.id, ids))})
     for start in range(0, len(acronyms), _CHUNK):
-        chunk = Structure.acronym.in_(acronyms[start : start + _CHUNK])
-        found.update({row.acronym: row for row in _rows(connection, chunk)})
+        rows = connection.execute(_BY_ACRONYM, {"acronyms": acronyms[start : start + _CHUNK]}).all()
+        found.update({row.acronym: row for row in starmap(StructureRow, rows)})
     unknown = [ref for ref in dict.fromkeys(wanted) if ref not in found]
     if unknown:
         raise unknown_structures(all_structures(connection), unknown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -109,12 +110,7 @@ class ServerOptions:
     @property
     def is_loopback(self) -> bool:
         """Whether only processes of this computer can connect."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
 
     @property
     def demands_token(self) -> bool:
@@ -139,6 +135,16 @@ class ServerOptions:
         if self.is_loopback:
             return frozenset((*LOCAL_NAMES, self.host.lower(), *map(str.lower, self.allow_host)))
         return frozenset(map(str.lower, self.allow_host)) or None
+
+
+@lru_cache(maxsize=16)
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_root_path(value: str) -> None:

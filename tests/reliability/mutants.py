@@ -383,7 +383,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "experiments on the exclusion list are not selected",
         "bsv_store/catalog/selection/resolve.py",
-        "            yield Experiment.id.not_in(excluded_ids())\n",
+        "            yield terms.opposite(terms.on_exclusion_list())\n",
         "            pass\n",
         ("tests/datasets/test_exclusions.py", "-k", "sqlite"),
     ),

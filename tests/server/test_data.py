@@ -25,12 +25,14 @@ from bsv_store import DatasetVersion, Selection, Store, errors, open_store
 from bsv_store.server.application import application
 from bsv_store.server.data import experiments, shared, written_file
 from bsv_store.server.data.formats import accepted, has_arrow
+from bsv_store.server.data.known_experiments import KnownExperiments
 from bsv_store.server.data.openapi import DESCRIBED, OPERATIONS, document
 from bsv_store.server.data.tables import arrow_bytes, csv_bytes, flat, table_values
 from bsv_store.server.long_work import LongWork
 from bsv_store.server.metrics import ServerMetrics
 from bsv_store.server.options import ServerOptions
 from bsv_store.volumes.grid import Grid
+from tests.counting import counted
 from tests.datasets.world import IDS, STRUCTURES, VISP, VISUAL, add_annotation
 from tests.filled import TEMPLATE
 from tests.server.serving import serving
@@ -236,7 +238,9 @@ def test_experiments_of_a_catalog_that_changes_are_those_of_one_state(
 ) -> None:
     writer, _ = served
     of_server = shared.Shared(ServerMetrics(), LongWork(), None, lambda cell: cell, workers=1)
-    assert IDS[0] in set(of_server.experiments(writer)["experiment_id"])
+    # Answered by the database, because it needs unionize rows.
+    selection = Selection(projecting_to="VISp", target_threshold=0) | Selection()
+    assert IDS[0] in set(of_server.experiments(writer, selection)["experiment_id"])
     real = type(writer).select
 
     def select(store: Store, *arguments: Any, **options: Any) -> tuple[int, ...]:
@@ -246,9 +250,39 @@ def test_experiments_of_a_catalog_that_changes_are_those_of_one_state(
 
     monkeypatch.setattr(type(writer), "select", select)
     try:
-        assert IDS[0] not in set(of_server.experiments(writer)["experiment_id"])
+        assert IDS[0] not in set(of_server.experiments(writer, selection)["experiment_id"])
     finally:
         writer.catalog.lift_exclusion([IDS[0]])
+
+
+def test_questions_follow_each_commit(served: tuple[Store, str]) -> None:
+    writer, url = served
+
+    def found(selection: Selection) -> list[int]:
+        rows = _rows(_get(f"{url}/v1/experiments", selection=selection.to_json()).json())
+        ids = [row["experiment_id"] for row in rows]
+        assert ids == list(writer.select(selection))
+        return ids
+
+    # Questions that were not asked before, from memory.
+    assert IDS[0] in found(Selection(injected_in="root", min_injection_volume=1e-9))
+    writer.catalog.exclude([IDS[0]], reason="tested")
+    try:
+        assert IDS[0] not in found(Selection(injected_in="root", min_injection_volume=2e-9))
+        assert IDS[0] in found(Selection(injected_in="root", include_excluded=True))
+    finally:
+        writer.catalog.lift_exclusion([IDS[0]])
+    assert IDS[0] in found(Selection(injected_in="root", min_injection_volume=3e-9))
+
+
+def test_a_new_question_costs_a_marker_and_no_look_up(served: tuple[Store, str]) -> None:
+    writer, url = served
+    _get(f"{url}/v1/experiments")
+    with counted() as work:
+        answer = _get(f"{url}/v1/experiments", selection=Selection(injected_in="VISp", line="wild-type").to_json())
+    assert answer.json()["total"] > 0
+    # The marker; on SQLite it is a pragma.
+    assert len(work.statements) <= (0 if writer.database.is_sqlite else 1), work.statements
 
 
 def test_experiments_are_sorted_and_paged_over_the_whole_selection(served: tuple[Store, str]) -> None:
@@ -280,6 +314,19 @@ def test_a_selection_is_json_ids_or_a_saved_name(served: tuple[Store, str]) -> N
     assert by_json["experiment_ids"] == list(writer.select(VISUAL))
     assert "VIS" in by_json["words"]
     assert _get(address, selection="1,3").json()["experiment_ids"] == [1, 3]
+
+
+def test_an_answer_is_the_same_while_the_catalog_changes(
+    served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, url = served
+    addresses = [f"{url}/v1/experiments", f"{url}/v1/selection"]
+    asked = [VISUAL_TEXT, Selection(projecting_to="VISp").to_json()]
+    expected = [_get(address, selection=each).json() for address in addresses for each in asked]
+    # What it says if something was committed between the selection and the table.
+    monkeypatch.setattr(shared.Shared, "selected", lambda *_arguments, **_options: None)
+    writer.catalog.save_selection("changed", [1])
+    assert [_get(address, selection=each).json() for address in addresses for each in asked] == expected
 
 
 def test_paths_in_texts_of_users_are_not_in_answers(served: tuple[Store, str]) -> None:
@@ -473,13 +520,12 @@ def test_a_kept_answer_is_given_until_the_catalog_changes(
 ) -> None:
     writer, url = served
     asked = []
-    original = Store.experiments
 
-    def counted(self: Store, *values: Any, **named: Any) -> pd.DataFrame:
-        asked.append(values)
-        return original(self, *values, **named)
+    def noted(store: Store, clean: Any) -> KnownExperiments:
+        asked.append(store)
+        return KnownExperiments(store, clean)
 
-    monkeypatch.setattr(Store, "experiments", counted)
+    monkeypatch.setattr(shared, "KnownExperiments", noted)
     # A commit, so that nothing is kept.
     writer.catalog.save_selection("kept", [1])
     first = _get(f"{url}/v1/experiments")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
 import numpy as np
@@ -18,8 +19,13 @@ from click.testing import CliRunner
 from bsv_store import Selection, Store, create_store, open_store
 from bsv_store.catalog.selection.commands import selection_arguments
 from bsv_store.catalog.selection.criteria import CRITERIA
+from bsv_store.server.data.shared import Shared
+from bsv_store.server.long_work import LongWork
+from bsv_store.server.metrics import ServerMetrics
 from bsv_store.server.options import ServerOptions
+from bsv_store.server.pages.experiments import _answer
 from bsv_store.server.pages.outlines import outline_path
+from bsv_store.server.private import PrivatePaths
 from bsv_store.text import ids_option
 from bsv_store_cli.main import cli
 from tests.server.pages_store import EXCLUDED, HARMFUL, pages_store
@@ -216,6 +222,27 @@ def test_without_a_selection_all_experiments_are_listed(store: Store, url: str) 
     assert found["count"] == len(store.experiments())
     assert found["excluded"] == {str(EXCLUDED): HARMFUL}
     assert found["address"] == f"{url}/experiments"
+
+
+def test_an_answer_is_the_same_while_the_catalog_changes(
+    url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = PrivatePaths(store.path)
+    of_server = Shared(ServerMetrics(), LongWork(), None, paths.in_cell, workers=1)
+
+    def answered(selection: Selection) -> dict[str, Any]:
+        return _answer(store, of_server, selection, url, paths, store.catalog.change_marker())
+
+    questions = [Selection(), Selection(injected_in="VISp"), Selection(projecting_to="CP", include_withdrawn=True)]
+    expected = [answered(each) for each in questions]
+    # What it says if something was committed between the selection and the table.
+    monkeypatch.setattr(Shared, "selected", lambda *_arguments, **_options: None)
+    for selection, usual in zip(questions, expected, strict=True):
+        found = answered(selection)
+        assert found.keys() == usual.keys()
+        for name in found.keys() - {"warnings"}:
+            assert found[name] == usual[name], name
+        assert len(found["warnings"]) == len(usual["warnings"])
 
 
 def test_the_address_and_the_python_text_stand_for_the_selection(url: str) -> None:

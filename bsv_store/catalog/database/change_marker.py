@@ -16,10 +16,12 @@ from pathlib import Path
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
 from bsv_store.catalog.database.sqlite_errors import CannotReadInPlaceError
 
-# The start of the server: after a restore from a backup, the numbers of transactions repeat.
+# The start of the server: after a restore from a backup, the numbers of transactions repeat. With names of schemas,
+# because it runs without a transaction, and so without our search path.
 POSTGRES_MARKER = (
-    "SELECT concat_ws(' ', pg_postmaster_start_time(),"
-    " CASE WHEN pg_is_in_recovery() THEN gen_random_uuid()::text ELSE pg_current_snapshot()::text END)"
+    "SELECT pg_catalog.concat_ws(' ', pg_catalog.pg_postmaster_start_time(),"
+    " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.gen_random_uuid()::text"
+    " ELSE pg_catalog.pg_current_snapshot()::text END)"
 )
 
 
@@ -65,8 +67,12 @@ class FileMarker:
             return f"{self._name} {versions[0]}"
 
     def _current(self) -> CatalogConnection:
-        status = self._path.stat() if self._path.exists() else None
-        opened = (os.getpid(), *((status.st_dev, status.st_ino) if status is not None else (0, 0)))
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            opened = (os.getpid(), 0, 0)
+        else:
+            opened = (os.getpid(), status.st_dev, status.st_ino)
         if self._connection is None or self._opened != opened:
             self._close()
             self._connection = connect_sqlite(self._path, read_only=True)

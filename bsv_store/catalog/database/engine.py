@@ -140,11 +140,12 @@ class Database:
             options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self._transaction(options) as connection:
             if self.is_sqlite:
-                connection.exec_driver_sql("PRAGMA query_only = ON")
+                driver: Any = connection.connection.driver_connection
+                driver.execute("PRAGMA query_only = ON")
                 try:
                     yield connection
                 finally:
-                    connection.exec_driver_sql("PRAGMA query_only = OFF")
+                    driver.execute("PRAGMA query_only = OFF")
             else:
                 yield connection
 
@@ -231,7 +232,9 @@ class Database:
         if self._file_marker is not None:
             with self.translating():
                 return self._file_marker.read()
-        with self.reading() as connection:
+        # A transaction would take three more round trips.
+        engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with self.translating(), engine.connect() as connection:
             return str(connection.exec_driver_sql(POSTGRES_MARKER).scalar_one())
 
     def readable_file(self, *, wait_s: float) -> ReadableFile:

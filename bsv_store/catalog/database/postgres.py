@@ -189,6 +189,9 @@ def begin_with_settings(url: URL) -> Callable[[Connection], None]:
     schema = schema_of(url)
 
     def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            # Outside of a transaction, settings of a transaction have no effect.
+            return
         # For SQLAlchemy's inspection, which would use the schema of the account.
         connection.dialect.default_schema_name = schema
         # Without parameters, so that the driver sends all statements at once.

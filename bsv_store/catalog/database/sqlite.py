@@ -115,6 +115,7 @@ class CatalogConnection(sqlite3.Connection):
     is_wal = False
     wait_s = BUSY_TIMEOUT_S
     before_statement: Callable[[CatalogConnection, str], None] | None = None
+    _timeout_ms = -1
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Execute a statement; `before_statement` is told of it first."""
@@ -180,8 +181,11 @@ class CatalogConnection(sqlite3.Connection):
         is_noted = False
         while True:
             waited_s = time.monotonic() - start
-            attempt_s = max(0.0, min(_STEP_S, self.wait_s - waited_s))
-            self.execute(f"PRAGMA busy_timeout = {attempt_s * 1000:.0f}")
+            timeout_ms = round(1000 * max(0.0, min(_STEP_S, self.wait_s - waited_s)))
+            # Nothing else sets it.
+            if timeout_ms != self._timeout_ms:
+                self.execute(f"PRAGMA busy_timeout = {timeout_ms}")
+                self._timeout_ms = timeout_ms
             try:
                 step()
             except sqlite3.OperationalError as error:

@@ -1,14 +1,13 @@
-"""Criteria and the rows that decide them; conditions on what the store has of an experiment."""
+"""Criteria and the rows that decide them; the condition on the unionize table that the store has."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, not_, select, true
+from sqlalchemy import Connection, select
 
-from bsv_store.catalog.coverage import covered
-from bsv_store.catalog.database.models import Experiment, StoredVolume
+from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.catalog.structures import find_structures
@@ -16,6 +15,7 @@ from bsv_store.vocabulary import MEASURED_HEMISPHERES, UNIONIZE_PARTS
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.criteria import Criteria
+    from bsv_store.catalog.selection.terms import C, Terms
     from bsv_store.vocabulary import UnionizePart, VolumeKind
 
 UNIONIZE_PART_OF: Mapping[str, UnionizePart] = {
@@ -35,18 +35,10 @@ def needs_side(name: str, leaf: Criteria) -> bool:
     return CRITERIA[name].column == "laterality_index"
 
 
-def with_volume(leaf: Criteria) -> ColumnElement[bool]:
-    """Whether the store has the volume."""
-    stored = select(StoredVolume.experiment_id).where(
-        StoredVolume.kind == leaf.with_volume, StoredVolume.spacing_um == leaf.with_volume_spacing_um
-    )
-    return Experiment.id.in_(stored)
-
-
-def with_unionizes(leaf: Criteria) -> ColumnElement[bool]:
+def with_unionizes(terms: Terms[C], leaf: Criteria) -> C:
     """Whether the store has the whole unionize table, or not."""
-    complete = and_(true(), *(Experiment.id.in_(covered(row.name)) for row in UNIONIZE_PARTS.values()))
-    return complete if leaf.with_unionizes else not_(complete)
+    complete = terms.every(terms.covered(row.name) for row in UNIONIZE_PARTS.values())
+    return complete if leaf.with_unionizes else terms.opposite(complete)
 
 
 def needs_unionizes(leaf: Criteria) -> bool:

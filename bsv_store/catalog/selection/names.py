@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import (
-    Experiment,
-    Structure,
-    StructureAncestor,
-    TransgenicLine,
-)
+from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.selection.criteria import ANY_CRE, CRITERIA, WILD_TYPE, Criteria
 from bsv_store.catalog.selection.criterion import Criterion
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, unmeasured_structures
-from bsv_store.catalog.tables.views import view
 from bsv_store.check import looks_like_mm
 from bsv_store.errors import SelectionError, UnknownExperimentError
 from bsv_store.text import listed, near_names, shown
 from bsv_store.volumes.grid import EXTENT_UM
 
+if TYPE_CHECKING:
+    from bsv_store.catalog.selection.terms import Names
+    from bsv_store.catalog.structures import StructureRef
 
-def looked_up(connection: Connection, selection: Selection) -> Mapping[StructureRef, int]:
+
+def looked_up(names: Names, selection: Selection) -> Mapping[StructureRef, int]:
     """The ids of all structures in a selection, after checking everything else that it names.
+
+    Parameters
+    ----------
+    names : Names
+        What the catalog knows.
+    selection : Selection
 
     Raises
     ------
@@ -40,15 +43,17 @@ def looked_up(connection: Connection, selection: Selection) -> Mapping[Structure
     leaves = tuple(selection.leaves())
     refs = {ref for name, each in CRITERIA.items() if each.form == "structures" for ref in _all(leaves, name)}
     ordered = sorted(refs, key=str)
-    rows = dict(zip(ordered, find_structures(connection, ordered), strict=True)) if refs else {}
-    _check_targets(connection, [rows[ref] for ref in _all(leaves, "projecting_to")])
-    _check_lines(connection, _all(leaves, "line") - {WILD_TYPE, ANY_CRE})
+    rows = dict(zip(ordered, names.structures(ordered), strict=True)) if refs else {}
+    if targets := [rows[ref] for ref in _all(leaves, "projecting_to")]:
+        names.check_targets(list(dict.fromkeys(targets)))
+    _check_lines(names, _all(leaves, "line") - {WILD_TYPE, ANY_CRE})
     for name, criterion in CRITERIA.items():
         if criterion.column is not None and criterion.form in ("names", "ids"):
-            _check_values(connection, name, criterion, _all(leaves, name))
+            _check_values(names, name, criterion, _all(leaves, name))
     for leaf in leaves:
         _refuse_millimeters(leaf)
-    check_experiments(connection, _all(leaves, "ids") | _all(leaves, "exclude_ids"))
+    if ids := _all(leaves, "ids") | _all(leaves, "exclude_ids"):
+        _refuse_unknown(ids, names.experiments(ids))
     return {ref: row.id for ref, row in rows.items()}
 
 
@@ -78,10 +83,17 @@ def check_experiments(connection: Connection, ids: Collection[int]) -> None:
     UnknownExperimentError
         If it does not have all of them.
     """
-    if not ids:
-        return
-    known = set(connection.scalars(select(Experiment.id).where(id_in(connection, Experiment.id, ids))))
-    unknown = sorted(set(ids) - known)
+    if ids:
+        _refuse_unknown(ids, known_experiments(connection, ids))
+
+
+def known_experiments(connection: Connection, ids: Collection[int]) -> set[int]:
+    """Those of the ids that are experiments of the catalog, withdrawn or not."""
+    return set(connection.scalars(select(Experiment.id).where(id_in(connection, Experiment.id, ids))))
+
+
+def _refuse_unknown(ids: Collection[int], known: Collection[int]) -> None:
+    unknown = sorted(set(ids).difference(known))
     if unknown:
         noun = "experiment" if len(unknown) == 1 else "experiments"
         raise UnknownExperimentError(
@@ -90,11 +102,11 @@ def check_experiments(connection: Connection, ids: Collection[int]) -> None:
         )
 
 
-def _check_lines(connection: Connection, names: Collection[str]) -> None:
-    if not names:
+def _check_lines(names: Names, wanted: Collection[str]) -> None:
+    if not wanted:
         return
-    known = set(connection.scalars(select(TransgenicLine.name)))
-    unknown = sorted(set(names) - known)
+    known = names.lines()
+    unknown = sorted(set(wanted).difference(known))
     if unknown:
         near = near_names(unknown[0], [*known, WILD_TYPE, ANY_CRE])
         if _plain(unknown[0]) in _MISTAKEN_FOR_WILD_TYPE:
@@ -124,13 +136,12 @@ def mistaken_lines(selection: Selection) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if _plain(name) == "wt"))
 
 
-def _check_values(connection: Connection, name: str, criterion: Criterion, wanted: Collection[Any]) -> None:
+def _check_values(names: Names, name: str, criterion: Criterion, wanted: Collection[Any]) -> None:
     if not wanted:
         return
     assert criterion.column is not None
-    column = view("experiments").c[criterion.column]
-    known = set(connection.scalars(select(column).where(column.is_not(None)).distinct()))
-    unknown = sorted(set(wanted) - known)
+    known = names.values(criterion.column)
+    unknown = sorted(set(wanted).difference(known))
     if unknown:
         values = listed((shown(value) for value in sorted(known)), limit=20) or "none at all"
         near = near_names(str(unknown[0]), known, limit=3) if criterion.form == "names" else []
@@ -138,21 +149,4 @@ def _check_values(connection: Connection, name: str, criterion: Criterion, wante
         raise SelectionError(
             f"no experiment of the catalog has the {name} {listed(shown(value) for value in unknown)}",
             hint=f"{meant}The catalog has {values}.",
-        )
-
-
-def _check_targets(connection: Connection, targets: Iterable[StructureRow]) -> None:
-    """Refuse a target in which Allen does not measure signal: an empty result would be wrong."""
-    for target in unmeasured_structures(connection, dict.fromkeys(targets)):
-        measured = select(view("measured_structures").c.structure_id)
-        nearest = connection.execute(
-            select(Structure.acronym, Structure.name)
-            .join(StructureAncestor, StructureAncestor.ancestor_id == Structure.id)
-            .where(StructureAncestor.descendant_id == target.id, Structure.id.in_(measured))
-            .order_by(StructureAncestor.distance)
-            .limit(1)
-        ).first()
-        raise SelectionError(
-            f"Allen does not measure the signal in {target.acronym} ({target.name})",
-            hint=f"The nearest structure that is measured is {nearest.acronym} ({nearest.name})." if nearest else None,
         )

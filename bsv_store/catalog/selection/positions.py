@@ -5,30 +5,32 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Double, and_, cast, true
-
-from bsv_store.catalog.database.models import Experiment
-
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.criteria import Criteria
+    from bsv_store.catalog.selection.terms import C, Terms
 
 _SQUARE_UNDERFLOWS = 1e-150
 
 
-def in_box(leaf: Criteria) -> ColumnElement[bool]:
+def in_box(terms: Terms[C], leaf: Criteria) -> C:
     """Whether the coordinate lies in the box of a part of a selection, borders included."""
-    pairs = zip(_axes(), leaf.box or (), strict=True)
-    return and_(true(), *(axis.between(*interval) for axis, interval in pairs if interval is not None))
+    conditions: list[C] = []
+    for axis, interval in zip(terms.coordinates(), leaf.box or (), strict=True):
+        if interval is not None:
+            conditions += [axis >= interval[0], axis <= interval[1]]
+    return terms.every(conditions)
 
 
-def near_point(leaf: Criteria) -> ColumnElement[bool]:
+def near_point(terms: Terms[C], leaf: Criteria) -> C:
     """Whether the coordinate lies within the radius around the point of a part of a selection, border included."""
     assert leaf.near is not None
     assert leaf.radius_um is not None
     # Postgres refuses a product that underflows; SQLite and Python make it 0.
     centers = [0.0 if abs(center) < _SQUARE_UNDERFLOWS else center for center in leaf.near]
-    ap, dv, ml = ((axis - center) * (axis - center) for axis, center in zip(_axes(), centers, strict=True))
-    return ap + dv + ml <= _largest_square(leaf.radius_um)
+    offsets = [axis - center for axis, center in zip(terms.coordinates(), centers, strict=True)]
+    ap, dv, ml = (offset * offset for offset in offsets)
+    condition: C = ap + dv + ml <= _largest_square(leaf.radius_um)
+    return condition
 
 
 def _largest_square(root: float) -> float:
@@ -43,9 +45,3 @@ def _largest_square(root: float) -> float:
     while math.sqrt(above := math.nextafter(square, math.inf)) <= root:
         square = above
     return square
-
-
-def _axes() -> list[ColumnElement[float]]:
-    # Cast to double, because integers would be rounded or overflow.
-    columns = (Experiment.injection_ap, Experiment.injection_dv, Experiment.injection_ml)
-    return [cast(column, Double) for column in columns]

@@ -1,6 +1,6 @@
-"""Compile a selection to one SELECT of experiment ids, for SQLite and Postgres, with bound parameters only.
+"""Compile a selection to a condition on experiments: in SQL, to one SELECT of their ids, or on columns in memory.
 
-Names are looked up first. Each condition then refers to the experiment's row or id, and NULL does not match.
+Names are looked up first. The rules here combine terms, see `bsv_store.catalog.selection.terms`.
 
 The policy for withdrawn and excluded experiments is here and nowhere else. A part of a selection leaves out withdrawn
 experiments unless it has ``include_withdrawn`` or names them in ``ids``, and leaves out experiments on the exclusion
@@ -13,34 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple, assert_never
+from typing import Any, Generic, NamedTuple, assert_never
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    case,
-    false,
-    func,
-    not_,
-    or_,
-    select,
-    true,
-)
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, select, true
 
 from bsv_store.catalog.coverage import covered
-from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import (
-    Experiment,
-    ExperimentInjectionStructure,
-    ExperimentLine,
-    StructureAncestor,
-    TransgenicLine,
-    Unionize,
-)
-from bsv_store.catalog.hemispheres import hemisphere_ids
-from bsv_store.catalog.injection_overlap import injection_overlaps
+from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.selection.criteria import (
     ANY_CRE,
     CRITERIA,
@@ -49,14 +27,15 @@ from bsv_store.catalog.selection.criteria import (
     companions,
 )
 from bsv_store.catalog.selection.criterion import Criterion
-from bsv_store.catalog.selection.exclusions import excluded, excluded_ids
-from bsv_store.catalog.selection.in_store import UNIONIZE_PART_OF, needs_side, with_unionizes, with_volume
+from bsv_store.catalog.selection.exclusions import excluded
+from bsv_store.catalog.selection.in_store import UNIONIZE_PART_OF, needs_side, with_unionizes
 from bsv_store.catalog.selection.names import looked_up
 from bsv_store.catalog.selection.narrowing import including
 from bsv_store.catalog.selection.positions import in_box, near_point
 from bsv_store.catalog.selection.selection import Node, Selection
+from bsv_store.catalog.selection.sql_terms import SqlTerms
+from bsv_store.catalog.selection.terms import C, Names, Terms
 from bsv_store.catalog.structures import StructureRef
-from bsv_store.catalog.tables.views import view
 from bsv_store.errors import EmptySelectionError, ExcludedExperimentError
 from bsv_store.text import listed, number_of
 
@@ -76,7 +55,7 @@ def compile_selection(connection: Connection, selection: Selection) -> Select[in
     return _compiled(selection.node, check_selection(connection, selection))
 
 
-def check_selection(connection: Connection, selection: Selection) -> _Compiler:
+def check_selection(connection: Connection, selection: Selection) -> _Compiler[ColumnElement[bool]]:
     """Check a selection, and return its compiler.
 
     Raises
@@ -84,8 +63,23 @@ def check_selection(connection: Connection, selection: Selection) -> _Compiler:
     UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
         See `compile_selection`.
     """
-    compiler = _Compiler(connection, looked_up(connection, selection))
-    _refuse_excluded(connection, selection.node)
+    return _checked(SqlTerms(connection), selection)
+
+
+def condition_of(terms: Terms[C], selection: Selection) -> C:
+    """The condition that an experiment is selected, after checking the selection.
+
+    Raises
+    ------
+    UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+        See `compile_selection`.
+    """
+    return _checked(terms, selection).condition(selection.node)
+
+
+def _checked(terms: Terms[C], selection: Selection) -> _Compiler[C]:
+    compiler = _Compiler(terms, looked_up(terms, selection))
+    _refuse_excluded(terms, selection.node)
     return compiler
 
 
@@ -202,21 +196,37 @@ def excluded_from(connection: Connection, selection: Selection) -> dict[int, str
     return _excluded_from(connection, selection, check_selection(connection, selection))
 
 
-def _excluded_from(connection: Connection, selection: Selection, compiler: _Compiler) -> dict[int, str]:
-    if all(leaf.include_excluded or leaf.ids is not None for leaf in selection.leaves()):
+def _excluded_from(
+    connection: Connection, selection: Selection, compiler: _Compiler[ColumnElement[bool]]
+) -> dict[int, str]:
+    if not _leaves_out_excluded(selection):
         return {}
-    selected = _compiled(selection.node, compiler)
-    with_excluded = _compiled(including(selection, excluded=True).node, compiler)
-    query = with_excluded.where(Experiment.id.not_in(selected)).order_by(Experiment.id)
+    query = select(Experiment.id).where(compiler.left_out(selection)).order_by(Experiment.id)
     return excluded(connection, connection.scalars(query).all())
+
+
+def left_out_of(terms: Terms[C], selection: Selection) -> C:
+    """The condition that only the exclusion list removes an experiment from a selection, after checking the selection.
+
+    Raises
+    ------
+    UnknownStructureError, UnknownExperimentError, ExcludedExperimentError, SelectionError
+        See `compile_selection`.
+    """
+    compiler = _checked(terms, selection)
+    return compiler.left_out(selection) if _leaves_out_excluded(selection) else terms.some([])
+
+
+def _leaves_out_excluded(selection: Selection) -> bool:
+    return not all(leaf.include_excluded or leaf.ids is not None for leaf in selection.leaves())
 
 
 # -- the exclusion list -----------------------------------------------------------------------------------------------
 
 
-def _refuse_excluded(connection: Connection, node: Node) -> None:
+def _refuse_excluded(names: Names, node: Node) -> None:
     named = set(_named(node))
-    found = excluded(connection, named) if named else {}
+    found = names.excluded(named) if named else {}
     if not found:
         return
     if len(found) == 1:
@@ -246,159 +256,128 @@ def _named(node: Node) -> Iterator[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiler:
-    connection: Connection
+class _Compiler(Generic[C]):
+    terms: Terms[C]
     structure_ids: Mapping[StructureRef, int]
 
-    def condition(
-        self, node: Node, *, match_unknown: bool = False, invert_subtracted: bool = False
-    ) -> ColumnElement[bool]:
-        """The condition on an experiment's row.
+    def condition(self, node: Node, *, match_unknown: bool = False, invert_subtracted: bool = False) -> C:
+        """The condition on an experiment.
 
         With ``match_unknown``, unknown projections count as a match; with ``invert_subtracted`` this is reversed in
         subtracted parts, so that the two values of ``match_unknown`` give the largest and the smallest possible
         selection.
         """
+        terms = self.terms
         if isinstance(node, Criteria):
-            return and_(true(), *self._criteria(node, match_unknown))
+            return terms.every(self._criteria(node, match_unknown))
 
-        def not_null(part: Node, match_unknown: bool) -> ColumnElement[bool]:
-            # NULL counts as false, also under NOT. The function call also keeps the parts nested: a flat chain of all
-            # terms would exceed SQLite's limit for the depth of an expression.
-            return func.coalesce(
-                self.condition(part, match_unknown=match_unknown, invert_subtracted=invert_subtracted), false()
-            )
+        def certain(part: Node, match_unknown: bool) -> C:
+            # Unknown counts as false, also under NOT.
+            return terms.certain(self.condition(part, match_unknown=match_unknown, invert_subtracted=invert_subtracted))
 
         if node.operator == "minus":
-            subtracted = (not_null(part, match_unknown ^ invert_subtracted) for part in node.parts[1:])
-            return and_(not_null(node.parts[0], match_unknown), not_(or_(false(), *subtracted)))
-        combine = and_ if node.operator == "and" else or_
-        return combine(*(not_null(part, match_unknown) for part in node.parts))
+            subtracted = (certain(part, match_unknown ^ invert_subtracted) for part in node.parts[1:])
+            return terms.every([certain(node.parts[0], match_unknown), terms.opposite(terms.some(subtracted))])
+        combine = terms.every if node.operator == "and" else terms.some
+        return combine(certain(part, match_unknown) for part in node.parts)
 
-    def _criteria(self, leaf: Criteria, match_unknown: bool) -> Iterator[ColumnElement[bool]]:
+    def left_out(self, selection: Selection) -> C:
+        """The condition that only the exclusion list removes an experiment from a selection with the same names."""
+        selected = self.terms.certain(self.condition(selection.node))
+        with_excluded = self.condition(including(selection, excluded=True).node)
+        return self.terms.every([with_excluded, self.terms.opposite(selected)])
+
+    def _criteria(self, leaf: Criteria, match_unknown: bool) -> Iterator[C]:
+        terms = self.terms
         if not leaf.include_withdrawn and leaf.ids is None:
-            yield Experiment.withdrawn == false()
+            yield terms.equals("withdrawn", False)
         # Experiments that are named on the exclusion list are an error, except in parts that are taken away.
         if not leaf.include_excluded and leaf.ids is None:
-            yield Experiment.id.not_in(excluded_ids())
+            yield terms.opposite(terms.on_exclusion_list())
         for name, criterion in CRITERIA.items():
             value = getattr(leaf, name)
             if value is None or (name in QUALIFIERS and name not in CONDITIONS):
                 continue
             if criterion.column is None:
-                condition = CONDITIONS[name](self, leaf)
+                condition: C = CONDITIONS[name](self, leaf)
             else:
-                condition = _compared(criterion, criterion.column, value)
+                condition = _compared(terms, criterion, criterion.column, value)
             if match_unknown and name in UNIONIZE_PART_OF:
-                condition = or_(condition, Experiment.id.not_in(covered(UNIONIZE_PART_OF[name])))
+                condition = terms.some([condition, terms.opposite(terms.covered(UNIONIZE_PART_OF[name]))])
                 if needs_side(name, leaf):
-                    condition = or_(condition, Experiment.injected_hemisphere.is_(None))
+                    condition = terms.some([condition, terms.is_missing("injected_hemisphere")])
             yield condition
 
-    def _ids(self, structures: Sequence[StructureRef]) -> list[int]:
-        return sorted({self.structure_ids[structure] for structure in structures})
+    def _ids(self, structures: Sequence[StructureRef] | None) -> list[int]:
+        return sorted({self.structure_ids[structure] for structure in structures or ()})
 
-    def injected_in(self, leaf: Criteria) -> ColumnElement[bool]:
-        inside = select(StructureAncestor.descendant_id).where(
-            id_in(self.connection, StructureAncestor.ancestor_id, self._ids(leaf.injected_in or ()))
-        )
-        condition: ColumnElement[bool] = Experiment.primary_structure_id.in_(inside)
+    def injected_in(self, leaf: Criteria) -> C:
+        ids = self._ids(leaf.injected_in)
+        if leaf.injection == "primary":
+            return self.terms.inside(ids)
         if leaf.injection == "any":
-            touched = select(ExperimentInjectionStructure.experiment_id).where(
-                ExperimentInjectionStructure.structure_id.in_(inside)
-            )
-            condition = or_(condition, Experiment.id.in_(touched))
-        elif leaf.injection != "primary":
-            assert_never(leaf.injection)
-        return condition
+            return self.terms.some([self.terms.inside(ids), self.terms.touching(ids)])
+        assert_never(leaf.injection)
 
-    def injection_overlap(self, leaf: Criteria) -> ColumnElement[bool]:
-        shares = injection_overlaps(self.connection, self._ids(leaf.injected_in or ())).subquery()
-        enough = select(shares.c.experiment_id).where(shares.c.injection_overlap >= leaf.min_injection_overlap)
-        return Experiment.id.in_(enough)
+    def injection_overlap(self, leaf: Criteria) -> C:
+        assert leaf.min_injection_overlap is not None
+        return self.terms.overlapping(self._ids(leaf.injected_in), leaf.min_injection_overlap)
 
-    def projecting_to(self, leaf: Criteria) -> ColumnElement[bool]:
-        measure = Unionize.__table__.c[leaf.target_measure]
-        query = select(Unionize.experiment_id).where(
-            id_in(self.connection, Unionize.structure_id, self._ids(leaf.projecting_to or ())),
-            Unionize.is_injection == false(),
-            measure > leaf.target_threshold,
-        )
-        on_left, on_right = hemisphere_ids(leaf.target_hemisphere)
-        if on_left == on_right:
-            return Experiment.id.in_(query.where(Unionize.hemisphere_id == on_left))
-        injected = Experiment.__table__.alias("injected")
-        hemisphere_id = case((injected.c.injected_hemisphere == "left", on_left), else_=on_right)
-        relative = query.join(injected, injected.c.id == Unionize.experiment_id).where(
-            injected.c.injected_hemisphere.is_not(None), Unionize.hemisphere_id == hemisphere_id
-        )
-        return Experiment.id.in_(relative)
+    def line(self, leaf: Criteria) -> C:
+        names = leaf.line or ()
+        is_wild_type = self.terms.is_missing("transgenic_line")
+        options: list[C] = []
+        if WILD_TYPE in names:
+            options.append(is_wild_type)
+        if ANY_CRE in names:
+            options.append(self.terms.opposite(is_wild_type))
+        exact = [name for name in names if name not in (WILD_TYPE, ANY_CRE)]
+        if exact:
+            options.append(self.terms.of_lines(exact))
+        return self.terms.some(options)
 
-    def ids(self, leaf: Criteria) -> ColumnElement[bool]:
-        return id_in(self.connection, Experiment.id, leaf.ids or ())
+    def projecting_to(self, leaf: Criteria) -> C:
+        return self.terms.projecting(self._ids(leaf.projecting_to), leaf)
 
-    def exclude_ids(self, leaf: Criteria) -> ColumnElement[bool]:
-        return not_(id_in(self.connection, Experiment.id, leaf.exclude_ids or ()))
+    def with_volume(self, leaf: Criteria) -> C:
+        assert leaf.with_volume is not None
+        return self.terms.with_volume(leaf.with_volume, leaf.with_volume_spacing_um)
+
+    def ids(self, leaf: Criteria) -> C:
+        return self.terms.identified(leaf.ids or ())
+
+    def exclude_ids(self, leaf: Criteria) -> C:
+        return self.terms.opposite(self.terms.identified(leaf.exclude_ids or ()))
 
 
-def _compiled(node: Node, compiler: _Compiler) -> Select[int]:
+def _compiled(node: Node, compiler: _Compiler[ColumnElement[bool]]) -> Select[int]:
     return select(Experiment.id).where(compiler.condition(node))
 
 
-def _compared(criterion: Criterion, name: str, value: Any) -> ColumnElement[bool]:
+def _compared(terms: Terms[C], criterion: Criterion, column: str, value: Any) -> C:
     """The condition that a column of the view ``experiments`` has a value."""
-    own = Experiment.__table__.c.get(name)
-    if own is None:
-        # A column that the view computes.
-        experiments = view("experiments").c
-        matching = select(experiments.experiment_id).where(_comparison(criterion, experiments[name], value))
-        return Experiment.id.in_(matching)
-    return _comparison(criterion, own, value)
-
-
-def _comparison(criterion: Criterion, column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     form = criterion.form
     if form == "names" or form == "ids":
-        return column.in_(value)
-    if form == "choice":
-        return and_(column == value)
-    if form == "flag":
-        return column.is_(value)
+        return terms.among(column, value)
+    if form == "choice" or form == "flag":
+        return terms.equals(column, value)
     if form == "number":
-        return and_(column <= value if criterion.bound == "highest" else column >= value)
+        return terms.at_most(column, value) if criterion.bound == "highest" else terms.at_least(column, value)
     if form == "structures" or form == "spacing" or form == "point" or form == "box":
         raise TypeError(f"criteria of the form {form} need a condition of their own")
     assert_never(form)
 
 
-def _line(_: _Compiler, leaf: Criteria) -> ColumnElement[bool]:
-    names = leaf.line or ()
-    options: list[ColumnElement[bool]] = []
-    if WILD_TYPE in names:
-        options.append(Experiment.transgenic_line.is_(None))
-    if ANY_CRE in names:
-        options.append(Experiment.transgenic_line.is_not(None))
-    exact = [name for name in names if name not in (WILD_TYPE, ANY_CRE)]
-    if exact:
-        of_line = (
-            select(ExperimentLine.experiment_id)
-            .join(TransgenicLine, TransgenicLine.id == ExperimentLine.transgenic_line_id)
-            .where(TransgenicLine.name.in_(exact))
-        )
-        options.append(Experiment.id.in_(of_line))
-    return or_(false(), *options)
-
-
-CONDITIONS: Mapping[str, Callable[[_Compiler, Criteria], ColumnElement[bool]]] = MappingProxyType(
+CONDITIONS: Mapping[str, Callable[[_Compiler[Any], Criteria], Any]] = MappingProxyType(
     {
         "injected_in": _Compiler.injected_in,
         "min_injection_overlap": _Compiler.injection_overlap,
-        "line": _line,
-        "box": lambda _, leaf: in_box(leaf),
-        "near": lambda _, leaf: near_point(leaf),
+        "line": _Compiler.line,
+        "box": lambda compiler, leaf: in_box(compiler.terms, leaf),
+        "near": lambda compiler, leaf: near_point(compiler.terms, leaf),
         "projecting_to": _Compiler.projecting_to,
-        "with_volume": lambda _, leaf: with_volume(leaf),
-        "with_unionizes": lambda _, leaf: with_unionizes(leaf),
+        "with_volume": _Compiler.with_volume,
+        "with_unionizes": lambda compiler, leaf: with_unionizes(compiler.terms, leaf),
         "ids": _Compiler.ids,
         "exclude_ids": _Compiler.exclude_ids,
     }
@@ -467,6 +446,7 @@ def _single_criteria(leaf: Criteria) -> Iterator[tuple[str, Criteria]]:
 
 def _count(connection: Connection, node: Node) -> int:
     # Not through compile_selection, because a subtracted part may name experiments on the exclusion list.
-    compiler = _Compiler(connection, looked_up(connection, Selection.of(node)))
+    terms = SqlTerms(connection)
+    compiler = _Compiler(terms, looked_up(terms, Selection.of(node)))
     matching = _compiled(node, compiler).subquery()
     return connection.scalar(select(func.count()).select_from(matching)) or 0

@@ -28,10 +28,17 @@ class Latest(Generic[T]):
         self._found: tuple[str, T] | None = None
         self._lock = threading.Lock()
 
-    def get(self, store: Store) -> T:
-        """The value for the current content of the catalog."""
+    def get(self, store: Store, marker: str | None = None) -> T:
+        """The value for the current content of the catalog.
+
+        Parameters
+        ----------
+        store : Store
+        marker : str, optional
+            The change marker, if it was read for this request.
+        """
         # Read before the value is made: a value may be newer than its marker, which only makes it again.
-        found, marker = self._found, store.catalog.change_marker()
+        found, marker = self._found, store.catalog.change_marker() if marker is None else marker
         if found is not None and found[0] == marker:
             return found[1]
         with self._lock:
@@ -65,13 +72,22 @@ class Answers:
         with self._lock:
             return self._answers.find(question) if marker == self._marker else None
 
-    def kept(self, store: Store, question: Hashable, make: Callable[[], T], *, size_of: Callable[[T], int]) -> T:
+    def kept(
+        self,
+        store: Store,
+        question: Hashable,
+        make: Callable[[], T],
+        *,
+        size_of: Callable[[T], int],
+        marker: str | None = None,
+    ) -> T:
         """The answer that was made before for the present content of the catalog, or a new one.
 
-        A question must always be asked with answers of one type.
+        A question must always be asked with answers of one type. The marker is that of the catalog, if it was read for
+        this request.
         """
         # Read before the answer is made: it may be newer than its marker, which only makes it again.
-        marker = store.catalog.change_marker()
+        marker = store.catalog.change_marker() if marker is None else marker
         found = self.get(marker, question)
         self._on_look_up(found is not None)
         if found is not None:

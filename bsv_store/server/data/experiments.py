@@ -40,6 +40,7 @@ from bsv_store.vocabulary import MATRIX_LAYOUTS, MATRIX_ROWS, MATRIX_STATISTICS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bsv_store.server.data.known_experiments import KnownExperiments
     from bsv_store.server.data.operation import Call
     from bsv_store.store.store import Store
 
@@ -53,9 +54,9 @@ def _experiments(call: Call) -> Response:
     described = {each.name: each.description for each in VIEWS["experiments"].columns}
     if call.media_type == JSON and call.values["columns"] is None and call.values["sort"] is None:
         before = len(call.warnings)
-        found = call.shared.experiment_rows(call.store, selection, **given)
+        found = call.shared.selected(call.store, selection, marker=call.marker, **given)
         if found is not None:
-            rows, numbers = found
+            rows, numbers = found[0].rows, found[1]
             first = call.values["offset"]
             more = {
                 "total": len(numbers),
@@ -68,7 +69,9 @@ def _experiments(call: Call) -> Response:
         del call.warnings[before:]
     text = "" if selection is None else selection.to_json()
     frame = call.shared.kept_frame(
-        call, ("experiments", text, repr(given)), lambda: call.shared.experiments(call.store, selection, **given)
+        call,
+        ("experiments", text, repr(given)),
+        lambda: call.shared.experiments(call.store, selection, marker=call.marker, **given),
     )
     names = call.values["columns"]
     if names is not None:
@@ -161,19 +164,26 @@ def _in_json(words: str) -> str:
 def _selection(call: Call) -> Response:
     given = selection_of(call)
     selection = Selection() if given is None else given
-    ids = call.store.select(selection, **call.given("missing"))
-    facts = selection_facts(call.store, selection)
+    before, missing = len(call.warnings), call.given("missing")
+    found = call.shared.selected(call.store, selection, marker=call.marker, **missing)
+    if found is None:
+        del call.warnings[before:]
+        known, ids = None, call.store.select(selection, **missing)
+    else:
+        known, ids = found[0], found[0].ids(found[1])
+    facts = selection_facts(call.store, selection, known)
     return json_reply(call, {**facts, "count": len(ids), "experiment_ids": ids})
 
 
-def selection_facts(store: Store, selection: Selection) -> dict[str, Any]:
+def selection_facts(store: Store, selection: Selection, known: KnownExperiments | None) -> dict[str, Any]:
     """A selection in its forms, and the experiments that only the exclusion list leaves out."""
+    excluded = None if known is None else known.excluded_from(selection)
     return {
         "selection": selection.to_dict(),
         "json": selection.to_json(),
         "python": repr(selection),
         "words": selection_words(selection),
-        "excluded": store.catalog.excluded_from(selection),
+        "excluded": store.catalog.excluded_from(selection) if excluded is None else excluded,
     }
 
 

@@ -88,6 +88,8 @@ class Call:
         The format of the answer.
     warnings : list of BsvStoreWarning
         What the library warned about so far.
+    marker : str or None
+        The change marker of the catalog, read once for the whole request, if its answer is kept.
     """
 
     request: Request
@@ -97,6 +99,7 @@ class Call:
     body: Any
     media_type: str
     warnings: list[BsvStoreWarning]
+    marker: str | None
 
     def given(self, *names: str) -> dict[str, Any]:
         """Those of some parameters that were given or have a default, as keyword arguments."""
@@ -209,10 +212,11 @@ class Operation(Described):
         if self.is_table:
             chosen = table_type(values.get("format"), request.headers.get("accept"))
         store, shared = context_of(request).store, shared_of(request)
+        marker = store.catalog.change_marker() if self.is_kept else None
 
         def answer() -> Response:
             with collected_warnings() as warned:
-                return self.answer(Call(request, store, shared, values, content, chosen, warned))
+                return self.answer(Call(request, store, shared, values, content, chosen, warned, marker))
 
         if not self.is_kept:
             return answer()
@@ -223,7 +227,7 @@ class Operation(Described):
 
         # An address may be longer than its answer.
         asked = hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).digest()
-        return shared.kept(store, (self.name, asked, chosen, encoding), make).response(request)
+        return shared.kept(store, (self.name, asked, chosen, encoding), make, marker=marker).response(request)
 
     def _values(self, request: Request) -> dict[str, Any]:
         known = {parameter.name: parameter for parameter in self.parameters}

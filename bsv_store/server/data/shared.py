@@ -16,7 +16,7 @@ from bsv_store.server.context import context_of_application, shared_by_applicati
 from bsv_store.server.data.answers import Answers, Latest
 from bsv_store.server.data.catalog_copies import CatalogCopies
 from bsv_store.server.data.kept_answer import KeptAnswer
-from bsv_store.server.data.prepared_rows import PreparedRows
+from bsv_store.server.data.known_experiments import KnownExperiments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -81,8 +81,7 @@ class Shared:
     ) -> None:
         self.copies = CatalogCopies(None if folder is None else folder / "catalog")
         self.files = Latest(_files_by_hash)
-        self._experiments = Latest(_all_experiments)
-        self._rows = Latest(lambda store: PreparedRows(self._experiments.get(store), clean))
+        self._experiments = Latest(lambda store: KnownExperiments(store, clean))
         self.answers = Answers(_ANSWER_BYTES, lambda is_known: metrics.count_cache("answers", hit=is_known))
         self._long_work = long_work
         self._long = anyio.CapacityLimiter(max(1, LONG_AT_A_TIME // workers))
@@ -101,30 +100,57 @@ class Shared:
         return await anyio.to_thread.run_sync(partial(self._long_work.run, work), limiter=self._long)
 
     def experiments(
-        self, store: Store, selection: SelectionLike | None = None, *, missing: MissingPolicy = "leave_out"
+        self,
+        store: Store,
+        selection: SelectionLike | None = None,
+        *,
+        missing: MissingPolicy = "leave_out",
+        marker: str | None = None,
     ) -> pd.DataFrame:
         """The same as ``store.experiments``, with the rows taken from a table in memory, which is faster."""
-        before = store.catalog.change_marker()
-        frame = self._experiments.get(store)
-        ids = store.select(selection, missing=missing)
-        if store.catalog.change_marker() != before:
-            # The ids may belong to another state of the catalog than the table.
+        found = self.selected(store, selection, missing=missing, marker=marker)
+        if found is None:
             return store.experiments(selection, missing=missing)
-        return frame.take(frame["experiment_id"].searchsorted(ids)).reset_index(drop=True)
+        known, places = found
+        return known.frame.take(places).reset_index(drop=True)
 
-    def experiment_rows(
-        self, store: Store, selection: SelectionLike | None, *, missing: MissingPolicy = "leave_out"
-    ) -> tuple[PreparedRows, NDArray[np.integer[Any]]] | None:
-        """The rows of all experiments as JSON, and the numbers of those selected; None if the catalog has changed."""
-        before = store.catalog.change_marker()
-        frame, rows = self._experiments.get(store), self._rows.get(store)
+    def selected(
+        self,
+        store: Store,
+        selection: SelectionLike | None,
+        *,
+        missing: MissingPolicy = "leave_out",
+        marker: str | None = None,
+    ) -> tuple[KnownExperiments, NDArray[np.integer[Any]]] | None:
+        """All experiments, and the places of those selected; None if the catalog has changed meanwhile.
+
+        Warnings are issued again by whatever is called then.
+
+        Parameters
+        ----------
+        store : Store
+        selection : Selection or experiment ids, optional
+        missing : {'leave_out', 'error'}
+        marker : str, optional
+            The change marker of the catalog, if it was read for this request.
+        """
+        before = store.catalog.change_marker() if marker is None else marker
+        known = self._experiments.get(store, before)
+        # One state of the catalog, whatever is committed now.
+        places = known.selected(selection, missing=missing)
+        if places is not None:
+            return known, places
         ids = store.select(selection, missing=missing)
-        numbers = frame["experiment_id"].to_numpy().searchsorted(ids)
-        return (rows, numbers) if store.catalog.change_marker() == before else None
+        # Otherwise the ids may belong to another state of the catalog than the table.
+        return (known, known.places(ids)) if store.catalog.change_marker() == before else None
 
-    def kept(self, store: Store, question: Hashable, make: Callable[[], KeptAnswer]) -> KeptAnswer:
+    def kept(
+        self, store: Store, question: Hashable, make: Callable[[], KeptAnswer], *, marker: str | None = None
+    ) -> KeptAnswer:
         """The answer that was made before for the present content of the catalog, or a new one."""
-        return self.answers.kept(store, question, make, size_of=lambda each: len(each.body) + _OVERHEAD_BYTES)
+        return self.answers.kept(
+            store, question, make, size_of=lambda each: len(each.body) + _OVERHEAD_BYTES, marker=marker
+        )
 
     def kept_frame(self, call: Asked, question: Hashable, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """A table of which requests show different parts: kept, with the warnings about it, or made."""
@@ -135,7 +161,11 @@ class Shared:
             return _KeptFrame(frame, tuple(call.warnings[before:]))
 
         kept = self.answers.kept(
-            call.store, question, made, size_of=lambda each: int(each.frame.memory_usage(deep=True).sum())
+            call.store,
+            question,
+            made,
+            size_of=lambda each: int(each.frame.memory_usage(deep=True).sum()),
+            marker=call.marker,
         )
         # Making it has added them already.
         call.warnings[before:] = kept.warnings
@@ -148,6 +178,11 @@ class Asked(Protocol):
     @property
     def store(self) -> Store:
         """The store."""
+        ...
+
+    @property
+    def marker(self) -> str | None:
+        """The change marker of the catalog, if it was read for this request."""
         ...
 
     @property
@@ -186,13 +221,10 @@ def prepare_answers(app: Starlette) -> None:
     """Prepare what the first search needs. Errors are left to the first search, which raises them again."""
     try:
         store = context_of_application(app).latest_store()
-        shared_of_application(app).experiment_rows(store, Selection())
+        if (found := shared_of_application(app).selected(store, Selection())) is not None:
+            LOG.debug("answers were prepared: %d columns", len(found[0].rows.names))
     except BsvStoreError as error:
         LOG.debug("answers were not prepared: %s", error.message)
-
-
-def _all_experiments(store: Store) -> pd.DataFrame:
-    return store.experiments(Selection(include_withdrawn=True, include_excluded=True))
 
 
 def _files_by_hash(store: Store) -> dict[str, StoredObject]:

@@ -221,19 +221,30 @@ def _found(request: Request) -> Response:
     store = context_of(request).store
     selection, url = _selection(request), public_address(request)
     paths = context_of(request).paths
+    marker = store.catalog.change_marker()
     text = kept_text(
         request,
         ("experiments", selection, url),
-        lambda: json_bytes(_answer(store, shared_of(request), selection, url, paths)).decode(),
+        lambda: json_bytes(_answer(store, shared_of(request), selection, url, paths, marker)).decode(),
+        marker=marker,
     )
     return compressed(request, with_etag(request, Response(text, media_type="application/json")))
 
 
-def _answer(store: Store, shared: Shared, selection: Selection, url: str, paths: PrivatePaths) -> dict[str, Any]:
+def _answer(
+    store: Store, shared: Shared, selection: Selection, url: str, paths: PrivatePaths, marker: str
+) -> dict[str, Any]:
     with collected_warnings() as warned:
-        frame = shared.experiments(store, selection)
-    colors = store.atlas.color_map()
-    facts = selection_facts(store, selection)
+        found = shared.selected(store, selection, marker=marker)
+    if found is None:
+        with collected_warnings() as warned:
+            frame = store.experiments(selection)
+        known, rows = None, column_values(table_without_paths(flat(frame), paths.in_cell))
+        colors = store.atlas.color_map()
+    else:
+        known, rows = found[0], found[0].columns(found[1])
+        colors = known.colors
+    facts = selection_facts(store, selection, known)
     query = "" if selection == Selection() else f"?{urlencode({'selection': facts['json']})}"
     return {
         **facts,
@@ -246,14 +257,14 @@ def _answer(store: Store, shared: Shared, selection: Selection, url: str, paths:
         ),
         "command": shlex.join(["bsv-store", "--store", url, "select", *selection_arguments(selection)]),
         "address": f"{url}/experiments{query}",
-        "count": len(frame),
+        "count": len(rows["experiment_id"]),
         "warnings": described(warned, paths),
         "colors": {
             each: "#{:02x}{:02x}{:02x}".format(*colors[each])
-            for each in sorted(set(frame["primary_structure_id"].tolist()))
+            for each in sorted(set(rows["primary_structure_id"]))
             if each in colors
         },
-        "rows": column_values(table_without_paths(flat(frame), paths.in_cell)),
+        "rows": rows,
     }
 
 

@@ -57,6 +57,10 @@ def kept_content(request: Request, name: str, make: Callable[[], Content]) -> Ma
     return Markup(kept_text(request, question, lambda: joined(make())))
 
 
-def kept_text(request: Request, question: Hashable, make: Callable[[], str]) -> str:
-    """A text that depends on the catalog and the question only: made, or kept since it was made last."""
-    return shared_of(request).answers.kept(context_of(request).store, ("pages", question), make, size_of=len)
+def kept_text(request: Request, question: Hashable, make: Callable[[], str], *, marker: str | None = None) -> str:
+    """A text that depends on the catalog and the question only: made, or kept since it was made last.
+
+    The marker is that of the catalog, if it was read for this request.
+    """
+    store = context_of(request).store
+    return shared_of(request).answers.kept(store, ("pages", question), make, size_of=len, marker=marker)
