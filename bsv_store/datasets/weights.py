@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 def members_with_weights(version: VersionSource) -> pd.DataFrame:
     """All selected experiments, one row each, as `DatasetVersion.members`.
 
-    If the recipe weights experiments, there is a column ``weight``, which is missing for those left out.
+    There is a column ``weight`` only if the recipe weights experiments. It is missing for those left out.
 
     Raises
     ------
     DamagedFileError
-        If the recipe weights experiments, and the result file is missing or damaged.
+        If only the result file has the weights, see `DatasetVersion.weights`, and it is missing or damaged.
     """
     frame = version.members
-    if version.recipe.weight_by != "none":
-        frame["weight"] = frame["experiment_id"].map(version.weights()).astype("Float64")
+    if version.recipe.weight_by == "none":
+        return frame.drop(columns="weight")
+    frame["weight"] = frame["experiment_id"].map(version.weights()).astype("Float64")
     return frame
