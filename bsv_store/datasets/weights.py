@@ -1,8 +1,10 @@
-"""The members of a version with the weights of the experiments."""
+"""The weights of the experiments in tables and texts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from bsv_store.vocabulary import ANIMAL_WEIGHTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,3 +27,18 @@ def members_with_weights(version: VersionSource) -> pd.DataFrame:
         return frame.drop(columns="weight")
     frame["weight"] = frame["experiment_id"].map(version.weights()).astype("Float64")
     return frame
+
+
+def weight_words(version: VersionSource) -> str:
+    """How a version weights experiments, such as 'weighted by injection overlap: 0.12 to 0.98'; '' if it does not.
+
+    Raises
+    ------
+    DamagedFileError
+        As `members_with_weights` does.
+    """
+    if version.recipe.weight_by == "none":
+        return ""
+    values = version.weights().values()
+    ends = dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values)))
+    return f"{ANIMAL_WEIGHTS[version.recipe.weight_by].rule}: {' to '.join(ends)}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sqlalchemy import text
@@ -16,7 +18,7 @@ from bsv_store import Selection, by_coordinate, by_region, create_store, crossed
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
-from bsv_store.datasets.weights import members_with_weights
+from bsv_store.datasets.weights import members_with_weights, weight_words
 from bsv_store.errors import DamagedCatalogError, DamagedFileError, MissingDataError
 from bsv_store.reports.html_page import sections
 from bsv_store.reports.html_page.facts import page_facts
@@ -321,6 +323,24 @@ def test_statistics_over_animals_have_the_weights(weighted: Store) -> None:
 
 
 @sqlite_first
+def test_tables_by_structure_name_the_weights(weighted: Store) -> None:
+    for version, name in ((ask(weighted), "none"), (ask(weighted, **OVERLAP), "injection_overlap")):
+        for over_animals in (False, True):
+            options: dict[str, Any] = {"hemisphere": "both", "over_animals": over_animals}
+            frame = weighted.datasets.regions(version, structures="VISp", limit=1, **options)
+            parts = weighted.datasets.subregions(version, "VISp", bins={"AP": 2}, **options)
+            assert (frame.attrs["weight_by"], parts.attrs["weight_by"]) == (name, name)
+
+
+@sqlite_first
+def test_the_range_of_the_weights_is_named(weighted: Store) -> None:
+    regions = by_region(["VIS"])
+    texts = [weight_words(ask(weighted, **each)) for each in ({}, OVERLAP)]
+    alike = weight_words(ask(weighted, Selection(ids=[1, 2]), grouping=regions, **OVERLAP))
+    assert [*texts, alike] == ["", "weighted by injection overlap: 0.1 to 1", "weighted by injection overlap: 1"]
+
+
+@sqlite_first
 def test_the_methods_do_not_state_the_divisor_of_a_plain_sd(weighted: Store) -> None:
     plain, version = (ask(weighted, statistics=("mean", "sd"), **each) for each in ({}, OVERLAP))
     assert "standard deviation (n - 1)" in plain.cite().methods
@@ -349,6 +369,11 @@ def test_the_report_shows_the_weights(weighted: Store) -> None:
     # A column on the right may be outside of the window.
     assert table.index("Group") < table.index("Weight") < table.index("Structure")
     assert ">0.1<" in table
+    row = {"group_label": "all", "structure_id": VISP, "structure": "VISp", "name": "area", "both": 0.5, "voxels": 3}
+    targets = pd.DataFrame([row])
+    targets.attrs.update({"annotation": "blocks", "weight_by": version.recipe.weight_by})
+    named = "Means of projection density (fraction of voxel), weighted by injection overlap, over structures"
+    assert named in str(sections.targets(replace(facts, targets=targets)))
     plain = page_facts(weighted, ask(weighted), with_figures=False)
     assert "Weight" not in str(sections.members(plain))
 

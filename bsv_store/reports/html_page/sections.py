@@ -149,9 +149,10 @@ def targets(facts: PageFacts) -> Markup:
         for row in frame.to_dict("records")
     ]
     injection = "without the voxels of the injection sites" if facts.version.recipe.exclude_injection else "included"
+    weighted = ANIMAL_WEIGHTS[frame.attrs["weight_by"]].rule
     described = (
-        f"Means of {facts.version.quantity} over structures: both hemispheres together, then each of them. The "
-        f"strongest of each group; the structures of the injection are {injection}. Annotation: "
+        f"Means of {facts.version.quantity}{weighted and f', {weighted}'}, over structures: both hemispheres together, "
+        f"then each of them. The strongest of each group; the structures of the injection are {injection}. Annotation: "
         f"{frame.attrs['annotation']}."
     )
     table = DataTable("targets", "Strongest structures of each group", columns, rows, "Thalamus")
