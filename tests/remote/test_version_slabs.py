@@ -91,6 +91,19 @@ def test_weights_download_a_small_part_of_the_file(lab: tuple[Path, NDArray[np.f
         assert here.client.received < version.size_bytes / 2
 
 
+def test_damaged_weights_in_the_cache_are_downloaded_again(
+    lab: tuple[Path, NDArray[np.float32]], tmp_path: Path
+) -> None:
+    with laptop(lab[0], tmp_path / "cache") as here:
+        version = here.store.dataset("weighted")
+        version.weights()
+        (partial,) = [each.path for each in listed_objects(here.cache.folder) if each.is_partial]
+        data = partial.read_bytes()
+        assert b'"weights":[1.0,' in data
+        partial.write_bytes(data.replace(b'"weights":[1.0,', b'"weights":[0.9,'))
+        assert version.weights() == pytest.approx(PRIMARY)
+
+
 def test_weights_in_the_catalog_need_no_file(lab: tuple[Path, NDArray[np.float32]], tmp_path: Path) -> None:
     with laptop(lab[0], tmp_path / "cache") as here:
         version = here.store.dataset("listed")
