@@ -45,7 +45,7 @@ _CHECK_TABLE = (
     Column("outcome", "outcome"),
     Column("file", "file"),
     Column("largest_difference", "largest difference", optional=True),
-    Column("note", "note", optional=True),
+    Column("note", "note", optional=True, whole=True, widest=60),
 )
 _LEFT_OUT_TABLE = (Column("experiment_id", "experiment"), Column("left_out_reason", "reason"))
 
