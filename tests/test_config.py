@@ -224,6 +224,27 @@ def test_an_address_without_scheme_is_not_taken_for_a_new_folder(
     assert locate_store(tmp_path / text).path == tmp_path / text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("user:secret@host:80", "user:secret@lab.example/bsv", "u:secret@host", ":secret@host:80"),
+        *("user:a@secret@host", "user:se/cret@host:80", "secret@lab.example:443/bsv"),
+    ],
+)
+def test_a_password_in_an_address_without_scheme_is_not_shown(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BSV_STORE", text)
+    for call in (lambda: open_store(text), lambda: create_store(Path(text)), open_store):
+        with pytest.raises(InputError, match=r"of the store.* contains a user name or password") as caught:
+            call()
+        assert "cret" not in f"{caught.value} {caught.value.hint}"
+    assert not list(tmp_path.iterdir())
+    (tmp_path / text).mkdir(parents=True)
+    assert locate_store(text).path == tmp_path / text
+
+
 def test_the_address_of_an_api_without_scheme_is_completed(tmp_path: Path) -> None:
     with create_store(tmp_path / "store") as store, pytest.raises(InputError) as caught:
         store.sync_structures(api_url="127.0.0.1:8080")
@@ -232,7 +253,8 @@ def test_the_address_of_an_api_without_scheme_is_completed(tmp_path: Path) -> No
 
 def test_names_with_a_colon_may_be_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("store:2024", "lab.example:store", "lab.example", "a.b:70000", "[1.2]:80", "/data/lab.example:80"):
+    addresses = ("lab.example:store", "lab.example", "a.b:70000", "[1.2]:80", "/data/lab.example:80")
+    for name in (*addresses, "store:2024", "me@lab", "data/me:2@lab", "me@lab.example:data/store", "C:/data/me@lab"):
         assert locate_store(name).path == tmp_path / name
 
 

@@ -112,6 +112,7 @@ class MemberInput:
             injection_fraction_sha256=_hash(self.exclude),
             data_mask_sha256=_hash(self.weights),
             divisor_source=self.divisor_source,
+            weight=self.weight,
         )
 
 
@@ -161,7 +162,7 @@ class Inputs:
         """The recorded form of these inputs, without the files."""
         structures = () if self.table is None else self.table.structures
         return RecordedInputs(
-            self.recipe, self.groups, self.experiments(), ALGORITHM_VERSION, self.covariates, structures, self.weights
+            self.recipe, self.groups, self.experiments(), ALGORITHM_VERSION, self.covariates, structures
         )
 
     def in_first_group(self) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from bsv_store.errors import FormatError
@@ -90,6 +90,8 @@ class Member:
         Hashes of its masks, if the recipe uses them.
     divisor_source : {'list'} or None
         'list' if the divisor is from the experiment list; None if it is from the unionize rows, or not normalized.
+    weight : float or None
+        Above 0, at most 1, if the recipe weights experiments. None also in rows from before schema revision 0021.
     """
 
     experiment_id: int = field(metadata=_recorded(json="experiment_id", dtype="int64"))
@@ -121,6 +123,8 @@ class Member:
     divisor_source: DivisorSource | None = field(
         default=None, metadata=_recorded(json="divisor_source", is_optional=True, words="source of the divisor")
     )
+    # In the inputs of a version, the weights of all members are a list of their own.
+    weight: float | None = field(default=None, metadata=_recorded(dtype="Float64"))
 
     def to_json(self) -> dict[str, Any]:
         """The member as plain JSON values, in the form of the inputs of a version."""
@@ -219,15 +223,38 @@ def members_from_json(content: Mapping[str, Any]) -> tuple[Member, ...]:
     """
     if not all(isinstance(content[part], list) for part in ("members", "left_out")):
         raise FormatError("members and left_out must be lists")
-    return in_order(Member.from_json(entry) for entry in (*content["members"], *content["left_out"]))
+    members = [Member.from_json(entry) for entry in content["members"]]
+    left_out = [Member.from_json(entry) for entry in content["left_out"]]
+    if "weights" in content:
+        weights = _weights_from_json(content["weights"], len(members))
+        members = [replace(each, weight=weight) for each, weight in zip(members, weights, strict=True)]
+    return in_order([*members, *left_out])
+
+
+def _weights_from_json(value: Any, count: int) -> list[float]:
+    if not isinstance(value, list) or len(value) != count:
+        raise FormatError(f"the weights must be a list of {count} numbers, one for each member, got {shown(value)}")
+    if wrong := [each for each in value if not (is_finite_number(each) and 0 < each <= 1)]:
+        raise FormatError(f"a weight must be above 0 and at most 1, got {shown(wrong[0])}")
+    return [float(each) for each in value]
 
 
 def members_to_json(members: Iterable[Member]) -> dict[str, Any]:
-    """Members in the form of the inputs of a version: ``members``, and ``left_out`` with the reasons."""
-    found: dict[str, list[dict[str, Any]]] = {"members": [], "left_out": []}
+    """Members in the form of the inputs of a version.
+
+    They are ``members``; ``left_out`` with the reasons; and ``weights`` in the order of the members, if they have any.
+    """
+    found: dict[str, list[Any]] = {"members": [], "left_out": []}
     for member in members:
         found["left_out" if member.group is None else "members"].append(member.to_json())
+        if member.weight is not None:
+            found.setdefault("weights", []).append(member.weight)
     return found
+
+
+def without_weights(members: Iterable[Member]) -> tuple[Member, ...]:
+    """The members as rows from before schema revision 0021 have them."""
+    return tuple(replace(member, weight=None) for member in members)
 
 
 def in_order(members: Iterable[Member]) -> tuple[Member, ...]:

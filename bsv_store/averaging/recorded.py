@@ -39,8 +39,6 @@ class RecordedInputs:
         Of the recipe's comparison; values in the order of the members that are in a group.
     structures : tuple of ComparedStructure
         Those that were compared; empty unless the recipe compares by structure.
-    weights : tuple of float
-        In the order of the members that are in a group; empty unless the recipe weights experiments.
     """
 
     recipe: Recipe
@@ -49,7 +47,11 @@ class RecordedInputs:
     algorithm_version: int
     covariates: CovariateValues = field(default_factory=dict)
     structures: tuple[ComparedStructure, ...] = ()
-    weights: tuple[float, ...] = ()
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weights in the order of the members that are in a group; empty unless the recipe weights experiments."""
+        return tuple(member.weight for member in self.members if member.weight is not None)
 
     def experiments(self) -> tuple[Member, ...]:
         """All selected experiments, ascending by id: the members and those left out."""
@@ -66,7 +68,6 @@ class RecordedInputs:
             **members_to_json(self.members),
             **({"covariates": covariates} if covariates else {}),
             **({"structures": structures_to_json(self.structures)} if self.structures else {}),
-            **({"weights": list(self.weights)} if self.weights else {}),
         }
 
     def to_json(self) -> str:
@@ -104,9 +105,8 @@ class RecordedInputs:
         placed = sum(member.group is not None for member in members)
         covariates = recorded_covariates(value.get("covariates"), recipe.comparison, placed)
         structures = structures_from_json(value.get("structures"), recipe.structure_comparison)
-        weights = recorded_weights(value.get("weights"), recipe, placed)
         groups = recorded_groups(value["groups"], members)
-        found = cls(recipe, groups, members, version, covariates, structures, weights)
+        found = cls(recipe, groups, members, version, covariates, structures)
         _check_recorded(found)
         # The same values in another form, such as another order of keys, would have another fingerprint.
         if found.to_json() != text:
@@ -117,30 +117,6 @@ class RecordedInputs:
 _PARTS = {"algorithm_version", "recipe", "groups", "members", "left_out"}
 _OPTIONAL_PARTS = {"covariates", "structures", "weights"}
 _MAX_VERSION = 1_000_000
-
-
-def recorded_weights(value: Any, recipe: Recipe, members: int) -> tuple[float, ...]:
-    """The weights from their recorded form.
-
-    Parameters
-    ----------
-    members : int
-        Number of members, each of which has a weight if the recipe weights experiments.
-
-    Raises
-    ------
-    FormatError
-        If they are not those of a recipe like this.
-    """
-    if recipe.weight_by == "none":
-        if value is not None:
-            raise FormatError("the inputs have weights, but the recipe does not weight experiments")
-        return ()
-    if not isinstance(value, list) or len(value) != members:
-        raise FormatError(f"the weights must be a list of {members} numbers, one for each member, got {shown(value)}")
-    if wrong := [each for each in value if not (is_finite_number(each) and 0 < each <= 1)]:
-        raise FormatError(f"a weight must be above 0 and at most 1, got {shown(wrong[0])}")
-    return tuple(float(each) for each in value)
 
 
 def recorded_groups(value: Any, members: Sequence[Member]) -> tuple[Group, ...]:
@@ -197,6 +173,8 @@ def _check_recorded(inputs: RecordedInputs) -> None:
     recipe = inputs.recipe
     if recipe.comparison is not None:
         check_groups(inputs.groups)
+    if bool(inputs.weights) != (recipe.weight_by != "none"):
+        raise FormatError(f"the inputs have {'' if inputs.weights else 'no '}weights, which does not match the recipe")
     for member in inputs.members:
         if member.group is None:
             continue

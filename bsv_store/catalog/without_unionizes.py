@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, UnionizePart
 
+_DOWNLOAD = "Download them: bsv-store sync unionizes, with the same selection or --all."
+_RANK_BOTH = (
+    "A ranking uses the same experiments in all columns. The matrix includes those without a known side: "
+    "bsv-store matrix --hemisphere both (hemisphere='both')."
+)
+
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
@@ -54,7 +60,7 @@ def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) 
             MissingUnionizesWarning,
             experiment_ids,
             f"{left_out_because(count)} {_their_tables_are(count)} not in the store",
-            "Download them: bsv-store sync unionizes, with the same selection or --all.",
+            _DOWNLOAD,
             missing=missing,
         )
 
@@ -67,7 +73,7 @@ def report_without_rows(experiment_ids: Collection[int], part: UnionizePart) -> 
             experiment_ids,
             f"the {part} rows of {len(experiment_ids):,} of the selected experiments are left out, because "
             "they are not in the store",
-            "Download them: bsv-store sync unionizes, with the same selection or --all.",
+            _DOWNLOAD,
             missing="leave_out",
         )
 
@@ -95,38 +101,48 @@ def report_without_side(
     names = _relative(hemispheres)
     if not names:
         return []
-    found = _without_side(connection, experiment_ids)
+    found = with_unknown_side(connection, experiment_ids)
     report_unknown_sides(found, names, missing=missing)
     return found
 
 
-def report_not_ranked(connection: Connection, experiment_ids: Collection[int], *, missing: MissingPolicy) -> list[int]:
-    """Warn that a ranking leaves out experiments whose injected hemisphere is not known, whatever it measures.
-
-    Returns
-    -------
-    list of int
-        Their ids, ascending.
+def report_not_ranked(without_side: Collection[int], *, missing: MissingPolicy) -> None:
+    """Warn that a ranking leaves out these experiments: their injected hemisphere is not known, whatever it measures.
 
     Raises
     ------
     MissingDataError
         If there are any and the policy is 'error'.
     """
-    found = _without_side(connection, experiment_ids)
-    if found:
+    if count := len(without_side):
         _report(
             UnknownHemisphereWarning,
-            found,
-            f"{left_out_because(len(found))} {_their(len(found))} injected hemisphere is not known",
-            "A ranking uses the same experiments in all columns. The matrix includes those without a known side: "
-            "bsv-store matrix --hemisphere both (hemisphere='both').",
+            without_side,
+            f"{left_out_because(count)} {_their(count)} injected hemisphere is not known",
+            _RANK_BOTH,
             missing=missing,
         )
-    return found
 
 
-def _without_side(connection: Connection, experiment_ids: Collection[int]) -> list[int]:
+def nothing_to_rank(selected: int, without_unionizes: int) -> MissingDataError:
+    """The error of a ranking that would leave out all experiments.
+
+    Parameters
+    ----------
+    selected : int
+        Number of experiments.
+    without_unionizes : int
+        Number of those without a unionize table in the store; the injected hemisphere of the others is not known.
+    """
+    start = f"none of the selected experiments ({selected:,}) has a"
+    if not without_unionizes:
+        return MissingDataError(f"{start} known injected hemisphere", hint=_RANK_BOTH)
+    more = " and a known injected hemisphere" if without_unionizes < selected else ""
+    return MissingDataError(f"{start} unionize table in the store{more}", hint=_DOWNLOAD)
+
+
+def with_unknown_side(connection: Connection, experiment_ids: Collection[int]) -> list[int]:
+    """Those of the experiments, ascending, with a unionize table in the store and no known injected hemisphere."""
     query = select(Experiment.id).where(
         id_in(connection, Experiment.id, experiment_ids),
         Experiment.injected_hemisphere.is_(None),

@@ -23,6 +23,8 @@ DEFAULT_ORIGIN = "default"
 ARGUMENT_ORIGIN = "argument"
 # At least two letters, because of drives on Windows. Path("s3://a") is "s3:/a".
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+# user:password@host, but no path of Windows; and user@host:80.
+_LOGIN = re.compile(r"[^/\\:@]*:(?![/\\]).*@.|[^/\\:@]+@[^/\\:@]+:[0-9]{1,5}(?:/.*)?$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,17 @@ def _location(value: object, origin: str) -> Location:
     address = f"{scheme.lower()}://{rest.lstrip('/')}"
     named = f"the address of the store (from {origin})" if origin != ARGUMENT_ORIGIN else "the address of the store"
     if "@" in unquote(address):
-        # Not shown, because it may be a password.
-        raise InputError(f"{named} contains a user name or password", hint="Remove them, and use a token instead.")
+        raise _with_login(named)
     return Location(None, origin, base_address(named, address, such_as="https://lab.example/bsv"))
+
+
+def _with_login(named: str) -> InputError:
+    # The text is not shown, because it may contain a password.
+    return InputError(
+        f"{named} contains a user name or password",
+        hint="Remove them, and use an address such as https://lab.example/bsv. If the server demands a token, set "
+        "BSV_STORE_TOKEN.",
+    )
 
 
 def _folder(value: object, origin: str) -> Path:
@@ -113,7 +123,10 @@ def _folder(value: object, origin: str) -> Path:
         )
     if "\0" in text:
         raise InputError(f"{named} must not contain a NUL character, got {shown(text)}")
-    if (meant := address_meant(text)) is not None and not os.path.exists(text):  # noqa: PTH110 (Path.exists() may raise)
+    has_login, meant = _LOGIN.match(text) is not None, address_meant(text)
+    if (has_login or meant is not None) and not os.path.exists(text):  # noqa: PTH110 (Path.exists() may raise)
+        if has_login:
+            raise _with_login(named)
         raise InputError(
             f"{named} must be a folder or the address of a server, got {shown(text)}",
             hint=f"Did you mean {meant}? For a new folder of that name, use its absolute path.",

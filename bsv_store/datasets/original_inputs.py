@@ -10,7 +10,7 @@ from bsv_store.averaging.comparison.structure_values import ComparedStructure, r
 from bsv_store.averaging.grouping.assignment import Group, LeftOut
 from bsv_store.averaging.inputs import Inputs, MemberInput, check_recipe_inputs, gather_inputs
 from bsv_store.averaging.members import Member, members_from_json
-from bsv_store.averaging.recorded import recorded_groups, recorded_weights
+from bsv_store.averaging.recorded import recorded_groups
 from bsv_store.catalog.selection.commands import fetch_command
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.recorded_rows import content_of_rows
@@ -80,8 +80,6 @@ def _from_content(connection: Connection, recipe: Recipe, content: Mapping[str, 
             "or damaged, contains them",
             hint="Compute the average again.",
         )
-    placed = sum(each.group is not None for each in experiments)
-    weights = recorded_weights(content.get("weights"), recipe, placed)
     groups = recorded_groups(content["groups"], experiments)
     if recipe.structure_comparison is not None and "structures" not in content:
         raise MissingDataError(
@@ -90,7 +88,7 @@ def _from_content(connection: Connection, recipe: Recipe, content: Mapping[str, 
             hint="Compute the comparison again.",
         )
     structures = structures_from_json(content.get("structures"), recipe.structure_comparison)
-    return _from_parts(connection, recipe, groups, experiments, covariates, structures, weights)
+    return _from_parts(connection, recipe, groups, experiments, covariates, structures)
 
 
 def inputs_with_files(connection: Connection, recorded: RecordedInputs) -> Inputs:
@@ -108,7 +106,6 @@ def inputs_with_files(connection: Connection, recorded: RecordedInputs) -> Input
         recorded.members,
         recorded.covariates,
         recorded.structures,
-        recorded.weights,
     )
 
 
@@ -119,20 +116,17 @@ def _from_parts(
     experiments: Sequence[Member],
     covariates: CovariateValues,
     structures: Sequence[ComparedStructure],
-    weights: Sequence[float],
 ) -> Inputs:
     members = [member for member in experiments if member.group is not None]
     left_out = tuple(LeftOut(each.experiment_id, each.reason or "") for each in experiments if each.group is None)
     if recipe.structure_comparison is None:
-        return Inputs(recipe, groups, _with_files(connection, recipe, members, weights), left_out, covariates)
+        return Inputs(recipe, groups, _with_files(connection, recipe, members), left_out, covariates)
     check_recipe_inputs(connection, recipe)
     table = recorded_values(connection, recipe.structure_comparison, structures, members)
     return Inputs(recipe, groups, (), left_out, covariates, table)
 
 
-def _with_files(
-    connection: Connection, recipe: Recipe, members: Sequence[Member], weights: Sequence[float]
-) -> tuple[MemberInput, ...]:
+def _with_files(connection: Connection, recipe: Recipe, members: Sequence[Member]) -> tuple[MemberInput, ...]:
     check_recipe_inputs(connection, recipe)
 
     def files(kind: VolumeKind, hashes: Mapping[int, str | None]) -> dict[int, VolumeFile]:
@@ -145,8 +139,6 @@ def _with_files(
         exclude = files("injection_fraction", {each.experiment_id: each.injection_fraction_sha256 for each in members})
     if recipe.weight_by_data_mask:
         masks = files("data_mask", {each.experiment_id: each.data_mask_sha256 for each in members})
-    # Without `weight_by`, there are no weights.
-    weight_of = {each.experiment_id: weight for each, weight in zip(members, weights, strict=False)}
     return tuple(
         MemberInput(
             each.experiment_id,
@@ -157,7 +149,7 @@ def _with_files(
             exclude.get(each.experiment_id),
             masks.get(each.experiment_id),
             each.divisor_source,
-            weight_of.get(each.experiment_id),
+            each.weight,
         )
         for each in members
     )

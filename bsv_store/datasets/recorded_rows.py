@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.averaging.grouping.grouping import coordinates_of
-from bsv_store.averaging.members import members_to_json
+from bsv_store.averaging.members import members_to_json, without_weights
 from bsv_store.averaging.recorded import RecordedInputs, recorded_groups
 from bsv_store.datasets.groups import groups_of
 from bsv_store.errors import DamagedCatalogError, FormatError
@@ -16,6 +16,7 @@ from bsv_store.errors import DamagedCatalogError, FormatError
 if TYPE_CHECKING:
     from bsv_store.averaging.grouping.grouping import CoordinateGrouping
     from bsv_store.averaging.inputs import Inputs
+    from bsv_store.averaging.members import Member
     from bsv_store.datasets.groups import GroupInfo
     from bsv_store.datasets.share.source import VersionSource
 
@@ -51,16 +52,14 @@ def _as_given(edge: float | None, factor: CoordinateGrouping) -> float | None:
 def has_fingerprint(version: VersionSource) -> bool | None:
     """Whether recipe, groups and members have the recorded fingerprint.
 
-    None if the rows are only a part of what it was computed from. The values of covariates, the structures of a
-    comparison and the weights of experiments are in the result file only; so are the ranges of a second axis and the
-    hashes of masks of versions from before schema revision 0003.
+    None if the rows are only a part of what it was computed from. The values of covariates and the structures of a
+    comparison are in the result file only; so are the ranges of a second axis and the hashes of masks of versions from
+    before schema revision 0003, and the weights of experiments of versions from before revision 0021.
     """
     recipe = version.recipe
     if recipe.structure_comparison is not None or (recipe.comparison is not None and recipe.comparison.covariates):
         return None
-    if recipe.weight_by != "none":
-        return None
-    if _is_of_early_schema(version):
+    if lacks_weights(version) or _is_of_early_schema(version):
         return None
     if any(
         (group.number, group.n) != (number, len(group.experiment_ids)) for number, group in enumerate(version.groups)
@@ -72,6 +71,19 @@ def has_fingerprint(version: VersionSource) -> bool | None:
         return False
     recorded = RecordedInputs(recipe, groups, version.experiments, version.algorithm_version)
     return recorded.fingerprint() == version.fingerprint
+
+
+def lacks_weights(version: VersionSource) -> bool:
+    """Whether the rows have no weights although the recipe weights experiments: those from before revision 0021.
+
+    Damage would remove them from single rows only.
+    """
+    return version.recipe.weight_by != "none" and all(member.weight is None for member in version.experiments)
+
+
+def as_recorded(version: VersionSource, members: tuple[Member, ...]) -> tuple[Member, ...]:
+    """Members from a result file or the catalog as the rows of a version must have them."""
+    return without_weights(members) if lacks_weights(version) else members
 
 
 def _is_of_early_schema(version: VersionSource) -> bool:
@@ -111,7 +123,7 @@ def require_inputs(version: VersionSource, inputs: Inputs) -> None:
     if _is_of_early_schema(version):
         return
     found = version.recipe, version.groups, version.experiments
-    if found != (inputs.recipe, groups_of(inputs), inputs.experiments()):
+    if found != (inputs.recipe, groups_of(inputs), as_recorded(version, inputs.experiments())):
         raise _damaged(version)
 
 

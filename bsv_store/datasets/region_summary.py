@@ -62,14 +62,14 @@ def region_summary(
         found = statistics_of(means, numbers)
         columns = {name: getattr(found, name).reshape(-1) for name in ("voxels", "n", "mean", "sd", "sem")}
         frame = pd.DataFrame({**_keys(version, rows, numbers, sides), **columns})
-        frame.attrs.update(means.facts)
+        frame.attrs.update({**means.facts, "weight_by": version.recipe.weight_by})
         return frame if limit is None else _strongest(frame, sides, limit)
     annotation_file = stored_annotation(database, version.recipe.spacing_um)
     with opened_annotation(files, annotation_file) as annotation, version.open() as file:
         chosen: Any = ChosenGroups(file["mean"], numbers)
         table = region_means(chosen, annotation, members, hemisphere_rule=version.recipe.hemisphere_rule)
     frame = pd.DataFrame(table.columns())
-    frame.attrs.update(annotation_facts(annotation_file))
+    frame.attrs.update({**annotation_facts(annotation_file), "weight_by": version.recipe.weight_by})
     frame["group"] = np.array(numbers, np.int64)[table.group]
     by_id: dict[int, StructureRow] = {row.id: row for row in rows}
     frame.insert(1, "group_label", [version.groups[number].label for number in frame["group"]])

@@ -59,6 +59,7 @@ def subregion_means(
     if with_animals:
         means = animal_means(database, files, version, found.members, sides, labels=found.labels, progress=progress)
         frame = _over_animals(version, found, means, numbers, sides)
+        frame.attrs["weight_by"] = version.recipe.weight_by
         if structures is not None:
             frame.attrs.update(annotation_facts(stored_annotation(database, spacing_um)))
         return frame
@@ -78,6 +79,7 @@ def subregion_means(
             "mean": table.mean,
         }
     )
+    frame.attrs["weight_by"] = version.recipe.weight_by
     if structures is not None:
         frame.attrs.update(annotation_facts(stored_annotation(database, spacing_um)))
     frame = without_empty_groups(frame, version)

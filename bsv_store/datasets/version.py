@@ -21,6 +21,7 @@ from bsv_store.datasets.comparison_summary import ComparisonSummary, comparison_
 from bsv_store.datasets.groups import empty_ranges, is_group
 from bsv_store.datasets.listing import has_version
 from bsv_store.datasets.provenance import Provenance, provenance_of
+from bsv_store.datasets.recorded_rows import lacks_weights
 from bsv_store.datasets.result.content_hash import arrays_without_groups, planes_per_chunk
 from bsv_store.datasets.result.file import array_dtype, checked_stream, open_result
 from bsv_store.datasets.result.slabs import NO_GROUP, LargeResult, array_keys, has_slab_hashes
@@ -203,8 +204,8 @@ class DatasetVersion:
         pandas.DataFrame
             Columns experiment_id, group (missing = left out), group_label, left_out_reason, divisor (1 = not
             normalized), injected_hemisphere, array_sha256, injection_fraction_sha256, data_mask_sha256, divisor_source
-            ('list' if the divisor is from the experiment list instead of the unionize rows). `weights` returns the
-            weights of experiments.
+            ('list' if the divisor is from the experiment list instead of the unionize rows) and weight (missing = left
+            out, not weighted, or computed by a release whose catalogs had no weights; `weights` returns these too).
         """
         return members_frame(self.experiments, {group.number: group.label for group in self.groups})
 
@@ -214,12 +215,15 @@ class DatasetVersion:
         Raises
         ------
         DamagedFileError
-            If the recipe has ``weight_by``, and the result file is missing, or the inputs that it contains differ from
-            what was published.
+            If the catalog does not have the weights, because the version was computed before schema revision 0021, and
+            the result file is missing, or the inputs that it contains differ from what was published.
         """
-        ids = [member.experiment_id for member in self.experiments if member.group is not None]
+        placed = [member for member in self.experiments if member.group is not None]
+        ids = [member.experiment_id for member in placed]
         if self.recipe.weight_by == "none":
             return dict.fromkeys(ids, 1.0)
+        if not lacks_weights(self):
+            return {each.experiment_id: each.weight for each in placed if each.weight is not None}
         with self._unless_deleted():
             weights = read_weights(
                 self.files,

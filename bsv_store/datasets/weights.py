@@ -1,8 +1,10 @@
-"""The members of a version with the weights of the experiments."""
+"""The weights of the experiments in tables and texts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from bsv_store.vocabulary import ANIMAL_WEIGHTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,14 +15,30 @@ if TYPE_CHECKING:
 def members_with_weights(version: VersionSource) -> pd.DataFrame:
     """All selected experiments, one row each, as `DatasetVersion.members`.
 
-    If the recipe weights experiments, there is a column ``weight``, which is missing for those left out.
+    There is a column ``weight`` only if the recipe weights experiments. It is missing for those left out.
 
     Raises
     ------
     DamagedFileError
-        If the recipe weights experiments, and the result file is missing or damaged.
+        If only the result file has the weights, see `DatasetVersion.weights`, and it is missing or damaged.
     """
     frame = version.members
-    if version.recipe.weight_by != "none":
-        frame["weight"] = frame["experiment_id"].map(version.weights()).astype("Float64")
+    if version.recipe.weight_by == "none":
+        return frame.drop(columns="weight")
+    frame["weight"] = frame["experiment_id"].map(version.weights()).astype("Float64")
     return frame
+
+
+def weight_words(version: VersionSource) -> str:
+    """How a version weights experiments, such as 'weighted by injection overlap: 0.12 to 0.98'; '' if it does not.
+
+    Raises
+    ------
+    DamagedFileError
+        As `members_with_weights` does.
+    """
+    if version.recipe.weight_by == "none":
+        return ""
+    values = version.weights().values()
+    ends = dict.fromkeys(f"{value:.3g}" for value in (min(values), max(values)))
+    return f"{ANIMAL_WEIGHTS[version.recipe.weight_by].rule}: {' to '.join(ends)}"

@@ -18,6 +18,7 @@ from bsv_store.averaging.recorded import fingerprint_of
 from bsv_store.catalog.annotations import find_annotation
 from bsv_store.catalog.templates import find_template
 from bsv_store.catalog.volumes import find_volumes
+from bsv_store.datasets.recorded_rows import as_recorded
 from bsv_store.datasets.refs import parse_ref
 from bsv_store.datasets.result.content_hash import has_content
 from bsv_store.datasets.result.contents import read_inputs
@@ -357,7 +358,7 @@ def _contradictions(version: DatasetVersion, text: str) -> list[str]:
         found.append("the recorded recipe is not the one in the file")
     if [group["label"] for group in content["groups"]] != [group.label for group in version.groups]:
         found.append("the recorded groups are not the ones in the file")
-    if members_from_json(content) != version.experiments:
+    if as_recorded(version, members_from_json(content)) != version.experiments:
         found.append("the recorded members are not the ones in the file")
     return found
 

@@ -295,6 +295,21 @@ class StoreFiles:
         self.path(relative)
         return False
 
+    def read_undamaged(self, relative: str, read: Callable[[], T]) -> T:
+        """The result of ``read``, which is called again if a damaged local copy of the file could be discarded.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file is damaged and has no other copy, or that one is damaged too.
+        """
+        try:
+            return read()
+        except DamagedFileError:
+            if not self.discard_damaged(relative):
+                raise
+        return read()
+
     def trash(self, relative: str, reason: TrashReason) -> str | None:
         """Move a file into ``trash/``, with a record of what it was.
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.errors import DamagedFileError
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.encoding import VolumeLayout, decode, encode
 from bsv_store.volumes.large import block_hashes, dense_planes, read_large, write_large
@@ -123,12 +122,7 @@ def read_slab(files: StoreFiles, file: VolumeFile, start: int, stop: int) -> Spa
         If the file is missing, or what was read of it differs from what was published.
     """
     if file.layout.has_slabs:
-        try:
-            return _read_large_slab(files, file, start, stop)
-        except DamagedFileError:
-            if not files.discard_damaged(file.path):
-                raise
-        return _read_large_slab(files, file, start, stop)
+        return files.read_undamaged(file.path, lambda: _read_large_slab(files, file, start, stop))
     voxels = read_voxels(files, file)
     return voxels.planes(start, stop) if isinstance(voxels, SparseArray) else voxels[start:stop]
 

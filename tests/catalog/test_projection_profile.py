@@ -95,13 +95,16 @@ def test_experiments_without_tables_are_an_error_on_request(small_store: Store) 
         small_store.search.targets_of(missing="error")
 
 
-@pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
-def test_a_selection_without_any_table_is_an_error(small_store: Store) -> None:
-    lost = small_store.search.sources_of("CP").attrs["without_unionizes"]
-    with pytest.raises(MissingDataError, match="none of the"):
-        small_store.search.sources_of("CP", selection=lost)
-    with pytest.raises(MissingDataError, match="none of the"):
-        small_store.search.targets_of(lost, targets="CP")
+def test_a_selection_without_any_table_is_an_error_and_no_warning(small_store: Store) -> None:
+    with pytest.warns(MissingUnionizesWarning):
+        lost = small_store.search.sources_of("CP").attrs["without_unionizes"]
+    search = small_store.search
+    for ask in (lambda: search.sources_of("CP", selection=lost), lambda: search.targets_of(lost, targets="CP")):
+        with pytest.raises(MissingDataError) as caught:
+            ask()
+        words = f"none of the selected experiments ({len(lost)}) has a unionize table in the store"
+        assert caught.value.message == words
+        assert "bsv-store sync unionizes" in str(caught.value.hint)
 
 
 def test_wrong_arguments_are_refused(small_store: Store) -> None:

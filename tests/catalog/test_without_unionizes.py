@@ -167,6 +167,8 @@ def test_rankings_do_not_advise_the_hemisphere_that_they_have(with_retina: Store
     (warning,) = caught
     assert "bsv-store matrix --hemisphere both" in str(warning.message)
     assert warning.filename == __file__
+    with pytest.raises(MissingDataError, match=r"none of .* has a known injected hemisphere\n.*bsv-store matrix"):
+        with_retina.search.targets_of([RETINA])
     with pytest.raises(MissingDataError, match=rf"its injected hemisphere is not known: {RETINA}"):
         call(with_retina, missing="error")
     assert with_retina.catalog.matrix([RETINA], targets="CP", hemisphere="both").shape == (1, 1)

@@ -131,7 +131,7 @@ def test_fetch_also_downloads_masks(run: Runner, server: SyntheticServer, own_fi
 
 def test_weights_are_shown_with_the_members(run: Runner, own_filled: Path) -> None:
     ask = ["aggregate", "--injected-in", "VISp", "--weight-by", "injection-overlap", "--name", "weighted"]
-    run(*ask, store=own_filled).succeeded()
+    answer = run(*ask, store=own_filled).succeeded().out
     shown = run("dataset", "show", "weighted", "--members", store=own_filled).succeeded().out
     assert "Rules        weight by: injection_overlap" in shown
     assert shown.split("Members\n")[1].splitlines()[0].split()[-1] == "weight"
@@ -139,6 +139,8 @@ def test_weights_are_shown_with_the_members(run: Runner, own_filled: Path) -> No
     rows = run("dataset", "show", "weighted", "--members", "--format", "csv", store=own_filled).succeeded().rows
     with open_store(own_filled) as store:
         weights = store.dataset("weighted").weights()
+    ends = f"{min(weights.values()):.3g} to {max(weights.values()):.3g}"
+    assert f"Weights  weighted by injection overlap: {ends}\n" in answer
     assert {int(row["experiment_id"]): float(row["weight"]) for row in rows} == weights
     cited = run("dataset", "cite", "weighted", store=own_filled).succeeded().out
     assert "weighted by the share of its injection" in cited

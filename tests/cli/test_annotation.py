@@ -149,6 +149,16 @@ def test_regions_of_a_version(run: Runner, annotated: Path) -> None:
     assert [row["structure"] for row in everything[: 3 * len(in_set) : 3]] == [row["structure"] for row in in_set]
 
 
+def test_weights_are_named_in_a_note(run: Runner, annotated: Path) -> None:
+    ask = ["aggregate", "--injected-in", "VISp", "--name", "weighted", "--weight-by", "injection-overlap"]
+    run(*ask, store=annotated).succeeded()
+    for name in ("weighted", "visual"):
+        for options in (["regions", name, "--structure", "CP"], ["subregions", name, "CP", "--bins", "AP=2"]):
+            notes = run("dataset", *options, store=annotated).succeeded().err
+            said = "Statistics over animals are weighted by injection overlap.\n" in notes
+            assert said == (name == "weighted"), (name, options)
+
+
 def test_regions_of_a_group_without_experiments_are_empty(run: Runner, annotated: Path) -> None:
     ask = ["aggregate", "--injected-in", "VISp", "--line", "wild-type", "--group-by", "AP"]
     done = run(*ask, "--edges", "1000,2000,12000", "--name", "edges", store=annotated).succeeded()

@@ -182,9 +182,12 @@ def test_a_check_without_the_inputs_is_an_error_and_shown(run: Runner, own_fille
     with open_store(own_filled) as store, sealed_changes(store.database) as connection:
         connection.exec_driver_sql(f"DELETE FROM volume WHERE experiment_id = {WILD_TYPE_VISP[0]}")
     run("dataset", "rebuild", "visual", "--check", store=own_filled).refused(2, str(WILD_TYPE_VISP[0]))
-    (line,) = sections(run("dataset", "show", "visual", store=own_filled).succeeded())["Checks"]
-    assert line[3:5] == ["inputs", "missing"]
-    assert str(WILD_TYPE_VISP[0]) in line
+    shown = run("dataset", "show", "visual", store=own_filled).succeeded()
+    first, *others = sections(shown)["Checks"]
+    assert first[3:5] == ["inputs", "missing"]
+    # The note is folded.
+    assert str(WILD_TYPE_VISP[0]) in others[-1]
+    assert max(map(len, shown.out.split("Checks\n")[1].splitlines())) <= 120
 
 
 def test_a_difference_is_a_finding(run: Runner, own_filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_cite_drafts_what_a_paper_needs(run: Runner, filled: Path) -> None:
         citation = store.dataset("visual").cite()
     done = run("dataset", "cite", "visual", store=filled).succeeded()
     assert done.out == str(citation)
-    assert done.out.startswith("Check this text before you publish it")
+    assert done.out.startswith("This is a draft. Before you publish it, check ")
     assert done.err == ""
 
 
@@ -79,7 +79,7 @@ def test_cite_for_programs(run: Runner, filled: Path) -> None:
         ("visual@1", WILD_TYPE_VISP[2], "1"),
     ]
     # What is piped into a file must not lose the warning.
-    assert all(done.err.startswith("Check this text before you publish it") for done in (bibtex, table))
+    assert all(done.err.startswith("This is a draft. Before you publish it, check ") for done in (bibtex, table))
 
 
 def test_cite_leaves_out_what_was_left_out(run: Runner, own_filled: Path) -> None:

@@ -134,6 +134,19 @@ def test_texts_of_a_wide_table_are_folded_at_blanks() -> None:
     assert table_text(rows, [Column("n", "n"), Column("a", "a"), Column("b", "b")], width=400).count("\n") == 3
 
 
+def test_a_column_of_sentences_is_folded_in_files_too() -> None:
+    row = {"n": 1, "note": "the volumes are not in the store: " + ", ".join(map(str, range(101, 130))), "end": "x"}
+    columns = [Column("n", "n"), Column("note", "note", whole=True, widest=30), Column("end", "end")]
+    lines = table_text([row], columns).splitlines()
+    assert lines[0] == f"n  {'note':30}  end"
+    assert lines[2] == f"1  {'the volumes are not in the':30}  x"
+    assert max(map(len, lines)) == 38
+    assert " ".join(line[3:33].strip() for line in lines[2:]) == row["note"]
+    assert lines == table_text([row], columns, width=200).splitlines()
+    # A short one takes no more space than it needs.
+    assert table_text([{**row, "note": "none"}], columns).splitlines()[0] == "n  note  end"
+
+
 def test_a_text_without_blanks_is_folded_and_a_very_long_one_shortened() -> None:
     (row,) = table_text([{"n": 1, "a": "x" * 50}], [Column("n", "n"), Column("a", "a")], width=53).splitlines()[2:]
     assert row.endswith("x" * 50)

@@ -32,7 +32,7 @@ def test_a_citation_says_what_the_data_are_and_that_it_must_be_checked(filled: S
     citation = version.cite()
     assert citation.experiment_ids == IDS
     text = str(citation)
-    assert text.startswith("Check this text before you publish it")
+    assert text.startswith("This is a draft. Before you publish it, check that it describes what you did (which ")
     assert "We selected 7 experiments" in citation.methods
     assert "experiments chosen by id (7 ids)" in citation.methods
     assert "divided by the injection volume" in citation.methods

@@ -63,6 +63,7 @@ def test_a_recipe_that_became_another_one_answers_neither_question(filled: Store
         "dataset_group SET number = 7 WHERE number = 1",
         "dataset_member SET divisor = divisor * 2 WHERE experiment_id = 3",
         "dataset_member SET array_sha256 = 'x' WHERE experiment_id = 3",
+        "dataset_member SET weight = 1 WHERE experiment_id = 3",
         "dataset_member SET experiment_id = 9 WHERE experiment_id = 3",
         "dataset_version SET fingerprint = 'x'",
         "dataset_version SET algorithm_version = 3",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sqlalchemy import text
 
 from bsv_store import Selection, by_coordinate, by_region, create_store, crossed
+from bsv_store.catalog.database import schema
 from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
+from bsv_store.datasets.weights import members_with_weights, weight_words
 from bsv_store.errors import DamagedCatalogError, DamagedFileError, MissingDataError
 from bsv_store.reports.html_page import sections
 from bsv_store.reports.html_page.facts import page_facts
@@ -70,6 +74,12 @@ def _fill(store: Store) -> None:
 
 
 weighted = store_with(_fill)
+
+
+def forget_weights(store: Store) -> None:
+    """Make the rows of all versions those from before schema revision 0021."""
+    with store.database.writing() as connection:
+        connection.execute(text("UPDATE dataset_member SET weight = NULL"))
 
 
 # The AP planes that are compared.
@@ -204,6 +214,60 @@ def test_a_version_is_rebuilt_with_the_recorded_weights(weighted: Store) -> None
     before = version.path.read_bytes()
     add_shares(weighted, {2: {VISP: 0.5, VIS: 1.0}})
     assert weighted.datasets.rebuild("test").is_identical
+    # The catalog has them too.
+    version.path.unlink()
+    assert weighted.datasets.stale("test")[0].members.changed[0].experiment_id == 2
+    assert weighted.datasets.rebuild("test").was_restored
+    assert version.path.read_bytes() == before
+
+
+def test_weights_are_rows_of_the_members(weighted: Store) -> None:
+    version = ask(weighted, **OVERLAP)
+    ask(weighted, name="plain")
+    query = "SELECT experiment_id, weight FROM dataset_member WHERE version_id = :id ORDER BY 1"
+    rows = weighted.sql(query, {"id": 1}).set_index("experiment_id")["weight"]
+    assert rows.dropna().to_dict() == version.weights()
+    assert list(rows[rows.isna()].index) == [5]
+    assert weighted.sql(query, {"id": 2})["weight"].isna().all()
+    members = weighted.dataset("test").members
+    assert members.set_index("experiment_id")["weight"].dropna().to_dict() == version.weights()
+    assert weighted.dataset("plain").members["weight"].isna().all()
+
+
+def test_a_deleted_version_is_restored_with_its_weights(weighted: Store) -> None:
+    version = ask(weighted, **OVERLAP)
+    weighted.datasets.delete("test@1")
+    weighted.admin.untrash("test@1")
+    assert weighted.dataset("test").experiments == version.experiments
+
+
+@sqlite_first
+@pytest.mark.parametrize("weight", ["0.5", "NULL"])
+def test_a_damaged_weight_is_noticed(weighted: Store, weight: str) -> None:
+    ask(weighted, **OVERLAP)
+    with weighted.database.writing() as connection:
+        connection.execute(text(f"UPDATE dataset_member SET weight = {weight} WHERE experiment_id = 2"))
+    with pytest.raises(DamagedCatalogError, match="members of test@1 are not the ones"):
+        weighted.dataset("test")
+    report = weighted.admin.verify(deep=True)
+    assert ("version/test@1", "inconsistent_rows") in {(each.object, each.kind) for each in report.findings}
+
+
+def test_versions_from_before_the_column_have_the_weights_in_their_file(weighted: Store) -> None:
+    version = ask(weighted, **OVERLAP)
+    schema.downgrade(weighted.database, "0020")
+    schema.upgrade(weighted.database)
+    assert weighted.sql("SELECT weight FROM dataset_member")["weight"].isna().all()
+    assert weighted.dataset("test").weights() == version.weights()
+    assert not ask(weighted, **OVERLAP).was_computed
+    assert not weighted.datasets.stale("test")[0].is_stale
+    assert weighted.datasets.rebuild("test").is_identical
+    assert weighted.admin.verify(deep=True).is_intact
+    listed = members_with_weights(weighted.dataset("test")).set_index("experiment_id")["weight"]
+    assert listed.dropna().to_dict() == version.weights()
+    # Only the file has the weights, if those of now are others.
+    before = version.path.read_bytes()
+    add_shares(weighted, {2: {VISP: 0.5, VIS: 1.0}})
     version.path.unlink()
     with pytest.raises(MissingDataError, match="the weights that the version was computed with have changed"):
         weighted.datasets.rebuild("test")
@@ -214,8 +278,10 @@ def test_a_version_is_rebuilt_with_the_recorded_weights(weighted: Store) -> None
     assert version.path.read_bytes() == before
 
 
-def test_weights_are_read_and_checked_without_the_voxels(weighted: Store) -> None:
+def test_weights_in_a_file_are_read_and_checked_without_the_voxels(weighted: Store) -> None:
     version = ask(weighted, **OVERLAP)
+    forget_weights(weighted)
+    version = weighted.dataset("test")
     content = version.path.read_bytes()
     with h5py.File(version.path) as file:
         chunk = file["mean"].id.get_chunk_info(0).byte_offset
@@ -257,6 +323,24 @@ def test_statistics_over_animals_have_the_weights(weighted: Store) -> None:
 
 
 @sqlite_first
+def test_tables_by_structure_name_the_weights(weighted: Store) -> None:
+    for version, name in ((ask(weighted), "none"), (ask(weighted, **OVERLAP), "injection_overlap")):
+        for over_animals in (False, True):
+            options: dict[str, Any] = {"hemisphere": "both", "over_animals": over_animals}
+            frame = weighted.datasets.regions(version, structures="VISp", limit=1, **options)
+            parts = weighted.datasets.subregions(version, "VISp", bins={"AP": 2}, **options)
+            assert (frame.attrs["weight_by"], parts.attrs["weight_by"]) == (name, name)
+
+
+@sqlite_first
+def test_the_range_of_the_weights_is_named(weighted: Store) -> None:
+    regions = by_region(["VIS"])
+    texts = [weight_words(ask(weighted, **each)) for each in ({}, OVERLAP)]
+    alike = weight_words(ask(weighted, Selection(ids=[1, 2]), grouping=regions, **OVERLAP))
+    assert [*texts, alike] == ["", "weighted by injection overlap: 0.1 to 1", "weighted by injection overlap: 1"]
+
+
+@sqlite_first
 def test_the_methods_do_not_state_the_divisor_of_a_plain_sd(weighted: Store) -> None:
     plain, version = (ask(weighted, statistics=("mean", "sd"), **each) for each in ({}, OVERLAP))
     assert "standard deviation (n - 1)" in plain.cite().methods
@@ -285,6 +369,11 @@ def test_the_report_shows_the_weights(weighted: Store) -> None:
     # A column on the right may be outside of the window.
     assert table.index("Group") < table.index("Weight") < table.index("Structure")
     assert ">0.1<" in table
+    row = {"group_label": "all", "structure_id": VISP, "structure": "VISp", "name": "area", "both": 0.5, "voxels": 3}
+    targets = pd.DataFrame([row])
+    targets.attrs.update({"annotation": "blocks", "weight_by": version.recipe.weight_by})
+    named = "Means of projection density (fraction of voxel), weighted by injection overlap, over structures"
+    assert named in str(sections.targets(replace(facts, targets=targets)))
     plain = page_facts(weighted, ask(weighted), with_figures=False)
     assert "Weight" not in str(sections.members(plain))
 
@@ -295,7 +384,8 @@ def test_exports_and_bundles_contain_the_weights(weighted: Store, tmp_path: Path
     version.export(bundle)
     with create_store(tmp_path / "other") as other:
         imported = other.datasets.import_bundle(bundle)
-        assert (imported.fingerprint, imported.weights()) == (version.fingerprint, version.weights())
+        assert imported.fingerprint == version.fingerprint
+        assert other.dataset("test").experiments == version.experiments
     table = tmp_path / "members.csv"
     version.export(table)
     lines = [line.split(",") for line in table.read_text().splitlines()]

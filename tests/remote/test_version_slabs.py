@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sqlalchemy import text
 
 from bsv_store import Selection, create_store, open_store
 from bsv_store.datasets.result import slabs
@@ -38,7 +39,11 @@ def _treat_as_large(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, NDArray[np.float32]]]:
-    """The folder of a store with a version of two groups, and its mean, and a version from before slabs were hashed."""
+    """The folder of a store with a version of two groups, and its mean.
+
+    There is also a version from before slabs were hashed, one whose weights are only in its file, and one whose weights
+    are in the catalog too.
+    """
     location = tmp_path_factory.mktemp("lab") / "store"
     with pytest.MonkeyPatch.context() as patch:
         with create_store(location) as store:
@@ -50,6 +55,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, NDArra
             store.aggregate(Selection(injected_in="VIS"), group_by="line", name="lines")
             add_shares(store, SHARES)
             store.aggregate(Selection(injected_in="VIS"), weight_by="injection_overlap", name="weighted")
+            store.aggregate([1, 2], weight_by="injection_overlap", name="listed")
+            with store.database.writing() as connection:
+                of_one = "(SELECT id FROM dataset_version WHERE path LIKE '%weighted%')"
+                connection.execute(text(f"UPDATE dataset_member SET weight = NULL WHERE version_id = {of_one}"))
         with open_store(location, read_only=True) as store:
             yield location, store.dataset("lines").mean
 
@@ -80,6 +89,27 @@ def test_weights_download_a_small_part_of_the_file(lab: tuple[Path, NDArray[np.f
         version = here.store.dataset("weighted")
         assert version.weights() == pytest.approx(PRIMARY)
         assert here.client.received < version.size_bytes / 2
+
+
+def test_damaged_weights_in_the_cache_are_downloaded_again(
+    lab: tuple[Path, NDArray[np.float32]], tmp_path: Path
+) -> None:
+    with laptop(lab[0], tmp_path / "cache") as here:
+        version = here.store.dataset("weighted")
+        version.weights()
+        (partial,) = [each.path for each in listed_objects(here.cache.folder) if each.is_partial]
+        data = partial.read_bytes()
+        assert b'"weights":[1.0,' in data
+        partial.write_bytes(data.replace(b'"weights":[1.0,', b'"weights":[0.9,'))
+        assert version.weights() == pytest.approx(PRIMARY)
+
+
+def test_weights_in_the_catalog_need_no_file(lab: tuple[Path, NDArray[np.float32]], tmp_path: Path) -> None:
+    with laptop(lab[0], tmp_path / "cache") as here:
+        version = here.store.dataset("listed")
+        requests = len(here.client.requests())
+        assert version.weights() == pytest.approx({each: PRIMARY[each] for each in (1, 2)})
+        assert len(here.client.requests()) == requests
 
 
 def test_damage_in_the_cache_is_downloaded_again(lab: tuple[Path, NDArray[np.float32]], tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from bsv_store.reports.html_page import sections
 from bsv_store.reports.html_page.figures import PageFigure, page_figures
 from bsv_store.reports.html_page.markup import Markup, element
 from bsv_store.reports.html_page.quality import robust_z
+from bsv_store.reports.html_page.tables import Column, DataTable, Row, number
 from bsv_store.volumes.grid import MIDLINE_UM
 from tests.datasets.world import (
     MOP,
@@ -116,6 +117,30 @@ def test_coordinates_of_both_sides_are_summarized_by_their_distance_from_the_mid
     assert "2,100 ± 141" in table
 
 
+def _table(rows: list[list[Any]], **options: Any) -> str:
+    columns = [Column(heading) for heading in ("Animal", "Line", "Volume", "Remarks")]
+    return str(DataTable("some", "Some animals", columns, [Row(each) for each in rows], **options).markup())
+
+
+def test_columns_with_one_value_become_a_sentence() -> None:
+    rows = [["7", "Ai75 <x>", number(0.12341), ""], ["7", "Ai75 <x>", number(0.12342), ""]]
+    html = _table(rows, moves_shared=True)
+    assert '<p class="soft">The same in all rows: Line: Ai75 &lt;x&gt;; Remarks: none.</p>' in html
+    assert re.findall(r"<button[^>]*>([^<]*)<", html) == ["Animal", "Volume"]
+    # The filter finds what they said.
+    assert 'data-shared="Ai75 &lt;x&gt; "' in html
+    for other in (_table(rows), _table(rows[:1], moves_shared=True)):
+        assert "The same in all rows" not in other
+        assert re.findall(r"<button[^>]*>([^<]*)<", other) == ["Animal", "Line", "Volume", "Remarks"]
+        assert "data-shared" not in other
+
+
+def test_short_headings_do_not_break_at_a_hyphen() -> None:
+    columns = [Column("p, max-t", is_number=True), Column("p, FDR", is_number=True), Column("A long-winded heading")]
+    html = str(DataTable("some", "Some numbers", columns).markup())
+    assert re.findall(r'<th scope="col"([^>]*)>', html) == [' class="number short"', ' class="number"', ""]
+
+
 class _Checker(HTMLParser):
     """Checks nesting, ids, references to ids, images and labels."""
 
@@ -192,7 +217,7 @@ def test_nothing_is_loaded_from_elsewhere(written: Path, checked: _Checker) -> N
 def test_values_are_escaped(checked: _Checker) -> None:
     text = "".join(checked.text)
     assert f"Visual {HOSTILE}" in text
-    assert HOSTILE in text.split("Members")[-1]
+    assert HOSTILE in text.split("both are explained under Outliers.")[1]
     assert "the <b>VISp" in text
     assert "b" not in checked.tags
 
@@ -363,6 +388,10 @@ if (filter) {
   seen.filtered = values();
   seen.state = document.getElementById("members-state").textContent;
 }
+const frame = table.parentElement;
+seen.scrolls = frame.scrollWidth - frame.clientWidth;
+frame.scrollLeft = 200;
+seen.pinned = table.tBodies[0].rows[0].cells[0].getBoundingClientRect().left - frame.getBoundingClientRect().left;
 seen.requests = performance.getEntriesByType("resource").map((each) => each.name);
 seen.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 seen.images = [...document.images].every((image) => image.complete && image.naturalWidth > 0);
@@ -414,6 +443,9 @@ def test_a_browser_shows_sorts_and_filters_it(chromium: str, written: Path, tmp_
     assert (seen["requests"], seen["violations"]) == ([], 0)
     assert seen["images"]
     assert seen["overflow"] == 0
+    # On a narrow screen, the experiments stay in view.
+    assert (seen["scrolls"] > 0) == (width < 1000)
+    assert 0 <= seen["pinned"] <= 1
     assert seen["sort"] == "descending"
     assert seen["descending"] == ["17", "15", "14", "13", "12", "11"]
     assert seen["ascending"] == ["11", "12", "13", "14", "15", "17"]

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 import requests
 
-from bsv_store import DatasetVersion, Selection, Store, errors, open_store
+from bsv_store import DatasetVersion, Selection, Store, by_region, errors, open_store
 from bsv_store.server.application import application
 from bsv_store.server.data import experiments, shared, written_file
 from bsv_store.server.data.formats import accepted, has_arrow
@@ -510,6 +510,19 @@ def test_a_version(served: tuple[Store, str]) -> None:
     assert {row["structure"] for row in regions} == {"VISp"}
     assert _get(f"{url}/v1/datasets").json()["datasets"][0]["name"] == "mean"
     assert _get(f"{url}/v1/versions/mean/lineage").status_code == 200
+
+
+def test_members_have_their_weights(served: tuple[Store, str]) -> None:
+    writer, url = served
+    version = writer.aggregate(
+        VISUAL, name="overlap", group_by=by_region(["root"]), weight_by="injection_overlap", missing="leave_out"
+    )
+    try:
+        rows = _rows(_get(f"{url}/v1/versions/overlap/members").json())
+        assert {row["experiment_id"]: row["weight"] for row in rows if row["group"] == 0} == version.weights()
+        assert "weight" not in _rows(_get(f"{url}/v1/versions/mean/members").json())[0]
+    finally:
+        writer.datasets.delete("overlap@1")
 
 
 # -- kept answers --------------------------------------------------------------------------------------------------

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import SchemaAction
 
 # The newest revision; a test compares it with the migrations.
-HEAD = "0020"
+HEAD = "0021"
 # Revisions of earlier releases. A store at one of them can be upgraded.
-KNOWN_REVISIONS: tuple[str, ...] = (*(f"{number:04}" for number in range(1, 20)), HEAD)
+KNOWN_REVISIONS: tuple[str, ...] = (*(f"{number:04}" for number in range(1, 21)), HEAD)
 VERSION_TABLE = "bsv_store_version"
 # A table that all revisions have.
 _MARKER = "store_info"

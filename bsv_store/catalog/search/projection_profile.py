@@ -18,9 +18,14 @@ from bsv_store.catalog.search.signal import find_targets, read_signal
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.structures import StructureRef, StructureRow, descendant_ids, find_structure
 from bsv_store.catalog.tables.frames import uncovered_among
-from bsv_store.catalog.without_unionizes import report_left_out, report_not_ranked, report_undecided
+from bsv_store.catalog.without_unionizes import (
+    nothing_to_rank,
+    report_left_out,
+    report_not_ranked,
+    report_undecided,
+    with_unknown_side,
+)
 from bsv_store.check import boolean, choice
-from bsv_store.errors import MissingDataError
 from bsv_store.vocabulary import (
     ANIMAL_WEIGHTS,
     MEASURED_HEMISPHERES,
@@ -142,15 +147,13 @@ def _with_tables(
     if weight_by == "injection_overlap":
         without |= set(uncovered_among(connection, ids, "injection"))
     report_undecided(connection, selection, missing=policy)
-    report_left_out(without, missing=policy)
-    without_side = report_not_ranked(connection, ids, missing=policy)
+    without_side = with_unknown_side(connection, ids)
     known = sorted(set(ids) - without - set(without_side))
-    if not known:
-        raise MissingDataError(
-            f"none of the selected experiments ({len(ids):,}) has a unionize table in the store and a known injected "
-            "hemisphere",
-            hint="Download the tables: bsv-store sync unionizes, with the same selection or --all.",
-        )
+    if not known and policy == "leave_out":
+        # Warnings would say the same.
+        raise nothing_to_rank(len(ids), len(without))
+    report_left_out(without, missing=policy)
+    report_not_ranked(without_side, missing=policy)
     return known, {"without_unionizes": sorted(without), "without_hemisphere": without_side}
 
 

@@ -176,14 +176,10 @@ class LargeResult:
         StoreUnreachableError
             If the store is on a server that cannot be reached, and the part is not in the cache.
         """
-        for _ in range(2):
-            try:
-                return self._read(out, name, group, where)
-            except DamagedFileError:
-                # In the cache of a remote store, a damaged part is downloaded again.
-                if not self.files.discard_damaged(self.path):
-                    return False
-        return False
+        try:
+            return self.files.read_undamaged(self.path, lambda: self._read(out, name, group, where))
+        except DamagedFileError:
+            return False
 
     def _read(self, out: NDArray[Any], name: str, group: int | str, where: tuple[slice, slice, slice]) -> bool:
         with self.files.opened(self.path, size_bytes=self.size_bytes) as stream:

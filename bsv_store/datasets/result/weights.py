@@ -36,13 +36,7 @@ def read_weights(files: StoreFiles, path: str, *, size_bytes: int, fingerprint: 
     DamagedFileError
         If the result file is missing, or its inputs differ from what was published.
     """
-    try:
-        text = _inputs(files, path, size_bytes, fingerprint, what)
-    except DamagedFileError:
-        # In the cache of a remote store, a damaged part is downloaded again.
-        if not files.discard_damaged(path):
-            raise
-        text = _inputs(files, path, size_bytes, fingerprint, what)
+    text = files.read_undamaged(path, lambda: _inputs(files, path, size_bytes, fingerprint, what))
     return [float(each) for each in json_value(text)["weights"]]
 
 

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from bsv_store.datasets.share.source import VersionSource
 
 CHECK_FIRST = (
-    "Check this text before you publish it: against what you did, and against the Allen Institute's citation policy "
-    "and terms of use (https://alleninstitute.org/legal/citation-policy/), which may have changed."
+    "This is a draft. Before you publish it, check that it describes what you did (which experiments, how they were "
+    "processed, which were left out), and that it follows the Allen Institute's current citation policy and terms of "
+    "use: https://alleninstitute.org/legal/citation-policy/"
 )
 
 # More groups are summarized.

@@ -38,12 +38,13 @@ for (const table of document.querySelectorAll("table.data")) {
   });
 
   if (filter === null) continue;
+  const shared = (table.dataset.shared ?? "").toLowerCase();
   const show = () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;
     for (const row of rows) {
       const text = row.textContent.toLowerCase();
-      row.hidden = !words.every((word) => text.includes(word));
+      row.hidden = !words.every((word) => text.includes(word) || shared.includes(word));
       count += row.hidden ? 0 : 1;
     }
     state.textContent = count === rows.length ? `${rows.length} rows` : `${count} of ${rows.length} rows`;

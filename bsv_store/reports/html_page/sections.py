@@ -149,12 +149,13 @@ def targets(facts: PageFacts) -> Markup:
         for row in frame.to_dict("records")
     ]
     injection = "without the voxels of the injection sites" if facts.version.recipe.exclude_injection else "included"
+    weighted = ANIMAL_WEIGHTS[frame.attrs["weight_by"]].rule
     described = (
-        f"Means of {facts.version.quantity} over structures: both hemispheres together, then each of them. The "
-        f"strongest of each group; the structures of the injection are {injection}. Annotation: "
+        f"Means of {facts.version.quantity}{weighted and f', {weighted},'} over structures: both hemispheres together, "
+        f"then each of them. The strongest of each group; the structures of the injection are {injection}. Annotation: "
         f"{frame.attrs['annotation']}."
     )
-    table = DataTable("targets", "Strongest structures of each group", columns, rows, "Thalamus")
+    table = DataTable("targets", "Strongest structures of each group", columns, rows, "Thalamus", moves_shared=True)
     return joined(element("p", described), table.markup())
 
 
@@ -208,7 +209,7 @@ def _compared(facts: PageFacts) -> Markup:
         f"adjusted by the procedure of Benjamini and Hochberg, and p, max-t is corrected for all "
         f"{number_of(attributes['tests'], 'test')} by the maximum of |t|."
     )
-    table = DataTable("targets", "Compared structures", columns, rows, "Thalamus")
+    table = DataTable("targets", "Compared structures", columns, rows, "Thalamus", moves_shared=True)
     return joined(element("p", described), table.markup())
 
 
@@ -343,7 +344,7 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
         "Signal is the projection volume per injection volume, profile r the correlation with the others of the "
         "group; both are explained under Outliers."
     )
-    table = DataTable("members", "Members of the groups", columns, rows, "VISp wild-type")
+    table = DataTable("members", "Members of the groups", columns, rows, "VISp wild-type", moves_shared=True)
     return joined(element("p", described), table.markup())
 
 

@@ -13,6 +13,10 @@ from bsv_store.text import number_of
 _FILTERED = 8
 # Columns with shorter texts do not wrap.
 _SHORT = 28
+# Shorter headings with a hyphen do not wrap either.
+_WHOLE = 12
+# In shorter tables no column is the same in all rows.
+_COMPARED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,9 @@ class DataTable:
     rows : sequence of Row
     placeholder : str
         An example of a text to filter by.
+    moves_shared : bool
+        Whether a column whose value is the same in all rows becomes a sentence above the table, so that the others fit
+        into the width of the page. The first column, which names the rows, always stays.
     """
 
     name: str
@@ -60,6 +67,7 @@ class DataTable:
     columns: Sequence[Column]
     rows: Sequence[Row] = field(default_factory=tuple)
     placeholder: str = ""
+    moves_shared: bool = False
 
     def markup(self) -> Markup:
         """The HTML of filter and table."""
@@ -67,10 +75,13 @@ class DataTable:
         state = element("span", number_of(len(self.rows), "row"), id=f"{self.name}-state", class_="soft", role="status")
         tools = element("div", element("label", "Filter", search), state, class_="tools")
         is_filtered = len(self.rows) >= _FILTERED
-        head = element("tr", (self._heading(column) for column in self.columns))
+        shared = self._shared() if self.moves_shared else {}
+        kept = [at for at in range(len(self.columns)) if at not in shared]
+        head = element("tr", (self._heading(self.columns[at]) for at in kept))
         is_short = self._short()
         body = (
-            element("tr", self._cells(row, is_short), class_="outlier" if row.is_outlier else None) for row in self.rows
+            element("tr", self._cells(row, kept, is_short), class_="outlier" if row.is_outlier else None)
+            for row in self.rows
         )
         table = element(
             "table",
@@ -78,25 +89,46 @@ class DataTable:
             element("thead", head),
             element("tbody", body),
             id=self.name,
-            class_="data",
+            # Short names of rows stay in view when the table is scrolled sideways.
+            class_="data pinned" if is_short[0] else "data",
+            # The filter finds these too.
+            data_shared=" ".join(shared.values()) or None,
         )
         # Focusable, so that the keyboard can scroll it.
         frame = element("div", table, class_="scroll", tabindex=0, role="region", aria_label=self.caption)
-        return joined(tools if is_filtered else None, frame)
+        values = [f"{self.columns[at].heading}: {value or 'none'}" for at, value in shared.items()]
+        sentence = element("p", f"The same in all rows: {'; '.join(values)}.", class_="soft") if values else None
+        return joined(sentence, tools if is_filtered else None, frame)
+
+    def _shared(self) -> dict[int, str]:
+        """What the columns with the same value in all rows show, by their place."""
+        if len(self.rows) < _COMPARED:
+            return {}
+        found = {}
+        for at in range(1, len(self.columns)):
+            first, *others = (_cell(row.cells[at]) for row in self.rows)
+            is_text = isinstance(first.content, str) and not isinstance(first.content, Markup)
+            # Two values may look the same when they are rounded.
+            if is_text and all(_value(each.value) == _value(first.value) for each in others):
+                found[at] = str(first.content)
+        return found
 
     def _heading(self, column: Column) -> Markup:
         button = element("button", column.heading, type="button")
-        return element("th", button, scope="col", class_="number" if column.is_number else None)
+        # A browser breaks lines at hyphens too.
+        is_whole = "-" in column.heading and len(column.heading) <= _WHOLE
+        kinds = [*(["number"] if column.is_number else []), *(["short"] if is_whole else [])]
+        return element("th", button, scope="col", class_=" ".join(kinds) or None)
 
     def _short(self) -> list[bool]:
         """Whether all texts of each column are short."""
         texts = [[_shown(_cell(cell).value) for cell in row.cells] for row in self.rows]
         return [all(len(text[at]) <= _SHORT for text in texts) for at in range(len(self.columns))]
 
-    def _cells(self, row: Row, is_short: Sequence[bool]) -> Iterable[Markup]:
-        for at, (column, cell) in enumerate(zip(self.columns, row.cells, strict=True)):
-            shown = _cell(cell)
-            kind = "number" if column.is_number else "short" if is_short[at] else None
+    def _cells(self, row: Row, kept: Sequence[int], is_short: Sequence[bool]) -> Iterable[Markup]:
+        for at in kept:
+            shown = _cell(row.cells[at])
+            kind = "number" if self.columns[at].is_number else "short" if is_short[at] else None
             yield element(
                 "td" if at else "th",
                 shown.content,

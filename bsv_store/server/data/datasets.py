@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bsv_store.catalog.selection.words import selection_words
 from bsv_store.datasets.share.export import VERSION_FORMATS
+from bsv_store.datasets.weights import members_with_weights
 from bsv_store.server.data.experiments import sorted_page
 from bsv_store.server.data.formats import TABLE_TYPES
 from bsv_store.server.data.operation import Operation, Parameter, routes_of
@@ -87,7 +88,7 @@ def version_facts(version: DatasetVersion) -> dict[str, Any]:
 
 
 def _members(call: Call) -> Response:
-    frame = _found(call).members
+    frame = members_with_weights(_found(call))
     return table_reply(call, sorted_page(call, frame), total=len(frame))
 
 
@@ -201,7 +202,7 @@ OPERATIONS = (
     Operation(
         path="/v1/versions/{ref}/members",
         answer=_members,
-        summary="The selected experiments of a version: group, or why it was left out",
+        summary="The selected experiments of a version: group and weight, or why it was left out",
         parameters=(REF, *_PAGE),
         **_TABLE,
     ),

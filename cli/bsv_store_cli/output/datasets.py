@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.datasets.weights import members_with_weights
+from bsv_store.datasets.weights import members_with_weights, weight_words
 from bsv_store_cli.output.formats import frame_rows, print_facts, print_json, print_rows
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.tables import Column, day_time, fixed, number_of
@@ -45,7 +45,7 @@ _CHECK_TABLE = (
     Column("outcome", "outcome"),
     Column("file", "file"),
     Column("largest_difference", "largest difference", optional=True),
-    Column("note", "note", optional=True),
+    Column("note", "note", optional=True, whole=True, widest=60),
 )
 _LEFT_OUT_TABLE = (Column("experiment_id", "experiment"), Column("left_out_reason", "reason"))
 
@@ -61,7 +61,14 @@ def print_answer(version: DatasetVersion, output_format: str) -> None:
         _print_for_programs(version, output_format, members=False)
         return
     origin = origin_words(version.origin.standing, was_computed=version.was_computed)
-    print_facts([("Dataset", f"{version.ref} ({origin})"), ("Values", _values(version)), ("File", version.path)])
+    print_facts(
+        [
+            ("Dataset", f"{version.ref} ({origin})"),
+            ("Values", _values(version)),
+            ("Weights", weight_words(version) or None),
+            ("File", version.path),
+        ]
+    )
     _print_groups(version)
     note_local(version.ref, version.origin.standing)
     reasons = Counter(item.reason for item in version.left_out)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from bsv_store.vocabulary import ANIMAL_WEIGHTS
 from bsv_store_cli.output.formats import frame_rows, print_json, print_rows
 from bsv_store_cli.output.messages import confirmed, in_options, note
 from bsv_store_cli.output.tables import Column, cell, count
@@ -143,16 +144,18 @@ def print_templates(rows: Sequence[dict[str, Any]], output_format: str) -> None:
 def print_by_annotation(frame: pd.DataFrame, output_format: str, *, table: Sequence[Column]) -> None:
     """Print a table by structure. The annotation is named in a note, and in a column of CSV and JSON output.
 
-    A table computed from a label image alone has no annotation.
+    A table computed from a label image alone has no annotation. Weights of animals are named in a note.
     """
     columns = list(map(str, frame.columns))
     name = frame.attrs.get("annotation")
     if name is None:
         print_rows(frame_rows(frame), output_format, columns=columns, table=table)
-        return
-    rows = [{**row, "annotation": name} for row in frame_rows(frame)]
-    print_rows(rows, output_format, columns=[*columns, "annotation"], table=table)
-    note(f"Annotation: {name}.")
+    else:
+        rows = [{**row, "annotation": name} for row in frame_rows(frame)]
+        print_rows(rows, output_format, columns=[*columns, "annotation"], table=table)
+        note(f"Annotation: {name}.")
+    if rule := ANIMAL_WEIGHTS[frame.attrs.get("weight_by", "none")].rule:
+        note(f"Statistics over animals are {rule}.")
 
 
 def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_format: str) -> None:

@@ -67,6 +67,8 @@ class Column:
         Wrapped into as many lines as needed, never shortened.
     spare : bool
         Omitted, the last one first, if the table is wider than the terminal.
+    widest : int
+        Longer texts are wrapped to this width, in files and pipes too: for sentences.
     """
 
     key: str
@@ -76,6 +78,7 @@ class Column:
     right: bool = False
     whole: bool = False
     spare: bool = False
+    widest: int = sys.maxsize
 
 
 def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, width: int | None = None) -> str:
@@ -91,7 +94,7 @@ def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, 
     columns : sequence of Column
     width : int, optional
         By default that of the terminal. In a file or a pipe each row takes one line, however wide, unless the variable
-        COLUMNS is set.
+        COLUMNS is set or a column has a limit of its own.
     """
     limit = _output_width() if width is None else width
     shown = [column for column in columns if not column.optional or any(row.get(column.key) for row in rows)]
@@ -114,6 +117,7 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> _Tab
         [[column.show(row.get(column.key)) for row in rows] for column in columns],
         [column.right or _is_numeric(rows, column.key) for column in columns],
         [column.whole for column in columns],
+        [column.widest for column in columns],
     )
 
 
@@ -130,6 +134,7 @@ class _Table:
     cells: Sequence[Sequence[str]]
     right: Sequence[bool]
     whole: Sequence[bool]
+    widest: Sequence[int]
 
     def fitted(self, limit: int) -> list[str]:
         """The lines of the table, if possible of at most ``limit`` characters."""
@@ -150,7 +155,8 @@ class _Table:
         return lines
 
     def _widths(self) -> list[int]:
-        return [max(map(_width, (head, *texts))) for head, texts in zip(self.headings, self.cells, strict=True)]
+        parts = zip(self.headings, self.cells, self.widest, strict=True)
+        return [min(max(map(_width, (head, *texts))), widest) for head, texts, widest in parts]
 
     def _narrowed(self, natural: Sequence[int], limit: int) -> list[int]:
         """Widths with which the table fits if texts are wrapped; the widest columns are narrowed first."""
@@ -179,6 +185,7 @@ class _Table:
             [list(self.headings[1:]), *([texts[number] for texts in self.cells[1:]] for number in range(rows))],
             [False, *[all(self.right[1:])] * rows],
             [False, *[any(self.whole)] * rows],
+            [sys.maxsize] * (rows + 1),
         )
 
     def _parts(self, limit: int) -> Iterator[_Table]:
@@ -194,6 +201,7 @@ class _Table:
                 [self.cells[number] for number in taken],
                 [self.right[number] for number in taken],
                 [self.whole[number] for number in taken],
+                [self.widest[number] for number in taken],
             )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bsv_store.catalog.database.schema import HEAD
 from bsv_store.catalog.records import UNIONIZE_FIELDS
 from bsv_store.documents import seal_of
 from bsv_store.errors import BsvStoreError, QueryError
@@ -54,7 +55,7 @@ def _catalog(_scratch: Path) -> Prepared:
         "protocol": PROTOCOL,
         "store_id": "a",
         "release": "1",
-        "schema_revision": "0020",
+        "schema_revision": HEAD,
         "database": "sqlite",
         "state": 5,
         "catalog": {"sha256": "a" * 64, "size_bytes": 100},
@@ -120,7 +121,7 @@ def _rows(_scratch: Path) -> Prepared:
 
 def _state(scratch: Path) -> Prepared:
     value = asdict(
-        MirrorState(_URL, "a", "1", "0020", "sqlite", "a" * 64, 5, 1, None, "core.db", "2025-01-01T00:00:00+00:00")
+        MirrorState(_URL, "a", "1", HEAD, "sqlite", "a" * 64, 5, 1, None, "core.db", "2025-01-01T00:00:00+00:00")
     )
     seed = json.dumps({"state": value, "sha256": seal_of(value)}).encode()
 

@@ -109,6 +109,10 @@ class DatasetMember(Base):
     divisor_source: ColumnElement[str | None] = Column(
         comment="list: the injection volume of the experiment list; null: the unionize rows, or not normalized"
     )
+    weight: ColumnElement[float | None] = Column(
+        comment="Weight in the average; null = left out, not weighted, or a version from before revision 0021, "
+        "whose result file has it"
+    )
 
 
 class DatasetCheck(Base):
