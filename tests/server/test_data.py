@@ -8,10 +8,12 @@ import io
 import json
 import math
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,8 @@ from tests.stores import copied_store
 
 TIMEOUT_S = 20
 VISUAL_TEXT = VISUAL.to_json()
+# A server that stops does not wait for connections that are kept open.
+CLOSING = {"Connection": "close"}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -709,3 +713,42 @@ def test_the_documentation_lists_every_operation() -> None:
     for operation in OPERATIONS:
         parts = [part for part in operation.path.split("/")[2:] if not part.startswith("{")]
         assert f"`{parts[-1]}`" in text or f"`/v1/{'/'.join(parts)}" in text, operation.path
+
+
+# -- damaged catalogs ----------------------------------------------------------------------------------------------
+
+
+def _damage(store: Store, change: str) -> None:
+    with closing(sqlite3.connect(store.path / "catalog.db", isolation_level=None)) as connection:
+        connection.execute(change)
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_a_damaged_color_only_stops_what_shows_it(filled: Store) -> None:
+    _damage(filled, f"UPDATE structure SET color_hex_triplet = 'GGGGGG' WHERE id = {VISP}")
+    with serving(filled) as url:
+        answer = _get(f"{url}/v1/selection", CLOSING, selection=VISUAL_TEXT)
+        assert tuple(answer.json()["experiment_ids"]) == filled.select(VISUAL)
+        assert _get(f"{url}/v1/experiments", CLOSING).status_code == 200
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_a_server_of_a_catalog_with_a_damaged_number_starts(filled: Store) -> None:
+    _damage(filled, f"UPDATE experiment SET injection_ap = 'x' WHERE id = {IDS[0]}")
+    with serving(filled) as url:
+        assert _get(f"{url}/v1/experiments", CLOSING).status_code == 500
+        assert _get(f"{url}/v1/structures", CLOSING).status_code == 200
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_an_experiment_whose_structure_is_damaged_is_not_replaced_by_another(filled: Store) -> None:
+    _damage(filled, f"UPDATE experiment SET primary_structure_id = 4711 WHERE id = {IDS[0]}")
+    asked = [Selection(), Selection(ids=[IDS[0]]), Selection(projecting_to="VISp") | Selection()]
+    with serving(filled) as url:
+        for selection in asked:
+            text = selection.to_json()
+            found = _get(f"{url}/v1/selection", CLOSING, selection=text).json()
+            assert IDS[0] in found["experiment_ids"]
+            assert found["experiment_ids"] == list(filled.select(selection))
+            rows = _rows(_get(f"{url}/v1/experiments", CLOSING, selection=text).json())
+            assert [row["experiment_id"] for row in rows] == filled.experiments(selection)["experiment_id"].tolist()

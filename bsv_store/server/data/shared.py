@@ -122,7 +122,7 @@ class Shared:
         missing: MissingPolicy = "leave_out",
         marker: str | None = None,
     ) -> tuple[KnownExperiments, NDArray[np.integer[Any]]] | None:
-        """All experiments, and the places of those selected; None if the catalog has changed meanwhile.
+        """All experiments, and the places of those selected; None if the catalog has changed meanwhile, or is damaged.
 
         Warnings are issued again by whatever is called then.
 
@@ -142,7 +142,8 @@ class Shared:
             return known, places
         ids = store.select(selection, missing=missing)
         # Otherwise the ids may belong to another state of the catalog than the table.
-        return (known, known.places(ids)) if store.catalog.change_marker() == before else None
+        found = known.places(ids) if store.catalog.change_marker() == before else None
+        return None if found is None else (known, found)
 
     def kept(
         self, store: Store, question: Hashable, make: Callable[[], KeptAnswer], *, marker: str | None = None
@@ -218,13 +219,18 @@ def shared_of_application(app: Starlette) -> Shared:
 
 
 def prepare_answers(app: Starlette) -> None:
-    """Prepare what the first search needs. Errors are left to the first search, which raises them again."""
+    """Prepare what the first search needs. Errors are left to the first search, which raises them again.
+
+    The server of a damaged catalog starts, and answers what does not need the damaged rows.
+    """
     try:
         store = context_of_application(app).latest_store()
         if (found := shared_of_application(app).selected(store, Selection())) is not None:
             LOG.debug("answers were prepared: %d columns", len(found[0].rows.names))
     except BsvStoreError as error:
         LOG.debug("answers were not prepared: %s", error.message)
+    except Exception:  # such as for a damaged value that its column cannot have
+        LOG.exception("the first answers could not be prepared")
 
 
 def _files_by_hash(store: Store) -> dict[str, StoredObject]:
