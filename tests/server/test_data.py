@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from bsv_store.server.long_work import LongWork
 from bsv_store.server.metrics import ServerMetrics
 from bsv_store.server.options import ServerOptions
 from bsv_store.volumes.grid import Grid
+from tests.conftest import DatabaseKind
 from tests.counting import counted
 from tests.datasets.world import IDS, STRUCTURES, VISP, VISUAL, add_annotation
 from tests.filled import TEMPLATE
@@ -277,6 +278,22 @@ def test_questions_follow_each_commit(served: tuple[Store, str]) -> None:
     finally:
         writer.catalog.lift_exclusion([IDS[0]])
     assert IDS[0] in found(Selection(injected_in="root", min_injection_volume=3e-9))
+
+
+def test_a_store_in_another_database_of_the_server_has_answers_of_its_own(
+    database: DatabaseKind, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    template, name = request.getfixturevalue(f"_filled_{database}"), None if database == "sqlite" else TEMPLATE
+    of_server = shared.Shared(ServerMetrics(), LongWork(), None, lambda cell: cell, workers=1)
+    with ExitStack() as stack:
+        # As if store.toml named another database than before.
+        folders = [
+            stack.enter_context(copied_store(template, tmp_path / each, request, database=name)) for each in "ab"
+        ]
+        first, second = (stack.enter_context(open_store(each)) for each in folders)
+        second.catalog.exclude([IDS[0]], reason="tested")
+        assert IDS[0] in set(of_server.experiments(first)["experiment_id"])
+        assert IDS[0] not in set(of_server.experiments(second)["experiment_id"])
 
 
 def test_a_new_question_costs_a_marker_and_no_look_up(served: tuple[Store, str]) -> None:

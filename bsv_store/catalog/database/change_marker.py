@@ -3,7 +3,8 @@
 SQLite: ``PRAGMA data_version`` of one connection changes whenever another connection commits, in all journal modes;
 numbers of different connections cannot be compared. Postgres: a snapshot determines which rows are visible, so two
 transactions with equal snapshots see the same rows. A snapshot also changes by transactions in other databases of the
-server, which makes a marker change without need, but never the reverse. On a standby, snapshots as text are incomplete.
+server, which makes a marker change without need, but never the reverse. Different databases have equal snapshots, so
+each `Database` puts a name of its own before them. On a standby, snapshots as text are incomplete.
 """
 
 from __future__ import annotations
