@@ -23,8 +23,8 @@ DEFAULT_ORIGIN = "default"
 ARGUMENT_ORIGIN = "argument"
 # At least two letters, because of drives on Windows. Path("s3://a") is "s3:/a".
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-# user:password@host, but no path of Windows; and user@host:80.
-_LOGIN = re.compile(r"[^/\\:@]*:(?![/\\]).*@.|[^/\\:@]+@[^/\\:@]+:[0-9]{1,5}(?:/.*)?$", re.DOTALL)
+# user:password@host, but no path of Windows; and user@host:80. The user may be an e-mail address.
+_LOGIN = re.compile(r"[^/:]*:(?![/\\]).*@.|[^/\\:@]+@[^/\\:@]+:[0-9]{1,5}(?:/.*)?$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
