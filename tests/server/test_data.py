@@ -350,6 +350,30 @@ def test_an_answer_is_the_same_while_the_catalog_changes(
     assert [_get(address, selection=each).json() for address in addresses for each in asked] == expected
 
 
+def test_a_selection_and_what_it_leaves_out_are_of_one_state(
+    served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, url = served
+    real = type(writer.catalog).excluded_from
+
+    def excluded_from(catalog: Any, selection: Selection) -> dict[int, str]:
+        # Committed after the ids were read.
+        writer.catalog.exclude([IDS[0]], reason="tested")
+        return real(catalog, selection)
+
+    monkeypatch.setattr(type(writer.catalog), "excluded_from", excluded_from)
+    text = Selection(projecting_to="VISp") | Selection()
+    try:
+        for address in (f"{url}/v1/selection", f"{url}/experiments.json"):
+            answer = _get(address, selection=text.to_json()).json()
+            ids = answer["experiment_ids"] if "experiment_ids" in answer else answer["rows"]["experiment_id"]
+            assert (IDS[0] in ids, str(IDS[0]) in answer["excluded"]) == (False, True)
+            writer.catalog.lift_exclusion([IDS[0]])
+    finally:
+        if IDS[0] in {each.experiment_id for each in writer.catalog.exclusions()}:
+            writer.catalog.lift_exclusion([IDS[0]])
+
+
 def test_paths_in_texts_of_users_are_not_in_answers(served: tuple[Store, str]) -> None:
     writer, url = served
     writer.catalog.save_selection("listed", [1], note="from /home/anna/list.txt")

@@ -145,6 +145,21 @@ class Shared:
         found = known.places(ids) if store.catalog.change_marker() == before else None
         return None if found is None else (known, found)
 
+    def selected_and_excluded(
+        self, store: Store, selection: Selection, *, missing: MissingPolicy = "leave_out", marker: str | None = None
+    ) -> tuple[KnownExperiments, NDArray[np.integer[Any]], dict[int, str]] | None:
+        """As `selected`, with what the exclusion list removes in the same state of the catalog: reason by id."""
+        before = store.catalog.change_marker() if marker is None else marker
+        found = self.selected(store, selection, missing=missing, marker=before)
+        if found is None:
+            return None
+        excluded = found[0].excluded_from(selection)
+        if excluded is None:
+            excluded = store.catalog.excluded_from(selection)
+            if store.catalog.change_marker() != before:
+                return None
+        return *found, excluded
+
     def kept(
         self, store: Store, question: Hashable, make: Callable[[], KeptAnswer], *, marker: str | None = None
     ) -> KeptAnswer:
