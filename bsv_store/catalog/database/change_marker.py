@@ -21,8 +21,8 @@ from bsv_store.catalog.database.sqlite_errors import CannotReadInPlaceError
 # because it runs without a transaction, and so without our search path.
 POSTGRES_MARKER = (
     "SELECT pg_catalog.concat_ws(' ', pg_catalog.pg_postmaster_start_time(),"
-    " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.gen_random_uuid()::text"
-    " ELSE pg_catalog.pg_current_snapshot()::text END)"
+    " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.gen_random_uuid()::pg_catalog.text"
+    " ELSE pg_catalog.pg_current_snapshot()::pg_catalog.text END)"
 )
 
 
@@ -70,7 +70,8 @@ class FileMarker:
     def _current(self) -> CatalogConnection:
         try:
             status = self._path.stat()
-        except FileNotFoundError:
+        except OSError:
+            # The driver says what it cannot open.
             opened = (os.getpid(), 0, 0)
         else:
             opened = (os.getpid(), status.st_dev, status.st_ino)
