@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from bsv_store.config.files import system_file, user_file
+from bsv_store.config.home import expanded, user_folder
 from bsv_store.config.settings import setting
 from bsv_store.config.store_file import STORE_FILE, STORE_VARIABLE, StoreConfig, read_store_config
 from bsv_store.config.values import address_meant, base_address
@@ -80,9 +81,7 @@ def locate_store(path: Path | str | None = None) -> Location:
     found = setting("store")
     if found.value is not None:
         return _location(found.value, found.origin)
-    from platformdirs import user_data_path
-
-    return Location(user_data_path("bsv-store", appauthor=False) / "store", DEFAULT_ORIGIN)
+    return Location(user_folder("data") / "store", DEFAULT_ORIGIN)
 
 
 def _location(value: object, origin: str) -> Location:
@@ -134,11 +133,9 @@ def _folder(value: object, origin: str) -> Path:
     try:
         # SQLite and Postgres accept only UTF-8 names.
         text.encode()
-        return Path(text).expanduser().absolute()
     except UnicodeEncodeError as error:
         raise InputError(f"{named} must be valid UTF-8, got {shown(text)}", hint="Rename the folder.") from error
-    except RuntimeError as error:
-        raise InputError(f"{named}, {shown(text)}, names the home folder of an unknown user") from error
+    return expanded(named, text)
 
 
 def read_located_config(location: Location) -> StoreConfig:

@@ -352,8 +352,8 @@ def records(store: Store) -> dict[tuple[str, str], str]:
 
 def age(store: Store, days: int) -> None:
     """Make all records older."""
-    sql = "datetime(verified_at, '-{} days')" if store.database.is_sqlite else "verified_at - interval '{} days'"
-    change(store, f"UPDATE verification SET verified_at = {sql.format(days)}")
+    sql = "datetime(verified_at, '{} days')" if store.database.is_sqlite else "verified_at + interval '{} days'"
+    change(store, f"UPDATE verification SET verified_at = {sql.format(-days)}")
 
 
 def test_each_object_has_a_record_of_each_depth(whole: Store) -> None:
@@ -377,6 +377,21 @@ def test_what_was_verified_recently_is_skipped_unless_it_was_damaged(whole: Stor
     assert again.damage == first.damage
     age(whole, 2)
     assert whole.admin.verify(deep=True, since=DAY).skipped == 0
+
+
+def test_a_clock_that_was_ahead_hides_no_damage(whole: Store) -> None:
+    (key,) = volume_keys(whole, 1)
+    whole.admin.verify(decode=True)
+    age(whole, -400)
+    flip(path_of(whole, key))
+    report = whole.admin.verify(deep=True, since=DAY)
+    assert report.skipped == 0
+    assert [each.object for each in report.damage] == [key]
+    upkeep = whole.status().upkeep
+    assert upkeep is not None
+    assert upkeep.verification.damaged == 1
+    again = whole.admin.verify(deep=True, since=DAY)
+    assert (again.checked, again.damage) == (1, report.damage)
 
 
 @sqlite_first
