@@ -321,6 +321,19 @@ def test_differences_are_drawn_with_intervals_and_p(store: Store) -> None:
     assert any(text.endswith("(ipsi)") for text in texts)
     assert "compared@1: one (n = 2) − other (n = 2)" in said(figure)
     assert "one higher →" in said(figure)
+    warned = "Such intervals are too narrow: a group has fewer than 10 animals."
+    assert f"Lines: 95 % bootstrap intervals. {warned}" in said(figure)
+    assert "p: two-sided Welch's t test, all 6 permutations." in said(figure)
+    assert "injected hemisphere and other hemisphere; " in said(figure)
+    store.compare_structures(
+        (101, 201), (102, 103), name="adjusted", covariates="injection_volume", hemisphere="contralateral",
+        permutations=20, bootstrap=20, confidence=0.995,
+    )  # fmt: skip
+    adjusted = said(structure_differences(store, "adjusted"))
+    assert "other hemisphere; " in adjusted
+    assert "Differences at equal values of the injection volume." in adjusted
+    assert "Lines: 99.5 % bootstrap intervals of the difference, on the scale of Hedges' g." in adjusted
+    assert "p: two-sided Student's t test, 20 permutations." in adjusted
     long = ["a label that is too long for the place above the points", "another long label, as long as the first one"]
     store.compare_structures((101, 201), (102, 103), name="long", labels=long, **sides)
     assert "first group higher →" in said(structure_differences(store, "long"))
