@@ -338,6 +338,10 @@ def test_differences_are_drawn_with_intervals_and_p(store: Store) -> None:
     store.compare_structures((101, 201), (102, 103), name="long", labels=long, **sides)
     assert "first group higher →" in said(structure_differences(store, "long"))
     assert "first →" in said(structure_differences(store, "long", width_mm=85))
+    # Both sides in the same words.
+    store.compare_structures((101, 201), (102, 103), name="uneven", labels=["one", "a label of a group"], **sides)
+    uneven = said(structure_differences(store, "uneven", width_mm=85))
+    assert "first → ← second" in uneven
     sizes = panels(structure_differences(store, "compared"))[0].collections
     whole = structure_differences(store, "compared", limit=None)
     assert whole.axes[0].get_ylim() == (len(frame) - 0.5, -0.5)
