@@ -360,6 +360,8 @@ def test_lines_separate_the_divisions(store: Store) -> None:
     across = [line.get_xdata()[0] for line in first.lines if line.get_xdata()[0] == line.get_xdata()[1]]
     # VISp and VISpm are in Isocortex, CP in no division of this ontology, CM in TH.
     assert across == [1.5, 2.5]
+    (key,) = axes_named(matrix_map(store, ALL, targets=TARGETS), "divisions")
+    assert [text.get_text() for text in key.texts] == ["Isocortex", "TH", "outside of these"]
     clustered = axes_named(matrix_map(store, ALL, targets=TARGETS, order="cluster"), "ipsilateral")[0]
     assert not clustered.lines
 
@@ -381,6 +383,11 @@ def test_rows_without_data_are_left_out_and_counted(store: Store) -> None:
         figure = matrix_map(store, targets=TARGETS)
     assert drawn_matrix(figure, "ipsilateral").shape[0] == 3
     assert "sources without data left out." in said(figure)
+    with pytest.warns(MissingUnionizesWarning):
+        wanted = store.catalog.matrix(rows="experiments", targets=TARGETS).notna().any(axis=1).sum()
+    assert f"n = {wanted} experiments." in said(figure)
+    with pytest.warns(MissingUnionizesWarning):
+        assert f"n = {wanted} experiments." in said(matrix_map(store, rows="experiments", targets=TARGETS))
     with pytest.warns(MissingUnionizesWarning), pytest.raises(MissingDataError, match="no row of the matrix has data"):
         matrix_map(store, [205])
 

@@ -249,7 +249,8 @@ def test_numbers_of_experiments_are_drawn_in_the_brain_only_and_on_a_linear_scal
 
 @pytest.mark.parametrize("plane", ["coronal", "sagittal", "horizontal"])
 def test_panels_of_one_row_are_large_in_a_column(blocks: Store, plane: Any) -> None:
-    figure = reports.slices(blocks, 1, plane=plane, through="VISp", count=6, width_mm=85)
+    title = "A title of several lines. " * 8
+    figure = reports.slices(blocks, 1, plane=plane, through="VISp", count=6, width_mm=85, title=title)
     widths = [axes.get_position().width * 85 for axes in panels(figure)[:6]]
     assert min(widths) > 20
     assert figure.get_size_inches()[1] * 25.4 < 170
