@@ -751,6 +751,12 @@ def test_sources_are_overlaid_in_their_own_colors(blocks: Store) -> None:
     assert "wild-type  (n = 3)" in texts_of(groups)
 
 
+def test_bins_are_printed_in_one_way_in_an_overlay(blocks: Store) -> None:
+    first, second = (list(group.experiment_ids) for group in blocks.dataset("lines@1").groups)
+    said = footer_of(reports.overlay(blocks, {"AP 1,000-2,000 um": first, "AP 2,000-3,000 um": second}, at_mm=9.0))
+    assert "Full color at 0.8 (AP 1,000–2,000 µm) and 0.4 (AP 2,000–3,000 µm)" in said
+
+
 def test_an_overlay_says_how_its_values_were_made_and_shares_a_scale_only_of_one_quantity(blocks: Store) -> None:
     said = footer_of(reports.overlay(blocks, ["lines@1", 1], at_mm=9.0, shared=True))
     assert "lines@1: not normalized, hemispheres as imaged, 100 µm." in said
