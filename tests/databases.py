@@ -19,6 +19,9 @@ SQLITE_FIRST: Final = frozenset(
         "cli",
         "compat",
         "datasets",
+        "maintenance/test_gc.py",
+        "maintenance/test_quota.py",
+        "maintenance/test_trash.py",
         "plausibility",
         "remote",
         "reports",
@@ -41,6 +44,6 @@ def mark_repeated(item: pytest.Function) -> None:
     *folders, _ = parts = item.nodeid.partition("::")[0].removeprefix("tests/").split("/")
     callspec = getattr(item, "callspec", None)
     is_on_postgres = callspec is not None and callspec.params.get("database") == "postgres"
-    is_in_folder = parts[0] in SQLITE_FIRST or "/".join(folders) in SQLITE_FIRST
-    if is_on_postgres and is_in_folder and item.get_closest_marker("both_databases") is None:
+    is_first = not SQLITE_FIRST.isdisjoint({parts[0], "/".join(folders), "/".join(parts)})
+    if is_on_postgres and is_first and item.get_closest_marker("both_databases") is None:
         item.add_marker(repeated)
