@@ -1,8 +1,8 @@
 """On which databases a test runs: on both, or on SQLite in ``make test`` and on Postgres in ``make test-postgres``.
 
-Tests of SQL, transactions, locks, migrations and rights run on both. In the folders of `SQLITE_FIRST`, most tests
-concern what happens before rows are written or after they are read, and have the same result on Postgres. A module
-there whose tests depend on the database has the mark `both_databases`.
+Tests of SQL, transactions, locks, migrations and rights run on both. In the folders and modules of `SQLITE_FIRST`, most
+tests concern what happens before rows are written or after they are read, and have the same result on Postgres. A
+module or test there that depends on the database has the mark `both_databases`.
 """
 
 from __future__ import annotations
