@@ -126,6 +126,7 @@ def test_damage_of_files_of_every_kind_of_object_is_found_by_name(
     assert {each.path for each in deep.damage} == {stored[key].path for key in keys}
 
 
+@sqlite_first
 def test_an_unreadable_file_is_found(whole: Store) -> None:
     if os.geteuid() == 0:
         pytest.skip("root reads every file")
@@ -220,6 +221,7 @@ def test_an_array_that_differs_from_its_recorded_hash_is_found_by_decoding(fille
     assert found(report) == {("volume/projection_density/100/3", "damaged_content")}
 
 
+@sqlite_first
 def test_a_damaged_row_makes_a_deep_verification_decode_the_file(filled: Store) -> None:
     change(filled, f"UPDATE volume SET array_sha256 = '{'0' * 64}' WHERE experiment_id = 3")
     key = "volume/projection_density/100/3"
@@ -463,6 +465,7 @@ def test_a_reader_verifies_and_records_nothing(whole: Store) -> None:
     assert records(whole) == {}
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("options", "message"),
     [
