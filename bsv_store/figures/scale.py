@@ -46,7 +46,8 @@ class Scale:
     how : str
         Its kind in words, such as 'Square-root'.
     end : str
-        How its upper end was found, such as 'the 0.998 quantile of the non-zero values'; empty if it was given.
+        How its upper end was found, such as 'the 0.998 quantile of the non-zero values'; empty if it was given, or if
+        no quantile was used.
     """
 
     norm: Any

@@ -59,6 +59,15 @@ class ExperimentImage:
     ----------
     connection : Connection
         Everything is read in its current transaction.
+
+    Attributes
+    ----------
+    ids : ndarray of int64, shape (experiments,)
+        All experiments, withdrawn and excluded ones included, ascending.
+    structures : tuple of StructureRow
+        All structures, in graph order.
+    excluded : dict of int to str
+        Reason by id of the experiments on the exclusion list, ascending.
     """
 
     def __init__(self, connection: Connection) -> None:
