@@ -1,7 +1,7 @@
 """Empty catalogs, created by migrations once and then copied: the migrations take half a second of CPU.
 
-On SQLite the file is copied. On Postgres the statements of the first migrations run again, as one; what is checked
-before and granted afterwards is not copied.
+On SQLite the file is copied. On Postgres the statements of the first run are executed again, as one. The checks
+before them and the grants after them still run.
 """
 
 from __future__ import annotations

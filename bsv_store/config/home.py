@@ -1,4 +1,4 @@
-"""Folders of this user. An account need not have a home folder: services and containers often run without one."""
+"""The user's folders. An account may lack a home folder, as often in services and containers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ _NOWHERE: Final = Path(os.path.abspath("/nonexistent"))  # noqa: PTH100 (with th
 
 
 def has_home(kind: UserFolder) -> bool:
-    """Whether the platform's folder of a kind is known: neither HOME nor the variable for it may be set."""
+    """Whether the platform's folder of a kind is known.
+
+    It is not if the account has no home folder, and the variable for this kind, such as XDG_CACHE_HOME, is not set.
+    """
     return _platform_folder(kind) is not None
 
 
 def user_folder(kind: UserFolder) -> Path:
     """The platform's folder of a kind for bsv-store, such as ``~/.config/bsv-store``.
 
-    For an account without a home folder, one that does not exist.
+    If `has_home` is false, a folder that does not exist.
     """
     return _platform_folder(kind) or _NOWHERE / "bsv-store"
 
@@ -33,7 +36,7 @@ def _platform_folder(kind: UserFolder) -> Path | None:
         folder = _found(kind)
     except RuntimeError:
         return None
-    # Earlier versions of platformdirs leave the ~ where it is.
+    # Older versions of platformdirs do not expand the ~.
     return folder if folder.is_absolute() else None
 
 
@@ -57,13 +60,14 @@ def expanded(named: str, path: str) -> Path:
     Parameters
     ----------
     named : str
-        What the path is, for the message, such as "the log file".
+        What the path is, for the message, such as 'the log file'.
     path : str
+        Absolute or relative.
 
     Raises
     ------
     InputError
-        If there is no such home folder.
+        If that home folder is not known.
     """
     try:
         return Path(path).expanduser().absolute()
@@ -84,4 +88,4 @@ def home_folder() -> Path:
     try:
         return Path.home()
     except RuntimeError as error:
-        raise InputError("this account has no home folder", hint="Name one: export HOME=FOLDER") from error
+        raise InputError("this account has no home folder", hint="Set one: export HOME=FOLDER") from error

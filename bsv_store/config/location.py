@@ -24,7 +24,7 @@ DEFAULT_ORIGIN = "default"
 ARGUMENT_ORIGIN = "argument"
 # At least two letters, because of drives on Windows. Path("s3://a") is "s3:/a".
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-# user:password@host, but no path of Windows; and user@host:80.
+# user:password@host, but not a Windows path such as C:\data\me@lab; also user@host:80.
 _LOGIN = re.compile(r"[^/\\:@]*:(?![/\\]).*@.|[^/\\:@]+@[^/\\:@]+:[0-9]{1,5}(?:/.*)?$", re.DOTALL)
 
 
@@ -100,8 +100,8 @@ def _with_login(named: str) -> InputError:
     # The text is not shown, because it may contain a password.
     return InputError(
         f"{named} contains a user name or password",
-        hint="Remove them, and use an address such as https://lab.example/bsv. If the server demands a token, set "
-        "BSV_STORE_TOKEN.",
+        hint="Use an address without them, such as https://lab.example/bsv. If the server demands a token: "
+        "export BSV_STORE_TOKEN=TOKEN",
     )
 
 

@@ -166,7 +166,7 @@ def _draw_sides(page: Page, axes: Axes, left: float, width: float, higher: tuple
                 if text_mm(text, SMALL_SIZE) <= room - 1
             }
         )
-    # In the same words on both sides if there is space for both.
+    # The first form that fits on both sides, or else on one of them.
     for x, text in max(fitting, key=len).items():
         page.text(x, 0.0, text, size=SMALL_SIZE, color=page.colors.muted)
 

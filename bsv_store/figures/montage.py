@@ -93,8 +93,8 @@ def _arranged(sheet: Sheet, inner: float, other: float) -> _Grid:
     """
     count = len(sheet.rows)
     row_bar = _ROW_BAR if any(row.scale is not None for row in sheet.rows) else 0.0
-    # A single row does not need a whole page, but space for its panels even below a long legend, and for several lines
-    # of panels in a column of text.
+    # A single row need not fill a page. But there must be space for its panels below a long legend, and for several
+    # lines of panels in a figure as narrow as a column of text.
     if count == 1:
         limit = max(0.85 * (inner + 2 * MARGIN_MM) + 20 - other, 0.7 * inner, min(_COLUMN_HEIGHT_MM, 1.1 * inner))
     else:

@@ -46,7 +46,8 @@ class Scale:
     how : str
         Its kind in words, such as 'Square-root'.
     end : str
-        How its upper end was found, such as 'the 0.998 quantile of the non-zero values'; empty if it was given.
+        How its upper end was found, such as 'the 0.998 quantile of the non-zero values'; empty if it was given, or if
+        no quantile was used.
     """
 
     norm: Any
@@ -59,7 +60,7 @@ class Scale:
 
     @property
     def words(self) -> str:
-        """How colors follow from values, for the footer."""
+        """The color scale in words, for the footer."""
         ends = (
             f"from {number_text(self.low)} to {number_text(self.high)}" if self.low else f"to {number_text(self.high)}"
         )
@@ -150,7 +151,12 @@ def scale_of(
         values = np.concatenate(parts) if parts else np.empty(0)
         high = float(np.quantile(values, 1.0 if quantile is None else quantile)) if values.size else 1.0
         if quantile is not None:
-            found = f"the {quantile:g} quantile of the {'absolute ' if is_signed else ''}non-zero values"
+            kind = "absolute " if is_signed else ""
+            found = (
+                f"the {quantile:g} quantile of the {kind}non-zero values"
+                if quantile < 1
+                else f"the largest {kind}value"
+            )
         if least is not None and high <= least[0]:
             high, found = least
     low = -high if is_signed else (vmin if vmin is not None else 0.0)
@@ -166,7 +172,7 @@ def scale_of(
 
 
 def scale_words(scales: Sequence[Scale]) -> str:
-    """How colors follow from values in the rows of a figure, for the footer."""
+    """The color scales of the rows of a figure in words, for the footer."""
     first = scales[0]
     if len({each.words for each in scales}) == 1:
         return first.words

@@ -394,7 +394,7 @@ def source_of_volumes(
         halves=("left", "right"),
         facts=(f"{row.words[0].upper()}{row.words[1:]}, {spacing_um} µm, hemispheres as imaged",),
         fingerprint=found[0].layout.array_sha256 if len(ids) == 1 else None,
-        # A data mask is 1 around the brain too: it would hide the outlines and the scale bar.
+        # A data mask is 1 outside the brain too, where it would hide the outlines and the scale bar.
         scale="linear" if row.site == "tissue" else "power",
         is_everywhere=row.site == "tissue",
     )

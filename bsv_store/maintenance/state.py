@@ -167,7 +167,7 @@ def _damaged(connection: Connection) -> int:
     damaged = connection.execute(select(*columns).where(Verification.outcome != INTACT)).all()
     if not damaged:
         return 0
-    # A clock that was ahead leaves times in the future, which do not prove that the damage is gone.
+    # Times in the future were recorded while a clock was ahead: they do not prove that the damage is gone.
     is_proof = and_(Verification.outcome == INTACT, Verification.verified_at <= now())
     intact = connection.execute(select(*columns).where(is_proof)).all()
     since: dict[str, list[tuple[int, datetime]]] = {}

@@ -72,8 +72,8 @@ class History:
     def intact_since(self, key: str, depth: VerifyDepth, content_hash: str) -> datetime | None:
         """When the object with this content was last found intact at a depth or a deeper one; None if never.
 
-        An object that was found damaged later, at any depth, does not count. Nor does a time in the future, which a
-        clock that was ahead has left: the object would be skipped until that time.
+        An object that was found damaged later, at any depth, does not count. Nor does a time in the future, which was
+        recorded while a clock was ahead: the object would be skipped until then.
         """
         depths = list(VERIFY_DEPTHS)
         enough = depths[depths.index(depth) :]

@@ -34,14 +34,14 @@ def cache_folder(argument: Path | str | None = None) -> Path:
     Raises
     ------
     InputError
-        If there is no such home folder.
+        If it is in a home folder that is not known.
     """
     found = setting("cache", argument)
     if found.value is not None:
         return expanded(f"the folder of the cache (from {found.origin})", str(found.value))
     if not has_home("cache"):
         raise InputError(
-            "the cache of stores on servers has no place, because this account has no home folder",
+            "there is no folder for the cache of stores on servers, because this account has no home folder",
             hint="Name a folder: export BSV_STORE_CACHE=FOLDER",
         )
     return user_folder("cache")

@@ -136,7 +136,7 @@ def matrix_map(
     experiments = len(kept)
     if rows != "experiments":
         with warnings.catch_warnings():
-            # The matrix itself has warned.
+            # The matrix above has issued the same warnings.
             warnings.simplefilter("ignore", BsvStoreWarning)
             numbers = store.catalog.matrix(
                 selection,

@@ -95,7 +95,7 @@ def _handler(path: str, origin: str) -> logging.Handler:
 
 
 class _LogFile(logging.handlers.WatchedFileHandler):
-    """A log file. A command whose log cannot be written, as on a full disk, says so once and goes on."""
+    """A log file. If it cannot be written, as on a full disk, the command says so once and continues."""
 
     _has_failed = False
 
@@ -103,7 +103,7 @@ class _LogFile(logging.handlers.WatchedFileHandler):
         try:
             super().emit(record)
         except OSError:
-            # From opening it again, after it was moved or deleted.
+            # The file was moved or deleted, and could not be opened again.
             self.handleError(record)
 
     def close(self) -> None:

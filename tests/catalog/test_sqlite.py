@@ -576,4 +576,4 @@ def test_a_path_that_is_too_long_for_sqlite_is_named(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     with pytest.raises(StoreUnreachableError, match="too long for SQLite") as caught:
         create_store(folder / "store")
-    assert caught.value.hint == "Use a shorter path for the store."
+    assert "bsv-store init FOLDER" in str(caught.value.hint)

@@ -47,7 +47,7 @@ def serve(arguments: tuple[object, ...]) -> None:
 
 
 def serve_in_forks(arguments: tuple[object, ...]) -> None:
-    """Like `serve`, with forks as workers: each new process takes a second to import what it needs."""
+    """Like `serve`, but with forks as workers, because a new process takes a second for its imports."""
     from bsv_store.server import run
 
     new_context, work = multiprocessing.get_context, run._work

@@ -47,7 +47,7 @@ def test_intervals_and_differences_are_explained(run: Runner, own_filled: Path) 
     done = run(*arguments, store=own_filled).succeeded()
     assert "99.5% interval" in done.out
     assert (
-        "at equal values of the injection volume, with its bootstrap interval. Such intervals are too narrow"
+        "at equal values of the injection volume, with its bootstrap interval. Bootstrap intervals are too narrow"
         in done.err
     )
 

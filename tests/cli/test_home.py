@@ -1,4 +1,4 @@
-"""Accounts without a home folder, and paths that begin with that of an unknown account."""
+"""Accounts without a home folder, and paths that begin with that of an unknown user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN = "~no-such-account/x"
 
 
 @pytest.fixture
-def homeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def without_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No HOME and no entry of the account, as in a container with a user id of its own. The working folder."""
 
     def unknown(_: object) -> None:
@@ -31,7 +31,7 @@ def homeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("homeless")
+@pytest.mark.usefixtures("without_home")
 def test_commands_work_without_a_home_folder(tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     store = tmp_path / "store"
     run("init", store).succeeded()
@@ -52,14 +52,14 @@ def test_commands_work_without_a_home_folder(tmp_path: Path, run: Runner, monkey
     ],
 )
 def test_what_needs_a_home_folder_says_so(
-    arguments: tuple[str, ...], message: str, hint: str, homeless: Path, run: Runner
+    arguments: tuple[str, ...], message: str, hint: str, without_home: Path, run: Runner
 ) -> None:
     done = run(*arguments)
     assert done.code in (2, 3)
     assert message in done.err
     assert hint in done.err
     assert "Traceback" not in done.err
-    assert list(homeless.iterdir()) == []
+    assert list(without_home.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_needs_a_home_folder_says_so(
         (("sync", "structures"), "BSV_STORE_NETRC"),
     ],
 )
-def test_the_home_folder_of_an_unknown_account_is_an_error_of_the_user(
+def test_the_home_folder_of_an_unknown_user_is_a_usage_error(
     arguments: tuple[str, ...], variable: str | None, tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create_store(tmp_path / "store").close()

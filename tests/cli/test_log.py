@@ -144,7 +144,7 @@ def test_a_log_that_is_rotated_is_opened_again(tmp_path: Path) -> None:
     assert first.endswith("bsv_store.anywhere: after the rotation")
 
 
-def test_a_log_that_cannot_be_written_costs_one_message_and_nothing_else(run: Runner, filled: Path) -> None:
+def test_a_log_that_cannot_be_written_is_one_message(run: Runner, filled: Path) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("no device that is always full")
@@ -152,9 +152,7 @@ def test_a_log_that_cannot_be_written_costs_one_message_and_nothing_else(run: Ru
     assert done.err == f"The log file {full} cannot be written: No space left on device.\n"
 
 
-def test_a_log_whose_folder_is_gone_costs_one_message_and_nothing_else(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_log_whose_folder_was_deleted_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log, folder = CommandLog(), tmp_path / "logs"
     folder.mkdir()
     log.start([], {"log_file": folder / "log"})

@@ -194,7 +194,7 @@ def _selected(run: Runner, location: Path, ids: Collection[int], line: str) -> s
 
 @pytest.fixture(scope="module")
 def cache(module_database: DatabaseKind, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The AllenSDK cache, of the files at 25 um only those that the tests can afford.
+    """The AllenSDK cache. Of the files at 25 um, it has only those of `FILES_25_UM` and the truncated one.
 
     The annotation takes ten seconds. Ordinary tests read it once, in tests/atlas.
     """

@@ -265,7 +265,7 @@ def test_experiments_without_table_are_counted_in_the_ranking(store: Store) -> N
         figure = ranked_targets(store, Selection(ids=[101, 205]))
     assert len(caught) == 1
     assert "n = 1 animal; 1 left out, no unionize table." in said(figure)
-    with pytest.warns(MissingUnionizesWarning), pytest.raises(MissingDataError):
+    with pytest.raises(MissingDataError):
         ranked_targets(store, [205])
     with pytest.raises(InputError, match="1 to 6 selections"):
         ranked_targets(store, {})
@@ -321,7 +321,7 @@ def test_differences_are_drawn_with_intervals_and_p(store: Store) -> None:
     assert any(text.endswith("(ipsi)") for text in texts)
     assert "compared@1: one (n = 2) − other (n = 2)" in said(figure)
     assert "one higher →" in said(figure)
-    warned = "Such intervals are too narrow: a group has fewer than 10 animals."
+    warned = "Bootstrap intervals are too narrow for groups of fewer than 10 animals."
     assert f"Lines: 95 % bootstrap intervals. {warned}" in said(figure)
     assert "p: two-sided Welch's t test, all 6 permutations." in said(figure)
     assert "injected hemisphere and other hemisphere; " in said(figure)

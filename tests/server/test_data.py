@@ -275,7 +275,7 @@ def test_questions_follow_each_commit(served: tuple[Store, str]) -> None:
     assert IDS[0] in found(Selection(injected_in="root", min_injection_volume=3e-9))
 
 
-def test_a_new_question_costs_a_marker_and_no_look_up(served: tuple[Store, str]) -> None:
+def test_a_new_question_reads_the_change_marker_only(served: tuple[Store, str]) -> None:
     writer, url = served
     _get(f"{url}/v1/experiments")
     with counted() as work:

@@ -143,10 +143,10 @@ def covariate_matrix(covariates: CovariateValues) -> NDArray[np.float64] | None:
 
 
 def narrow_intervals(counts: Sequence[int]) -> str:
-    """A sentence about bootstrap intervals of groups with these numbers of animals; empty if they are large enough."""
+    """A warning about bootstrap intervals if one of these numbers of animals is too small for them, else empty."""
     if min(counts) >= _ENOUGH_FOR_INTERVALS:
         return ""
-    return f"Such intervals are too narrow: a group has fewer than {_ENOUGH_FOR_INTERVALS} animals."
+    return f"Bootstrap intervals are too narrow for groups of fewer than {_ENOUGH_FOR_INTERVALS} animals."
 
 
 def smallest_p(n_a: int, n_b: int, permutations: int, *, has_covariates: bool) -> float:

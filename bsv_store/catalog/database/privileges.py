@@ -165,8 +165,8 @@ def restore_access(connection: Connection, before: Access, ours: frozenset[str])
     A relation that was created again gets the privileges that it had; a new one those that a role had on every table of
     the store (or sequence, if it is one). So a reader of all tables remains a reader of all tables.
 
-    Default privileges of a writer apply to every relation that is created, also to views and to `OWNERS_TABLES`, which
-    only the owner changes: there, the privileges to write are revoked again.
+    Default privileges of a writer apply to every new relation, including views and `OWNERS_TABLES`, which only the
+    owner may change. On these, the privileges to write are revoked.
 
     Parameters
     ----------

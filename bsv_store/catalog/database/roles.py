@@ -132,7 +132,7 @@ def _role(connection: Connection, name: str, role: str, owner: str, rights: str,
     yield f"GRANT {rights} ON {_qualified(place, tables)} TO {role};"
     yield f"GRANT SELECT ON {_qualified(place, read)} TO {role};"
     if excess := _writable(connection, name, read):
-        # Earlier releases left what default privileges grant on relations that an upgrade creates.
+        # Earlier releases did not revoke what default privileges grant on relations that an upgrade creates.
         yield f"REVOKE INSERT, UPDATE, DELETE ON {_qualified(place, excess)} FROM {role};"
     if writes:
         yield f"GRANT USAGE ON SEQUENCE {_qualified(place, _sequences(connection))} TO {role};"
@@ -181,7 +181,7 @@ def _relations(connection: Connection, condition: str) -> list[str]:
 
 
 def _writable(connection: Connection, role: str, names: Sequence[str]) -> list[str]:
-    """Those of the relations on which a role has a privilege to write."""
+    """The relations with these names that a role may write to, sorted."""
     query = (
         "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace, pg_roles AS r"
         " WHERE n.nspname = %(schema)s AND r.rolname = %(role)s AND has_table_privilege(r.oid, c.oid, %(rights)s)"

@@ -238,7 +238,7 @@ def _comment_on_views(connection: Connection) -> None:
 
 
 def _comment_on_tables(connection: Connection) -> None:
-    """Replace the comments of columns by those of this version: an upgraded store has those of its first version."""
+    """Replace the comments of columns with those of this release, which migrations do not change."""
     from bsv_store.catalog.database.models import Base
 
     for table in Base.metadata.sorted_tables:

@@ -83,7 +83,7 @@ def check_definitions(database: Database) -> SchemaCheck:
     return SchemaCheck(tuple(sorted(set(differences), key=lambda each: (each.kind, each.name))), reason)
 
 
-# Definitions in stores that early versions created, with the same meaning.
+# Definitions with the same meaning in stores that earlier releases created.
 _EARLIER: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("constraint", "unionize.ck_unionize_hemisphere_id"): (
         "hemisphere_id in (1, 2, 3)",

@@ -59,7 +59,7 @@ def structure_methods(version: VersionSource) -> str:
 
 
 def _draws(facts: Mapping[str, Any], seed: int) -> str:
-    """The permutations that were computed, from the attributes of t: the recipe has only their largest number."""
+    """The permutations that were computed, from the attributes of t: the recipe has only their maximum number."""
     computed = int(facts["permutations"])
     if facts["exact"]:
         return f"all {number_of(computed, 'distinct permutation')}"

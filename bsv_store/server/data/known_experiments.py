@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class KnownExperiments:
-    """See the module. Safe to share between threads.
+    """All experiments of one state of the catalog. Safe to share between threads.
 
     Parameters
     ----------
     store : Store
         Read in one transaction.
     clean : callable
-        Removes paths of the machine from a cell.
+        Removes paths of the server's machine from a cell.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class KnownExperiments:
         return self._rows
 
     def columns(self, places: NDArray[np.integer[Any]]) -> dict[str, list[Any]]:
-        """The columns of some rows of the table, as plain values without paths of the machine."""
+        """The columns of the rows with these numbers, as plain values without paths of the machine."""
         if self._columns is None:
             with self._lock:
                 if self._columns is None:
@@ -73,14 +73,14 @@ class KnownExperiments:
         return {name: [values[number] for number in numbers] for name, values in self._columns.items()}
 
     def selected(self, selection: SelectionLike | None, *, missing: MissingPolicy) -> NDArray[np.intp] | None:
-        """The places of the selected experiments in the table, ascending; None if only the database has the answer.
+        """The row numbers of the selected experiments, ascending; None if only the database has the answer.
 
         Raises
         ------
         InputError, UnknownStructureError, UnknownExperimentError, SelectionError
             See `Store.select`.
         """
-        # Experiments that may match, and for which something is missing, are only known to the database.
+        # The policy only matters to criteria that need unionize rows, which the database answers.
         check.choice("missing", missing, MISSING_POLICIES)
         return self._image.selected(selection_or_all(selection))
 
@@ -89,9 +89,9 @@ class KnownExperiments:
         return self._image.excluded_from(selection)
 
     def ids(self, places: NDArray[np.integer[Any]]) -> tuple[int, ...]:
-        """The ids of the experiments with these places in the table."""
+        """The ids of the experiments in these rows of the table."""
         return tuple(self._image.ids[places].tolist())
 
     def places(self, ids: Sequence[int]) -> NDArray[np.integer[Any]]:
-        """The places of experiments in the table."""
+        """The row numbers of experiments in the table."""
         return self._image.ids.searchsorted(ids)

@@ -13,10 +13,10 @@ _NAMES = ("stdin", "stdout", "stderr")
 def open_closed_streams() -> None:
     """Connect closed standard streams to the null device.
 
-    Otherwise the next file that is opened, such as one of the store, gets the number of the stream, and whatever a
-    library writes to the stream is written into that file.
+    Otherwise the next file that is opened, such as one of the store, gets the file descriptor of the stream, and
+    what a library writes to the stream ends up in that file.
     """
-    # In this order, since a new file gets the smallest free number.
+    # In this order, since a new file gets the lowest free descriptor.
     for number, name in enumerate(_NAMES):
         if getattr(sys, name) is not None:
             continue
@@ -27,7 +27,7 @@ def open_closed_streams() -> None:
         if opened != number:
             os.dup2(opened, number)
             os.close(opened)
-        # For the processes that this one starts.
+        # Child processes inherit the stream.
         os.set_inheritable(number, True)
     for name in _NAMES:
         if getattr(sys, name) is None:

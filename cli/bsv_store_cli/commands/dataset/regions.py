@@ -61,7 +61,7 @@ _TABLE = (
     "--limit",
     type=click.IntRange(1),
     metavar="N",
-    help="The N structures with the largest mean, of each group and hemisphere.",
+    help="The N structures with the largest mean in each group and hemisphere.",
 )
 @format_option
 def regions(
