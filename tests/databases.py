@@ -1,8 +1,8 @@
 """On which databases a test runs: on both, or on SQLite in ``make test`` and on Postgres in ``make test-postgres``.
 
-Tests of SQL, transactions, locks, migrations and rights run on both. In the folders of `SQLITE_FIRST`, most tests
-concern what happens before rows are written or after they are read, and have the same result on Postgres. A module
-there whose tests depend on the database has the mark `both_databases`.
+Tests of SQL, transactions, locks, migrations and rights run on both. In the folders and modules of `SQLITE_FIRST`, most
+tests concern what happens before rows are written or after they are read, and have the same result on Postgres. A
+module or test there that depends on the database has the mark `both_databases`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ SQLITE_FIRST: Final = frozenset(
         "cli",
         "compat",
         "datasets",
+        "maintenance/test_gc.py",
+        "maintenance/test_quota.py",
+        "maintenance/test_trash.py",
         "plausibility",
         "remote",
         "reports",
@@ -41,6 +44,6 @@ def mark_repeated(item: pytest.Function) -> None:
     *folders, _ = parts = item.nodeid.partition("::")[0].removeprefix("tests/").split("/")
     callspec = getattr(item, "callspec", None)
     is_on_postgres = callspec is not None and callspec.params.get("database") == "postgres"
-    is_in_folder = parts[0] in SQLITE_FIRST or "/".join(folders) in SQLITE_FIRST
-    if is_on_postgres and is_in_folder and item.get_closest_marker("both_databases") is None:
+    is_first = not SQLITE_FIRST.isdisjoint({parts[0], "/".join(folders), "/".join(parts)})
+    if is_on_postgres and is_first and item.get_closest_marker("both_databases") is None:
         item.add_marker(repeated)

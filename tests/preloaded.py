@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import h5py  # noqa: F401
 import nrrd  # noqa: F401
 import pandas  # noqa: F401
@@ -12,3 +14,7 @@ import sqlalchemy.dialects.sqlite  # noqa: F401
 import stamina  # noqa: F401
 
 import bsv_store_cli.main  # noqa: F401
+
+with contextlib.suppress(ImportError):
+    # Needs the extra `server`.
+    import bsv_store.server.run  # noqa: F401

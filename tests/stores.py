@@ -124,6 +124,13 @@ def _link(folder: Path, server: PostgresServer, database: str) -> None:
         assert linked.rowcount == 1
 
 
+def create_and_close(folder: Path, url: str | None) -> None:
+    """Create an empty store; the target of a `tests.processes.Child`, which runs the migrations."""
+    from bsv_store import create_store
+
+    create_store(folder, database=url).close()
+
+
 def rename_database(folder: Path, before: str, after: str) -> None:
     """Make the ``store.toml`` of a copied folder name the copy of its Postgres database, and link the two."""
     from sqlalchemy import make_url

@@ -108,6 +108,11 @@ def test_the_optional_server_reads_the_same_store() -> None:
     assert server["profiles"] == ["server"]
     assert unknown(f"bsv-store {' '.join(server['command'])}") is None
     assert server["volumes"] == ["store:/store:ro"]
+    # The prefix of the proxies in docs/server.md.
+    prefix = server["command"][server["command"].index("--root-path") + 1]
+    page = (CHECKOUT / "docs" / "server.md").read_text(encoding="utf-8")
+    assert f"location {prefix}/ {{" in page
+    assert f"handle {prefix}/* {{" in page
     # Only a proxy on the host can reach it.
     assert server["ports"] == ["127.0.0.1:8080:8080"]
     assert server["environment"].items() <= services["store"]["environment"].items()

@@ -107,9 +107,9 @@ def test_wheel_holds_packages_and_migrations_and_nothing_else(distributions: Dis
     assert not [name for name in names if "__pycache__" in name]
 
 
-def test_every_module_is_in_the_wheel(distributions: Distributions) -> None:
+def test_every_file_is_in_the_wheel(distributions: Distributions) -> None:
     with zipfile.ZipFile(distributions.wheel) as wheel:
-        packed = {name for name in wheel.namelist() if name.endswith(".py")}
+        packed = {name for name in wheel.namelist() if name.startswith("bsv_store")}
     written = {
         path.relative_to(root).as_posix()
         for root, package in (
@@ -117,9 +117,12 @@ def test_every_module_is_in_the_wheel(distributions: Distributions) -> None:
             (CHECKOUT / "cli", "bsv_store_cli"),
             (CHECKOUT / "synthetic", "bsv_store_synthetic"),
         )
-        for path in (root / package).rglob("*.py")
+        for path in (root / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
-    assert written == {name for name in packed if not name.startswith(("bsv_store/_alembic", "bsv_store/_migrations"))}
+    others = ("bsv_store/_alembic", "bsv_store/_migrations", "bsv_store-")
+    assert written == {name for name in packed if ".dist-info/" not in name and not name.startswith(others)}
+    assert {path.rpartition(".")[2] for path in written} >= {"py", "css", "js", "html", "svg"}
 
 
 def test_sdist_holds_tests_and_license(distributions: Distributions) -> None:
@@ -159,6 +162,8 @@ def test_installed_package_makes_a_store(installation: Installation) -> None:
     run(installation.python, "-c", code, store, cwd=installation.away)
 
 
+# The demo runs in tests/integration, from the same files.
+@pytest.mark.long
 def test_installed_package_runs_the_demo(installation: Installation) -> None:
     kept = installation.away / "demo"
     out = run(installation.command, "demo", "--keep", kept, cwd=installation.away)

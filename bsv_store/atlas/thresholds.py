@@ -25,7 +25,7 @@ from bsv_store.check import boolean, choice, finite_number, path, whole_number, 
 from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError
 from bsv_store.formats.image import Image, array_slabs
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
-from bsv_store.text import joined
+from bsv_store.text import joined, number_of
 from bsv_store.vocabulary import THRESHOLD_RULES, MeasuredHemisphere, ThresholdRule
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.grid import Grid
@@ -75,6 +75,12 @@ class ThresholdedVolume:
     _values: NDArray[np.floating[Any]]
     _database: Database
     _files: StoreFiles
+
+    def __repr__(self) -> str:
+        return (
+            f"<ThresholdedVolume {self.title}: {int(self.mask.sum()):,} of {number_of(self.candidates, 'voxel')} above "
+            f"{self.cutoff:.6g}>"
+        )
 
     def regions(
         self,

@@ -91,7 +91,8 @@ class Member:
     divisor_source : {'list'} or None
         'list' if the divisor is from the experiment list; None if it is from the unionize rows, or not normalized.
     weight : float or None
-        Above 0, at most 1, if the recipe weights experiments. None also in rows from before schema revision 0021.
+        Its weight, above 0 and at most 1, if the recipe weights experiments. None if it was left out, and in rows from
+        before schema revision 0021.
     """
 
     experiment_id: int = field(metadata=_recorded(json="experiment_id", dtype="int64"))
@@ -123,7 +124,7 @@ class Member:
     divisor_source: DivisorSource | None = field(
         default=None, metadata=_recorded(json="divisor_source", is_optional=True, words="source of the divisor")
     )
-    # In the inputs of a version, the weights of all members are a list of their own.
+    # The inputs of a version have the weights of all members in a separate list.
     weight: float | None = field(default=None, metadata=_recorded(dtype="Float64"))
 
     def to_json(self) -> dict[str, Any]:
@@ -242,7 +243,7 @@ def _weights_from_json(value: Any, count: int) -> list[float]:
 def members_to_json(members: Iterable[Member]) -> dict[str, Any]:
     """Members in the form of the inputs of a version.
 
-    They are ``members``; ``left_out`` with the reasons; and ``weights`` in the order of the members, if they have any.
+    The keys are ``members``; ``left_out``, with the reasons; and, if members have weights, ``weights`` in their order.
     """
     found: dict[str, list[Any]] = {"members": [], "left_out": []}
     for member in members:
@@ -253,7 +254,7 @@ def members_to_json(members: Iterable[Member]) -> dict[str, Any]:
 
 
 def without_weights(members: Iterable[Member]) -> tuple[Member, ...]:
-    """The members as rows from before schema revision 0021 have them."""
+    """The members without their weights, as in rows from before schema revision 0021."""
     return tuple(replace(member, weight=None) for member in members)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, UnionizePart
 
-_DOWNLOAD = "Download them: bsv-store sync unionizes, with the same selection or --all."
+_DOWNLOAD = "Download the tables: bsv-store sync unionizes, with the same selection or --all."
 _RANK_BOTH = (
     "A ranking uses the same experiments in all columns. The matrix includes those without a known side: "
     "bsv-store matrix --hemisphere both (hemisphere='both')."
@@ -107,7 +107,9 @@ def report_without_side(
 
 
 def report_not_ranked(without_side: Collection[int], *, missing: MissingPolicy) -> None:
-    """Warn that a ranking leaves out these experiments: their injected hemisphere is not known, whatever it measures.
+    """Warn that a ranking leaves out these experiments, because their injected hemisphere is not known.
+
+    That holds for every measured hemisphere, also for 'both'.
 
     Raises
     ------
@@ -125,14 +127,15 @@ def report_not_ranked(without_side: Collection[int], *, missing: MissingPolicy) 
 
 
 def nothing_to_rank(selected: int, without_unionizes: int) -> MissingDataError:
-    """The error of a ranking that would leave out all experiments.
+    """The error of a ranking in which no experiment is left.
 
     Parameters
     ----------
     selected : int
-        Number of experiments.
+        Number of selected experiments.
     without_unionizes : int
-        Number of those without a unionize table in the store; the injected hemisphere of the others is not known.
+        Number of selected experiments without a unionize table in the store. The injected hemisphere of the others is
+        not known.
     """
     start = f"none of the selected experiments ({selected:,}) has a"
     if not without_unionizes:
@@ -142,7 +145,7 @@ def nothing_to_rank(selected: int, without_unionizes: int) -> MissingDataError:
 
 
 def with_unknown_side(connection: Connection, experiment_ids: Collection[int]) -> list[int]:
-    """Those of the experiments, ascending, with a unionize table in the store and no known injected hemisphere."""
+    """The ids, ascending, of those with projection rows in the store whose injected hemisphere is not known."""
     query = select(Experiment.id).where(
         id_in(connection, Experiment.id, experiment_ids),
         Experiment.injected_hemisphere.is_(None),
@@ -227,7 +230,7 @@ def report_undecided(connection: Connection, selection: Selection, *, missing: M
             MissingUnionizesWarning,
             unknown.unmeasured,
             f"{number_of(count, 'more experiment')} may match, but {_their_tables_are(count)} not in the store",
-            "Download them: bsv-store sync unionizes, with the same options but without those that need these tables,\n"
+            "Download the tables: bsv-store sync unionizes, with the same options except those that need them,\n"
             "such as --projecting-to (with --all if there are no other options).",
             missing=missing,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bsv_store.check import row_named
+from bsv_store.config.home import user_folder
 from bsv_store.documents import read_document, toml_values
 from bsv_store.errors import InputError
 from bsv_store.text import listed, near_names, shown
@@ -19,9 +20,7 @@ _FILE = "config.toml"
 
 def user_file() -> Path:
     """The user's configuration file, ``bsv-store/config.toml`` in the platform's configuration folder."""
-    from platformdirs import user_config_path
-
-    return user_config_path("bsv-store", appauthor=False) / _FILE
+    return user_folder("config") / _FILE
 
 
 def system_file() -> Path:

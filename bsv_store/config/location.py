@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from bsv_store.config.files import system_file, user_file
+from bsv_store.config.home import expanded, user_folder
 from bsv_store.config.settings import setting
 from bsv_store.config.store_file import STORE_FILE, STORE_VARIABLE, StoreConfig, read_store_config
 from bsv_store.config.values import address_meant, base_address
@@ -23,7 +24,8 @@ DEFAULT_ORIGIN = "default"
 ARGUMENT_ORIGIN = "argument"
 # At least two letters, because of drives on Windows. Path("s3://a") is "s3:/a".
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-# user:password@host, but no path of Windows; and user@host:80. The user may be an e-mail address.
+# user:password@host, whose user may be an e-mail address, but not a Windows path such as C:\data\me@lab; also
+# user@host:80.
 _LOGIN = re.compile(r"[^/:]*:(?![/\\]).*@.|[^/\\:@]+@[^/\\:@]+:[0-9]{1,5}(?:/.*)?$", re.DOTALL)
 
 
@@ -80,9 +82,7 @@ def locate_store(path: Path | str | None = None) -> Location:
     found = setting("store")
     if found.value is not None:
         return _location(found.value, found.origin)
-    from platformdirs import user_data_path
-
-    return Location(user_data_path("bsv-store", appauthor=False) / "store", DEFAULT_ORIGIN)
+    return Location(user_folder("data") / "store", DEFAULT_ORIGIN)
 
 
 def _location(value: object, origin: str) -> Location:
@@ -101,8 +101,8 @@ def _with_login(named: str) -> InputError:
     # The text is not shown, because it may contain a password.
     return InputError(
         f"{named} contains a user name or password",
-        hint="Remove them, and use an address such as https://lab.example/bsv. If the server demands a token, set "
-        "BSV_STORE_TOKEN.",
+        hint="Use an address without them, such as https://lab.example/bsv. If the server demands a token: "
+        "export BSV_STORE_TOKEN=TOKEN",
     )
 
 
@@ -134,11 +134,9 @@ def _folder(value: object, origin: str) -> Path:
     try:
         # SQLite and Postgres accept only UTF-8 names.
         text.encode()
-        return Path(text).expanduser().absolute()
     except UnicodeEncodeError as error:
         raise InputError(f"{named} must be valid UTF-8, got {shown(text)}", hint="Rename the folder.") from error
-    except RuntimeError as error:
-        raise InputError(f"{named}, {shown(text)}, names the home folder of an unknown user") from error
+    return expanded(named, text)
 
 
 def read_located_config(location: Location) -> StoreConfig:

@@ -74,7 +74,7 @@ def has_fingerprint(version: VersionSource) -> bool | None:
 
 
 def lacks_weights(version: VersionSource) -> bool:
-    """Whether the rows have no weights although the recipe weights experiments: those from before revision 0021.
+    """Whether the rows lack the weights of a weighted version, as those from before schema revision 0021 do.
 
     Damage would remove them from single rows only.
     """
@@ -82,7 +82,7 @@ def lacks_weights(version: VersionSource) -> bool:
 
 
 def as_recorded(version: VersionSource, members: tuple[Member, ...]) -> tuple[Member, ...]:
-    """Members from a result file or the catalog as the rows of a version must have them."""
+    """Members with or without their weights, as the rows of a version have them, to be compared with these."""
     return without_weights(members) if lacks_weights(version) else members
 
 

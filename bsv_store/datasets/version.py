@@ -205,7 +205,7 @@ class DatasetVersion:
             Columns experiment_id, group (missing = left out), group_label, left_out_reason, divisor (1 = not
             normalized), injected_hemisphere, array_sha256, injection_fraction_sha256, data_mask_sha256, divisor_source
             ('list' if the divisor is from the experiment list instead of the unionize rows) and weight (missing = left
-            out, not weighted, or computed by a release whose catalogs had no weights; `weights` returns these too).
+            out, not weighted, or computed before schema revision 0021; `weights` returns the weights of these too).
         """
         return members_frame(self.experiments, {group.number: group.label for group in self.groups})
 

@@ -35,7 +35,7 @@ def weight_words(version: VersionSource) -> str:
     Raises
     ------
     DamagedFileError
-        As `members_with_weights` does.
+        See `members_with_weights`.
     """
     if version.recipe.weight_by == "none":
         return ""

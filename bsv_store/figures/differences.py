@@ -147,15 +147,28 @@ def _draw_sides(page: Page, axes: Axes, left: float, width: float, higher: tuple
     """Write which group is higher on which side of 0 above the axis, where there is enough space."""
     first, last = axes.get_xlim()
     zero = left + width * (0.0 - first) / (last - first)
-    sides = ((left + width - zero, "first", True), (zero - left, "second", False))
-    for label, (room, place, is_right) in zip(higher, sides, strict=True):
-        # Long labels are in the title, in this order.
-        for words in (f"{label} higher", f"{place} group higher", place):
-            text = f"{words} →" if is_right else f"← {words}"
-            if text_mm(text, SMALL_SIZE) <= room - 1.0:
-                x = zero + 0.6 if is_right else zero - 0.6 - text_mm(text, SMALL_SIZE)
-                page.text(x, 0.0, text, size=SMALL_SIZE, color=page.colors.muted)
-                break
+    # Long labels are in the title, in this order.
+    forms = [
+        [f"{label} higher" for label in higher],
+        higher,
+        ["first group higher", "second group higher"],
+        ["first", "second"],
+    ]
+    fitting: list[dict[float, str]] = []
+    for words in forms:
+        texts = (f"{words[0]} →", f"← {words[1]}")
+        places = (zero + 0.6, zero - 0.6 - text_mm(texts[1], SMALL_SIZE))
+        rooms = (left + width - zero, zero - left)
+        fitting.append(
+            {
+                x: text
+                for x, text, room in zip(places, texts, rooms, strict=True)
+                if text_mm(text, SMALL_SIZE) <= room - 1
+            }
+        )
+    # The first form that fits on both sides, or else on one of them.
+    for x, text in max(fitting, key=len).items():
+        page.text(x, 0.0, text, size=SMALL_SIZE, color=page.colors.muted)
 
 
 def _label(row: Difference, width_mm: float) -> str:

@@ -37,7 +37,10 @@ _LETTERS = {
     "horizontal": (("L", 0.0, 0.5), ("R", 1.0, 0.5), ("A", 0.0, 0.02), ("P", 0.0, 0.98)),
 }
 # With this factor, symbols of the same size have the same area.
-_AREA_FACTORS = {"o": 1.0, "s": np.pi / 4, "D": np.pi / 4, "^": np.pi / 2, "v": np.pi / 2, "P": 9 * np.pi / 20}
+_AREA_FACTORS = {
+    "o": 1.0, "s": np.pi / 4, "D": np.pi / 4, "^": np.pi / 2, "v": np.pi / 2, "P": 9 * np.pi / 20,
+    "<": np.pi / 2, ">": np.pi / 2, "X": np.pi / 2.5, "*": 2.7986, "d": np.pi / 2.4, "p": 1.3213, "h": 1.2092,
+}  # fmt: skip
 MARKERS = tuple(_AREA_FACTORS)
 
 

@@ -226,18 +226,21 @@ def _draw_color_bar(page: Page, image: Any, left: float, top: float, height: flo
 
 
 class _Key:
-    """Colors and acronyms of the divisions, in lines below the matrix."""
+    """Colors and acronyms of the divisions, in lines below the matrix; gray for structures in none of them."""
 
     def __init__(self, divisions: Sequence[Division | None], width: float) -> None:
         self._width = width
         known = sorted({division for division in divisions if division is not None}, key=lambda each: each.number)
-        self._places: list[tuple[float, float, Division]] = []
+        self._places: list[tuple[float, float, Division | None, str]] = []
         x, y = 0.0, 1.0
-        for division in known:
-            needed = 4.5 + text_mm(division.acronym, SMALL_SIZE)
+        entries: list[tuple[Division | None, str]] = [(division, division.acronym) for division in known]
+        if known and None in divisions:
+            entries.append((None, "outside of these"))
+        for division, words in entries:
+            needed = 4.5 + text_mm(words, SMALL_SIZE)
             if x + needed > width:
                 x, y = 0.0, y + line_mm(SMALL_SIZE)
-            self._places.append((x, y, division))
+            self._places.append((x, y, division, words))
             x += needed
         self.height = y + line_mm(SMALL_SIZE) + 1.0 if known else 0.0
 
@@ -250,8 +253,7 @@ class _Key:
         axes.set_ylim(self.height, 0)
         axes.set_axis_off()
         axes.set_label("divisions")
-        for x, y, division in self._places:
-            axes.scatter(
-                [x + 1.1], [y + 0.9], s=18, marker="s", c=division.color, edgecolors=page.colors.muted, linewidths=0.3
-            )
-            axes.text(x + 2.7, y + 0.9, division.acronym, fontsize=SMALL_SIZE, color=page.colors.ink, va="center")
+        for x, y, division, words in self._places:
+            color = page.colors.no_data if division is None else division.color
+            axes.scatter([x + 1.1], [y + 0.9], s=18, marker="s", c=color, edgecolors=page.colors.muted, linewidths=0.3)
+            axes.text(x + 2.7, y + 0.9, words, fontsize=SMALL_SIZE, color=page.colors.ink, va="center")

@@ -29,6 +29,7 @@ _BAR_HEIGHT, _BAR_BLOCK = 1.8, 9.5
 _ROW_BAR = 11.0
 _POINT = MM_PER_INCH / 72
 _MAX_HEIGHT_MM = 240.0
+_COLUMN_HEIGHT_MM = 90.0
 _TICK_SIZE = 5.5
 # Smallest factor by which panels are scaled down to fit on a page; below it, too much of the width would stay empty.
 _SMALLEST_SHARE = 0.7
@@ -92,9 +93,10 @@ def _arranged(sheet: Sheet, inner: float, other: float) -> _Grid:
     """
     count = len(sheet.rows)
     row_bar = _ROW_BAR if any(row.scale is not None for row in sheet.rows) else 0.0
-    # A single row does not need a whole page, but space for its panels even below a long legend.
+    # A single row need not fill a page. But there must be space for its panels below a long legend, and for several
+    # lines of panels in a figure as narrow as a column of text.
     if count == 1:
-        limit = max(0.85 * (inner + 2 * MARGIN_MM) + 20 - other, 0.7 * inner)
+        limit = max(0.85 * (inner + 2 * MARGIN_MM) + 20 - other, 0.7 * inner, min(_COLUMN_HEIGHT_MM, 1.1 * inner))
     else:
         limit = max(_MAX_HEIGHT_MM, 1.35 * inner) - other
     best: _Grid | None = None

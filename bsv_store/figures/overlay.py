@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bsv_store.errors import InputError
 from bsv_store.figures.brain import Brain
-from bsv_store.figures.layout import title_or
+from bsv_store.figures.layout import printed, title_or
 from bsv_store.figures.montage import draw
 from bsv_store.figures.planes import (
     DEFAULT_PLANES,
@@ -167,7 +167,7 @@ def _ends_words(scales: Sequence[Scale], labels: Sequence[str]) -> str:
     highs = [f"{own.high:.2g}" for own in scales]
     if len(set(highs)) == 1:
         return highs[0]
-    return joined([f"{high} ({label})" for high, label in zip(highs, labels, strict=True)], "and")
+    return joined([f"{high} ({printed(label)})" for high, label in zip(highs, labels, strict=True)], "and")
 
 
 def blended(strengths: Sequence[NDArray[Any]], colors: Sequence[str], background: str) -> NDArray[np.float64]:

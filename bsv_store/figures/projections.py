@@ -22,9 +22,9 @@ from bsv_store.figures.planes import (
     panel_of,
     sampled,
 )
-from bsv_store.figures.scale import QUANTILE, check_scale, has_both_signs, scale_of
+from bsv_store.figures.scale import QUANTILE, check_scale, has_both_signs, scale_of, scale_words
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
-from bsv_store.figures.slices import NO_ANNOTATION, NO_EXPERIMENTS, row_label, scale_notes
+from bsv_store.figures.slices import NO_ANNOTATION, NO_EXPERIMENTS, row_label
 from bsv_store.figures.style import PAGE_MM, theme_row
 from bsv_store.vocabulary import PLANES, PlaneRow
 from bsv_store.volumes.grid import AXES
@@ -126,7 +126,7 @@ def draw_projections(
         quantity=source.quantity,
         scale=found[0] if shared else None,
         legend=legend_of(brain, emphasize, theme),
-        notes=_notes(source, brain, images, found[0].words if shared else scale_notes(None, quantile)[0], is_signed),
+        notes=_notes(source, brain, images, scale_words(scales), is_signed),
         fingerprint=source.fingerprint,
     )
     return draw(sheet, width_mm=width_mm, theme=theme, footer=footer)

@@ -28,9 +28,9 @@ from bsv_store.figures.planes import (
     spread_over,
     title_of,
 )
-from bsv_store.figures.scale import QUANTILE, check_scale, scale_of
+from bsv_store.figures.scale import QUANTILE, check_scale, scale_of, scale_words
 from bsv_store.figures.sheet import Layer, Row, Sheet
-from bsv_store.figures.slices import annotation_notes, scale_notes
+from bsv_store.figures.slices import annotation_notes
 from bsv_store.figures.style import PAGE_MM, theme_row
 from bsv_store.text import shown
 from bsv_store.volumes.grid import MIDLINE_UM
@@ -161,10 +161,10 @@ def draw_region_map(
     extent = extent_of(orientation)
     notes = [f"{fact}." for fact in values.facts]
     notes.append(f"{orientation.words.capitalize()}{'; ' + chosen.why if chosen.why else ''}.")
-    notes += scale_notes(found[0] if shared else None, 1)
+    notes.append(scale_words(scales))
     notes += annotation_notes(brain, outlines, "structures with a value" if outlines is None else None)
-    if values.halves[1] == "ipsilateral" and not values.facts:
-        # Narrow panels have no space for the names of the halves.
+    if values.halves[1] == "ipsilateral" and not values.facts and orientation.name != "sagittal":
+        # Narrow panels have no space for the names of the halves. The titles of sagittal planes have them.
         notes.append("Right half: ipsilateral to the injection; left half: contralateral.")
     # The lowest values have nearly the color of the background.
     notes.append("Structures without a value are not filled.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -43,8 +43,11 @@ class Scale:
         Its ends.
     is_signed : bool
         Whether it is centered on 0.
-    words : str
-        How colors follow from values, for the footer.
+    how : str
+        Its kind in words, such as 'Square-root'.
+    end : str
+        How its upper end was found, such as 'the 0.998 quantile of the non-zero values'; empty if it was given, or if
+        no quantile was used.
     """
 
     norm: Any
@@ -52,7 +55,16 @@ class Scale:
     low: float
     high: float
     is_signed: bool
-    words: str
+    how: str
+    end: str
+
+    @property
+    def words(self) -> str:
+        """The color scale in words, for the footer."""
+        ends = (
+            f"from {number_text(self.low)} to {number_text(self.high)}" if self.low else f"to {number_text(self.high)}"
+        )
+        return f"{self.how} color scale {ends}{f', {self.end}' if self.end else ''}."
 
     def ticks(self) -> list[float]:
         """Values to be labeled, rounded: evenly spread, on scales that are not linear over the colors."""
@@ -138,9 +150,15 @@ def scale_of(
         parts = [np.abs(array[np.isfinite(array) & (array != 0)]) for array in arrays]
         values = np.concatenate(parts) if parts else np.empty(0)
         high = float(np.quantile(values, 1.0 if quantile is None else quantile)) if values.size else 1.0
-        found = "" if quantile is None else f", the {quantile:g} quantile of the non-zero values"
+        if quantile is not None:
+            kind = "absolute " if is_signed else ""
+            found = (
+                f"the {quantile:g} quantile of the {kind}non-zero values"
+                if quantile < 1
+                else f"the largest {kind}value"
+            )
         if least is not None and high <= least[0]:
-            high, found = least[0], f", {least[1]}"
+            high, found = least
     low = -high if is_signed else (vmin if vmin is not None else 0.0)
     if scale == "log" and not is_signed and vmin is None:
         low = high / 10**_DECADES
@@ -150,9 +168,16 @@ def scale_of(
         )
     norm = _norm(scale, low, high, is_signed=is_signed)
     how = {"linear": "Linear", "log": "Logarithmic", "power": "Square-root"}[scale]
-    ends = f"from {number_text(low)} to {number_text(high)}" if low else f"to {number_text(high)}"
-    words = f"{how} color scale {ends}{found}."
-    return Scale(norm, _colors(theme, is_signed=is_signed), low, high, is_signed, words)
+    return Scale(norm, _colors(theme, is_signed=is_signed), low, high, is_signed, how, found)
+
+
+def scale_words(scales: Sequence[Scale]) -> str:
+    """The color scales of the rows of a figure in words, for the footer."""
+    first = scales[0]
+    if len({each.words for each in scales}) == 1:
+        return first.words
+    end = f", to {first.end} of the row" if first.end and len({each.end for each in scales}) == 1 else ""
+    return f"Each row has its own {first.how.lower()} color scale{end}."
 
 
 def _norm(scale: ColorScale, low: float, high: float, *, is_signed: bool) -> Any:

@@ -30,9 +30,10 @@ from bsv_store.figures.planes import (
     stronger_side,
     title_of,
 )
-from bsv_store.figures.scale import QUANTILE, Scale, check_scale, has_both_signs, scale_of
+from bsv_store.figures.scale import QUANTILE, Scale, check_scale, has_both_signs, scale_of, scale_words
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
 from bsv_store.figures.style import PAGE_MM, figure_class, theme_row
+from bsv_store.text import joined
 from bsv_store.vocabulary import ANNOTATION_ORIGINS
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def draw_slices(
         source, brain, chosen, annotated, values, outlines=outlines, emphasize=emphasize, theme=theme,
         backgrounds=None if behind is None else behind.layers,
     )  # fmt: skip
-    notes = _notes(source, brain, chosen, values, scales[0] if shared else None, quantile, outlines, smooth)
+    notes = _notes(source, brain, chosen, values, scales, outlines, smooth, region_only)
     if behind is not None:
         notes.append(behind.note)
     extent = extent_of(orientation)
@@ -225,27 +226,22 @@ def _notes(
     brain: Brain,
     chosen: Chosen,
     values: Sequence[Sequence[NDArray[Any]]],
-    scale: Scale | None,
-    quantile: float,
+    scales: Sequence[Scale],
     outlines: Outlines,
     smooth_um: float,
+    region_only: StructureRef | Sequence[StructureRef] | None,
 ) -> list[str]:
     notes = [f"{fact}." for fact in source.facts]
     notes.append(f"{chosen.plane.words.capitalize()}{'; ' + chosen.why if chosen.why else ''}.")
-    notes += scale_notes(scale, quantile)
+    notes.append(scale_words(scales))
     if smooth_um:
         notes.append(f"Smoothed with a Gaussian of {smooth_um:g} µm (sd).")
+    if region_only is not None:
+        notes.append(f"Signal outside {joined([row.acronym for row in brain.named(region_only)], 'and')} is not shown.")
     notes += annotation_notes(brain, outlines)
     if any(bool(np.isnan(each).any()) for row in values for each in row):
         notes.append("Gray: no data (not 0).")
     return notes
-
-
-def scale_notes(scale: Scale | None, quantile: float) -> list[str]:
-    """What the footer says about the color scale."""
-    if scale is not None:
-        return [scale.words]
-    return [f"Each row has its own color scale, to the {quantile:g} quantile of its non-zero values."]
 
 
 def annotation_notes(brain: Brain, outlines: Outlines, words: str | None = None) -> list[str]:

@@ -245,6 +245,7 @@ def source_of_version(
     what = name if minus is None else f"difference of {'means' if name == 'mean' else name}"
     kind = VOLUME_KINDS[version.recipe.kind].words
     title = chosen.words if chosen.is_count and minus is None else f"{what} of {kind}"
+    is_everywhere = chosen.is_count or VOLUME_KINDS[version.recipe.kind].site == "tissue"
     quantity = version.quantity if chosen.has_unit else chosen.words
     return Source(
         title=f"{version.ref}: {title} (n = {count})",
@@ -254,8 +255,8 @@ def source_of_version(
         halves=half_names(version.recipe.hemisphere_rule),
         facts=(f"{version.ref}: {', '.join(version.rules)}, {version.grid.spacing_um} µm",),
         fingerprint=version.fingerprint,
-        scale="linear" if chosen.is_count else "power",
-        is_everywhere=chosen.is_count,
+        scale="linear" if is_everywhere else "power",
+        is_everywhere=is_everywhere,
     )
 
 
@@ -393,6 +394,9 @@ def source_of_volumes(
         halves=("left", "right"),
         facts=(f"{row.words[0].upper()}{row.words[1:]}, {spacing_um} µm, hemispheres as imaged",),
         fingerprint=found[0].layout.array_sha256 if len(ids) == 1 else None,
+        # A data mask is 1 outside the brain too, where it would hide the outlines and the scale bar.
+        scale="linear" if row.site == "tissue" else "power",
+        is_everywhere=row.site == "tissue",
     )
 
 

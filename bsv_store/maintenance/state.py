@@ -9,10 +9,11 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from bsv_store.acquisition.work.claims import held_claims
 from bsv_store.catalog.database.models import Verification
+from bsv_store.catalog.database.models.base import now
 from bsv_store.catalog.database.models.verification import INTACT
 from bsv_store.maintenance.inventory import Folder, found_files
 from bsv_store.vocabulary import VERIFY_DEPTHS
@@ -166,7 +167,9 @@ def _damaged(connection: Connection) -> int:
     damaged = connection.execute(select(*columns).where(Verification.outcome != INTACT)).all()
     if not damaged:
         return 0
-    intact = connection.execute(select(*columns).where(Verification.outcome == INTACT)).all()
+    # Times in the future were recorded while a clock was ahead: they do not prove that the damage is gone.
+    is_proof = and_(Verification.outcome == INTACT, Verification.verified_at <= now())
+    intact = connection.execute(select(*columns).where(is_proof)).all()
     since: dict[str, list[tuple[int, datetime]]] = {}
     for key, depth, at in intact:
         since.setdefault(key, []).append((depths.index(depth), at))

@@ -72,7 +72,8 @@ class History:
     def intact_since(self, key: str, depth: VerifyDepth, content_hash: str) -> datetime | None:
         """When the object with this content was last found intact at a depth or a deeper one; None if never.
 
-        An object that was found damaged later, at any depth, does not count.
+        An object that was found damaged later, at any depth, does not count. Nor does a time in the future, which was
+        recorded while a clock was ahead: the object would be skipped until then.
         """
         depths = list(VERIFY_DEPTHS)
         enough = depths[depths.index(depth) :]
@@ -83,7 +84,7 @@ class History:
                 continue
             if outcome != INTACT:
                 damaged.append(verified_at)
-            elif name in enough:
+            elif name in enough and verified_at <= self.now:
                 intact.append(verified_at)
         latest = max(intact, default=None)
         return None if latest is None or latest <= max(damaged, default=datetime.min.replace(tzinfo=UTC)) else latest

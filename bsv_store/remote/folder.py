@@ -18,6 +18,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bsv_store.config import setting
+from bsv_store.config.home import expanded, has_home, user_folder
+from bsv_store.errors import InputError
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.folders import sync_folder
 
@@ -27,13 +29,22 @@ SERVERS: Final = "servers"
 
 
 def cache_folder(argument: Path | str | None = None) -> Path:
-    """The folder of the cache: the argument, else the setting ``cache``, else the platform's cache folder."""
-    found = setting("cache", argument).value
-    if found is not None:
-        return Path(str(found)).expanduser().absolute()
-    from platformdirs import user_cache_path
+    """The folder of the cache: the argument, else the setting ``cache``, else the platform's cache folder.
 
-    return user_cache_path("bsv-store", appauthor=False)
+    Raises
+    ------
+    InputError
+        If it is in a home folder that is not known.
+    """
+    found = setting("cache", argument)
+    if found.value is not None:
+        return expanded(f"the folder of the cache (from {found.origin})", str(found.value))
+    if not has_home("cache"):
+        raise InputError(
+            "there is no folder for the cache of stores on servers, because this account has no home folder",
+            hint="Name a folder: export BSV_STORE_CACHE=FOLDER",
+        )
+    return user_folder("cache")
 
 
 def cache_max_bytes() -> int:

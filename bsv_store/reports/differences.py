@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from bsv_store.averaging.comparison.design import narrow_intervals
 from bsv_store.catalog.search.found import check_limit
 from bsv_store.check import boolean
 from bsv_store.figures.differences import Difference, draw_differences
@@ -12,7 +13,8 @@ from bsv_store.figures.layout import title_or
 from bsv_store.figures.style import PAGE_MM, check_width, figure_class
 from bsv_store.reports.anatomy import color_of, rows_of
 from bsv_store.statistics.features import checked_share
-from bsv_store.text import number_of
+from bsv_store.text import joined, number_of
+from bsv_store.vocabulary import COVARIATES, MEASURED_HEMISPHERES, TWO_SAMPLE_STATISTICS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,6 +110,11 @@ def structure_differences(
     first, second = facts["labels"]
     counts = [f"{label} (n = {n})" for label, n in zip(facts["labels"], facts["n"], strict=True)]
     computed = number_of(facts["permutations"], "permutation")
+    where = joined([MEASURED_HEMISPHERES[side].words for side in facts["hemisphere"]], "and")
+    test = TWO_SAMPLE_STATISTICS[facts["test"]].methods
+    adjusted = joined([COVARIATES[name].words for name in facts["covariates"]], "and")
+    scale = f" of the difference, on the scale of {effect}" if in_deviations else ""
+    intervals = f"Lines: {100 * facts['confidence']:.6g} % bootstrap intervals{scale}."
     return draw_differences(
         rows,
         quantity=effect if in_deviations else f"difference of {found.quantity}",
@@ -116,9 +123,11 @@ def structure_differences(
         alpha=level,
         title=title_or(title, f"{found.ref}: {counts[0]} − {counts[1]}"),
         notes=[
-            f"{found.quantity[0].upper()}{found.quantity[1:]}; {len(rows):,} of {number_of(facts['tests'], 'test')}.",
-            f"Lines: {100 * facts['confidence']:.6g} % bootstrap intervals.",
-            f"p: two-sided, {f'all {computed}' if facts['exact'] else computed}.",
+            f"{found.quantity[0].upper()}{found.quantity[1:]}, {where}; "
+            f"{len(rows):,} of {number_of(facts['tests'], 'test')}.",
+            *([f"Differences at equal values of the {adjusted}."] if adjusted else []),
+            " ".join(filter(None, [intervals, narrow_intervals(facts["n"])])),
+            f"p: two-sided {test}, {f'all {computed}' if facts['exact'] else computed}.",
             f"Filled: p max-t, corrected for all tests, at most {level:g}.",
         ],
         fingerprint=found.fingerprint,

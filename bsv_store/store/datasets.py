@@ -272,7 +272,7 @@ class Datasets:
             have no voxel with a value. ``over_animals`` adds n (animals with a value), sd and sem (divisor n - 1; NaN
             for one animal), and voxels is the largest number of an animal. ``frame.attrs["annotation"]`` names the
             annotation, ``frame.attrs["annotation_sha256"]`` is the hash of its array, and ``frame.attrs["weight_by"]``
-            names the weight of each animal, 'none' if all count the same.
+            names the weight of each animal ('none' if all count the same).
 
         Raises
         ------
@@ -426,7 +426,7 @@ class Datasets:
         pandas.DataFrame
             Columns group, group_label, label (number), subregion (name), for bins the bounds such as ap_lower and
             ap_upper (um), hemisphere, voxels (with a value) and mean; by group, label and hemisphere.
-            ``over_animals`` adds the columns of `regions`. ``frame.attrs["weight_by"]`` is that of `regions`.
+            ``over_animals`` adds the columns of `regions`. ``frame.attrs["weight_by"]`` is as for `regions`.
 
         Raises
         ------

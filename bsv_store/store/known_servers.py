@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from bsv_store.catalog.database.postgres import server_of
+from bsv_store.config.home import has_home, user_folder
 from bsv_store.documents import json_value, read_document
 from bsv_store.errors import BsvStoreWarning
 
@@ -43,7 +44,7 @@ def remember_server(url: URL) -> None:
     """Remember a server that the user named or was warned of."""
     server = server_of(url)
     known = _known()
-    if server is None or server in known:
+    if server is None or server in known or not has_home("state"):
         return
     # A home folder that cannot be written to costs a repeated warning, and no more.
     with contextlib.suppress(OSError):
@@ -55,9 +56,7 @@ def remember_server(url: URL) -> None:
 
 
 def _file() -> Path:
-    from platformdirs import user_state_path
-
-    return user_state_path("bsv-store", appauthor=False) / "database-servers.json"
+    return user_folder("state") / "database-servers.json"
 
 
 def _known() -> set[str]:
@@ -72,8 +71,8 @@ def _password_for_any_server() -> str | None:
     """Where a password is that libpq offers to every server; None if there is none."""
     if os.environ.get("PGPASSWORD"):
         return "the password in PGPASSWORD"
-    file = Path(os.environ.get("PGPASSFILE") or Path.home() / ".pgpass")
     try:
+        file = Path(os.environ.get("PGPASSFILE") or Path.home() / ".pgpass")
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except (OSError, RuntimeError):
         return None

@@ -1410,7 +1410,7 @@ class Store:
         ----------
         a, b : Selection, experiment ids, or GroupInfo
             The two groups; the difference is a minus b. A group of a version (``version.groups[0]``) stands for its
-            members.
+            members; the rules of the version, such as its normalization and weights, do not apply.
         name : str, optional
             Store the comparison as a version of this dataset, which can be looked up, cited, rebuilt and shared like
             any other (`DatasetVersion.comparison_table`). If the dataset has a version with the same recipe and inputs,

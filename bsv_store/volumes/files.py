@@ -296,7 +296,7 @@ class StoreFiles:
         return False
 
     def read_undamaged(self, relative: str, read: Callable[[], T]) -> T:
-        """The result of ``read``, which is called again if a damaged local copy of the file could be discarded.
+        """The result of ``read``; a damaged local copy is discarded, and ``read`` called again.
 
         Raises
         ------

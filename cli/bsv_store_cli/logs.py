@@ -11,14 +11,16 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bsv_store import __version__
 from bsv_store.config import setting
+from bsv_store.config.home import expanded
 from bsv_store.errors import InputError
 from bsv_store.text import masked, printable
+from bsv_store_cli.output.messages import note
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import SettingName
@@ -83,13 +85,39 @@ class CommandLog:
 
 
 def _handler(path: str, origin: str) -> logging.Handler:
-    file = Path(path).expanduser().absolute()
+    file = expanded(f"the log file (from {origin})", path)
     try:
         # Opens the file again after logrotate has moved it.
-        return logging.handlers.WatchedFileHandler(file, encoding="utf-8")
+        return _LogFile(file, encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"the log file {file} (from {origin}) cannot be written: {reason}") from error
+
+
+class _LogFile(logging.handlers.WatchedFileHandler):
+    """A log file. If it cannot be written, as on a full disk, the command says so once and continues."""
+
+    _has_failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:
+            # The file was moved or deleted, and could not be opened again.
+            self.handleError(record)
+
+    def close(self) -> None:
+        # What could not be written is still in the buffer.
+        with suppress(OSError):
+            super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name in logging)
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._has_failed:
+            self._has_failed = True
+            note(f"The log file {self.baseFilename} cannot be written: {error.strerror or error}.")
 
 
 def _time(record: logging.LogRecord) -> str:

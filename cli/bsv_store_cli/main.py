@@ -23,6 +23,7 @@ from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.logs import LOG, LOG_SETTINGS, CommandLog
 from bsv_store_cli.output.formats import discard_output
 from bsv_store_cli.output.messages import complain, in_options, note
+from bsv_store_cli.output.streams import open_closed_streams
 from bsv_store_cli.signals import Signals
 
 # Name of each command, which is also its module under bsv_store_cli.commands, and its line of help, by section of the
@@ -171,6 +172,7 @@ _log = CommandLog()
 
 def main() -> None:
     """Run the command line. An error of bsv-store becomes a message and its exit code."""
+    open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # Characters that the terminal cannot show become escapes.
         if hasattr(stream, "reconfigure"):

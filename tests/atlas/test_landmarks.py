@@ -63,13 +63,8 @@ def centers(allen_25um: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 @on_sqlite
 def test_allens_file_is_recognized_and_gives_the_coarser_ones(
-    allen_store: Store,
-    allen_reports: list[AnnotationReport],
-    data: Path,
-    allen_25um: NDArray[np.uint32],
-    tmp_path: Path,
+    allen_store: Store, allen_reports: list[AnnotationReport], allen_25um: NDArray[np.uint32], tmp_path: Path
 ) -> None:
-    path = data / "allensdk_cache/annotation/ccf_2017/annotation_25.nrrd"
     report = allen_reports[0]
     assert (report.outcome, report.origin, report.derived_um) == ("added", "allen", (50, 100))
     assert "Derived from finer ones: 50 um, 100 um." in report.summary()
@@ -87,8 +82,6 @@ def test_allens_file_is_recognized_and_gives_the_coarser_ones(
     assert by_spacing["origin"].tolist() == ["allen"] * 3
     assert by_spacing["derived_from_um"].fillna(0).astype(int).tolist() == [0, 25, 25]
     assert by_spacing.loc[100, "derived_from_sha256"] == by_spacing.loc[25, "array_sha256"]
-    again = allen_store.ingest_annotation(path)
-    assert (again.outcome, again.derived_um) == ("present", ())
     # Content that is not Allen's does not replace what was derived from Allen's, unless it is asked for.
     other = written(tmp_path, allen_25um[2::4, 2::4, 2::4])
     with pytest.raises(InputError, match="the stored annotation was kept") as caught:
@@ -151,18 +144,6 @@ def test_a_moved_annotation_is_not_allens(ontology: Store, centers: NDArray[np.u
     report = ontology.ingest_annotation(written(tmp_path, np.roll(centers, 3, axis=0)))
     assert report.origin == "other"
     assert "3 of 48 landmark structures" in report.remarks[0]
-
-
-def test_a_replaced_derived_annotation_is_not_derived_again(
-    allen_store: Store, data: Path, centers: NDArray[np.uint32], tmp_path: Path
-) -> None:
-    report = allen_store.ingest_annotation(written(tmp_path, centers), replace=True)
-    assert (report.outcome, report.origin) == ("replaced", "like_allen")
-    np.testing.assert_array_equal(allen_store.atlas.annotation(), centers)
-    fine = data / "allensdk_cache/annotation/ccf_2017/annotation_25.nrrd"
-    assert allen_store.ingest_annotation(fine).derived_um == ()
-    np.testing.assert_array_equal(allen_store.atlas.annotation(), centers)
-    assert len(list(allen_store.path.glob("volumes/annotation/100um/*.h5"))) == 1
 
 
 def test_annotations_of_other_years_are_left_out_of_a_cache(
@@ -232,6 +213,19 @@ def test_coarser_annotations_follow_the_finer_one(synthetic: Store, tmp_path: Pa
     assert synthetic.ingest_annotation(written(tmp_path, changed, 50), replace=True).derived_um == (100,)
     np.testing.assert_array_equal(synthetic.atlas.annotation(), changed[::2, ::2, ::2])
     assert not (synthetic.path / frame["path"][0]).exists()
+
+
+def test_a_replaced_derived_annotation_is_not_derived_again(synthetic: Store, tmp_path: Path) -> None:
+    fine = written(tmp_path, ATLAS.annotation.repeat(2, 0).repeat(2, 1).repeat(2, 2), 50, name="fine.nrrd")
+    assert synthetic.ingest_annotation(fine).derived_um == (100,)
+    changed = ATLAS.annotation.copy()
+    changed[:60] = 0
+    assert synthetic.ingest_annotation(written(tmp_path, changed), replace=True).outcome == "replaced"
+    np.testing.assert_array_equal(synthetic.atlas.annotation(), changed)
+    again = synthetic.ingest_annotation(fine)
+    assert (again.outcome, again.derived_um) == ("present", ())
+    np.testing.assert_array_equal(synthetic.atlas.annotation(), changed)
+    assert len(list(synthetic.path.glob("volumes/annotation/100um/*.h5"))) == 1
 
 
 def test_a_store_of_an_earlier_release_has_unchecked_annotations_until_they_are_synchronized(

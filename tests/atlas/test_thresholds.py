@@ -48,6 +48,12 @@ def test_the_cutoff_follows_the_rule(annotated: Store, rule: Any, threshold: flo
     np.testing.assert_array_equal(found.mask, values > found.cutoff)
 
 
+def test_thresholds_are_shown_in_one_line(annotated: Store) -> None:
+    found = annotated.volumes.threshold(1, 0.25)
+    count = f"{found.mask.sum():,} of {found.candidates:,} voxels above 0.25>"
+    assert repr(found) == f"<ThresholdedVolume {found.title}: {count}"
+
+
 def test_voxels_must_exceed_the_cutoff(annotated: Store) -> None:
     highest = float(voxels(1).max())
     assert not annotated.volumes.threshold(1, highest).mask.any()

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from bsv_store import Store, file_systems, open_store
+from bsv_store import Store, create_store, file_systems, open_store
 from bsv_store.catalog.database import driver_errors, journal_mode, private_copy, sqlite, sqlite_copy, sqlite_errors
 from bsv_store.catalog.database.journal_mode import set_journal_mode
 from bsv_store.catalog.database.sqlite import long_run
@@ -568,3 +568,12 @@ def test_a_write_that_fails_for_a_quota_is_a_full_disk(
     assert [
         path.name for path in filled.path.iterdir() if path.is_file() and path.name not in ("catalog.db", "store.toml")
     ] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other limits")
+def test_a_path_that_is_too_long_for_sqlite_is_named(tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["d" * 200] * 3)
+    folder.mkdir(parents=True)
+    with pytest.raises(StoreUnreachableError, match="too long for SQLite") as caught:
+        create_store(folder / "store")
+    assert "bsv-store init FOLDER" in str(caught.value.hint)

@@ -57,7 +57,7 @@ def test_experiments_left_out_are_warned_about_once_a_call(small_store: Store, c
     problem, hint = str(warning.message).split("\n", 1)
     assert re.search(r"unionize (table is|tables are) not in the store: \d", problem)
     assert str(warning.message.experiment_ids[0]) in problem
-    assert hint.startswith("Download them: bsv-store sync unionizes")
+    assert hint.startswith("Download the tables: bsv-store sync unionizes")
     # The warning points at the caller, so that filters by module work.
     assert warning.filename == __file__
     attributes = getattr(found, "attrs", {})

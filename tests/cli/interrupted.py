@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -41,6 +43,23 @@ def serve(arguments: tuple[object, ...]) -> None:
     """Run ``bsv-store serve`` or another command that starts processes; the target of a `tests.processes.Child`."""
     # The processes import the main module again, which is pytest's here.
     sys.modules["__main__"] = ModuleType("__main__")
+    command(arguments, {})
+
+
+def serve_in_forks(arguments: tuple[object, ...]) -> None:
+    """Like `serve`, but with forks as workers, because a new process takes a second for its imports."""
+    from bsv_store.server import run
+
+    new_context, work = multiprocessing.get_context, run._work
+
+    def in_fork(*worker_arguments: Any) -> None:
+        # A fork has the handlers of the supervisor.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        work(*worker_arguments)
+
+    run._work = in_fork  # type: ignore[assignment]
+    multiprocessing.get_context = lambda _method=None: new_context("fork")  # type: ignore[assignment]
     command(arguments, {})
 
 

@@ -155,7 +155,7 @@ def test_weights_are_named_in_a_note(run: Runner, annotated: Path) -> None:
     for name in ("weighted", "visual"):
         for options in (["regions", name, "--structure", "CP"], ["subregions", name, "CP", "--bins", "AP=2"]):
             notes = run("dataset", *options, store=annotated).succeeded().err
-            said = "Statistics over animals are weighted by injection overlap.\n" in notes
+            said = "Animals are weighted by injection overlap.\n" in notes
             assert said == (name == "weighted"), (name, options)
 
 

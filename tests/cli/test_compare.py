@@ -42,6 +42,16 @@ def test_the_table_fits_a_terminal_and_says_what_was_tested(run: Runner, filled:
         assert text in done.err
 
 
+def test_intervals_and_differences_are_explained(run: Runner, own_filled: Path) -> None:
+    arguments = ("compare", A, B, *FEW, "--confidence", "0.995", "--covariate", "injection-volume")
+    done = run(*arguments, store=own_filled).succeeded()
+    assert "99.5% interval" in done.out
+    assert (
+        "at equal values of the injection volume, with its bootstrap interval. Bootstrap intervals are too narrow"
+        in done.err
+    )
+
+
 @pytest.fixture
 def narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -103,7 +113,11 @@ def test_groups_of_a_version_are_compared(run: Runner, own_filled: Path) -> None
         ((A, "'--line"), "no selection is saved"),
         ((A, B, "--by", "voxel"), "--by voxel needs --name"),
         ((A, B, "--by", "voxel", "--name", "x", "--measure", "volume"), "--measure needs --by structure"),
-        (("visual", "--groups", "0", "1", "--by", "voxel", "--name", "x", "--dtype", "float64"), "--dtype needs"),
+        (
+            ("v", "--groups", "0", "1", "--by", "voxel", "--name", "x", "--dtype", "float64"),
+            "--dtype cannot be combined",
+        ),
+        (("v", "--groups", "0", "1", "--by", "voxel", "--name", "x", "--limit", "3"), "--limit needs --by structure"),
         (("visual", "--groups", "0", "1", "--labels", "x", "y"), "--labels cannot be combined with --groups"),
         ((A, B, "--seed", "x"), "--seed"),
         ((A, B, "--test", "welch", "--covariate", "AP"), "--test welch cannot be combined with covariates"),

@@ -142,3 +142,22 @@ def test_a_log_that_is_rotated_is_opened_again(tmp_path: Path) -> None:
     assert len((tmp_path / "log.1").read_text(encoding="utf-8").splitlines()) == 1
     (first, _) = file.read_text(encoding="utf-8").splitlines()
     assert first.endswith("bsv_store.anywhere: after the rotation")
+
+
+def test_a_log_that_cannot_be_written_is_one_message(run: Runner, filled: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no device that is always full")
+    done = run("--log-file", full, "--log-level", "debug", "exclude", "list", store=filled).succeeded()
+    assert done.err == f"The log file {full} cannot be written: No space left on device.\n"
+
+
+def test_a_log_whose_folder_was_deleted_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, folder = CommandLog(), tmp_path / "logs"
+    folder.mkdir()
+    log.start([], {"log_file": folder / "log"})
+    (folder / "log").unlink()
+    folder.rmdir()
+    logging.getLogger("bsv_store").warning("after the folder was deleted")
+    log.end(0)
+    assert capsys.readouterr().err == f"The log file {folder / 'log'} cannot be written: No such file or directory.\n"

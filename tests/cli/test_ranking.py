@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store import Selection, open_store
+from bsv_store_cli.options.ranking import _with_error
 from tests.cli.conftest import UNMEASURED, VISP
 from tests.cli.running import Runner
 
@@ -75,3 +76,17 @@ def test_animals_are_weighted_on_request(run: Runner, filled: Path) -> None:
         done = run(*command, "--weight-by", "injection-overlap", store=filled).succeeded()
         assert "weighted by injection overlap" in done.err
         assert "weighted" not in run(*command, store=filled).succeeded().err
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "text"),
+    [
+        (2.0626e-6, 2.24e-6, "2.1e-06 ± 2.2e-06"),
+        (2.0626e-6, 2.24e-7, "2.06e-06 ± 2.2e-07"),
+        (12_345.6, 2_345.6, "1.23e+04 ± 2.3e+03"),
+        (0.26123, 0.03456, "0.261 ± 0.035"),
+        (0.0, 3e-9, "0 ± 3e-09"),
+    ],
+)
+def test_means_have_the_precision_of_their_error(mean: float, error: float, text: str) -> None:
+    assert _with_error(mean, error) == text

@@ -23,7 +23,7 @@ import pytest
 import requests
 
 from bsv_store import create_store, open_store
-from tests.cli.interrupted import serve
+from tests.cli.interrupted import serve, serve_in_forks
 from tests.cli.running import Runner
 from tests.processes import Child
 
@@ -60,8 +60,9 @@ class Serving:
 
 
 @contextmanager
-def served(folder: Path, *arguments: object) -> Iterator[Serving]:
-    process = Child(serve, ("--store", folder, "serve", "--port", 0, *arguments))
+def served(folder: Path, *arguments: object, new_workers: bool = False) -> Iterator[Serving]:
+    """A server; its workers are forks, or new processes as outside of tests."""
+    process = Child(serve if new_workers else serve_in_forks, ("--store", folder, "serve", "--port", 0, *arguments))
     try:
         until(lambda: "\n" in process.wrote() or process.returncode is not None)
         if process.returncode is not None:
@@ -146,7 +147,7 @@ def test_https_with_a_certificate(folder: Path, tmp_path: Path) -> None:
 
 def test_workers_share_the_port_and_are_replaced(store: Store, tmp_path: Path) -> None:
     log = tmp_path / "access.jsonl"
-    with served(store.path, "--workers", 2, "--access-log", log) as server:
+    with served(store.path, "--workers", 2, "--access-log", log, new_workers=True) as server:
         url = server.url
         workers = until(lambda: _children(server.process.pid))
         for _ in range(8):
@@ -165,7 +166,7 @@ def test_workers_share_the_port_and_are_replaced(store: Store, tmp_path: Path) -
 
 
 def test_requests_of_killed_workers_are_no_longer_in_progress(folder: Path) -> None:
-    with served(folder, "--workers", 2, "--concurrency", 1) as server:
+    with served(folder, "--workers", 2, "--concurrency", 1, new_workers=True) as server:
         workers = until(lambda: _children(server.process.pid))
         host, port = server.url.removeprefix("http://").split(":")
         with contextlib.ExitStack() as stack:
@@ -214,7 +215,7 @@ def test_the_log_has_the_records_of_all_workers(folder: Path, tmp_path: Path, mo
 
 
 def test_workers_end_with_a_supervisor_that_is_killed(folder: Path) -> None:
-    with served(folder, "--workers", 2) as server:
+    with served(folder, "--workers", 2, new_workers=True) as server:
         workers = until(lambda: _children(server.process.pid))
         server.process.kill()
         server.process.communicate(timeout=START_S)
@@ -253,7 +254,12 @@ def _children(parent: int) -> list[int]:
             command = (each / "cmdline").read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
-        if each.name.isdecimal() and fields[1] == str(parent) and fields[0] != "Z" and "spawn_main" in command:
+        if (
+            each.name.isdecimal()
+            and fields[1] == str(parent)
+            and fields[0] != "Z"
+            and "resource_tracker" not in command
+        ):
             found.append(int(each.name))
     return found
 

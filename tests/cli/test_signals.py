@@ -16,10 +16,10 @@ import pytest
 from bsv_store_synthetic import SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import Hang
 from tests.cli.conftest import ATLAS
-from tests.cli.interrupted import command
+from tests.cli.interrupted import command, serve
 from tests.cli.running import Runner, child_environment
 from tests.databases import both_databases, sqlite_first
-from tests.processes import CHECKOUT, Child
+from tests.processes import Child
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -71,6 +71,7 @@ def test_a_fetch_ends_and_leaves_nothing(
     check_clean(catalog)
 
 
+@sqlite_first
 def test_a_sync_ends_and_leaves_nothing(catalog: Store, server: SyntheticServer, children: list[Child]) -> None:
     server.fail("Unionize", Hang(), times=None)
     child = Child(command, ("--store", catalog.path, "sync", "unionizes", "--all"), {})
@@ -83,6 +84,7 @@ def test_a_sync_ends_and_leaves_nothing(catalog: Store, server: SyntheticServer,
     check_clean(catalog)
 
 
+@sqlite_first
 @pytest.mark.parametrize("point", ["spool:block@2", "fetch:downloaded", "publish:written"])
 def test_a_fetch_with_temporary_files_ends_and_leaves_nothing(
     catalog: Store, children: list[Child], point: str
@@ -97,6 +99,7 @@ def test_a_fetch_with_temporary_files_ends_and_leaves_nothing(
     check_clean(catalog)
 
 
+@sqlite_first
 @pytest.mark.parametrize("point", ["publish:written", "atlas-file:published"])
 def test_an_ingest_ends_and_leaves_nothing(catalog: Store, children: list[Child], tmp_path: Path, point: str) -> None:
     file = tmp_path / "annotation_100.nrrd"
@@ -141,29 +144,23 @@ def wait_until_gone(processes: list[int]) -> None:
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc on this system")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @sqlite_first
-def test_the_workers_of_an_average_end_with_it(own_filled: Path, held: Path, number: signal.Signals) -> None:
-    """Each worker is in the middle of a pass of ten minutes."""
+def test_the_workers_of_an_average_end_with_it(
+    own_filled: Path, held: Path, number: signal.Signals, children: list[Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each worker is a new process, in the middle of a pass of ten minutes."""
+    monkeypatch.setenv("TEST_HELD", str(held))
     arguments = ("aggregate", "--injected-in", "VISp", "--group-by", "AP", "--name", "test", "--workers", "2")
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.cli.interrupted", "--store", str(own_filled), *arguments],
-        cwd=CHECKOUT,
-        env=child_environment(TEST_HELD=str(held)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            workers = wait_for_files(held, 2)
-            process.send_signal(number)
-            _, errors = process.communicate(timeout=END_S)
-        finally:
-            process.kill()
+    child = Child(serve, ("--store", own_filled, *arguments))
+    children.append(child)
+    workers = wait_for_files(held, 2)
+    child.send_signal(number)
+    _, errors = child.communicate(timeout=END_S)
     if number == signal.SIGTERM:
-        assert (process.returncode, errors) == (143, WORDS)
+        assert (child.returncode, errors) == (143, WORDS)
         assert list((own_filled / "tmp").iterdir()) == []
     else:
-        assert process.returncode == -signal.SIGKILL
-    assert process.pid not in workers
+        assert child.returncode == -signal.SIGKILL
+    assert child.pid not in workers
     wait_until_gone(workers)
 
 
@@ -188,12 +185,14 @@ def test_a_second_signal_ends_the_process_at_once(
     assert catalog.fetch(ATLAS.experiment_ids[:2], api_url=server.url).fetched == ATLAS.experiment_ids[:2]
 
 
+@sqlite_first
 def test_signals_are_as_before_after_a_command(run: Runner, filled: Path) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     run("status", store=filled).succeeded()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
+@sqlite_first
 def test_an_ignored_signal_stays_ignored(catalog: Store, server: SyntheticServer) -> None:
     """As under nohup."""
     server.fail("Unionize", Hang(), times=None)

@@ -22,7 +22,7 @@ from bsv_store.datasets.answers import (
 )
 from bsv_store.errors import BusyError, DamagedCatalogError, DamagedFileError, InputError, NoSpaceError
 from tests.counting import counted
-from tests.databases import both_databases
+from tests.databases import both_databases, sqlite_first
 from tests.datasets.world import IDS, add_volume, ask
 
 pytestmark = both_databases
@@ -56,6 +56,7 @@ def test_the_same_question_is_answered_without_looking_at_the_inputs(filled: Sto
     assert (again.experiments, again.groups) == (first.experiments, first.groups)
 
 
+@sqlite_first
 def test_another_question_or_name_is_looked_into(filled: Store) -> None:
     ask(filled, EVERYBODY, name="one")
     assert looked_into(lambda: ask(filled, EVERYBODY, name="two"))
@@ -159,6 +160,7 @@ def test_rows_that_go_in_by_the_bulk_change_the_state(filled: Store) -> None:
     assert state_of(filled) > before
 
 
+@sqlite_first
 def test_another_release_looks_into_it(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(filled, EVERYBODY)
     monkeypatch.setattr("bsv_store.datasets.answers.__version__", "999")
@@ -277,6 +279,7 @@ def test_an_answer_of_a_version_deleted_meanwhile_is_forgotten(filled: Store) ->
     assert answers(filled) == 1
 
 
+@sqlite_first
 def test_an_answer_of_another_algorithm_is_none(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     version = ask(filled, EVERYBODY)
     with filled.database.reading() as connection:
@@ -286,6 +289,7 @@ def test_an_answer_of_another_algorithm_is_none(filled: Store, monkeypatch: pyte
         assert find_answer(connection, version.name, version.recipe, state) is None
 
 
+@sqlite_first
 @pytest.mark.parametrize("spoil", ["missing", "cut"])
 def test_an_answer_whose_file_is_not_whole_is_an_error(filled: Store, spoil: str) -> None:
     version = ask(filled, EVERYBODY)

@@ -452,7 +452,7 @@ def test_the_citation_says_how_groups_were_compared(filled: Store) -> None:
     assert "other (n = 3)" in methods
     assert "Student's t" in methods
     assert "injection volume" in methods
-    assert "seed 4" in methods
+    assert "p values are from 50 random permutations (seed 4) and were corrected" in methods
     average = filled.datasets.cite(ask(filled, name="average"))
     assert "compared" not in average.methods
     # Each paper in the text is in the references.
@@ -505,4 +505,6 @@ def test_labels_with_commas_are_quoted_in_sentences(filled: Store) -> None:
     version = compared(filled, labels=["VISp, VISl", "MOp"])
     methods = version.cite().methods
     assert '"VISp, VISl" (n = 3) was compared with MOp (n = 3)' in methods
+    # 50 were asked for.
+    assert "p values are from all 20 distinct permutations and were corrected" in methods
     assert 'by selection: "VISp, VISl" (experiments chosen by id' in methods

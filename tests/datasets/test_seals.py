@@ -24,7 +24,7 @@ from bsv_store.catalog.database import schema
 from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.errors import BsvStoreError, DamagedCatalogError, LeftOutWarning
-from tests.databases import both_databases
+from tests.databases import both_databases, sqlite_first
 from tests.datasets.world import (
     BY_ID,
     FACTS,
@@ -277,6 +277,7 @@ def test_damaged_rows_are_never_sealed_again(whole: Store) -> None:
     assert len(whole.catalog.verify().damage) == before
 
 
+@sqlite_first
 def test_a_damaged_unionize_table_is_repaired_by_ingesting_it_again(whole: Store) -> None:
     right = average(whole)
     with whole.database.writing() as connection:
@@ -298,6 +299,7 @@ def test_a_damaged_unionize_table_is_repaired_by_ingesting_it_again(whole: Store
     assert len(whole.catalog.snapshots()) == snapshots
 
 
+@sqlite_first
 def test_a_new_list_repairs_damaged_experiments(whole: Store) -> None:
     """The current experiments are derived from the lists, which have hashes of their own."""
     with whole.database.writing() as connection:

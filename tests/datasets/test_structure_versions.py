@@ -334,6 +334,18 @@ def test_the_citation_says_what_was_compared(filled: Store) -> None:
     assert {"benjamini1995controlling", "westfall1993resampling"} <= {each.key for each in citation.references}
 
 
+def test_the_citation_says_which_structures_were_not_tested(filled: Store) -> None:
+    untested = "structures without signal in any animal were not tested"
+    assert untested not in stored(filled, hemisphere="both").cite().methods
+    frame = compared(filled, name="more", targets=[*TARGETS, "VISC"])
+    assert frame.attrs["without_signal"], frame
+    tests = int(frame["t"].notna().sum())
+    methods = filled.dataset(frame.attrs["dataset"]).cite().methods
+    assert "for 4 structures, in both hemispheres" in methods
+    assert f"({tests} tests; {untested}). p values are from all 6 distinct permutations and were corrected" in methods
+    assert "(50 draws, seed 0; Efron 1987)" in methods
+
+
 def test_a_damaged_row_of_a_table_is_not_compared(filled: Store) -> None:
     with filled.database.writing() as connection:
         here = Unionize.experiment_id == 103, Unionize.structure_id == 672

@@ -89,6 +89,32 @@ def test_the_injection_map_looks_like_its_reference(theme: Theme, width_mm: floa
     assert looks_like_reference(figure, f"injections_{theme}")
 
 
+def test_structures_of_one_color_have_different_symbols() -> None:
+    symbols = [
+        Category(f"VIS{number}", np.array([number]), color) for number in range(13) for color in ("#08858c", "#188064")
+    ]
+    chosen = Sites(np.full((13, 3), 5.0), np.full(13, 0.2), tuple(symbols), None, False, "Primary structure")
+    empty: dict[str, Any] = {name: [] for name in PLANES}
+    figure = draw_injections(
+        chosen, Backdrop(empty, empty, []), title="", notes=[], fingerprint="", width_mm=180, theme="light", footer=True
+    )
+    (panel,) = [each for each in figure.axes if each.get_label() == "coronal"]
+    drawn: list[Any] = list(panel.collections)
+    outlines = [each.get_paths()[0] for each in drawn]
+    different = {
+        (tuple(each.get_facecolor()[0]), path.vertices.tobytes()) for each, path in zip(drawn, outlines, strict=True)
+    }
+    assert len(different) == len(drawn) == 26
+    # Of the same volume, they have the same area.
+    areas = [_area(path.to_polygons()[0]) * each.get_sizes()[0] for each, path in zip(drawn, outlines, strict=True)]
+    assert areas == pytest.approx([areas[0]] * 26, rel=1e-3)
+
+
+def _area(polygon: Any) -> float:
+    x, y = np.asarray(polygon).T
+    return float(abs(x[:-1] @ y[1:] - x[1:] @ y[:-1]) / 2)
+
+
 def axis(name: str, count: int) -> MatrixAxis:
     divisions = (Division(0, "Isocortex", "#70ff71"), Division(1, "TH", "#ff7080"), None)
     return MatrixAxis(name, tuple(f"{name[0].upper()}{n}" for n in range(count)),

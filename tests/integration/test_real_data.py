@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from bsv_store import Selection, open_store
+from tests import examples
 from tests.cli.running import Runner
 from tests.conftest import DatabaseKind
 
@@ -28,6 +29,11 @@ LIST_2019_02 = f"{CACHE}/experiments.json"
 CUT = "experiment_288169135/projection_density_25.nrrd"
 FINE = "experiment_122642490/injection_density_25.nrrd"
 FINE_ANNOTATION = "annotation/ccf_2017/annotation_25.nrrd"
+# What is adopted at 25 um on each database.
+FILES_25_UM: dict[DatabaseKind, tuple[str, ...]] = {
+    "sqlite": (FINE,) if examples.FEW else (FINE, FINE_ANNOTATION),
+    "postgres": (),
+}
 
 IN_ISOCORTEX = """
     primary_structure_id in (
@@ -188,9 +194,12 @@ def _selected(run: Runner, location: Path, ids: Collection[int], line: str) -> s
 
 @pytest.fixture(scope="module")
 def cache(module_database: DatabaseKind, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The AllenSDK cache with one volume and the annotation at 25 um, which take their time; or with neither."""
+    """The AllenSDK cache. Of the files at 25 um, it has only those of `FILES_25_UM` and the truncated one.
+
+    The annotation takes ten seconds. Ordinary tests read it once, in tests/atlas.
+    """
     target = tmp_path_factory.mktemp("cache") / CACHE
-    at_25_um = (CUT, *((FINE, FINE_ANNOTATION) if module_database == "sqlite" else ()))
+    at_25_um = (CUT, *FILES_25_UM[module_database])
     for file in (data / CACHE).rglob("*"):
         name = file.relative_to(data / CACHE).as_posix()
         if file.is_file() and (name in at_25_um or not name.endswith("_25.nrrd")):
@@ -215,14 +224,16 @@ def test_a_cache_is_adopted_except_for_its_truncated_file(
     assert (status.structures, status.experiments) == (1327, 2995)
     assert (status.experiments_with_unionizes, status.unionize_rows) == (40, _lines(cache))
     volumes = {(each.kind, each.spacing_um): each.volumes for each in status.volumes}
-    at_25_um = {("injection_density", 25): 1} if module_database == "sqlite" else {}
+    files_25_um = FILES_25_UM[module_database]
+    at_25_um = {("injection_density", 25): 1} if FINE in files_25_um else {}
     assert volumes == at_25_um | {
         ("data_mask", 100): 1,
         ("injection_density", 100): 1,
         ("injection_fraction", 100): 1,
         ("projection_density", 100): 1,
     }
-    assert [each.spacing_um for each in status.annotations] == ([25, 50, 100] if module_database == "sqlite" else [])
+    spacings = [25, 50, 100] if FINE_ANNOTATION in files_25_um else []
+    assert [each.spacing_um for each in status.annotations] == spacings
     assert not [path for path in (location / "tmp").rglob("*") if path.is_file()]
 
 

@@ -17,7 +17,7 @@ from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, Store
 from bsv_store.maintenance.gc import GRACE
 from bsv_store.owner import is_running, process_owner
 from tests.cli.running import Runner
-from tests.databases import sqlite_first
+from tests.databases import both_databases, sqlite_first
 from tests.datasets.test_region_summary import blocks
 from tests.datasets.world import add_annotation, add_volume, ask
 from tests.maintenance.collecting import missing_files
@@ -165,6 +165,7 @@ def test_trash_of_earlier_releases_is_listed_as_unknown_and_purged(filled: Store
     assert filled.admin.trash() == ()
 
 
+@both_databases
 def test_expired_claims_are_deleted_and_live_ones_kept(filled: Store) -> None:
     live, dead = Claims(filled.database), Claims(filled.database, lease_s=-1.0)
     with filled.database.writing() as connection:
@@ -208,6 +209,7 @@ def test_collecting_is_recorded_and_a_plan_is_not(filled: Store) -> None:
 # -- the state of the catalog -----------------------------------------------------------------------------------------
 
 
+@both_databases
 def test_a_collection_that_fails_records_what_it_did(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(point: str) -> None:
         if point == "gc:files":
@@ -239,6 +241,7 @@ def many_changes(store: Store) -> None:
             connection.execute(text("UPDATE experiment SET sex = sex WHERE id = 1"))
 
 
+@both_databases
 def test_pruned_changes_keep_the_state_and_the_recorded_answers(filled: Store) -> None:
     ask(filled)
     many_changes(filled)
@@ -255,6 +258,7 @@ def test_pruned_changes_keep_the_state_and_the_recorded_answers(filled: Store) -
     assert ask(filled).was_computed
 
 
+@both_databases
 @pytest.mark.parametrize("statement", ["DELETE FROM catalog_change", "TRUNCATE catalog_change"])
 def test_whoever_deletes_changes_makes_no_stale_answer_current(filled: Store, statement: str) -> None:
     if statement.startswith("TRUNCATE") and filled.database.is_sqlite:
@@ -271,6 +275,7 @@ def test_whoever_deletes_changes_makes_no_stale_answer_current(filled: Store, st
 # -- beside others ----------------------------------------------------------------------------------------------------
 
 
+@both_databases
 def test_a_file_that_is_about_to_get_its_row_is_published_again(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the publication of a result and its row, everything without a row is collected."""
 
@@ -285,6 +290,7 @@ def test_a_file_that_is_about_to_get_its_row_is_published_again(filled: Store, m
     assert missing_files(filled) == []
 
 
+@both_databases
 def test_a_deletion_that_was_killed_is_completed_with_its_record(filled_location: Path) -> None:
     from tests.datasets.killing import killed
 
@@ -321,6 +327,7 @@ def test_the_command_refuses_bad_input(run: Runner, store: Store, options: list[
     run("gc", *options, store=store.path).refused(2)
 
 
+@both_databases
 def test_times_are_aware_utc(filled: Store) -> None:
     put(filled, RESULT)
     (each,) = filled.admin.collect_garbage().garbage

@@ -19,6 +19,7 @@ from bsv_store.errors import BusyError, InputError, MissingDataError, ReadOnlySt
 from bsv_store.figures.sources import source_of_volumes
 from tests.cli.running import Runner
 from tests.counting import counted
+from tests.databases import both_databases
 from tests.datasets.test_region_summary import blocks
 from tests.datasets.world import IDS, add_annotation, ask
 from tests.maintenance.collecting import NONE, missing_files
@@ -73,6 +74,7 @@ def evicted(store: Store, max_bytes: int = 0, **options: Any) -> list[int]:
 # -- what is deleted --------------------------------------------------------------------------------------------------
 
 
+@both_databases
 def test_the_least_recently_used_volumes_are_deleted_first_until_it_fits(downloaded: Store) -> None:
     used_on(downloaded, date(2025, 3, 1), [2])
     used_on(downloaded, date(2025, 1, 1), [1])
@@ -124,6 +126,7 @@ def test_what_a_tagged_exported_or_cited_version_needs_is_kept(downloaded: Store
     assert sum(count for reason, count in report.kept.items() if "tagged" in reason) == 2
 
 
+@both_databases
 def test_claimed_recent_and_withdrawn_volumes_are_kept(downloaded: Store) -> None:
     claims = Claims(downloaded.database)
     with downloaded.database.writing() as connection:
@@ -144,6 +147,7 @@ def test_volumes_stored_recently_are_kept(filled: Store) -> None:
     assert set(evicted(filled, unused_for=NONE)) == set(IDS)
 
 
+@both_databases
 def test_what_changed_since_the_plan_is_respected(downloaded: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     from bsv_store.maintenance import quota
 
@@ -159,6 +163,7 @@ def test_what_changed_since_the_plan_is_respected(downloaded: Store, monkeypatch
     assert downloaded.datasets.rebuild("test@paper").is_identical
 
 
+@both_databases
 def test_a_volume_that_is_replaced_meanwhile_keeps_its_new_row(
     downloaded: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +201,7 @@ def test_a_volume_that_is_replaced_meanwhile_keeps_its_new_row(
     assert downloaded.catalog.verify().is_intact
 
 
+@both_databases
 def test_a_use_that_was_not_recorded_is_recorded_by_the_next_read(
     filled: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,18 +286,21 @@ def test_a_second_average_on_the_same_day_writes_nothing(
     assert len(about) == is_new_process
 
 
+@both_databases
 def test_the_use_of_many_volumes_is_recorded_in_one_statement(filled: Store) -> None:
     with counted() as work:
         ask(filled, Selection(ids=IDS))
     assert len([each for each in work.statements if each.startswith("INSERT INTO volume_use")]) == 1
 
 
+@both_databases
 def test_use_on_another_day_is_recorded_again(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     used_on(filled, date(2025, 1, 1), [1])
     filled.volume(1)
     assert uses(filled)[1] > "2025-01-01"
 
 
+@both_databases
 def test_recording_fails_and_delays_no_read(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def busy(*_arguments: Any) -> None:
         raise BusyError("the database is locked")
@@ -301,6 +310,7 @@ def test_recording_fails_and_delays_no_read(filled: Store, monkeypatch: pytest.M
     assert uses(filled) == {}
 
 
+@both_databases
 def test_a_read_does_not_wait_for_a_writer(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bsv_store.catalog.database.sqlite.BUSY_TIMEOUT_S", 10.0**6)
     with open_store(filled.path) as other, other.database.writing() as connection:
@@ -314,6 +324,7 @@ def test_a_read_only_store_records_nothing(filled: Store) -> None:
     assert uses(filled) == {}
 
 
+@both_databases
 def test_use_does_not_change_the_state_of_the_catalog(filled: Store) -> None:
     ask(filled)
     filled.volume(6)

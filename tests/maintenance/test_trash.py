@@ -20,6 +20,7 @@ from bsv_store.datasets.numbers import NUMBERS_FOLDER, given_numbers
 from bsv_store.errors import BsvStoreWarning, DamagedFileError, InputError, ReadOnlyStoreError, UnknownDatasetError
 from bsv_store.owner import current_user
 from tests.cli.running import Runner
+from tests.databases import both_databases
 from tests.datasets.killing import killed
 from tests.datasets.world import add_volume, ask
 from tests.maintenance.collecting import NONE, missing_files
@@ -101,6 +102,7 @@ def test_a_damaged_record_makes_its_file_unknown(filled: Store) -> None:
 # -- restore ----------------------------------------------------------------------------------------------------------
 
 
+@both_databases
 def test_a_restored_version_is_as_before_with_its_number_checks_and_tags(filled: Store) -> None:
     ask(filled, Selection(ids=[1]))
     version = ask(filled, Selection(ids=[1, 2, 3]))
@@ -241,6 +243,7 @@ def test_a_version_is_restored_by_its_name_after_a_first_deletion_was_killed(fil
         assert store.dataset("test@1").mean.max() > 0
 
 
+@both_databases
 @pytest.mark.parametrize("point", ["delete:removed", "trash:recorded", "delete:committed", "trash:moved"])
 def test_a_version_whose_deletion_was_killed_is_there_or_in_the_trash(filled_location: Path, point: str) -> None:
     with open_store(filled_location) as store:
@@ -301,6 +304,7 @@ def test_a_tag_of_another_user_is_removed_only_by_force(filled: Store) -> None:
     assert last["details"][0] == {"tag": "paper", "set by": "somebody"}
 
 
+@both_databases
 def test_a_tag_of_another_user_is_moved_only_by_force(run: Runner, filled: Store) -> None:
     ask(filled)
     ask(filled, Selection(ids=[1, 2]))
@@ -349,6 +353,7 @@ def three(store: Store) -> list[str]:
     return [ask(store, Selection(ids=[identifier])).fingerprint for identifier in (1, 2, 3)]
 
 
+@both_databases
 def test_a_restored_older_database_does_not_give_numbers_again(filled: Store) -> None:
     three(filled)
     older_database(filled)
@@ -383,6 +388,7 @@ def test_numbers_are_shared_by_names_that_differ_by_case(filled: Store) -> None:
         assert ask(filled, Selection(ids=[4]), name="Test").number == 4
 
 
+@both_databases
 @pytest.mark.parametrize("how", ["deleted", "damaged"])
 @pytest.mark.filterwarnings("ignore:the record of version numbers")
 def test_without_the_records_the_database_counts(filled: Store, how: str) -> None:
@@ -441,6 +447,7 @@ def test_a_number_that_another_process_has_given_is_not_undone(filled: Store) ->
     assert [each.number for each in given_numbers(filled.files)] == [2]
 
 
+@both_databases
 def test_a_number_of_a_killed_process_is_skipped_by_another_result(filled_location: Path) -> None:
     from tests.datasets.killing import asking
 
@@ -474,6 +481,7 @@ def test_an_import_says_where_its_number_is_taken(filled: Store, bundle: Path) -
         assert filled.datasets.import_bundle(bundle).ref == "test@3"
 
 
+@both_databases
 @pytest.mark.parametrize("refusal", ["case", "trigger", "check", "interrupt"])
 def test_an_import_that_the_database_refuses_leaves_nothing(
     filled: Store, bundle: Path, monkeypatch: pytest.MonkeyPatch, refusal: str

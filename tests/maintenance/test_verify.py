@@ -126,6 +126,7 @@ def test_damage_of_files_of_every_kind_of_object_is_found_by_name(
     assert {each.path for each in deep.damage} == {stored[key].path for key in keys}
 
 
+@sqlite_first
 def test_an_unreadable_file_is_found(whole: Store) -> None:
     if os.geteuid() == 0:
         pytest.skip("root reads every file")
@@ -220,6 +221,7 @@ def test_an_array_that_differs_from_its_recorded_hash_is_found_by_decoding(fille
     assert found(report) == {("volume/projection_density/100/3", "damaged_content")}
 
 
+@sqlite_first
 def test_a_damaged_row_makes_a_deep_verification_decode_the_file(filled: Store) -> None:
     change(filled, f"UPDATE volume SET array_sha256 = '{'0' * 64}' WHERE experiment_id = 3")
     key = "volume/projection_density/100/3"
@@ -352,8 +354,8 @@ def records(store: Store) -> dict[tuple[str, str], str]:
 
 def age(store: Store, days: int) -> None:
     """Make all records older."""
-    sql = "datetime(verified_at, '-{} days')" if store.database.is_sqlite else "verified_at - interval '{} days'"
-    change(store, f"UPDATE verification SET verified_at = {sql.format(days)}")
+    sql = "datetime(verified_at, '{} days')" if store.database.is_sqlite else "verified_at + interval '{} days'"
+    change(store, f"UPDATE verification SET verified_at = {sql.format(-days)}")
 
 
 def test_each_object_has_a_record_of_each_depth(whole: Store) -> None:
@@ -377,6 +379,21 @@ def test_what_was_verified_recently_is_skipped_unless_it_was_damaged(whole: Stor
     assert again.damage == first.damage
     age(whole, 2)
     assert whole.admin.verify(deep=True, since=DAY).skipped == 0
+
+
+def test_a_clock_that_was_ahead_hides_no_damage(whole: Store) -> None:
+    (key,) = volume_keys(whole, 1)
+    whole.admin.verify(decode=True)
+    age(whole, -400)
+    flip(path_of(whole, key))
+    report = whole.admin.verify(deep=True, since=DAY)
+    assert report.skipped == 0
+    assert [each.object for each in report.damage] == [key]
+    upkeep = whole.status().upkeep
+    assert upkeep is not None
+    assert upkeep.verification.damaged == 1
+    again = whole.admin.verify(deep=True, since=DAY)
+    assert (again.checked, again.damage) == (1, report.damage)
 
 
 @sqlite_first
@@ -448,6 +465,7 @@ def test_a_reader_verifies_and_records_nothing(whole: Store) -> None:
     assert records(whole) == {}
 
 
+@sqlite_first
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -265,7 +265,7 @@ def test_experiments_without_table_are_counted_in_the_ranking(store: Store) -> N
         figure = ranked_targets(store, Selection(ids=[101, 205]))
     assert len(caught) == 1
     assert "n = 1 animal; 1 left out, no unionize table." in said(figure)
-    with pytest.warns(MissingUnionizesWarning), pytest.raises(MissingDataError):
+    with pytest.raises(MissingDataError):
         ranked_targets(store, [205])
     with pytest.raises(InputError, match="1 to 6 selections"):
         ranked_targets(store, {})
@@ -321,10 +321,27 @@ def test_differences_are_drawn_with_intervals_and_p(store: Store) -> None:
     assert any(text.endswith("(ipsi)") for text in texts)
     assert "compared@1: one (n = 2) − other (n = 2)" in said(figure)
     assert "one higher →" in said(figure)
+    warned = "Bootstrap intervals are too narrow for groups of fewer than 10 animals."
+    assert f"Lines: 95 % bootstrap intervals. {warned}" in said(figure)
+    assert "p: two-sided Welch's t test, all 6 permutations." in said(figure)
+    assert "injected hemisphere and other hemisphere; " in said(figure)
+    store.compare_structures(
+        (101, 201), (102, 103), name="adjusted", covariates="injection_volume", hemisphere="contralateral",
+        permutations=20, bootstrap=20, confidence=0.995,
+    )  # fmt: skip
+    adjusted = said(structure_differences(store, "adjusted"))
+    assert "other hemisphere; " in adjusted
+    assert "Differences at equal values of the injection volume." in adjusted
+    assert "Lines: 99.5 % bootstrap intervals of the difference, on the scale of Hedges' g." in adjusted
+    assert "p: two-sided Student's t test, 20 permutations." in adjusted
     long = ["a label that is too long for the place above the points", "another long label, as long as the first one"]
     store.compare_structures((101, 201), (102, 103), name="long", labels=long, **sides)
     assert "first group higher →" in said(structure_differences(store, "long"))
     assert "first →" in said(structure_differences(store, "long", width_mm=85))
+    # Both sides in the same words.
+    store.compare_structures((101, 201), (102, 103), name="uneven", labels=["one", "a label of a group"], **sides)
+    uneven = said(structure_differences(store, "uneven", width_mm=85))
+    assert "first → ← second" in uneven
     sizes = panels(structure_differences(store, "compared"))[0].collections
     whole = structure_differences(store, "compared", limit=None)
     assert whole.axes[0].get_ylim() == (len(frame) - 0.5, -0.5)
@@ -343,6 +360,8 @@ def test_lines_separate_the_divisions(store: Store) -> None:
     across = [line.get_xdata()[0] for line in first.lines if line.get_xdata()[0] == line.get_xdata()[1]]
     # VISp and VISpm are in Isocortex, CP in no division of this ontology, CM in TH.
     assert across == [1.5, 2.5]
+    (key,) = axes_named(matrix_map(store, ALL, targets=TARGETS), "divisions")
+    assert [text.get_text() for text in key.texts] == ["Isocortex", "TH", "outside of these"]
     clustered = axes_named(matrix_map(store, ALL, targets=TARGETS, order="cluster"), "ipsilateral")[0]
     assert not clustered.lines
 
@@ -364,6 +383,11 @@ def test_rows_without_data_are_left_out_and_counted(store: Store) -> None:
         figure = matrix_map(store, targets=TARGETS)
     assert drawn_matrix(figure, "ipsilateral").shape[0] == 3
     assert "sources without data left out." in said(figure)
+    with pytest.warns(MissingUnionizesWarning):
+        wanted = store.catalog.matrix(rows="experiments", targets=TARGETS).notna().any(axis=1).sum()
+    assert f"n = {wanted} experiments." in said(figure)
+    with pytest.warns(MissingUnionizesWarning):
+        assert f"n = {wanted} experiments." in said(matrix_map(store, rows="experiments", targets=TARGETS))
     with pytest.warns(MissingUnionizesWarning), pytest.raises(MissingDataError, match="no row of the matrix has data"):
         matrix_map(store, [205])
 

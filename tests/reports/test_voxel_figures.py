@@ -208,6 +208,7 @@ def test_planes_go_through_the_structure_or_through_the_signal(blocks: Store) ->
 
 def test_a_difference_has_a_scale_around_zero(blocks: Store) -> None:
     figure = reports.slices(blocks, "lines@1", minus=0, at_mm=9.0)
+    assert "0.998 quantile of the absolute non-zero values" in footer_of(figure)
     (image,) = panels(figure)[0].images
     # Group 0 has the wild types, which were injected on the right.
     values = {round(float(value), 3) for value in np.unique(np.asarray(image.get_array()))}
@@ -244,6 +245,25 @@ def test_numbers_of_experiments_are_drawn_in_the_brain_only_and_on_a_linear_scal
     assert np.array_equal(above != 0, (annotation() != 0).any(axis=1))
     chosen = panels(reports.slices(blocks, version, statistic="n", at_mm=9.0, scale="power"))[0].images[0]
     assert chosen.norm(1.5) > 0.6
+
+
+@pytest.mark.parametrize("plane", ["coronal", "sagittal", "horizontal"])
+def test_panels_of_one_row_are_large_in_a_column(blocks: Store, plane: Any) -> None:
+    title = "A title of several lines. " * 8
+    figure = reports.slices(blocks, 1, plane=plane, through="VISp", count=6, width_mm=85, title=title)
+    widths = [axes.get_position().width * 85 for axes in panels(figure)[:6]]
+    assert min(widths) > 20
+    assert figure.get_size_inches()[1] * 25.4 < 170
+
+
+def test_data_masks_are_drawn_in_the_brain_only(blocks: Store) -> None:
+    add_volume(blocks, 1, kind="data_mask", array=np.ones((132, 80, 114), np.float32))
+    figure = reports.slices(blocks, 1, kind="data_mask", at_mm=9.0)
+    assert np.array_equal(np.asarray(figure.axes[0].images[0].get_array()) != 0, annotation()[90] != 0)
+    assert "Linear color scale to 1" in footer_of(figure)
+    masks = blocks.aggregate([1], kind="data_mask", name="masks")
+    values = np.asarray(reports.slices(blocks, masks, at_mm=9.0).axes[0].images[0].get_array())
+    assert np.array_equal(values != 0, annotation()[90] != 0)
 
 
 def test_maps_of_a_comparison_are_drawn(blocks: Store) -> None:
@@ -304,12 +324,21 @@ def test_each_row_can_have_its_own_scale(blocks: Store) -> None:
     first, first_bar, second, second_bar = panels(figure)
     assert [axes.images[0].norm.vmax for axes in (first, second)] == pytest.approx([0.8, 0.4])
     assert [axes.get_yticklabels()[-1].get_text() for axes in (first_bar, second_bar)] == ["0.8", "0.4"]
-    assert "Each row has its own color scale" in footer_of(figure)
+    own = "Each row has its own square-root color scale, to the 0.998 quantile of the non-zero values of the row."
+    assert own in footer_of(figure)
+    given = footer_of(reports.slices(blocks, "lines@1", at_mm=9.0, shared=False, vmax=0.5))
+    assert "Square-root color scale to 0.5. " in given
+    assert "quantile" not in given
+    above = footer_of(reports.projections(blocks, "lines@1", shared=False, quantile=1))
+    assert "Each row has its own linear color scale, to the largest value of the row." in above
 
 
 def test_signal_can_be_limited_to_structures(blocks: Store) -> None:
     figure = reports.slices(blocks, [1, 3], at_mm=9.0, region_only="VISpm")
     assert all(np.asarray(axes.images[0].get_array()).max() == 0 for axes in panels(figure)[:2])
+    assert "Signal outside VISpm is not shown." in footer_of(figure)
+    two = footer_of(reports.slices(blocks, 1, at_mm=9.0, region_only=["VISp", "VISpm"]))
+    assert "Signal outside VISp and VISpm is not shown." in two
     inside = reports.slices(blocks, 1, at_mm=9.0, region_only="VISp").axes[0]
     assert np.count_nonzero(np.asarray(inside.images[0].get_array())) == 6 * 8
 
@@ -582,7 +611,7 @@ def test_a_single_row_below_a_long_legend_keeps_its_size(blocks: Store) -> None:
         blocks, dict(zip(labels, (1, 2, 4, 3), strict=True)), width_mm=85, at_mm=[8.5, 8.7, 8.9, 9.1, 9.3, 9.5]
     )
     rows = {round(axes.get_position().y0, 4) for axes in panels(figure)[:6]}
-    assert len(rows) == 2
+    assert len(rows) >= 2
 
 
 def test_narrow_panels_name_their_halves_in_the_corners(blocks: Store) -> None:
@@ -667,6 +696,9 @@ def test_tables_with_hemispheres_fill_each_side(blocks: Store) -> None:
     assert color_at(axes, (8.7, 1.5))[:3].sum() < color_at(axes, (2.6, 1.5))[:3].sum()
     assert {"contra", "ipsi", "Normalized projection volume by structure"} <= set(texts_of(figure))
     assert "Right half: ipsilateral" in footer_of(figure)
+    sagittal = reports.region_map(blocks, table, plane="sagittal", at_mm=8.7)
+    assert "ML 8.7 mm (ipsi)" in texts_of(sagittal)
+    assert "half" not in footer_of(sagittal)
     # A table that was read from a file has lost its unit.
     table.attrs = {}
     assert "mean" in [axes.get_title(loc="left") for axes in panels(reports.region_map(blocks, table, at_mm=9.0))]
@@ -717,6 +749,12 @@ def test_sources_are_overlaid_in_their_own_colors(blocks: Store) -> None:
     assert {"right", "left  (n = 2)"} <= set(texts_of(figure))
     groups = reports.overlay(blocks, "lines@1", at_mm=9.0, colors=["red", "blue"], theme="dark")
     assert "wild-type  (n = 3)" in texts_of(groups)
+
+
+def test_bins_are_printed_in_one_way_in_an_overlay(blocks: Store) -> None:
+    first, second = (list(group.experiment_ids) for group in blocks.dataset("lines@1").groups)
+    said = footer_of(reports.overlay(blocks, {"AP 1,000-2,000 um": first, "AP 2,000-3,000 um": second}, at_mm=9.0))
+    assert "Full color at 0.8 (AP 1,000–2,000 µm) and 0.4 (AP 2,000–3,000 µm)" in said
 
 
 def test_an_overlay_says_how_its_values_were_made_and_shares_a_scale_only_of_one_quantity(blocks: Store) -> None:

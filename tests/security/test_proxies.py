@@ -206,6 +206,12 @@ def test_links_of_pages_have_the_prefix(front: Front) -> None:
         assert front.request("GET", each).status == 200
 
 
+def test_the_prefix_alone_leads_to_the_pages(front: Front) -> None:
+    reply = front.request("GET", "/bsv")
+    assert reply.status in (301, 302)
+    assert reply.headers["location"].endswith("/bsv/")
+
+
 def test_the_address_of_the_client_is_that_of_the_connection(front: Front) -> None:
     front.get("/bsv/v1/experiments?limit=1", **{"X-Forwarded-For": "198.51.100.9", "X-Forwarded-Proto": "http"})
     _until(lambda: front.log.exists() and "/v1/experiments" in front.log.read_text())

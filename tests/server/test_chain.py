@@ -5,12 +5,8 @@ Servers are killed at random times and started again, and files in the laptop's 
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -24,11 +20,11 @@ import requests
 from bsv_store import Selection, by_coordinate, by_field, create_store, open_store
 from bsv_store.errors import BsvStoreWarning, SelectionError, StoreUnreachableError, UpstreamError
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
+from tests.cli.interrupted import serve
+from tests.processes import Child
 
 if TYPE_CHECKING:
     from bsv_store import Store
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -55,28 +51,21 @@ class MortalServer:
             self.port = taken.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.deaths = 0
-        self._command = [sys.executable, "-m", "bsv_store_cli.main", "--store", str(folder)]
-        self._command += ["serve", "--port", str(self.port)]
+        self._arguments = ("--store", folder, "serve", "--port", self.port)
         self._random = random.Random(seed)
         self._life_s = life_s
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "cli"), str(CHECKOUT / "synthetic")])
-        environment = {**os.environ, "PYTHONPATH": path}
-        return subprocess.Popen(self._command, env=environment, stdout=subprocess.DEVNULL)
-
     def _run(self) -> None:
         while not self._end.is_set():
-            process = self._start()
-            try:
-                _wait_until_ready(self.url, process)
-                if not self._end.wait(self._random.expovariate(1 / self._life_s)):
-                    self.deaths += 1
-            finally:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
+            with Child(serve, self._arguments) as process:
+                try:
+                    _wait_until_ready(self.url, process)
+                    if not self._end.wait(self._random.expovariate(1 / self._life_s)):
+                        self.deaths += 1
+                finally:
+                    process.kill()
 
     def __enter__(self) -> MortalServer:
         self._thread.start()
@@ -87,8 +76,8 @@ class MortalServer:
         self._thread.join()
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    while process.poll() is None:
+def _wait_until_ready(url: str, process: Child) -> None:
+    while process.returncode is None:
         try:
             if requests.get(f"{url}/health", timeout=5).ok:
                 return

@@ -296,7 +296,7 @@ def test_a_store_in_another_database_of_the_server_has_answers_of_its_own(
         assert IDS[0] not in set(of_server.experiments(second)["experiment_id"])
 
 
-def test_a_new_question_costs_a_marker_and_no_look_up(served: tuple[Store, str]) -> None:
+def test_a_new_question_reads_the_change_marker_only(served: tuple[Store, str]) -> None:
     writer, url = served
     _get(f"{url}/v1/experiments")
     with counted() as work:

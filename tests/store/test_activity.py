@@ -24,6 +24,7 @@ from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Status
 from tests.acquisition.test_adopt import allensdk_cache, written_annotation, written_lists
 from tests.cli.running import Runner
+from tests.databases import sqlite_first
 from tests.datasets.world import ask
 
 ATLAS = SyntheticAtlas(experiments=4)
@@ -92,6 +93,7 @@ def test_a_new_store_has_recorded_its_creation(tmp_path: Path, database_url: str
         assert (action, subject, details) == ("created", str(tmp_path / "store"), {"database": kind, "schema": HEAD})
 
 
+@sqlite_first
 def test_downloads_are_recorded_with_their_counts(store: Store) -> None:
     ids = ATLAS.experiment_ids
     with SyntheticServer(ATLAS) as server:
@@ -127,6 +129,7 @@ def test_a_fetch_that_fails_in_part_is_recorded_and_one_that_stores_nothing_is_n
         assert (action, without_time(details)) == ("fetched", {"fetched": 2, "of": 3, "failed": 1})
 
 
+@sqlite_first
 @pytest.mark.parametrize("error", [KeyboardInterrupt, NoSpaceError])
 def test_a_fetch_that_is_interrupted_is_recorded(
     store: Store, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
@@ -154,6 +157,7 @@ def test_a_fetch_that_is_interrupted_is_recorded(
     assert without_time(details) == {"fetched": 1, "of": 4, **ended}
 
 
+@sqlite_first
 def test_files_and_caches_are_recorded(store: Store, tmp_path: Path) -> None:
     cache = allensdk_cache(tmp_path / "mouse", ATLAS.experiment_ids[0])
     folder = cache / f"experiment_{ATLAS.experiment_ids[0]}"
@@ -180,6 +184,7 @@ def test_files_and_caches_are_recorded(store: Store, tmp_path: Path) -> None:
     assert "annotations" not in details
 
 
+@sqlite_first
 def test_changes_of_datasets_are_recorded(filled: Store, tmp_path: Path) -> None:
     version = ask(filled, name="visual")
     bundle = version.export(tmp_path / "a.bsv.zip")
@@ -233,6 +238,7 @@ def test_selections_and_exclusions_are_recorded(filled: Store) -> None:
     assert new_records(filled, before) == [("included", "experiments 2", {"experiments": 1})]
 
 
+@sqlite_first
 def test_what_is_refused_is_not_recorded(filled: Store) -> None:
     ask(filled, name="visual")
     filled.datasets.tag("visual@1", "fig")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sqlite3
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -31,21 +28,8 @@ from bsv_store.errors import (
     StoreUnreachableError,
 )
 from bsv_store.store.opening import upgrade_store
-
-CREATE = (
-    "import sys; from bsv_store import create_store; create_store(sys.argv[1], database=sys.argv[2] or None).close()"
-)
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-
-def start(folder: Path, url: str | None, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", CREATE, str(folder), url or ""],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+from tests.processes import Child
+from tests.stores import create_and_close
 
 
 def test_new_store_opens_empty(tmp_path: Path, database_url: str | None) -> None:
@@ -79,7 +63,7 @@ def test_catalog_of_another_store_is_refused(tmp_path: Path, new_database: Calla
 
 @pytest.mark.parametrize("point", ["init:chosen", "init:catalog"])
 def test_killed_initialization_is_finished_by_the_next(tmp_path: Path, database_url: str | None, point: str) -> None:
-    killed = start(tmp_path / "store", database_url, BSV_STORE_KILL_AT=point)
+    killed = Child(create_and_close, tmp_path / "store", database_url, kill_at=point)
     assert killed.communicate()[1] == ""
     assert killed.returncode == -signal.SIGKILL
     with pytest.raises(NotAStoreError):
@@ -98,7 +82,7 @@ def test_a_file_system_without_hard_links_is_named(tmp_path: Path, monkeypatch: 
 
 
 def test_five_at_once_make_one_store(tmp_path: Path, database_url: str | None) -> None:
-    processes = [start(tmp_path / "store", database_url) for _ in range(5)]
+    processes = [Child(create_and_close, tmp_path / "store", database_url) for _ in range(5)]
     errors = [process.communicate()[1] for process in processes]
     made = [process.returncode == 0 for process in processes]
     assert any(made), errors

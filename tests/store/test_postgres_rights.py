@@ -184,6 +184,33 @@ def test_roles_with_grants_of_their_own_read_and_write_after_an_upgrade(
             connection.execute(text("DELETE FROM schema_history"))
 
 
+def test_writers_may_not_write_views_and_the_history_that_an_upgrade_creates(tmp_path: Path, lab: Lab) -> None:
+    store = tmp_path / "store"
+    create_store(store, database=lab.url).close()
+    account = lab.account()
+    granted = grant_access(store, writers=[account], apply=True)
+    written = (
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v') AND"
+        f" has_table_privilege('{account}', oid, 'INSERT, UPDATE, DELETE')"
+    )
+    with lab.server.connect(lab.name) as connection:
+        before = set(connection.execute(written.encode()).fetchall())
+        assert ("schema_history",) not in before
+        # It creates the table of the history and the views again.
+        downgrade_store(store, revision="0015")
+        upgrade_store(store)
+        assert set(connection.execute(written.encode()).fetchall()) == before
+        # An earlier release did not take back what default privileges granted: this does.
+        lab.run(f"GRANT INSERT, UPDATE, DELETE ON schema_history, experiments TO {granted.writer_role}")
+        again = grant_access(store, writers=[account], apply=True)
+        assert set(connection.execute(written.encode()).fetchall()) == before
+    assert f"REVOKE INSERT, UPDATE, DELETE ON public.experiments, public.schema_history FROM {again.writer_role};" in (
+        again.statements
+    )
+    lab.run(f"DROP OWNED BY {granted.writer_role}, {granted.reader_role}")
+    lab.run(f"DROP ROLE {granted.writer_role}, {granted.reader_role}")
+
+
 def test_grants_on_tables_of_other_applications_are_left_alone(tmp_path: Path, lab: Lab) -> None:
     with lab.server.connect(lab.name, account=OWNER) as connection:
         connection.execute("CREATE TABLE payroll (salary integer)")

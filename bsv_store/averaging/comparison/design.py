@@ -28,6 +28,7 @@ CovariateValues = Mapping[Covariate, tuple[float, ...]]
 """The values of each covariate, in the order of the members (ascending by experiment id)."""
 
 _LEAST = 2
+_ENOUGH_FOR_INTERVALS = 10
 _LEVEL = 0.05
 # Relative size of the part of a covariate that the groups do not explain, below which it cannot be used. The tests, for
 # which the volumes are read first, refuse 1e-4.
@@ -139,6 +140,13 @@ def _unexplained(values: NDArray[np.float64], columns: Sequence[NDArray[np.float
 def covariate_matrix(covariates: CovariateValues) -> NDArray[np.float64] | None:
     """The covariates as columns, shape (experiments, covariates); None if there are none."""
     return np.column_stack([np.array(values, np.float64) for values in covariates.values()]) if covariates else None
+
+
+def narrow_intervals(counts: Sequence[int]) -> str:
+    """A warning about bootstrap intervals if one of these numbers of animals is too small for them, else empty."""
+    if min(counts) >= _ENOUGH_FOR_INTERVALS:
+        return ""
+    return f"Bootstrap intervals are too narrow for groups of fewer than {_ENOUGH_FOR_INTERVALS} animals."
 
 
 def smallest_p(n_a: int, n_b: int, permutations: int, *, has_covariates: bool) -> float:

@@ -157,7 +157,7 @@ def recorded_values(
         raise MissingDataError(
             "the unionize tables that the version was computed from are not in the store: "
             f"{listed_ids(sorted({*absent, *unknown}))}",
-            hint="Download them: bsv-store sync unionizes, with the same selection or --all.",
+            hint="Download the tables: bsv-store sync unionizes, with the same selection or --all.",
         )
     try:
         found = read_values(connection, comparison, structures, group_of)

@@ -17,8 +17,8 @@ from pathlib import Path
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
 from bsv_store.catalog.database.sqlite_errors import CannotReadInPlaceError
 
-# The start of the server: after a restore from a backup, the numbers of transactions repeat. With names of schemas,
-# because it runs without a transaction, and so without our search path.
+# The start of the server: after a restore from a backup, the numbers of transactions repeat. Names are qualified by
+# their schema, because the search path is only set in transactions, and this statement runs outside of one.
 POSTGRES_MARKER = (
     "SELECT pg_catalog.concat_ws(' ', pg_catalog.pg_postmaster_start_time(),"
     " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.gen_random_uuid()::pg_catalog.text"

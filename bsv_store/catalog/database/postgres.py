@@ -190,7 +190,7 @@ def begin_with_settings(url: URL) -> Callable[[Connection], None]:
 
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-            # Outside of a transaction, settings of a transaction have no effect.
+            # The settings below are those of a transaction: outside of one, they have no effect.
             return
         # For SQLAlchemy's inspection, which would use the schema of the account.
         connection.dialect.default_schema_name = schema

@@ -165,6 +165,9 @@ def restore_access(connection: Connection, before: Access, ours: frozenset[str])
     A relation that was created again gets the privileges that it had; a new one those that a role had on every table of
     the store (or sequence, if it is one). So a reader of all tables remains a reader of all tables.
 
+    Default privileges of a writer apply to every new relation, including views and `OWNERS_TABLES`, which only the
+    owner may change. On these, the privileges to write are revoked.
+
     Parameters
     ----------
     connection : Connection
@@ -176,18 +179,26 @@ def restore_access(connection: Connection, before: Access, ours: frozenset[str])
     after = access(connection)
     everywhere = {kinds: _on_every_one(before, kinds, ours) for kinds in (_TABLES_AND_VIEWS, _SEQUENCES)}
     for name, (kind, present) in sorted(after.relations.items()):
+        is_ours, is_read_only = _is_ours(name, kind, ours), kind in ("v", "m") or name in OWNERS_TABLES
         if name in before.relations:
             wanted = before.relations[name][1]
-        elif _is_ours(name, kind, ours):
+        elif is_ours:
             wanted = everywhere[_SEQUENCES if kind in _SEQUENCES else _TABLES_AND_VIEWS]
-            if kind in ("v", "m") or name in OWNERS_TABLES:
-                wanted = frozenset(pair for pair in wanted if pair[1] == "SELECT")
+            if is_read_only:
+                wanted = _reading(wanted)
         else:
             continue
         what = "SEQUENCE" if kind in _SEQUENCES else "TABLE"
-        for grantee, privilege in sorted(wanted - present):
-            statement = f"GRANT {privilege} ON {what} {quoted(name)} TO {grantee}"
+        statements = [f"GRANT {right} ON {what} {quoted(name)} TO {role}" for role, right in sorted(wanted - present)]
+        if is_ours and is_read_only:
+            by_default = sorted(present - wanted - _reading(present))
+            statements += [f"REVOKE {right} ON TABLE {quoted(name)} FROM {role}" for role, right in by_default]
+        for statement in statements:
             connection.exec_driver_sql(statement.replace("%", "%%"))
+
+
+def _reading(pairs: frozenset[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    return frozenset(pair for pair in pairs if pair[1] == "SELECT")
 
 
 def _on_every_one(before: Access, kinds: Collection[str], ours: frozenset[str]) -> frozenset[tuple[str, str]]:

@@ -131,6 +131,9 @@ def _role(connection: Connection, name: str, role: str, owner: str, rights: str,
     yield f"GRANT USAGE ON SCHEMA {place} TO {role};"
     yield f"GRANT {rights} ON {_qualified(place, tables)} TO {role};"
     yield f"GRANT SELECT ON {_qualified(place, read)} TO {role};"
+    if excess := _writable(connection, name, read):
+        # Earlier releases did not revoke what default privileges grant on relations that an upgrade creates.
+        yield f"REVOKE INSERT, UPDATE, DELETE ON {_qualified(place, excess)} FROM {role};"
     if writes:
         yield f"GRANT USAGE ON SEQUENCE {_qualified(place, _sequences(connection))} TO {role};"
         database = quoted(connection.exec_driver_sql("SELECT current_database()").scalar_one())
@@ -175,6 +178,16 @@ def _relations(connection: Connection, condition: str) -> list[str]:
         f" WHERE n.nspname = %(schema)s AND {condition} ORDER BY 1"
     )
     return list(connection.exec_driver_sql(query, {"schema": privileges.current_schema(connection)}).scalars())
+
+
+def _writable(connection: Connection, role: str, names: Sequence[str]) -> list[str]:
+    """The relations with these names that a role may write to, sorted."""
+    query = (
+        "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace, pg_roles AS r"
+        " WHERE n.nspname = %(schema)s AND r.rolname = %(role)s AND has_table_privilege(r.oid, c.oid, %(rights)s)"
+    )
+    values = {"schema": privileges.current_schema(connection), "role": role, "rights": "INSERT, UPDATE, DELETE"}
+    return sorted(set(connection.exec_driver_sql(query, values).scalars()) & set(names))
 
 
 def _exists(connection: Connection, role: str) -> bool:

@@ -191,6 +191,8 @@ class _Upgrade:
         command.upgrade(config, self.revision)
         if before != HEAD and self.revision in ("head", HEAD) and connection.dialect.name == "postgresql":
             _comment_on_views(connection)
+            if before is not None:
+                _comment_on_tables(connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,15 +231,25 @@ def _comment_on_views(connection: Connection) -> None:
     """Store descriptions of the views and columns as comments, for other programs. SQLite does not have comments."""
     from bsv_store.catalog.tables.views import VIEWS
 
-    def statement(target: str, description: str) -> None:
-        # COMMENT does not accept bound parameters.
-        literal = description.replace("'", "''")
-        connection.execute(text(f"COMMENT ON {target} IS '{literal}'".replace(":", r"\:")))
-
     for view in VIEWS.values():
-        statement(f"VIEW {view.name}", view.description)
+        _comment(connection, f"VIEW {view.name}", view.description)
         for column in view.columns:
-            statement(f"COLUMN {view.name}.{column.name}", column.description)
+            _comment(connection, f"COLUMN {view.name}.{column.name}", column.description)
+
+
+def _comment_on_tables(connection: Connection) -> None:
+    """Replace the comments of columns with those of this release, which migrations do not change."""
+    from bsv_store.catalog.database.models import Base
+
+    for table in Base.metadata.sorted_tables:
+        for column in table.columns:
+            _comment(connection, f"COLUMN {table.name}.{column.name}", column.comment)
+
+
+def _comment(connection: Connection, target: str, description: str | None) -> None:
+    # COMMENT does not accept bound parameters.
+    literal = "NULL" if description is None else "'" + description.replace("'", "''") + "'"
+    connection.execute(text(f"COMMENT ON {target} IS {literal}".replace(":", r"\:")))
 
 
 def alembic_config(connection: Connection | None = None) -> Config:

@@ -83,6 +83,15 @@ def check_definitions(database: Database) -> SchemaCheck:
     return SchemaCheck(tuple(sorted(set(differences), key=lambda each: (each.kind, each.name))), reason)
 
 
+# Definitions with the same meaning in stores that earlier releases created.
+_EARLIER: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("constraint", "unionize.ck_unionize_hemisphere_id"): (
+        "hemisphere_id in (1, 2, 3)",
+        "CHECK ((hemisphere_id = ANY ARRAY[1, 2, 3]))",
+    )
+}
+
+
 def _compared(found: _Definitions, expected: _Definitions) -> Iterator[SchemaDifference]:
     missing = {name for kind, name in expected.keys() - found.keys() if kind in ("table", "view")}
     for (kind, name), definition in expected.items():
@@ -90,7 +99,7 @@ def _compared(found: _Definitions, expected: _Definitions) -> Iterator[SchemaDif
             continue
         if (kind, name) not in found:
             yield SchemaDifference(kind, name, "is missing")
-        elif found[kind, name] != definition:
+        elif found[kind, name] not in (definition, *_EARLIER.get((kind, name), ())):
             yield SchemaDifference(kind, name, f"is {found[kind, name]!r} instead of {definition!r}")
     for kind, name in found.keys() - expected.keys():
         # On tables of ours; indexes and views do no harm.

@@ -182,7 +182,7 @@ class CatalogConnection(sqlite3.Connection):
         while True:
             waited_s = time.monotonic() - start
             timeout_ms = round(1000 * max(0.0, min(_STEP_S, self.wait_s - waited_s)))
-            # Nothing else sets it.
+            # Nothing else sets the timeout.
             if timeout_ms != self._timeout_ms:
                 self.execute(f"PRAGMA busy_timeout = {timeout_ms}")
                 self._timeout_ms = timeout_ms

@@ -35,6 +35,8 @@ _FAILED_WRITES = {
     sqlite3.SQLITE_IOERR_CLOSE,
     sqlite3.SQLITE_CANTOPEN,
 }
+# SQLite's limit is 512 bytes, including the endings of the files that it creates beside a database.
+_MAX_PATH_BYTES = 500
 # A transaction that failed has freed its space again, so that the probe is not of a few bytes.
 _PROBED_BYTES = 16 << 20
 
@@ -117,6 +119,12 @@ def sqlite_error(error: sqlite3.Error, where: str) -> BsvStoreError | None:
         )
     if code == sqlite3.SQLITE_READONLY_ROLLBACK:
         return unfinished_write(Path(where))
+    if code == sqlite3.SQLITE_CANTOPEN and (length := len(os.fsencode(where))) > _MAX_PATH_BYTES:
+        return StoreUnreachableError(
+            f"the path of the database is too long for SQLite, which accepts about {_MAX_PATH_BYTES} bytes: {where} "
+            f"has {length}",
+            hint="Move the store to a folder with a shorter path, or create it there: bsv-store init FOLDER",
+        )
     if code == sqlite3.SQLITE_FULL or (code in _FAILED_WRITES and _is_out_of_space(Path(where))):
         return NoSpaceError(
             f"no disk space left for the database {where}, or a quota or file size limit is reached",

@@ -150,7 +150,7 @@ def _with_tables(
     without_side = with_unknown_side(connection, ids)
     known = sorted(set(ids) - without - set(without_side))
     if not known and policy == "leave_out":
-        # Warnings would say the same.
+        # Warnings would only repeat the error.
         raise nothing_to_rank(len(ids), len(without))
     report_left_out(without, missing=policy)
     report_not_ranked(without_side, missing=policy)

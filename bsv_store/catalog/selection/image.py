@@ -1,7 +1,7 @@
 """The experiments of one state of the catalog as columns in memory, which answer selections without the database.
 
-An image has what the rules of selections need, except for unionize rows. It answers as the database does in the state
-in which it was read; whoever keeps one compares the change marker of the catalog.
+An image has what the rules of selections need, except for unionize rows. It answers as the database did when it was
+read. To find out whether it is still current, compare the change marker of the catalog.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import UnionizePart, VolumeKind
 
     Mask = NDArray[np.bool_]
-    """One value for each experiment, by ascending id; what is unknown is False."""
+    """Shape (experiments,), by ascending id; False where the condition is unknown."""
 
 _COORDINATES = ("injection_ap", "injection_dv", "injection_ml")
-# Columns that are compared with limits, or calculated with.
+# Columns that are compared with limits or used in arithmetic.
 _NUMBERS = (
     *(each.column for name, each in CRITERIA.items() if each.form == "number" and name not in UNIONIZE_PART_OF),
     *_COORDINATES,
 )
-# Columns that have one of few values.
+# Columns with few distinct values.
 _VALUES = (
     *(each.column for each in CRITERIA.values() if each.form != "number"),
     *("primary_structure_id", "transgenic_line", "withdrawn"),
@@ -53,12 +53,21 @@ _VALUES = (
 
 
 class ExperimentImage:
-    """What the catalog knows of its experiments, for selections. It never changes; safe to share between threads.
+    """What the catalog has on its experiments, for selections. It never changes; safe to share between threads.
 
     Parameters
     ----------
     connection : Connection
-        Everything is read at once, in the transaction of this connection.
+        Everything is read in its current transaction.
+
+    Attributes
+    ----------
+    ids : ndarray of int64, shape (experiments,)
+        All experiments, withdrawn and excluded ones included, ascending.
+    structures : tuple of StructureRow
+        All structures, in graph order.
+    excluded : dict of int to str
+        Reason by id of the experiments on the exclusion list, ascending.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -98,7 +107,7 @@ class ExperimentImage:
             self.descendants.setdefault(ancestor, set()).add(descendant)
 
     def selected(self, selection: Selection) -> NDArray[np.intp] | None:
-        """The places of the selected experiments in ``ids``, ascending; None if only the database has the answer.
+        """The indices of the selected experiments in ``ids``, ascending; None if only the database has the answer.
 
         Raises
         ------
@@ -111,7 +120,9 @@ class ExperimentImage:
             return None
 
     def excluded_from(self, selection: Selection) -> dict[int, str] | None:
-        """The experiments that the exclusion list removes from a selection; None if only the database has the answer.
+        """The experiments that the exclusion list removes from a selection: reason by experiment id, ascending.
+
+        None if only the database has the answer.
 
         Raises
         ------
@@ -126,7 +137,7 @@ class ExperimentImage:
 
 
 def _places(pairs: Iterable[tuple[int, Any]]) -> dict[Any, NDArray[np.intp]]:
-    """The places of the experiments with each value."""
+    """The indices of the experiments with each value. A list of one value counts as that value."""
     found: dict[Hashable, list[int]] = {}
     for number, value in pairs:
         key = value if not isinstance(value, list) else value[0] if len(value) == 1 else tuple(value)
@@ -135,7 +146,7 @@ def _places(pairs: Iterable[tuple[int, Any]]) -> dict[Any, NDArray[np.intp]]:
 
 
 class _NotInMemoryError(Exception):
-    """Unionize rows are needed."""
+    """The selection needs unionize rows, which an image does not have."""
 
 
 class _ImageTerms:

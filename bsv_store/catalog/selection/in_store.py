@@ -1,4 +1,4 @@
-"""Criteria and the rows that decide them; the condition on the unionize table that the store has."""
+"""Which rows decide a criterion, and the condition that the store has the unionize table."""
 
 from __future__ import annotations
 

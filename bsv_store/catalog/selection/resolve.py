@@ -1,6 +1,6 @@
-"""Compile a selection to a condition on experiments: in SQL, to one SELECT of their ids, or on columns in memory.
+"""Compile a selection to a condition on experiments, in SQL or on columns in memory.
 
-Names are looked up first. The rules here combine terms, see `bsv_store.catalog.selection.terms`.
+Names are looked up first. The rules here combine the terms of `bsv_store.catalog.selection.terms`.
 
 The policy for withdrawn and excluded experiments is here and nowhere else. A part of a selection leaves out withdrawn
 experiments unless it has ``include_withdrawn`` or names them in ``ids``, and leaves out experiments on the exclusion
@@ -282,7 +282,7 @@ class _Compiler(Generic[C]):
         return combine(certain(part, match_unknown) for part in node.parts)
 
     def left_out(self, selection: Selection) -> C:
-        """The condition that only the exclusion list removes an experiment from a selection with the same names."""
+        """The condition that only the exclusion list removes an experiment from the selection that was checked."""
         selected = self.terms.certain(self.condition(selection.node))
         with_excluded = self.condition(including(selection, excluded=True).node)
         return self.terms.every([with_excluded, self.terms.opposite(selected)])

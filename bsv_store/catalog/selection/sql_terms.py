@@ -40,6 +40,7 @@ class SqlTerms:
     Parameters
     ----------
     connection : Connection
+        Names are looked up through it, and the SQL is in its dialect.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -205,7 +206,7 @@ class SqlTerms:
 
 
 def _compared(name: str, comparison: Callable[[ColumnElement[Any]], _Condition]) -> _Condition:
-    """The condition that a column of the view ``experiments`` compares like that."""
+    """The condition that a comparison holds for a column of the view ``experiments``."""
     own = Experiment.__table__.c.get(name)
     if own is not None:
         return comparison(own)

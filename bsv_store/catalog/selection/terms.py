@@ -1,8 +1,8 @@
-"""What the rules of selections are written in, so that they stand once for experiments in a database and in memory.
+"""The terms of the rules of selections, so that the rules are defined once for the database and for memory.
 
-The rules are in `bsv_store.catalog.selection.names` (what may be named) and `bsv_store.catalog.selection.resolve` (who
-is selected). They only combine terms. Those of `bsv_store.catalog.selection.sql_terms` are SQL; those of
-`bsv_store.catalog.selection.image` are computed from columns in memory.
+The rules are in `bsv_store.catalog.selection.names` (what may be named) and `bsv_store.catalog.selection.resolve`
+(which experiments are selected). They only combine terms, which have two implementations: SQL in
+`bsv_store.catalog.selection.sql_terms`, and columns in memory in `bsv_store.catalog.selection.image`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Names(Protocol):
         Raises
         ------
         SelectionError
+            If Allen does not measure one of them.
         """
 
     def lines(self) -> Collection[str]:
@@ -53,7 +54,7 @@ class Names(Protocol):
         ...
 
     def excluded(self, ids: Collection[int]) -> Mapping[int, str]:
-        """Those of the ids that are on the exclusion list: reason by id, ascending."""
+        """The reason for each of the ids that is on the exclusion list, ascending by id."""
         ...
 
 
@@ -69,11 +70,11 @@ class Terms(Names, Protocol[C]):
         ...
 
     def opposite(self, condition: C) -> C:
-        """Whether a condition does not hold, which must not be unknown for any experiment."""
+        """Whether a condition does not hold. The condition must not be unknown for any experiment."""
         ...
 
     def certain(self, condition: C) -> C:
-        """Whether a condition holds, false where that is unknown."""
+        """Whether a condition holds; false where it is unknown, so that this never is."""
         ...
 
     def equals(self, column: str, value: str | bool) -> C:
@@ -85,11 +86,11 @@ class Terms(Names, Protocol[C]):
         ...
 
     def at_least(self, column: str, value: float) -> C:
-        """Whether a number is not below a limit."""
+        """Whether a number is at least a limit."""
         ...
 
     def at_most(self, column: str, value: float) -> C:
-        """Whether a number is not above a limit."""
+        """Whether a number is at most a limit."""
         ...
 
     def is_missing(self, column: str) -> C:
@@ -97,7 +98,7 @@ class Terms(Names, Protocol[C]):
         ...
 
     def coordinates(self) -> Sequence[Any]:
-        """AP, DV and ML of the injection coordinate in um, to calculate with; their comparisons are conditions."""
+        """AP, DV and ML of the injection coordinate in um, for arithmetic. Comparing them gives conditions."""
         ...
 
     def identified(self, ids: Collection[int]) -> C:
@@ -125,11 +126,11 @@ class Terms(Names, Protocol[C]):
         ...
 
     def covered(self, part: UnionizePart) -> C:
-        """Whether the store has that half of the unionize table. This is never unknown."""
+        """Whether the store has this half of the unionize table. This is never unknown."""
         ...
 
     def overlapping(self, structure_ids: Collection[int], least: float) -> C:
-        """Whether the share of the injection inside the structures is not below a limit."""
+        """Whether the share of the injection inside the structures is at least a limit."""
         ...
 
     def projecting(self, structure_ids: Collection[int], leaf: Criteria) -> C:

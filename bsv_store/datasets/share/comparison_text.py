@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, assert_never
 
 from bsv_store.datasets.groups import group_in_prose
 from bsv_store.text import joined, number_of
@@ -21,12 +22,12 @@ def comparison_methods(version: VersionSource) -> str | None:
         return None
     first, second = (group_in_prose(group) for group in version.groups)
     test = TWO_SAMPLE_STATISTICS[comparison.test].methods
+    with version.open() as file:
+        draws = _draws(dict(file["t"].attrs), comparison.seed)
     sentences = [
         f"{first} was compared with {second}, with animals as replicates, at each voxel where at least one had signal, "
-        f"by a two-sided {test}{_covariates(comparison)}; p values are from "
-        f"{number_of(comparison.permutations, 'permutation')} (seed {comparison.seed}, or all distinct ones if there "
-        "are fewer) and were corrected for the family-wise error by the maximum statistic (Westfall and Young 1993; "
-        "Nichols and Holmes 2002)."
+        f"by a two-sided {test}{_covariates(comparison)}; p values are from {draws} and were corrected for the "
+        "family-wise error by the maximum statistic (Westfall and Young 1993; Nichols and Holmes 2002)."
     ]
     sentences += _clusters(comparison)
     return " ".join(sentences)
@@ -42,19 +43,27 @@ def structure_methods(version: VersionSource) -> str:
     words = [MEASURED_HEMISPHERES[side].words for side in comparison.hemisphere]
     sides = joined([each if each.startswith("both") else f"the {each}" for each in words], "and")
     effect = EFFECT_SIZES[comparison.effect_size].words
-    computed = int(facts["permutations"])
-    draws = f"all {computed:,} distinct permutations" if facts["exact"] else f"{computed:,} random permutations"
+    tests = int(facts["tests"])
+    untested = "; structures without signal in any animal were not tested" if tests < structures * len(words) else ""
     return (
         f"{comparison.measure.replace('_', ' ').capitalize()} outside the injection site was taken from the unionize "
         f"tables of the atlas for {number_of(structures, 'structure')}, in {sides}. {first} was compared with "
         f"{second}, with animals as replicates, by a two-sided {TWO_SAMPLE_STATISTICS[comparison.test].methods}"
-        f"{_covariates(comparison)} ({number_of(int(facts['tests']), 'test')}). p values are from {draws} (seed "
-        f"{comparison.seed}) and were corrected for the family-wise error by the maximum statistic (Westfall and Young "
-        "1993; Nichols and Holmes 2002); p values under normality were corrected for the false discovery rate "
-        f"(Benjamini and Hochberg 1995). The effect size is the {effect}; intervals of the difference are "
-        f"bias-corrected and accelerated {100 * comparison.confidence:.6g} % bootstrap intervals "
-        f"({comparison.bootstrap:,} draws; Efron 1987)."
+        f"{_covariates(comparison)} ({number_of(tests, 'test')}{untested}). p values are from "
+        f"{_draws(facts, comparison.seed)} and were corrected for the family-wise error by the maximum statistic "
+        "(Westfall and Young 1993; Nichols and Holmes 2002); p values under normality were corrected for the false "
+        f"discovery rate (Benjamini and Hochberg 1995). The effect size is the {effect}; intervals of the difference "
+        f"are bias-corrected and accelerated {100 * comparison.confidence:.6g} % bootstrap intervals "
+        f"({comparison.bootstrap:,} draws, seed {comparison.seed}; Efron 1987)."
     )
+
+
+def _draws(facts: Mapping[str, Any], seed: int) -> str:
+    """The permutations that were computed, from the attributes of t: the recipe has only their maximum number."""
+    computed = int(facts["permutations"])
+    if facts["exact"]:
+        return f"all {number_of(computed, 'distinct permutation')}"
+    return f"{number_of(computed, 'random permutation')} (seed {seed})"
 
 
 def _covariates(comparison: Comparison | StructureComparison) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +36,8 @@ def ssh_options(url: str) -> dict[str, Any]:
     paramiko = sftp.paramiko
     known = paramiko.HostKeys()
     for name in _FILES:
-        if (file := Path(name).expanduser()).exists():
+        # Without a home folder, the name stays as it is.
+        if (file := Path(os.path.expanduser(name))).exists():  # noqa: PTH111
             known.load(str(file))
     address = infer_storage_options(url)
     host, port = address.get("host", ""), int(address.get("port") or _PORT)

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import urlsplit
 
 from bsv_store.checkpoints import checkpoint
+from bsv_store.config.home import expanded
 from bsv_store.errors import BackupError, BsvStoreError, InputError, NoSpaceError
 from bsv_store.file_systems import entries_below
 from bsv_store.text import shown
@@ -88,7 +89,7 @@ def open_target(location: object) -> Target:
     if "\0" in text:
         raise InputError(f"the target of a backup must not contain a NUL character, got {shown(text)}")
     if "://" not in text:
-        return LocalTarget(Path(text).expanduser().absolute())
+        return LocalTarget(expanded("the target of the backup", text))
     if _has_password(text):
         raise InputError(
             "the URL of the target contains a password",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.averaging.comparison.design import narrow_intervals
 from bsv_store.averaging.grouping.grouping import selections_of
 from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.catalog.selection.words import selection_words
@@ -16,9 +17,11 @@ from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.reports.html_page.pictures import bar, chip
 from bsv_store.reports.html_page.quality import LIMIT, MEASURE, MIN_ANIMALS
 from bsv_store.reports.html_page.tables import Cell, Column, DataTable, Row, number
+from bsv_store.text import joined as joined_text
 from bsv_store.text import label_in_prose, number_of
 from bsv_store.vocabulary import (
     ANIMAL_WEIGHTS,
+    COVARIATES,
     MEASURED_HEMISPHERES,
     MISSING_POLICIES,
     STATISTICS,
@@ -201,10 +204,13 @@ def _compared(facts: PageFacts) -> Markup:
     computed = number_of(attributes["permutations"], "permutation")
     test = TWO_SAMPLE_STATISTICS[attributes["test"]].methods
     side = "" if has_sides else f"; hemisphere: {attributes['hemisphere'][0]}"
+    adjusted = joined_text([COVARIATES[name].words for name in attributes["covariates"]], "and")
+    narrow = narrow_intervals(attributes["n"])
     described = (
         "Each animal is a replicate; signal inside the injection site is not included"
-        f"{side}. The difference is "
-        f"{first} minus {second}, with its {100 * attributes['confidence']:.6g} % bootstrap interval. p is two-sided, "
+        f"{side}. The difference is {first} minus {second}{f' at equal values of the {adjusted}' if adjusted else ''}, "
+        f"with its {100 * attributes['confidence']:.6g} % bootstrap interval. {f'{narrow} ' if narrow else ''}p is "
+        "two-sided, "
         f"from {f'all {computed}' if attributes['exact'] else computed} ({test}); p, FDR is p under normality, "
         f"adjusted by the procedure of Benjamini and Hochberg, and p, max-t is corrected for all "
         f"{number_of(attributes['tests'], 'test')} by the maximum of |t|."

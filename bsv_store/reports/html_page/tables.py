@@ -13,9 +13,9 @@ from bsv_store.text import number_of
 _FILTERED = 8
 # Columns with shorter texts do not wrap.
 _SHORT = 28
-# Shorter headings with a hyphen do not wrap either.
+# Headings with a hyphen that are not longer do not wrap.
 _WHOLE = 12
-# In shorter tables no column is the same in all rows.
+# Tables with fewer rows show all columns.
 _COMPARED = 2
 
 
@@ -58,8 +58,8 @@ class DataTable:
     placeholder : str
         An example of a text to filter by.
     moves_shared : bool
-        Whether a column whose value is the same in all rows becomes a sentence above the table, so that the others fit
-        into the width of the page. The first column, which names the rows, always stays.
+        Whether columns with the same value in all rows are replaced by a sentence above the table, so that the others
+        fit into the width of the page. The first column, which names the rows, always stays.
     """
 
     name: str
@@ -89,9 +89,9 @@ class DataTable:
             element("thead", head),
             element("tbody", body),
             id=self.name,
-            # Short names of rows stay in view when the table is scrolled sideways.
+            # Short names of rows stay in view when the table is scrolled horizontally.
             class_="data pinned" if is_short[0] else "data",
-            # The filter finds these too.
+            # The filter searches these values too.
             data_shared=" ".join(shared.values()) or None,
         )
         # Focusable, so that the keyboard can scroll it.
@@ -101,7 +101,7 @@ class DataTable:
         return joined(sentence, tools if is_filtered else None, frame)
 
     def _shared(self) -> dict[int, str]:
-        """What the columns with the same value in all rows show, by their place."""
+        """The texts of the columns with the same value in all rows, by the index of the column."""
         if len(self.rows) < _COMPARED:
             return {}
         found = {}

@@ -35,7 +35,7 @@ class Latest(Generic[T]):
         ----------
         store : Store
         marker : str, optional
-            The change marker, if it was read for this request.
+            The change marker of the catalog, if this request has read it already.
         """
         # Read before the value is made: a value may be newer than its marker, which only makes it again.
         found, marker = self._found, store.catalog.change_marker() if marker is None else marker
@@ -83,8 +83,8 @@ class Answers:
     ) -> T:
         """The answer that was made before for the present content of the catalog, or a new one.
 
-        A question must always be asked with answers of one type. The marker is that of the catalog, if it was read for
-        this request.
+        A question must always be asked with answers of one type. ``marker`` is the change marker of the catalog, if
+        this request has read it already.
         """
         # Read before the answer is made: it may be newer than its marker, which only makes it again.
         marker = store.catalog.change_marker() if marker is None else marker

@@ -202,7 +202,7 @@ OPERATIONS = (
     Operation(
         path="/v1/versions/{ref}/members",
         answer=_members,
-        summary="The selected experiments of a version: group and weight, or why it was left out",
+        summary="The selected experiments of a version: group and weight, or why they were left out",
         parameters=(REF, *_PAGE),
         **_TABLE,
     ),

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class KnownExperiments:
-    """See the module. Safe to share between threads.
+    """All experiments of one state of the catalog. Safe to share between threads.
 
     Parameters
     ----------
     store : Store
         Read in one transaction.
     clean : callable
-        Removes paths of the machine from a cell.
+        Removes paths of the server's machine from a cell.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class KnownExperiments:
         return self._colors
 
     def columns(self, places: NDArray[np.integer[Any]]) -> dict[str, list[Any]]:
-        """The columns of some rows of the table, as plain values without paths of the machine."""
+        """The columns of the rows with these numbers, as plain values without paths of the machine."""
         if self._columns is None:
             with self._lock:
                 if self._columns is None:
@@ -85,14 +85,14 @@ class KnownExperiments:
         return {name: [values[number] for number in numbers] for name, values in self._columns.items()}
 
     def selected(self, selection: SelectionLike | None, *, missing: MissingPolicy) -> NDArray[np.intp] | None:
-        """The places of the selected experiments in the table, ascending; None if only the database has the answer.
+        """The row numbers of the selected experiments, ascending; None if only the database has the answer.
 
         Raises
         ------
         InputError, UnknownStructureError, UnknownExperimentError, SelectionError
             See `Store.select`.
         """
-        # Experiments that may match, and for which something is missing, are only known to the database.
+        # The policy only matters to criteria that need unionize rows, which the database answers.
         check.choice("missing", missing, MISSING_POLICIES)
         wanted = selection_or_all(selection)
         return self._image.selected(wanted) if self._is_complete else None
@@ -102,9 +102,9 @@ class KnownExperiments:
         return self._image.excluded_from(selection) if self._is_complete else None
 
     def ids(self, places: NDArray[np.integer[Any]]) -> tuple[int, ...]:
-        """The ids of the experiments with these places in the table."""
+        """The ids of the experiments in these rows of the table."""
         return tuple(self._image.ids[places].tolist())
 
     def places(self, ids: Sequence[int]) -> NDArray[np.integer[Any]] | None:
-        """The places of experiments in the table; None if it does not have all of them, because of damage."""
+        """The row numbers of experiments in the table; None if damage keeps some of them out of it."""
         return self._image.ids.searchsorted(ids) if self._is_complete else None

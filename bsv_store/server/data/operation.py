@@ -89,7 +89,7 @@ class Call:
     warnings : list of BsvStoreWarning
         What the library warned about so far.
     marker : str or None
-        The change marker of the catalog, read once for the whole request, if its answer is kept.
+        The change marker of the catalog, read once for each request; None if answers of the operation are not kept.
     """
 
     request: Request

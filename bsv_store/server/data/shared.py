@@ -122,9 +122,11 @@ class Shared:
         missing: MissingPolicy = "leave_out",
         marker: str | None = None,
     ) -> tuple[KnownExperiments, NDArray[np.integer[Any]]] | None:
-        """All experiments, and the places of those selected; None if the catalog has changed meanwhile, or is damaged.
+        """All experiments, and the row numbers of the selected ones; None if the catalog has changed in the meantime.
 
-        Warnings are issued again by whatever is called then.
+        It is None for a damaged catalog too.
+
+        After None, discard the warnings: the call that replaces this one issues them again.
 
         Parameters
         ----------
@@ -132,16 +134,16 @@ class Shared:
         selection : Selection or experiment ids, optional
         missing : {'leave_out', 'error'}
         marker : str, optional
-            The change marker of the catalog, if it was read for this request.
+            The change marker of the catalog, if this request has read it already.
         """
         before = store.catalog.change_marker() if marker is None else marker
         known = self._experiments.get(store, before)
-        # One state of the catalog, whatever is committed now.
+        # From the same state of the catalog as the table, even if something is committed now.
         places = known.selected(selection, missing=missing)
         if places is not None:
             return known, places
         ids = store.select(selection, missing=missing)
-        # Otherwise the ids may belong to another state of the catalog than the table.
+        # If the marker has changed, the ids may belong to another state of the catalog than the table.
         found = known.places(ids) if store.catalog.change_marker() == before else None
         return None if found is None else (known, found)
 
@@ -198,7 +200,7 @@ class Asked(Protocol):
 
     @property
     def marker(self) -> str | None:
-        """The change marker of the catalog, if it was read for this request."""
+        """The change marker of the catalog, if this request has read it already."""
         ...
 
     @property

@@ -60,7 +60,7 @@ def kept_content(request: Request, name: str, make: Callable[[], Content]) -> Ma
 def kept_text(request: Request, question: Hashable, make: Callable[[], str], *, marker: str | None = None) -> str:
     """A text that depends on the catalog and the question only: made, or kept since it was made last.
 
-    The marker is that of the catalog, if it was read for this request.
+    ``marker`` is the change marker of the catalog, if this request has read it already.
     """
     store = context_of(request).store
     return shared_of(request).answers.kept(store, ("pages", question), make, size_of=len, marker=marker)

@@ -128,7 +128,7 @@ def _comparison_figure(request: Request, version: DatasetVersion) -> Markup:
 
 
 _BY_STRUCTURE = (
-    "Effect size of each structure with its bootstrap interval, the difference and p; the most significant structures "
+    "Effect size of each structure, the difference with its bootstrap interval, and p; the most significant structures "
     "first"
 )
 _BY_VOXEL = "t of each voxel in the planes where it is largest; p is in the maps under Downloads"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import netrc
 import os
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from bsv_store.config import setting
+from bsv_store.config.home import expanded
 from bsv_store.errors import InputError
 from bsv_store.text import shown
 
@@ -50,9 +50,10 @@ def logins(urls: list[str]) -> dict[str, tuple[str, str]]:
     if found_setting.value is None:
         return {}
     name = found_setting.text
+    file = expanded(f"the netrc file (from {found_setting.origin})", name)
     hosts, problem = {}, None
     try:
-        hosts = netrc.netrc(str(Path(name).expanduser())).hosts
+        hosts = netrc.netrc(str(file)).hosts
     except netrc.NetrcParseError as error:
         problem = f"line {error.lineno} is not valid"
     except (OSError, ValueError) as error:

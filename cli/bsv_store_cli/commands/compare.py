@@ -353,11 +353,14 @@ def _check(
         raise click.UsageError("--labels cannot be combined with --groups", context)
     other = "voxel" if by == "structure" else "structure"
     unused = [each for each in _ONLY[other] if _is_given(context, each)]
-    if groups is not None and by == "voxel":
-        unused += [each for each in _AVERAGING if _is_given(context, each)]
-        other = "voxel without --groups: the rules of the version are used"
     if unused:
         raise click.UsageError(f"{_spelling(context, unused[0])} needs --by {other}", context)
+    ruled = [each for each in _AVERAGING if _is_given(context, each)]
+    if groups is not None and by == "voxel" and ruled:
+        raise click.UsageError(
+            f"{_spelling(context, ruled[0])} cannot be combined with --groups: the rules of the version are used",
+            context,
+        )
     if by == "voxel" and name is None:
         raise click.UsageError("--by voxel needs --name, the dataset that the result is stored in", context)
 

@@ -81,7 +81,9 @@ class _Place:
 
 
 def _place(shell: Shell) -> _Place:
-    home = Path.home()
+    from bsv_store.config.home import home_folder
+
+    home = home_folder()
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     if shell == "bash":
         folder = os.environ.get("BASH_COMPLETION_USER_DIR")

@@ -147,5 +147,6 @@ def _with_error(mean: float | None, error: float | None) -> str:
         return f"{mean:.3g}"
     decimals = 1 - math.floor(math.log10(error))
     if not 0 <= decimals <= 6:
-        return f"{mean:.3g} ± {error:.2g}"
+        digits = math.floor(math.log10(abs(mean))) + decimals + 1 if mean else 1
+        return f"{mean:.{max(1, digits)}g} ± {error:.2g}"
     return f"{mean:.{decimals}f} ± {error:.{decimals}f}"

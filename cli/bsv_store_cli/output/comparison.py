@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.vocabulary import TWO_SAMPLE_STATISTICS
+from bsv_store.text import joined
+from bsv_store.vocabulary import COVARIATES, TWO_SAMPLE_STATISTICS
 from bsv_store_cli.output.datasets import comparison_text, note_local, origin_words, print_answer
 from bsv_store_cli.output.formats import frame_rows, print_facts, print_rows, say
 from bsv_store_cli.output.messages import note
@@ -71,7 +72,7 @@ def print_structure_comparison(frame: pd.DataFrame, output_format: str, *, cut: 
         Column("mean_a", heads[0], _short),
         Column("mean_b", heads[1], _short),
         Column("difference", "difference", _short),
-        Column("interval", f"{facts['confidence']:.0%} interval", right=True, spare=True),
+        Column("interval", f"{100 * facts['confidence']:.6g}% interval", right=True, spare=True),
         Column(
             "effect_size", {"hedges_g": "g", "cohens_d": "d"}[facts["effect_size"]], lambda value: _number(value, ".2f")
         ),
@@ -101,6 +102,8 @@ def _are_short(labels: Sequence[str]) -> bool:
 
 
 def _note_facts(facts: dict[str, Any], *, shown: int, cut: str) -> None:
+    from bsv_store.averaging.comparison.design import narrow_intervals
+
     named = zip("ab", facts["labels"], facts["n"], strict=True)
     groups = "; ".join(
         f"{side}: n = {n}" if label == side else f"{side}: {label} (n = {n})" for side, label, n in named
@@ -113,7 +116,12 @@ def _note_facts(facts: dict[str, Any], *, shown: int, cut: str) -> None:
     unit = f", {facts['unit']}" if facts["unit"] else ""
     note(f"Values: {facts['measure']}{unit}; {sides}.")
     first, second = facts["labels"] if _are_short(facts["labels"]) else "ab"
-    note(f"Difference: {first} - {second}, with its bootstrap interval.")
+    adjusted = f" at equal values of the {joined([COVARIATES[name].words for name in facts['covariates']], 'and')}"
+    narrow = narrow_intervals(facts["n"])
+    note(
+        f"Difference: {first} - {second}{adjusted if facts['covariates'] else ''}, with its bootstrap interval."
+        f"{f' {narrow}' if narrow else ''}"
+    )
     permutations = number_of(facts["permutations"], "permutation")
     kind = f"all {permutations}" if facts["exact"] else f"{permutations}, seed {facts['seed']}"
     covariates = f", covariates {', '.join(facts['covariates'])}" if facts["covariates"] else ""

@@ -144,7 +144,7 @@ def print_templates(rows: Sequence[dict[str, Any]], output_format: str) -> None:
 def print_by_annotation(frame: pd.DataFrame, output_format: str, *, table: Sequence[Column]) -> None:
     """Print a table by structure. The annotation is named in a note, and in a column of CSV and JSON output.
 
-    A table computed from a label image alone has no annotation. Weights of animals are named in a note.
+    A table computed from a label image alone has no annotation. If animals are weighted, a note says how.
     """
     columns = list(map(str, frame.columns))
     name = frame.attrs.get("annotation")
@@ -155,7 +155,7 @@ def print_by_annotation(frame: pd.DataFrame, output_format: str, *, table: Seque
         print_rows(rows, output_format, columns=[*columns, "annotation"], table=table)
         note(f"Annotation: {name}.")
     if rule := ANIMAL_WEIGHTS[frame.attrs.get("weight_by", "none")].rule:
-        note(f"Statistics over animals are {rule}.")
+        note(f"Animals are {rule}.")
 
 
 def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_format: str) -> None:

@@ -68,7 +68,7 @@ class Column:
     spare : bool
         Omitted, the last one first, if the table is wider than the terminal.
     widest : int
-        Longer texts are wrapped to this width, in files and pipes too: for sentences.
+        The width to which longer texts are wrapped, in files and pipes too. For sentences.
     """
 
     key: str
@@ -94,7 +94,7 @@ def table_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, 
     columns : sequence of Column
     width : int, optional
         By default that of the terminal. In a file or a pipe each row takes one line, however wide, unless the variable
-        COLUMNS is set or a column has a limit of its own.
+        COLUMNS is set or a column has a limit (`Column.widest`).
     """
     limit = _output_width() if width is None else width
     shown = [column for column in columns if not column.optional or any(row.get(column.key) for row in rows)]

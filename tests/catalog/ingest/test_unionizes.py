@@ -30,6 +30,7 @@ from bsv_store.formats.unionizes import read_unionizes
 from bsv_store.vocabulary import UnionizePart
 from tests.catalog.ingest.dump import dump, rows
 from tests.databases import both_databases
+from tests.stores import store_with
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -189,13 +190,20 @@ def test_empty_half_is_known_to_be_empty(atlas: Database) -> None:
     assert hemisphere(atlas) == ("left", "coordinate", 0.0, 0.0)
 
 
-def test_real_tables_are_stored_whole(real_atlas: Database, real_lists: dict[str, ExperimentList], data: Path) -> None:
-    ingest_experiments(real_atlas, real_lists["2019-02"], source="2019-02")
-    frames = _frames(data)
-    for path in frames:
-        report = ingest_unionizes(real_atlas, _read(path), source=path.name, kind="file")
-        assert (report.added, report.rows) == (1, len(frames[path]))
+def _fill_real_tables(store: Store, data: Path) -> None:
+    """Ingest the real ontology, the list of 2019 and the forty real tables."""
+    store.ingest_structures(data / "allensdk_cache" / "structures.json")
+    store.ingest_experiments(data / "allensdk_cache" / "experiments.json")
+    for path, frame in _frames(data).items():
+        report = ingest_unionizes(store.database, _read(path), source=path.name, kind="file")
+        assert (report.added, report.rows) == (1, len(frame))
 
+
+real_tables = store_with(_fill_real_tables, "data")
+
+
+def test_real_tables_are_stored_whole(real_tables: Store, data: Path) -> None:
+    real_atlas, frames = real_tables.database, _frames(data)
     counts = {row["experiment_id"]: row["n"] for row in rows(
         real_atlas, "SELECT experiment_id, count(*) AS n FROM unionize GROUP BY 1")}  # fmt: skip
     assert counts == {int(frame["experiment_id"].iloc[0]): len(frame) for frame in frames.values()}
@@ -211,10 +219,8 @@ def test_real_tables_are_stored_whole(real_atlas: Database, real_lists: dict[str
 # -- the injected hemisphere --------------------------------------------------------------------------------------
 
 
-def test_hemisphere_of_the_real_tables(real_atlas: Database, real_lists: dict[str, ExperimentList], data: Path) -> None:
-    ingest_experiments(real_atlas, real_lists["2019-02"], source="2019-02")
-    for path in _frames(data):
-        ingest_unionizes(real_atlas, _read(path), source=path.name, kind="file")
+def test_hemisphere_of_the_real_tables(real_tables: Store, real_lists: dict[str, ExperimentList], data: Path) -> None:
+    real_atlas = real_tables.database
     ml = {record.id: record.injection_ml or 0 for record in real_lists["2019-02"].experiments}
 
     expected = {}

@@ -57,7 +57,12 @@ _TABLE = (
     is_flag=True,
     help="Mean, sd and sem over the animals of each group, from their volumes; all hemispheres.",
 )
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="The N structures with the largest mean.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="The N structures with the largest mean in each group and hemisphere.",
+)
 @format_option
 def regions(
     ref: str,
