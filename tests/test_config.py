@@ -229,6 +229,7 @@ def test_an_address_without_scheme_is_not_taken_for_a_new_folder(
     [
         *("user:secret@host:80", "user:secret@lab.example/bsv", "u:secret@host", ":secret@host:80"),
         *("user:a@secret@host", "user:se/cret@host:80", "secret@lab.example:443/bsv"),
+        *("anna@lab.example:secret@host/bsv", "lab\\anna:secret@host"),
     ],
 )
 def test_a_password_in_an_address_without_scheme_is_not_shown(

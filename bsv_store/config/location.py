@@ -24,8 +24,9 @@ DEFAULT_ORIGIN = "default"
 ARGUMENT_ORIGIN = "argument"
 # At least two letters, because of drives on Windows. Path("s3://a") is "s3:/a".
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-# user:password@host, but not a Windows path such as C:\data\me@lab; also user@host:80.
-_LOGIN = re.compile(r"[^/\\:@]*:(?![/\\]).*@.|[^/\\:@]+@[^/\\:@]+:[0-9]{1,5}(?:/.*)?$", re.DOTALL)
+# user:password@host, whose user may be an e-mail address, but not a Windows path such as C:\data\me@lab; also
+# user@host:80.
+_LOGIN = re.compile(r"[^/:]*:(?![/\\]).*@.|[^/\\:@]+@[^/\\:@]+:[0-9]{1,5}(?:/.*)?$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

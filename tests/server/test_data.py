@@ -8,10 +8,12 @@ import io
 import json
 import math
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from bsv_store.server.long_work import LongWork
 from bsv_store.server.metrics import ServerMetrics
 from bsv_store.server.options import ServerOptions
 from bsv_store.volumes.grid import Grid
+from tests.conftest import DatabaseKind
 from tests.counting import counted
 from tests.datasets.world import IDS, STRUCTURES, VISP, VISUAL, add_annotation
 from tests.filled import TEMPLATE
@@ -40,6 +43,8 @@ from tests.stores import copied_store
 
 TIMEOUT_S = 20
 VISUAL_TEXT = VISUAL.to_json()
+# A server that stops does not wait for connections that are kept open.
+CLOSING = {"Connection": "close"}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -275,6 +280,22 @@ def test_questions_follow_each_commit(served: tuple[Store, str]) -> None:
     assert IDS[0] in found(Selection(injected_in="root", min_injection_volume=3e-9))
 
 
+def test_a_store_in_another_database_of_the_server_has_answers_of_its_own(
+    database: DatabaseKind, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    template, name = request.getfixturevalue(f"_filled_{database}"), None if database == "sqlite" else TEMPLATE
+    of_server = shared.Shared(ServerMetrics(), LongWork(), None, lambda cell: cell, workers=1)
+    with ExitStack() as stack:
+        # As if store.toml named another database than before.
+        folders = [
+            stack.enter_context(copied_store(template, tmp_path / each, request, database=name)) for each in "ab"
+        ]
+        first, second = (stack.enter_context(open_store(each)) for each in folders)
+        second.catalog.exclude([IDS[0]], reason="tested")
+        assert IDS[0] in set(of_server.experiments(first)["experiment_id"])
+        assert IDS[0] not in set(of_server.experiments(second)["experiment_id"])
+
+
 def test_a_new_question_reads_the_change_marker_only(served: tuple[Store, str]) -> None:
     writer, url = served
     _get(f"{url}/v1/experiments")
@@ -327,6 +348,30 @@ def test_an_answer_is_the_same_while_the_catalog_changes(
     monkeypatch.setattr(shared.Shared, "selected", lambda *_arguments, **_options: None)
     writer.catalog.save_selection("changed", [1])
     assert [_get(address, selection=each).json() for address in addresses for each in asked] == expected
+
+
+def test_a_selection_and_what_it_leaves_out_are_of_one_state(
+    served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, url = served
+    real = type(writer.catalog).excluded_from
+
+    def excluded_from(catalog: Any, selection: Selection) -> dict[int, str]:
+        # Committed after the ids were read.
+        writer.catalog.exclude([IDS[0]], reason="tested")
+        return real(catalog, selection)
+
+    monkeypatch.setattr(type(writer.catalog), "excluded_from", excluded_from)
+    text = Selection(projecting_to="VISp") | Selection()
+    try:
+        for address in (f"{url}/v1/selection", f"{url}/experiments.json"):
+            answer = _get(address, selection=text.to_json()).json()
+            ids = answer["experiment_ids"] if "experiment_ids" in answer else answer["rows"]["experiment_id"]
+            assert (IDS[0] in ids, str(IDS[0]) in answer["excluded"]) == (False, True)
+            writer.catalog.lift_exclusion([IDS[0]])
+    finally:
+        if IDS[0] in {each.experiment_id for each in writer.catalog.exclusions()}:
+            writer.catalog.lift_exclusion([IDS[0]])
 
 
 def test_paths_in_texts_of_users_are_not_in_answers(served: tuple[Store, str]) -> None:
@@ -709,3 +754,42 @@ def test_the_documentation_lists_every_operation() -> None:
     for operation in OPERATIONS:
         parts = [part for part in operation.path.split("/")[2:] if not part.startswith("{")]
         assert f"`{parts[-1]}`" in text or f"`/v1/{'/'.join(parts)}" in text, operation.path
+
+
+# -- damaged catalogs ----------------------------------------------------------------------------------------------
+
+
+def _damage(store: Store, change: str) -> None:
+    with closing(sqlite3.connect(store.path / "catalog.db", isolation_level=None)) as connection:
+        connection.execute(change)
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_a_damaged_color_only_stops_what_shows_it(filled: Store) -> None:
+    _damage(filled, f"UPDATE structure SET color_hex_triplet = 'GGGGGG' WHERE id = {VISP}")
+    with serving(filled) as url:
+        answer = _get(f"{url}/v1/selection", CLOSING, selection=VISUAL_TEXT)
+        assert tuple(answer.json()["experiment_ids"]) == filled.select(VISUAL)
+        assert _get(f"{url}/v1/experiments", CLOSING).status_code == 200
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_a_server_of_a_catalog_with_a_damaged_number_starts(filled: Store) -> None:
+    _damage(filled, f"UPDATE experiment SET injection_ap = 'x' WHERE id = {IDS[0]}")
+    with serving(filled) as url:
+        assert _get(f"{url}/v1/experiments", CLOSING).status_code == 500
+        assert _get(f"{url}/v1/structures", CLOSING).status_code == 200
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_an_experiment_whose_structure_is_damaged_is_not_replaced_by_another(filled: Store) -> None:
+    _damage(filled, f"UPDATE experiment SET primary_structure_id = 4711 WHERE id = {IDS[0]}")
+    asked = [Selection(), Selection(ids=[IDS[0]]), Selection(projecting_to="VISp") | Selection()]
+    with serving(filled) as url:
+        for selection in asked:
+            text = selection.to_json()
+            found = _get(f"{url}/v1/selection", CLOSING, selection=text).json()
+            assert IDS[0] in found["experiment_ids"]
+            assert found["experiment_ids"] == list(filled.select(selection))
+            rows = _rows(_get(f"{url}/v1/experiments", CLOSING, selection=text).json())
+            assert [row["experiment_id"] for row in rows] == filled.experiments(selection)["experiment_id"].tolist()

@@ -33,6 +33,7 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.unionize_seals import damaged_tables, seal_unionizes
 from bsv_store.catalog.verify import verify_catalog
+from bsv_store.errors import StoreUnreachableError
 from bsv_store.maintenance.core_copy import _ABSOLUTE_PATH, core_tables
 from bsv_store.server.options import ServerOptions
 from bsv_store.store.catalog import Catalog
@@ -440,6 +441,18 @@ def test_a_marker_changes_with_each_commit_and_only_then(filled_location: Path) 
             marker = reader.catalog.change_marker()
             assert marker not in seen
             seen.add(marker)
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_a_store_that_was_replaced_by_a_file_has_no_marker(filled_location: Path) -> None:
+    with open_store(filled_location, read_only=True) as reader:
+        reader.catalog.change_marker()
+        filled_location.rename(filled_location.with_name("moved"))
+        for replace in (filled_location.touch, lambda: filled_location.symlink_to(filled_location)):
+            replace()
+            with pytest.raises(StoreUnreachableError, match="unable to open database file"):
+                reader.catalog.change_marker()
+            filled_location.unlink()
 
 
 def test_a_marker_changes_in_wal_mode(filled_location: Path) -> None:

@@ -3,7 +3,8 @@
 SQLite: ``PRAGMA data_version`` of one connection changes whenever another connection commits, in all journal modes;
 numbers of different connections cannot be compared. Postgres: a snapshot determines which rows are visible, so two
 transactions with equal snapshots see the same rows. A snapshot also changes by transactions in other databases of the
-server, which makes a marker change without need, but never the reverse. On a standby, snapshots as text are incomplete.
+server, which makes a marker change without need, but never the reverse. Different databases have equal snapshots, so
+each `Database` puts a name of its own before them. On a standby, snapshots as text are incomplete.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from bsv_store.catalog.database.sqlite_errors import CannotReadInPlaceError
 # their schema, because the search path is only set in transactions, and this statement runs outside of one.
 POSTGRES_MARKER = (
     "SELECT pg_catalog.concat_ws(' ', pg_catalog.pg_postmaster_start_time(),"
-    " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.gen_random_uuid()::text"
-    " ELSE pg_catalog.pg_current_snapshot()::text END)"
+    " CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.gen_random_uuid()::pg_catalog.text"
+    " ELSE pg_catalog.pg_current_snapshot()::pg_catalog.text END)"
 )
 
 
@@ -69,7 +70,8 @@ class FileMarker:
     def _current(self) -> CatalogConnection:
         try:
             status = self._path.stat()
-        except FileNotFoundError:
+        except OSError:
+            # The driver says what it cannot open.
             opened = (os.getpid(), 0, 0)
         else:
             opened = (os.getpid(), status.st_dev, status.st_ino)

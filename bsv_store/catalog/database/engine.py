@@ -9,6 +9,7 @@ systems; see `bsv_store.catalog.database.journal_mode`.
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import threading
 import warnings
@@ -104,6 +105,8 @@ class Database:
         self._copy_lock = threading.Lock()
         self.queries = RunningQueries()
         self._file_marker = FileMarker(target) if isinstance(target, Path) else None
+        # The databases of a server share the numbers of transactions.
+        self._marker_name = secrets.token_hex(8)
         self.engine = self._new_engine(target)
 
     def _new_engine(self, target: Path | URL) -> Engine:
@@ -235,7 +238,7 @@ class Database:
         # A transaction would take three more round trips.
         engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         with self.translating(), engine.connect() as connection:
-            return str(connection.exec_driver_sql(POSTGRES_MARKER).scalar_one())
+            return f"{self._marker_name} {connection.exec_driver_sql(POSTGRES_MARKER).scalar_one()}"
 
     def readable_file(self, *, wait_s: float) -> ReadableFile:
         """The SQLite file that can be read now. What a killed writer left in it is undone first.

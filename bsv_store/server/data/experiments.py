@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from bsv_store import check
 from bsv_store.catalog.selection.criteria import CRITERIA, default_of
+from bsv_store.catalog.selection.resolve import excluded_from, resolve
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.selection.words import PHRASES, selection_words
 from bsv_store.catalog.tables.views import VIEWS
+from bsv_store.catalog.without_unionizes import report_undecided
 from bsv_store.errors import InputError
 from bsv_store.server.context import context_of
 from bsv_store.server.data.formats import JSON, TABLE_TYPES
@@ -35,14 +38,14 @@ from bsv_store.server.data.replies import json_reply, table_reply
 from bsv_store.server.data.schemas import TABLE, an_object, list_of
 from bsv_store.server.data.tables import flat, table_values
 from bsv_store.text import listed, shown
-from bsv_store.vocabulary import MATRIX_LAYOUTS, MATRIX_ROWS, MATRIX_STATISTICS
+from bsv_store.vocabulary import MATRIX_LAYOUTS, MATRIX_ROWS, MATRIX_STATISTICS, MISSING_POLICIES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
-    from bsv_store.server.data.known_experiments import KnownExperiments
     from bsv_store.server.data.operation import Call
-    from bsv_store.store.store import Store
 
 
 # -- experiments ----------------------------------------------------------------------------------------------------
@@ -164,26 +167,29 @@ def _in_json(words: str) -> str:
 def _selection(call: Call) -> Response:
     given = selection_of(call)
     selection = Selection() if given is None else given
-    before, missing = len(call.warnings), call.given("missing")
-    found = call.shared.selected(call.store, selection, marker=call.marker, **missing)
+    before = len(call.warnings)
+    policy = check.choice("missing", call.given("missing").get("missing", "leave_out"), MISSING_POLICIES).name
+    found = call.shared.selected_and_excluded(call.store, selection, missing=policy, marker=call.marker)
     if found is None:
         del call.warnings[before:]
-        known, ids = None, call.store.select(selection, **missing)
+        with call.store.database.reading() as connection:
+            ids = resolve(connection, selection)
+            report_undecided(connection, selection, missing=policy)
+            excluded = excluded_from(connection, selection)
     else:
-        known, ids = found[0], found[0].ids(found[1])
-    facts = selection_facts(call.store, selection, known)
-    return json_reply(call, {**facts, "count": len(ids), "experiment_ids": ids})
+        known, places, excluded = found
+        ids = known.ids(places)
+    return json_reply(call, {**selection_facts(selection, excluded), "count": len(ids), "experiment_ids": ids})
 
 
-def selection_facts(store: Store, selection: Selection, known: KnownExperiments | None) -> dict[str, Any]:
-    """A selection in its forms, and the experiments that only the exclusion list leaves out."""
-    excluded = None if known is None else known.excluded_from(selection)
+def selection_facts(selection: Selection, excluded: Mapping[int, str]) -> dict[str, Any]:
+    """A selection in its forms, and the experiments that only the exclusion list leaves out, with the reasons."""
     return {
         "selection": selection.to_dict(),
         "json": selection.to_json(),
         "python": repr(selection),
         "words": selection_words(selection),
-        "excluded": store.catalog.excluded_from(selection) if excluded is None else excluded,
+        "excluded": excluded,
     }
 
 

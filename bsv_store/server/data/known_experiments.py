@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import func, select
+
 from bsv_store import check
+from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.selection.image import ExperimentImage
 from bsv_store.catalog.selection.selection import Selection, selection_or_all
 from bsv_store.catalog.structure_lookup import rgb
@@ -39,8 +42,6 @@ class KnownExperiments:
     ----------
     frame : pandas.DataFrame
         Ascending by id, withdrawn and excluded experiments included.
-    colors : dict of int to (int, int, int)
-        Allen's color of each structure by its id: red, green and blue, 0 to 255.
     """
 
     def __init__(self, store: Store, clean: Callable[[object], object]) -> None:
@@ -48,10 +49,13 @@ class KnownExperiments:
         with store.database.reading() as connection:
             self.frame = experiments_frame(connection, everything)
             self._image = ExperimentImage(connection)
-        self.colors = {row.id: rgb(row) for row in self._image.structures}
+            in_table = connection.scalar(select(func.count()).select_from(Experiment))
+        # The view lacks an experiment whose structure was damaged.
+        self._is_complete = in_table == len(self.frame)
         self._clean = clean
         self._rows: PreparedRows | None = None
         self._columns: dict[str, list[Any]] | None = None
+        self._colors: dict[int, tuple[int, int, int]] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -62,6 +66,14 @@ class KnownExperiments:
                 if self._rows is None:
                     self._rows = PreparedRows(self.frame, self._clean)
         return self._rows
+
+    @property
+    def colors(self) -> dict[int, tuple[int, int, int]]:
+        """Allen's color of each structure by its id: red, green and blue, 0 to 255."""
+        # Only the page needs them: a damaged color must not stop other searches.
+        if self._colors is None:
+            self._colors = {row.id: rgb(row) for row in self._image.structures}
+        return self._colors
 
     def columns(self, places: NDArray[np.integer[Any]]) -> dict[str, list[Any]]:
         """The columns of the rows with these numbers, as plain values without paths of the machine."""
@@ -82,16 +94,17 @@ class KnownExperiments:
         """
         # The policy only matters to criteria that need unionize rows, which the database answers.
         check.choice("missing", missing, MISSING_POLICIES)
-        return self._image.selected(selection_or_all(selection))
+        wanted = selection_or_all(selection)
+        return self._image.selected(wanted) if self._is_complete else None
 
     def excluded_from(self, selection: Selection) -> dict[int, str] | None:
         """See `Catalog.excluded_from`; None if only the database has the answer."""
-        return self._image.excluded_from(selection)
+        return self._image.excluded_from(selection) if self._is_complete else None
 
     def ids(self, places: NDArray[np.integer[Any]]) -> tuple[int, ...]:
         """The ids of the experiments in these rows of the table."""
         return tuple(self._image.ids[places].tolist())
 
-    def places(self, ids: Sequence[int]) -> NDArray[np.integer[Any]]:
-        """The row numbers of experiments in the table."""
-        return self._image.ids.searchsorted(ids)
+    def places(self, ids: Sequence[int]) -> NDArray[np.integer[Any]] | None:
+        """The row numbers of experiments in the table; None if damage keeps some of them out of it."""
+        return self._image.ids.searchsorted(ids) if self._is_complete else None

@@ -124,6 +124,8 @@ class Shared:
     ) -> tuple[KnownExperiments, NDArray[np.integer[Any]]] | None:
         """All experiments, and the row numbers of the selected ones; None if the catalog has changed in the meantime.
 
+        It is None for a damaged catalog too.
+
         After None, discard the warnings: the call that replaces this one issues them again.
 
         Parameters
@@ -142,7 +144,23 @@ class Shared:
             return known, places
         ids = store.select(selection, missing=missing)
         # If the marker has changed, the ids may belong to another state of the catalog than the table.
-        return (known, known.places(ids)) if store.catalog.change_marker() == before else None
+        found = known.places(ids) if store.catalog.change_marker() == before else None
+        return None if found is None else (known, found)
+
+    def selected_and_excluded(
+        self, store: Store, selection: Selection, *, missing: MissingPolicy = "leave_out", marker: str | None = None
+    ) -> tuple[KnownExperiments, NDArray[np.integer[Any]], dict[int, str]] | None:
+        """As `selected`, with what the exclusion list removes in the same state of the catalog: reason by id."""
+        before = store.catalog.change_marker() if marker is None else marker
+        found = self.selected(store, selection, missing=missing, marker=before)
+        if found is None:
+            return None
+        excluded = found[0].excluded_from(selection)
+        if excluded is None:
+            excluded = store.catalog.excluded_from(selection)
+            if store.catalog.change_marker() != before:
+                return None
+        return *found, excluded
 
     def kept(
         self, store: Store, question: Hashable, make: Callable[[], KeptAnswer], *, marker: str | None = None
@@ -218,13 +236,18 @@ def shared_of_application(app: Starlette) -> Shared:
 
 
 def prepare_answers(app: Starlette) -> None:
-    """Prepare what the first search needs. Errors are left to the first search, which raises them again."""
+    """Prepare what the first search needs. Errors are left to the first search, which raises them again.
+
+    The server of a damaged catalog starts, and answers what does not need the damaged rows.
+    """
     try:
         store = context_of_application(app).latest_store()
         if (found := shared_of_application(app).selected(store, Selection())) is not None:
             LOG.debug("answers were prepared: %d columns", len(found[0].rows.names))
     except BsvStoreError as error:
         LOG.debug("answers were not prepared: %s", error.message)
+    except Exception:  # such as for a damaged value that its column cannot have
+        LOG.exception("the first answers could not be prepared")
 
 
 def _files_by_hash(store: Store) -> dict[str, StoredObject]:

@@ -13,7 +13,9 @@ from starlette.routing import Route
 
 from bsv_store.catalog.selection.commands import selection_arguments
 from bsv_store.catalog.selection.criteria import CRITERIA
+from bsv_store.catalog.selection.resolve import excluded_from
 from bsv_store.catalog.selection.selection import Selection
+from bsv_store.catalog.tables.frames import experiments_frame
 from bsv_store.catalog.tables.views import VIEWS
 from bsv_store.reports.html_page.markup import Markup, element
 from bsv_store.server.context import context_of
@@ -235,16 +237,17 @@ def _answer(
     store: Store, shared: Shared, selection: Selection, url: str, paths: PrivatePaths, marker: str
 ) -> dict[str, Any]:
     with collected_warnings() as warned:
-        found = shared.selected(store, selection, marker=marker)
+        found = shared.selected_and_excluded(store, selection, marker=marker)
     if found is None:
-        with collected_warnings() as warned:
-            frame = store.experiments(selection)
-        known, rows = None, column_values(table_without_paths(flat(frame), paths.in_cell))
+        with collected_warnings() as warned, store.database.reading() as connection:
+            frame = experiments_frame(connection, selection)
+            excluded = excluded_from(connection, selection)
+        rows = column_values(table_without_paths(flat(frame), paths.in_cell))
         colors = store.atlas.color_map()
     else:
-        known, rows = found[0], found[0].columns(found[1])
-        colors = known.colors
-    facts = selection_facts(store, selection, known)
+        known, places, excluded = found
+        rows, colors = known.columns(places), known.colors
+    facts = selection_facts(selection, excluded)
     query = "" if selection == Selection() else f"?{urlencode({'selection': facts['json']})}"
     return {
         **facts,
