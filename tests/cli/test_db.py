@@ -91,7 +91,7 @@ def test_a_dry_run_prints_the_statements_and_changes_nothing(run: Runner, store_
     run("db", "downgrade", before, "--yes", store=store_location).succeeded()
     up = run("db", "upgrade", "--dry-run", store=store_location).succeeded()
     assert f"SET version_num='{head}'" in up.out
-    assert "CREATE TABLE template" in up.out
+    assert "ALTER TABLE dataset_member ADD COLUMN weight" in up.out
     assert "%%" not in up.out
     assert run("db", "current", store=store_location).succeeded().cells[0] == ["store", before]
     run("db", "upgrade", store=store_location).succeeded()

@@ -190,9 +190,7 @@ class _Upgrade:
         before = current_revision(connection)
         command.upgrade(config, self.revision)
         if before != HEAD and self.revision in ("head", HEAD) and connection.dialect.name == "postgresql":
-            _comment_on_views(connection)
-            if before is not None:
-                _comment_on_tables(connection)
+            _update_comments(connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,29 +225,36 @@ class _Stamp:
 _Change = _Upgrade | _Downgrade | _Stamp
 
 
-def _comment_on_views(connection: Connection) -> None:
-    """Store descriptions of the views and columns as comments, for other programs. SQLite does not have comments."""
+_STORED_COMMENTS = """
+    SELECT 'VIEW ' || relname, obj_description(oid, 'pg_class')
+    FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'v'
+    UNION ALL
+    SELECT 'COLUMN ' || c.relname || '.' || a.attname, col_description(c.oid, a.attnum)
+    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v')
+"""
+
+
+def _update_comments(connection: Connection) -> None:
+    """Store descriptions of tables and views as comments, for other programs. SQLite does not have comments.
+
+    Migrations comment on what they create. Tables that an earlier version created have the comments of that version.
+    """
+    from bsv_store.catalog.database.models import Base
     from bsv_store.catalog.tables.views import VIEWS
 
+    stored: dict[str, str | None] = dict(connection.exec_driver_sql(_STORED_COMMENTS).all())
+    wanted: dict[str, str | None] = {}
     for view in VIEWS.values():
-        _comment(connection, f"VIEW {view.name}", view.description)
-        for column in view.columns:
-            _comment(connection, f"COLUMN {view.name}.{column.name}", column.description)
-
-
-def _comment_on_tables(connection: Connection) -> None:
-    """Replace the comments of columns with those of this release, which migrations do not change."""
-    from bsv_store.catalog.database.models import Base
-
+        wanted[f"VIEW {view.name}"] = view.description
+        wanted.update({f"COLUMN {view.name}.{column.name}": column.description for column in view.columns})
     for table in Base.metadata.sorted_tables:
-        for column in table.columns:
-            _comment(connection, f"COLUMN {table.name}.{column.name}", column.comment)
-
-
-def _comment(connection: Connection, target: str, description: str | None) -> None:
-    # COMMENT does not accept bound parameters.
-    literal = "NULL" if description is None else "'" + description.replace("'", "''") + "'"
-    connection.execute(text(f"COMMENT ON {target} IS {literal}".replace(":", r"\:")))
+        wanted.update({f"COLUMN {table.name}.{column.name}": column.comment for column in table.columns})
+    for target, description in wanted.items():
+        if stored.get(target) != description:
+            # COMMENT does not accept bound parameters.
+            literal = "NULL" if description is None else "'" + description.replace("'", "''") + "'"
+            connection.execute(text(f"COMMENT ON {target} IS {literal}".replace(":", r"\:")))
 
 
 def alembic_config(connection: Connection | None = None) -> Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Double, and_, case, cast, false, func, not_, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Double, Select, and_, case, cast, false, func, not_, or_, select, true
 
 from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.id_lists import id_in
@@ -143,20 +143,18 @@ class SqlTerms:
         """See `Terms.on_exclusion_list`."""
         return Experiment.id.in_(excluded_ids())
 
+    def _with_descendants(self, structure_ids: Collection[int]) -> Select[int]:
+        ancestor_id = StructureAncestor.ancestor_id
+        return select(StructureAncestor.descendant_id).where(id_in(self._connection, ancestor_id, structure_ids))
+
     def inside(self, structure_ids: Collection[int]) -> _Condition:
         """See `Terms.inside`."""
-        descendants = select(StructureAncestor.descendant_id).where(
-            id_in(self._connection, StructureAncestor.ancestor_id, structure_ids)
-        )
-        return Experiment.primary_structure_id.in_(descendants)
+        return Experiment.primary_structure_id.in_(self._with_descendants(structure_ids))
 
     def touching(self, structure_ids: Collection[int]) -> _Condition:
         """See `Terms.touching`."""
-        descendants = select(StructureAncestor.descendant_id).where(
-            id_in(self._connection, StructureAncestor.ancestor_id, structure_ids)
-        )
         touched = select(ExperimentInjectionStructure.experiment_id).where(
-            ExperimentInjectionStructure.structure_id.in_(descendants)
+            ExperimentInjectionStructure.structure_id.in_(self._with_descendants(structure_ids))
         )
         return Experiment.id.in_(touched)
 
