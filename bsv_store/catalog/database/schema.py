@@ -226,12 +226,14 @@ _Change = _Upgrade | _Downgrade | _Stamp
 
 
 _STORED_COMMENTS = """
-    SELECT 'VIEW ' || relname, obj_description(oid, 'pg_class')
-    FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'v'
+    SELECT 'VIEW ' || c.relname, obj_description(c.oid, 'pg_class')
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_schema() AND c.relkind = 'v'
     UNION ALL
     SELECT 'COLUMN ' || c.relname || '.' || a.attname, col_description(c.oid, a.attnum)
-    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v')
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'v')
 """
 
 
