@@ -13,6 +13,7 @@ import random
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import uuid
 import warnings
@@ -298,6 +299,11 @@ class Worlds:
 
             store = self.stack.enter_context(open_store(location, read_only=True))
             self._served = self.stack.enter_context(serving(store))
+            with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as cache:
+                # The server makes a copy of its catalog now, not in the job that is observed.
+                patch.setenv("BSV_STORE_CACHE", cache)
+                with open_store(self._served) as store:
+                    store.select()
         return self._served
 
     def _prepare(self, job: Job) -> tuple[Path, str | None]:
