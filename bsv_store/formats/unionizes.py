@@ -383,6 +383,11 @@ def _figures(columns: _Columns, rows: NDArray[np.bool_], name: str) -> str:
     )
 
 
+# Numbers that are too large or too small to be scaled are not rounded ones; NumPy need not warn about them.
+_unscalable_ignored = np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
+
+
+@_unscalable_ignored
 def _significant_digits(values: NDArray[np.float64]) -> int | None:
     """The number of significant digits to which values were rounded; None if there are more than nine."""
     numbers = values[values > 0]
@@ -394,6 +399,7 @@ def _significant_digits(values: NDArray[np.float64]) -> int | None:
     return None
 
 
+@_unscalable_ignored
 def _decimals(values: NDArray[np.float64]) -> int | None:
     """The number of decimals to which values were rounded; None if there are more than nine."""
     for decimals in range(_MOST_DIGITS + 1):

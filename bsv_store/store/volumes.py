@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
+from bsv_store.errors import DamagedFileError
 from bsv_store.vocabulary import VOLUME_KINDS
 
 if TYPE_CHECKING:
@@ -89,15 +90,26 @@ class Volumes:
         from bsv_store.volumes.large import dense_planes
         from bsv_store.volumes.library import read_array, read_slab
 
+        def content(file: VolumeFile) -> NDArray[np.floating[Any]]:
+            with self._database.reading() as connection:
+                volume = with_rule(connection, file, hemisphere_rule)
+            if box is None:
+                return volume.transformed(read_array(self._files, file))
+            ap, dv, ml = box_slices(file.layout.grid, box)
+            planes = dense_planes(read_slab(self._files, file, ap.start, ap.stop), ap.start, ap.stop)
+            # The rules mirror at the midline, so they need the whole ML axis.
+            return np.array(volume.transformed(planes)[:, dv, ml], order="C")
+
         file = self._file(experiment_id, kind, spacing_um)
-        with self._database.reading() as connection:
-            volume = with_rule(connection, file, hemisphere_rule)
-        if box is None:
-            return volume.transformed(read_array(self._files, file))
-        ap, dv, ml = box_slices(file.layout.grid, box)
-        planes = dense_planes(read_slab(self._files, file, ap.start, ap.stop), ap.start, ap.stop)
-        # The rules mirror at the midline, so they need the whole ML axis.
-        return np.array(volume.transformed(planes)[:, dv, ml], order="C")
+        while True:
+            try:
+                return content(file)
+            except DamagedFileError:
+                # The volume may have been replaced since it was looked up, and the file that was replaced removed.
+                current = self.recorded(experiment_id, kind=file.kind, spacing_um=spacing_um)
+                if current == file:
+                    raise
+                file = current
 
     def of_experiment(self, experiment_id: int) -> tuple[tuple[VolumeKind, int], ...]:
         """Kind and spacing in um of each stored volume of an experiment, sorted; empty if there are none.

@@ -18,11 +18,19 @@ from bsv_store.acquisition.work.claims import Claims
 from bsv_store.acquisition.work.sharing import SharedWork
 from bsv_store.acquisition.work.task import RunControl
 from bsv_store.catalog.database.models import Claim
-from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError, StoreError, UnknownExperimentError
+from bsv_store.errors import (
+    DamagedFileError,
+    InputError,
+    NoSpaceError,
+    ReadOnlyStoreError,
+    StoreError,
+    UnknownExperimentError,
+)
 from bsv_store.progress import NO_PROGRESS
 from bsv_store.server.allen.messages import Request
 from bsv_store.sources.allen import AllenClient
 from bsv_store.vocabulary import VolumeKind
+from bsv_store.volumes import library
 from bsv_store.volumes.grid import Grid
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire_volumes
 from bsv_store_synthetic.faults import (
@@ -37,7 +45,10 @@ from tests.acquisition.stored import all_volumes, count, reports_of_failure
 from .conftest import Recorder
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bsv_store import Store
+    from bsv_store.volumes.files import StoreFiles
 
 
 def volume_rows(store: Store) -> int:
@@ -204,6 +215,29 @@ def test_a_volume_that_changed_upstream_replaces_the_old_file(
     assert not old.exists()
     assert [path.name.endswith(old.name) for path in leftovers(catalog) if path.suffix != ".json"] == [True]
     assert len(files_of(catalog)) == 2
+
+
+def test_a_volume_that_is_replaced_after_it_was_looked_up_is_read_whole(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = atlas.experiment_ids[:2]
+    catalog.fetch([first], api_url=server.url)
+    server.fail(f"download/{first}", Substitute(wire_volumes.grid_zip(atlas, second, ("density",))))
+    real = library.read_array
+    read: list[str] = []
+
+    def overtaken(files: StoreFiles, file: library.VolumeFile) -> NDArray[np.float32]:
+        if not read:
+            catalog.fetch([first], refresh=True, api_url=server.url)
+        read.append(file.path)
+        return real(files, file)
+
+    monkeypatch.setattr(library, "read_array", overtaken)
+    np.testing.assert_array_equal(catalog.volume(first), atlas.volume(second))
+    assert len(set(read)) == 2
+    file_of(catalog, first).unlink()
+    with pytest.raises(DamagedFileError, match="is missing"):
+        catalog.volume(first)
 
 
 def test_files_are_for_the_whole_group_whatever_the_umask(

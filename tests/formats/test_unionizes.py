@@ -401,6 +401,14 @@ def test_sides_that_do_not_add_up_are_named(form: str) -> None:
     assert re.search(figures, caught.value.message)
 
 
+@pytest.mark.parametrize("value", [1e308, 5e-324])
+def test_impossible_numbers_are_refused_without_a_warning_of_numpy(value: float) -> None:
+    rows = unionizes()
+    rows[3] = {**rows[3], "projection_volume": value}
+    with pytest.raises(FormatError, match="do not add up"):
+        read_unionizes(envelope(rows), what="x")
+
+
 def test_numbers_of_six_digits_are_read_and_rounded_ones_refused_with_the_reason(data: Path) -> None:
     frame = pd.read_csv(data / "allensdk_cache/experiment_656632388/structure_unionizes.csv", index_col=0)
     exact = read_unionizes(frame.to_csv().encode(), what="x")

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.datasets.compute import DamagedInputsError
 from bsv_store.errors import (
     BsvStoreError,
     BusyError,
@@ -255,7 +256,7 @@ def may_refuse(job: Job, error: str, others: frozenset[str], *, is_damaged: bool
     if job.name == "read" and others & {"quota"}:
         allowed |= {MissingDataError.__name__, InputError.__name__}
     if is_damaged and job.name in ("aggregate", "read"):
-        allowed.add(DamagedFileError.__name__)
+        allowed |= {DamagedFileError.__name__, DamagedInputsError.__name__}
     return error in allowed
 
 
