@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
@@ -120,6 +121,17 @@ def test_a_large_volume_is_shown_and_has_no_data_elsewhere(viewer: Viewer) -> No
     viewer.open("experiment=1&at=9050,1550,8550")
     assert viewer.value("volume") == "NaN"
     assert viewer.page.text_content("#readout output") == "no data"
+
+
+@pytest.mark.parametrize("query", ["version=lines@1&group=0,1&minus=1", "experiment=1", "experiment=1&spacing_um=25"])
+def test_every_download_is_answered(viewer: Viewer, query: str) -> None:
+    viewer.open(query)
+    viewer.page.click("#open-download")
+    links = viewer.page.eval_on_selector_all("#downloads a[href]", "found => found.map(each => each.href)")
+    assert len(links) >= 6
+    # The ontology of this store has no structure sets, which the means by structure need.
+    answers = [requests.get(each, timeout=60) for each in links if "/regions.csv" not in each]
+    assert [(each.url, each.text) for each in answers if each.status_code != 200] == []
 
 
 def test_keys_move_the_cross_hair_and_the_address_restores_it(viewer: Viewer) -> None:

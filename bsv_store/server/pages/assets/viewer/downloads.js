@@ -30,10 +30,10 @@ function nameOf(facts) {
 // The whole version or volume in the formats of the library.
 function files(sets, facts, state, hasAnnotation) {
   if (!facts.version) {
-    const download = (format) => `${base}/experiments/${facts.experiment}/download?${new URLSearchParams({ kind: facts.kind, spacing_um: facts.spacing_um, format })}`;
+    const download = (format) => `${base}/v1/volumes/${facts.experiment}/file?${new URLSearchParams({ kind: facts.kind, spacing_um: facts.spacing_um, format })}`;
     return [link("NRRD", download("nrrd")), link("NIfTI", download("nii.gz")), link("NumPy", download("npy"))];
   }
-  const download = (format, query = {}) => `${base}/datasets/${facts.version}/download?${new URLSearchParams({ format, ...query })}`;
+  const download = (format, query = {}) => `${base}/v1/versions/${facts.version}/file?${new URLSearchParams({ format, ...query })}`;
   const found = sets.filter((set) => set.minus === undefined && !set.isEmpty).map((set) => (
     link(`NRRD, ${set.label}`, download("nrrd", set.group === undefined ? { statistic: state.statistic } : { statistic: state.statistic, group: set.group }))
   ));
