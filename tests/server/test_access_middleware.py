@@ -214,6 +214,14 @@ def test_a_local_server_has_the_names_of_this_computer(host: str, status: int) -
     assert call(context(), host=host).status == status
 
 
+@pytest.mark.parametrize("host", ["api.brain-map.org", "connectivity.brain-map.org", "download.alleninstitute.org:80"])
+def test_a_local_server_has_the_names_of_allen_for_its_addresses_only(host: str) -> None:
+    paths = ["/api/v2/data/query.json", "/grid_data/download/1", "/informatics-archive/current-release/x"]
+    assert [call(context(), path, host=host).status for path in paths] == [200] * 3
+    assert [call(context(), path, host=host).status for path in ("/", "/v1/status", "/api/v3/x")] == [421] * 3
+    assert call(context(require_token=True), paths[0], host=host).status == 401
+
+
 @pytest.mark.parametrize("path", ["/health", "/ready"])
 def test_health_is_answered_whatever_the_limits(path: str) -> None:
     around = context(require_token=True, rate=0.001, concurrency=1)

@@ -18,7 +18,9 @@ from bsv_store.server.access.buckets import buckets_in
 from bsv_store.server.access.headers import DEFAULT_POLICY, SECURITY_HEADERS
 from bsv_store.server.access.limits import Quota, RateLimit
 from bsv_store.server.access.scopes import KEY
+from bsv_store.server.allen.routes import PREFIXES
 from bsv_store.server.problems import framework_problem, problem_response
+from bsv_store.sources.allen.addresses import ALLEN_HOSTS
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -114,11 +116,17 @@ class AccessMiddleware:
         scope["path"] = root + path
         return path
 
+    def _is_addressed(self, host: str, path: str) -> bool:
+        """Whether the server answers to a name for a path."""
+        name = _host_name(host)
+        # Programs that use the server as a proxy send Allen's names. Pages of these names may only read Allen's data.
+        return self._hosts is None or name in self._hosts or (name in ALLEN_HOSTS and path.startswith(PREFIXES))
+
     async def _refusal(self, exchange: _Exchange, scope: Scope, path: str) -> Response | None:
         context, headers = self._context, exchange.headers
         if path in _ALWAYS:
             return None
-        if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
+        if not self._is_addressed(headers.get("host", ""), path):
             return framework_problem(
                 context, 421, hint="The administrator of the server permits names by --allow-host NAME."
             )
