@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, UnionizePart
 
-_DOWNLOAD = "Download the tables: bsv-store sync unionizes, with the same selection or --all."
+DOWNLOAD_TABLES = "Download the tables: bsv-store sync unionizes, with the same selection or --all."
 _RANK_BOTH = (
     "A ranking uses the same experiments in all columns. The matrix includes those without a known side: "
     "bsv-store matrix --hemisphere both (hemisphere='both')."
@@ -60,7 +60,7 @@ def report_left_out(experiment_ids: Collection[int], *, missing: MissingPolicy) 
             MissingUnionizesWarning,
             experiment_ids,
             f"{left_out_because(count)} {_their_tables_are(count)} not in the store",
-            _DOWNLOAD,
+            DOWNLOAD_TABLES,
             missing=missing,
         )
 
@@ -73,7 +73,7 @@ def report_without_rows(experiment_ids: Collection[int], part: UnionizePart) -> 
             experiment_ids,
             f"the {part} rows of {len(experiment_ids):,} of the selected experiments are left out, because "
             "they are not in the store",
-            _DOWNLOAD,
+            DOWNLOAD_TABLES,
             missing="leave_out",
         )
 
@@ -141,7 +141,7 @@ def nothing_to_rank(selected: int, without_unionizes: int) -> MissingDataError:
     if not without_unionizes:
         return MissingDataError(f"{start} known injected hemisphere", hint=_RANK_BOTH)
     more = " and a known injected hemisphere" if without_unionizes < selected else ""
-    return MissingDataError(f"{start} unionize table in the store{more}", hint=_DOWNLOAD)
+    return MissingDataError(f"{start} unionize table in the store{more}", hint=DOWNLOAD_TABLES)
 
 
 def with_unknown_side(connection: Connection, experiment_ids: Collection[int]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bsv_store.averaging.comparison.design import narrow_intervals
+from bsv_store.averaging.comparison.design import at_equal_covariates, narrow_intervals
 from bsv_store.catalog.search.found import check_limit
 from bsv_store.check import boolean
 from bsv_store.figures.differences import Difference, draw_differences
@@ -14,7 +14,7 @@ from bsv_store.figures.style import PAGE_MM, check_width, figure_class
 from bsv_store.reports.anatomy import color_of, rows_of
 from bsv_store.statistics.features import checked_share
 from bsv_store.text import joined, number_of
-from bsv_store.vocabulary import COVARIATES, MEASURED_HEMISPHERES, TWO_SAMPLE_STATISTICS
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, TWO_SAMPLE_STATISTICS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,7 +112,7 @@ def structure_differences(
     computed = number_of(facts["permutations"], "permutation")
     where = joined([MEASURED_HEMISPHERES[side].words for side in facts["hemisphere"]], "and")
     test = TWO_SAMPLE_STATISTICS[facts["test"]].methods
-    adjusted = joined([COVARIATES[name].words for name in facts["covariates"]], "and")
+    adjusted = at_equal_covariates(facts["covariates"])
     scale = f" of the difference, on the scale of {effect}" if in_deviations else ""
     intervals = f"Lines: {100 * facts['confidence']:.6g} % bootstrap intervals{scale}."
     return draw_differences(
@@ -125,7 +125,7 @@ def structure_differences(
         notes=[
             f"{found.quantity[0].upper()}{found.quantity[1:]}, {where}; "
             f"{len(rows):,} of {number_of(facts['tests'], 'test')}.",
-            *([f"Differences at equal values of the {adjusted}."] if adjusted else []),
+            *([f"Differences {adjusted}."] if adjusted else []),
             " ".join(filter(None, [intervals, narrow_intervals(facts["n"])])),
             f"p: two-sided {test}, {f'all {computed}' if facts['exact'] else computed}.",
             f"Filled: p max-t, corrected for all tests, at most {level:g}.",

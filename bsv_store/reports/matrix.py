@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, assert_never
 
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 
 from bsv_store.catalog.search.found import check_limit
 from bsv_store.catalog.selection.selection import Selection
+from bsv_store.catalog.without_unionizes import DOWNLOAD_TABLES
 from bsv_store.check import boolean, choice, several
-from bsv_store.errors import BsvStoreWarning, MissingDataError
+from bsv_store.errors import MissingDataError
 from bsv_store.figures.cluster import similar_together
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.matrix import Division, MatrixAxis, draw_matrix
@@ -124,7 +124,7 @@ def matrix_map(
     if kept.empty:
         raise MissingDataError(
             "no row of the matrix has data",
-            hint="Download the tables: bsv-store sync unionizes, with the same selection or --all.",
+            hint=DOWNLOAD_TABLES,
         )
     panels = {str(side): kept[side] for side in frame.columns.unique("hemisphere")}
     wanted = _strongest(panels, count)
@@ -133,22 +133,7 @@ def matrix_map(
     arrays = {side: values[np.ix_(by_row, by_column)] for side, values in arrays.items()}
     labels = [kept.index[number] for number in by_row]
     row_axis, column_axis = _axes(store, rows, labels, [wanted[number] for number in by_column])
-    experiments = len(kept)
-    if rows != "experiments":
-        with warnings.catch_warnings():
-            # The matrix above has issued the same warnings.
-            warnings.simplefilter("ignore", BsvStoreWarning)
-            numbers = store.catalog.matrix(
-                selection,
-                sources=sources,
-                targets=wanted[:1],
-                hemisphere=sides,
-                measure=measure,
-                statistic="n",
-                missing=missing,
-            )
-        experiments = int(numbers.max(axis=1).sum())
-    notes = [f"n = {number_of(experiments, 'experiment')}."]
+    notes = [f"n = {number_of(frame.attrs['n'], 'experiment')}."]
     notes += _notes(frame, int((~has_data).sum()), row_axis, chosen, count)
     if any(np.isnan(values).any() for values in arrays.values()):
         notes.append("Gray: no data.")

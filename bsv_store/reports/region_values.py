@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bsv_store.catalog.without_unionizes import DOWNLOAD_TABLES
 from bsv_store.check import boolean
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError, MissingDataError
@@ -94,7 +95,7 @@ def region_values(
     if counted.empty:
         raise MissingDataError(
             "the store has no unionize table of the selected experiments",
-            hint="Download the tables: bsv-store sync unionizes, with the same selection or --all.",
+            hint=DOWNLOAD_TABLES,
         )
     mean = counted.mean()
     rows = [(str(target), str(side), float(value)) for (side, target), value in mean.items()]

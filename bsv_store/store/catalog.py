@@ -264,6 +264,7 @@ class Catalog:
             one hemisphere is given as a string) in ontology order. The long layout has these labels and the measure, or
             n, as columns; the largest value comes first, and cells that are NaN are left out. 0 where the store has an
             experiment's table and the table has no row for the target (no overlap); NaN where the store has no table.
+            ``frame.attrs["n"]`` is the number of experiments with a value;
             ``frame.attrs["without_unionizes"]`` lists the experiments without a table, which do not count;
             ``frame.attrs["without_hemisphere"]`` those that do not count in ipsilateral and contralateral columns.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bsv_store import check
 from bsv_store.errors import DamagedFileError
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import HemisphereRule, MissingPolicy, Normalization, ThresholdRule, VolumeKind
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.library import VolumeFile
+
+
+T = TypeVar("T")
 
 
 class Volumes:
@@ -100,16 +103,7 @@ class Volumes:
             # The rules mirror at the midline, so they need the whole ML axis.
             return np.array(volume.transformed(planes)[:, dv, ml], order="C")
 
-        file = self._file(experiment_id, kind, spacing_um)
-        while True:
-            try:
-                return content(file)
-            except DamagedFileError:
-                # The volume may have been replaced since it was looked up, and the file that was replaced removed.
-                current = self.recorded(experiment_id, kind=file.kind, spacing_um=spacing_um)
-                if current == file:
-                    raise
-                file = current
+        return self._of_current_file(experiment_id, kind, spacing_um, content)
 
     def of_experiment(self, experiment_id: int) -> tuple[tuple[VolumeKind, int], ...]:
         """Kind and spacing in um of each stored volume of an experiment, sorted; empty if there are none.
@@ -237,8 +231,10 @@ class Volumes:
         """Facts about a stored volume: grid, values, hashes, source, path. Parameters are those of `read`."""
         from bsv_store.volumes.library import describe
 
-        file = self._file(experiment_id, kind, spacing_um)
-        return describe(self._files, file) | {"path": self._files.path(file.path)}
+        def facts(file: VolumeFile) -> dict[str, Any]:
+            return describe(self._files, file) | {"path": self._files.path(file.path)}
+
+        return self._of_current_file(experiment_id, kind, spacing_um, facts)
 
     def recorded(
         self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
@@ -326,19 +322,21 @@ class Volumes:
         from bsv_store.averaging.single_volumes import with_rule
         from bsv_store.formats.volume_export import export_volume
 
-        file = self._file(experiment_id, kind, spacing_um)
-        with self._database.reading() as connection:
-            volume = with_rule(connection, file, hemisphere_rule)
-        export_volume(
-            self._files,
-            file,
-            check.path("target", target),
-            transformed=None if volume.hemisphere_rule == "none" else volume.transformed,
-            facts={} if volume.hemisphere_rule == "none" else {"hemisphere_rule": volume.hemisphere_rule},
-            dtype=volume.dtype,
-            like_allen=like_allen,
-            overwrite=overwrite,
-        )
+        def write(file: VolumeFile) -> None:
+            with self._database.reading() as connection:
+                volume = with_rule(connection, file, hemisphere_rule)
+            export_volume(
+                self._files,
+                file,
+                check.path("target", target),
+                transformed=None if volume.hemisphere_rule == "none" else volume.transformed,
+                facts={} if volume.hemisphere_rule == "none" else {"hemisphere_rule": volume.hemisphere_rule},
+                dtype=volume.dtype,
+                like_allen=like_allen,
+                overwrite=overwrite,
+            )
+
+        self._of_current_file(experiment_id, kind, spacing_um, write)
 
     def threshold(
         self,
@@ -455,10 +453,19 @@ class Volumes:
             progress=progress,
         )
 
-    def _file(self, experiment_id: int, kind: str, spacing_um: int) -> VolumeFile:
+    def _of_current_file(self, experiment_id: int, kind: str, spacing_um: int, read: Callable[[VolumeFile], T]) -> T:
+        """The result of ``read`` for a volume, which may be replaced after it was looked up."""
         from bsv_store.catalog.volume_use import record_use
 
         name = check.choice("kind", kind, VOLUME_KINDS).name
         file = self.recorded(experiment_id, kind=name, spacing_um=spacing_um)
         record_use(self._database, [file])
-        return file
+        while True:
+            try:
+                return read(file)
+            except DamagedFileError:
+                # The file that was replaced may have been removed.
+                current = self.recorded(experiment_id, kind=name, spacing_um=spacing_um)
+                if current == file:
+                    raise
+                file = current

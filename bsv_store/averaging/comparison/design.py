@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bsv_store.catalog.normalization import divisors
 from bsv_store.catalog.without_unionizes import caller_level
 from bsv_store.errors import BsvStoreWarning, FormatError, RecipeError
-from bsv_store.text import listed, number_of, shown
+from bsv_store.text import joined, listed, number_of, shown
 from bsv_store.vocabulary import COVARIATES, Covariate
 
 if TYPE_CHECKING:
@@ -140,6 +140,12 @@ def _unexplained(values: NDArray[np.float64], columns: Sequence[NDArray[np.float
 def covariate_matrix(covariates: CovariateValues) -> NDArray[np.float64] | None:
     """The covariates as columns, shape (experiments, covariates); None if there are none."""
     return np.column_stack([np.array(values, np.float64) for values in covariates.values()]) if covariates else None
+
+
+def at_equal_covariates(covariates: Sequence[Covariate]) -> str:
+    """For what a difference is adjusted, such as 'at equal values of the injection volume'; '' without covariates."""
+    words = joined([COVARIATES[name].words for name in covariates], "and")
+    return f"at equal values of the {words}" if words else ""
 
 
 def narrow_intervals(counts: Sequence[int]) -> str:

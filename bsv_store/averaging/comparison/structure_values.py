@@ -16,6 +16,7 @@ from bsv_store.catalog.search.signal import read_signal
 from bsv_store.catalog.structures import find_structures
 from bsv_store.catalog.tables.frames import uncovered_among
 from bsv_store.catalog.unionize_seals import check_unionizes
+from bsv_store.catalog.without_unionizes import DOWNLOAD_TABLES
 from bsv_store.errors import FormatError, InputError, MissingDataError, UnknownStructureError
 from bsv_store.statistics.features import TwoGroupTest, compare_features
 from bsv_store.text import MAX_ID, listed_ids, shown
@@ -157,7 +158,7 @@ def recorded_values(
         raise MissingDataError(
             "the unionize tables that the version was computed from are not in the store: "
             f"{listed_ids(sorted({*absent, *unknown}))}",
-            hint="Download the tables: bsv-store sync unionizes, with the same selection or --all.",
+            hint=DOWNLOAD_TABLES,
         )
     try:
         found = read_values(connection, comparison, structures, group_of)

@@ -81,12 +81,16 @@ def projection_matrix(
     if choice("rows", rows, MATRIX_ROWS).name == "experiments":
         order = np.searchsorted(signals[0].experiment_ids, ids)
         values = np.hstack([signal.values[order] for signal in signals])
+        counted = int((~np.isnan(values)).any(axis=1).sum())
         index = pd.Index(ids, dtype="int64", name="experiment_id")
     else:
         sourced = _unique([source for _, source in membership])
         values = np.hstack([_pooled(signal, membership, sourced, chosen) for signal in signals])
+        numbers = [_pooled(signal, membership, sourced, "n")[:, 0] for signal in signals]
+        counted = int(np.max(numbers, axis=0).sum())
         index = pd.Index([row.acronym for row in sourced], dtype=object, name="source")
     frame = pd.DataFrame(values, index=index, columns=_columns(hemisphere, sides, targeted))
+    frame.attrs["n"] = counted
     frame.attrs["without_unionizes"] = list(without)
     frame.attrs["without_hemisphere"] = without_side
     name = "n" if chosen == "n" else choice("measure", measure, MEASURES).name

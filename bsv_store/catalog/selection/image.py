@@ -42,12 +42,16 @@ if TYPE_CHECKING:
 _COORDINATES = ("injection_ap", "injection_dv", "injection_ml")
 # Columns that are compared with limits or used in arithmetic.
 _NUMBERS = (
-    *(each.column for name, each in CRITERIA.items() if each.form == "number" and name not in UNIONIZE_PART_OF),
+    *(
+        each.column
+        for name, each in CRITERIA.items()
+        if each.column is not None and each.form == "number" and name not in UNIONIZE_PART_OF
+    ),
     *_COORDINATES,
 )
 # Columns with few distinct values.
 _VALUES = (
-    *(each.column for each in CRITERIA.values() if each.form != "number"),
+    *(each.column for each in CRITERIA.values() if each.column is not None and each.form != "number"),
     *("primary_structure_id", "transgenic_line", "withdrawn"),
 )
 
@@ -71,20 +75,24 @@ class ExperimentImage:
     """
 
     def __init__(self, connection: Connection) -> None:
-        names = list(dict.fromkeys(name for name in (*_NUMBERS, *_VALUES) if name is not None))
+        names = list(dict.fromkeys((*_NUMBERS, *_VALUES)))
         experiments = view("experiments").c
         query = select(experiments.experiment_id, *(experiments[name] for name in names))
         rows = connection.execute(query.order_by(experiments.experiment_id)).all()
         ids, *columns = zip(*rows, strict=True) if rows else [()] * (1 + len(names))
         by_name = dict(zip(names, columns, strict=True))
         self.ids: NDArray[np.int64] = np.array(ids, np.int64)
-        self.numbers = {name: np.array(by_name[name], np.float64) for name in _NUMBERS if name is not None}
-        self.values = {name: _places(enumerate(by_name[name])) for name in _VALUES if name is not None}
+        self.numbers = {name: np.array(by_name[name], np.float64) for name in _NUMBERS}
+        self.values = {name: _places(enumerate(by_name[name])) for name in _VALUES}
         place = {identifier: number for number, identifier in enumerate(ids)}
 
         def of_experiments(query: Executable) -> Mapping[Any, NDArray[np.intp]]:
             rows = connection.execute(query)
-            return _places((place[identifier], key) for identifier, *key in rows if identifier in place)
+            return _places(
+                (place[identifier], key[0] if len(key) == 1 else tuple(key))
+                for identifier, *key in rows
+                if identifier in place
+            )
 
         touched, line, volume = ExperimentInjectionStructure, ExperimentLine, StoredVolume
         self.touched = of_experiments(select(touched.experiment_id, touched.structure_id))
@@ -137,11 +145,10 @@ class ExperimentImage:
 
 
 def _places(pairs: Iterable[tuple[int, Any]]) -> dict[Any, NDArray[np.intp]]:
-    """The indices of the experiments with each value. A list of one value counts as that value."""
+    """The indices of the experiments with each value."""
     found: dict[Hashable, list[int]] = {}
     for number, value in pairs:
-        key = value if not isinstance(value, list) else value[0] if len(value) == 1 else tuple(value)
-        found.setdefault(key, []).append(number)
+        found.setdefault(value, []).append(number)
     return {key: np.array(places, np.intp) for key, places in found.items()}
 
 

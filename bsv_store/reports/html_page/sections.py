@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.averaging.comparison.design import narrow_intervals
+from bsv_store.averaging.comparison.design import at_equal_covariates, narrow_intervals
 from bsv_store.averaging.grouping.grouping import selections_of
 from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.catalog.selection.words import selection_words
@@ -17,11 +17,9 @@ from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.reports.html_page.pictures import bar, chip
 from bsv_store.reports.html_page.quality import LIMIT, MEASURE, MIN_ANIMALS
 from bsv_store.reports.html_page.tables import Cell, Column, DataTable, Row, number
-from bsv_store.text import joined as joined_text
 from bsv_store.text import label_in_prose, number_of
 from bsv_store.vocabulary import (
     ANIMAL_WEIGHTS,
-    COVARIATES,
     MEASURED_HEMISPHERES,
     MISSING_POLICIES,
     STATISTICS,
@@ -204,11 +202,11 @@ def _compared(facts: PageFacts) -> Markup:
     computed = number_of(attributes["permutations"], "permutation")
     test = TWO_SAMPLE_STATISTICS[attributes["test"]].methods
     side = "" if has_sides else f"; hemisphere: {attributes['hemisphere'][0]}"
-    adjusted = joined_text([COVARIATES[name].words for name in attributes["covariates"]], "and")
+    adjusted = at_equal_covariates(attributes["covariates"])
     narrow = narrow_intervals(attributes["n"])
     described = (
         "Each animal is a replicate; signal inside the injection site is not included"
-        f"{side}. The difference is {first} minus {second}{f' at equal values of the {adjusted}' if adjusted else ''}, "
+        f"{side}. The difference is {first} minus {second}{f' {adjusted}' if adjusted else ''}, "
         f"with its {100 * attributes['confidence']:.6g} % bootstrap interval. {f'{narrow} ' if narrow else ''}p is "
         "two-sided, "
         f"from {f'all {computed}' if attributes['exact'] else computed} ({test}); p, FDR is p under normality, "

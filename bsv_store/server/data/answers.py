@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def marker_or_current(store: Store, marker: str | None) -> str:
+    """The change marker of the catalog: the one that this request has read already, else the current one."""
+    return store.catalog.change_marker() if marker is None else marker
+
+
 class Latest(Generic[T]):
     """A value made from the store, and made again when something was committed. Safe to share between threads.
 
@@ -38,7 +43,7 @@ class Latest(Generic[T]):
             The change marker of the catalog, if this request has read it already.
         """
         # Read before the value is made: a value may be newer than its marker, which only makes it again.
-        found, marker = self._found, store.catalog.change_marker() if marker is None else marker
+        found, marker = self._found, marker_or_current(store, marker)
         if found is not None and found[0] == marker:
             return found[1]
         with self._lock:
@@ -87,7 +92,7 @@ class Answers:
         this request has read it already.
         """
         # Read before the answer is made: it may be newer than its marker, which only makes it again.
-        marker = store.catalog.change_marker() if marker is None else marker
+        marker = marker_or_current(store, marker)
         found = self.get(marker, question)
         self._on_look_up(found is not None)
         if found is not None:

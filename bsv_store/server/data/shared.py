@@ -13,7 +13,7 @@ import anyio.to_thread
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import BsvStoreError, BusyError
 from bsv_store.server.context import context_of_application, shared_by_application
-from bsv_store.server.data.answers import Answers, Latest
+from bsv_store.server.data.answers import Answers, Latest, marker_or_current
 from bsv_store.server.data.catalog_copies import CatalogCopies
 from bsv_store.server.data.kept_answer import KeptAnswer
 from bsv_store.server.data.known_experiments import KnownExperiments
@@ -124,9 +124,8 @@ class Shared:
     ) -> tuple[KnownExperiments, NDArray[np.integer[Any]]] | None:
         """All experiments, and the row numbers of the selected ones; None if the catalog has changed in the meantime.
 
-        It is None for a damaged catalog too.
-
-        After None, discard the warnings: the call that replaces this one issues them again.
+        It is None for a damaged catalog too. After None, discard the warnings: the call that replaces this one issues
+        them again.
 
         Parameters
         ----------
@@ -136,22 +135,24 @@ class Shared:
         marker : str, optional
             The change marker of the catalog, if this request has read it already.
         """
-        before = store.catalog.change_marker() if marker is None else marker
+        before = marker_or_current(store, marker)
         known = self._experiments.get(store, before)
         # From the same state of the catalog as the table, even if something is committed now.
         places = known.selected(selection, missing=missing)
         if places is not None:
             return known, places
         ids = store.select(selection, missing=missing)
-        # If the marker has changed, the ids may belong to another state of the catalog than the table.
-        found = known.places(ids) if store.catalog.change_marker() == before else None
-        return None if found is None else (known, found)
+        if store.catalog.change_marker() != before:
+            # The ids may belong to another state of the catalog than the table.
+            return None
+        numbers = known.places(ids)
+        return None if numbers is None else (known, numbers)
 
     def selected_and_excluded(
         self, store: Store, selection: Selection, *, missing: MissingPolicy = "leave_out", marker: str | None = None
     ) -> tuple[KnownExperiments, NDArray[np.integer[Any]], dict[int, str]] | None:
         """As `selected`, with what the exclusion list removes in the same state of the catalog: reason by id."""
-        before = store.catalog.change_marker() if marker is None else marker
+        before = marker_or_current(store, marker)
         found = self.selected(store, selection, missing=missing, marker=before)
         if found is None:
             return None

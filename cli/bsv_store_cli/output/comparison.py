@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.text import joined
-from bsv_store.vocabulary import COVARIATES, TWO_SAMPLE_STATISTICS
+from bsv_store.vocabulary import TWO_SAMPLE_STATISTICS
 from bsv_store_cli.output.datasets import comparison_text, note_local, origin_words, print_answer
 from bsv_store_cli.output.formats import frame_rows, print_facts, print_rows, say
 from bsv_store_cli.output.messages import note
@@ -102,7 +101,7 @@ def _are_short(labels: Sequence[str]) -> bool:
 
 
 def _note_facts(facts: dict[str, Any], *, shown: int, cut: str) -> None:
-    from bsv_store.averaging.comparison.design import narrow_intervals
+    from bsv_store.averaging.comparison.design import at_equal_covariates, narrow_intervals
 
     named = zip("ab", facts["labels"], facts["n"], strict=True)
     groups = "; ".join(
@@ -116,10 +115,10 @@ def _note_facts(facts: dict[str, Any], *, shown: int, cut: str) -> None:
     unit = f", {facts['unit']}" if facts["unit"] else ""
     note(f"Values: {facts['measure']}{unit}; {sides}.")
     first, second = facts["labels"] if _are_short(facts["labels"]) else "ab"
-    adjusted = f" at equal values of the {joined([COVARIATES[name].words for name in facts['covariates']], 'and')}"
+    adjusted = at_equal_covariates(facts["covariates"])
     narrow = narrow_intervals(facts["n"])
     note(
-        f"Difference: {first} - {second}{adjusted if facts['covariates'] else ''}, with its bootstrap interval."
+        f"Difference: {first} - {second}{f' {adjusted}' if adjusted else ''}, with its bootstrap interval."
         f"{f' {narrow}' if narrow else ''}"
     )
     permutations = number_of(facts["permutations"], "permutation")
