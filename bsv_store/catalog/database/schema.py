@@ -31,6 +31,7 @@ from bsv_store.text import listed
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from sqlalchemy import Table
 
     from bsv_store.catalog.database.models import Base
     from bsv_store.vocabulary import SchemaAction
@@ -373,8 +374,11 @@ def _update_derived(connection: Connection, change: _Change, before: str | None,
 
 
 def has_columns_of(connection: Connection, model: type[Base]) -> bool:
-    """Whether the database has a table with the columns that this version of the package expects."""
-    table = model.__table__
+    """Whether the database has the table of a model, with the columns that this version of the package expects."""
+    return _has_columns(connection, model.__table__)
+
+
+def _has_columns(connection: Connection, table: Table) -> bool:
     found = inspect(connection)
     if not found.has_table(table.name):
         return False
@@ -387,7 +391,7 @@ def _refuse_damage(connection: Connection, revision: str) -> None:
 
     if revision == HEAD or not has_columns_of(connection, Seal):
         return
-    changed = {model.__tablename__ for model in Base.__subclasses__() if not has_columns_of(connection, model)}
+    changed = {name for name, table in Base.metadata.tables.items() if not _has_columns(connection, table)}
     damage = damage_before_upgrade(connection, changed)
     if damage:
         raise DamagedCatalogError(

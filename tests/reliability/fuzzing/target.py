@@ -112,13 +112,14 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _is_allowed(path: Path) -> bool:
-    # Temporary files of the package, and caches of Python and Matplotlib.
-    temporary = Path(tempfile.gettempdir()) / "bsv-store-"
+    # Temporary files of the package, the folder of the server that forks children in tests, and caches of Python and
+    # Matplotlib.
+    temporary = [str(Path(tempfile.gettempdir()) / prefix) for prefix in ("bsv-store-", "pymp-")]
     return (
         path.is_relative_to(_watched[-1])
         or path.is_relative_to("/proc")
         or path == Path(os.devnull)
-        or str(path).startswith(str(temporary))
+        or str(path).startswith(tuple(temporary))
         or any(part == "__pycache__" or part.startswith("matplotlib") for part in path.parts)
     )
 
