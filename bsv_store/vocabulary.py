@@ -1590,6 +1590,7 @@ FindingKind = Literal[
     "orphan",
     "foreign_file",
     "temporary",
+    "contradictory_table",
     "changed_inputs",
     "outdated_annotation",
 ]
@@ -1661,6 +1662,12 @@ FINDING_KINDS: Mapping[str, FindingKindRow] = _rows(
             "foreign_file", "foreign file", False, "A file in the store's folders that is not a file of it."
         ),
         FindingKindRow("temporary", "temporary", False, "A temporary file that an aborted run left."),
+        FindingKindRow(
+            "contradictory_table",
+            "contradictory table",
+            False,
+            "A stored unionize table has a column that does not follow from the others, as it does in Allen's tables.",
+        ),
         FindingKindRow(
             "changed_inputs",
             "changed inputs",

@@ -30,7 +30,7 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.templates import all_templates, template_key
-from bsv_store.catalog.verify import VOLUMES, catalog_checks
+from bsv_store.catalog.verify import VOLUMES, TableProblems, catalog_checks
 from bsv_store.catalog.volumes import volume_key
 from bsv_store.datasets.refs import version_key
 from bsv_store.datasets.result.file import result_path
@@ -161,11 +161,17 @@ def unionize_key(experiment_id: int) -> str:
     return f"unionizes/{experiment_id}"
 
 
-def unionize_finding(experiment_id: int, problems: list[str]) -> Finding:
-    """The finding for a damaged unionize table."""
-    problem = f"rows of the table differ from what was stored: {listed(problems)}"
-    remedy = f"{REPAIR}, or bsv-store sync unionizes --refresh {ids_option([experiment_id])}"
-    return Finding(unionize_key(experiment_id), None, "damaged_catalog", problem, remedy)
+def unionize_findings(experiment_id: int, problems: TableProblems) -> tuple[Finding, ...]:
+    """The findings about the unionize table of an experiment."""
+    key = unionize_key(experiment_id)
+    download = f"bsv-store sync unionizes --refresh {ids_option([experiment_id])}"
+    if problems.damage:
+        problem = f"rows of the table differ from what was stored: {listed(problems.damage)}"
+        return (Finding(key, None, "damaged_catalog", problem, f"{REPAIR}, or {download}"),)
+    return tuple(
+        Finding(key, None, "contradictory_table", words, f"Replace it with Allen's: {download}")
+        for words in problems.contradictions
+    )
 
 
 # -- references and rules ---------------------------------------------------------------------------------------------
