@@ -23,7 +23,6 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.catalog.selection.exclusions import exclusions
-from bsv_store.catalog.selection.in_store import UNIONIZE_PART_OF
 from bsv_store.catalog.selection.resolve import condition_of, left_out_of
 from bsv_store.catalog.structures import StructureRef, StructureRow, all_structures, unknown_structures
 from bsv_store.catalog.tables.views import view
@@ -44,8 +43,8 @@ _COORDINATES = ("injection_ap", "injection_dv", "injection_ml")
 _NUMBERS = (
     *(
         each.column
-        for name, each in CRITERIA.items()
-        if each.column is not None and each.form == "number" and name not in UNIONIZE_PART_OF
+        for each in CRITERIA.values()
+        if each.column is not None and each.form == "number" and each.unionize_part is None
     ),
     *_COORDINATES,
 )
