@@ -642,7 +642,7 @@ class DatasetVersion:
 
     def export(
         self,
-        target: Path | str,
+        path: Path | str,
         *,
         statistic: Statistic | ComparisonMap = "mean",
         group: int | str | None = None,
@@ -656,7 +656,7 @@ class DatasetVersion:
 
         Parameters
         ----------
-        target : path
+        path : path
             Its ending names the format; ``bsv_store.datasets.share.export.VERSION_FORMATS`` lists all.
         statistic : Statistic or ComparisonMap
             What an image shows: one of the recipe's statistics, or of the maps of its comparison, which are
@@ -686,14 +686,14 @@ class DatasetVersion:
         """
         with self._unless_deleted():
             path = export_version(
-                self, target, statistic=statistic, group=group, like_allen=like_allen, overwrite=overwrite
+                self, path, statistic=statistic, group=group, like_allen=like_allen, overwrite=overwrite
             )
         record_shared_use(self.database, self.ref, "exported")
         return path
 
     def export_groups(
         self,
-        target: Path | str,
+        path: Path | str,
         *,
         statistic: Statistic = "mean",
         like_allen: bool = False,
@@ -703,7 +703,7 @@ class DatasetVersion:
 
         Parameters
         ----------
-        target : path
+        path : path
             Path from which the file names are derived: ``result.nii.gz`` writes ``result-group0.nii.gz``,
             ``result-group1.nii.gz`` and so on, with leading zeros for more than ten groups. Image formats only.
         statistic : Statistic
@@ -722,7 +722,7 @@ class DatasetVersion:
             See `export`. If one of the files exists and ``overwrite`` is False, none is written.
         """
         with self._unless_deleted():
-            paths = export_groups(self, target, statistic=statistic, like_allen=like_allen, overwrite=overwrite)
+            paths = export_groups(self, path, statistic=statistic, like_allen=like_allen, overwrite=overwrite)
         record_shared_use(self.database, self.ref, "exported")
         return paths
 
