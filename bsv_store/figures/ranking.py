@@ -120,7 +120,7 @@ def draw_ranking(
         axes.set_xlabel(quantity if number == 0 or len(rankings) <= 3 else "", fontsize=SMALL_SIZE, labelpad=1.5)
         axes.xaxis.label.set_color(page.colors.ink)
         if number == 0:
-            _draw_labels(axes, structures, labels, left, width, page)
+            _draw_labels(axes, structures, labels, width, page)
     return page.figure
 
 

@@ -221,15 +221,6 @@ def _colors(theme: Theme, *, is_signed: bool) -> Any:
     return ListedColormap(table).with_extremes(bad=row.no_data)
 
 
-def faded(color: str, theme: Theme) -> Any:
-    """A color map of one color, transparent at 0."""
-    from matplotlib.colors import ListedColormap, to_rgba
-
-    table = np.tile(to_rgba(color), (_COLORS, 1))
-    table[:, 3] = np.linspace(0, 1, _COLORS)
-    return ListedColormap(table).with_extremes(bad=(0, 0, 0, 0))
-
-
 def number_text(value: float) -> str:
     """A value of the scale, with two digits."""
     return f"{value:.2g}".replace("-", "−")

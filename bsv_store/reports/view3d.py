@@ -179,7 +179,7 @@ def view_3d_html(
     levels = _levels(signals, level)
     brain = brain_of(store).voxels()
     outer = _anatomy(store, brain, several("regions", regions, such_as="'CP' or ['CP', 'TH']"), theme)
-    items, used_um = _within_budget(signals, levels, chosen, theme)
+    items, used_um = _within_budget(signals, levels, chosen)
     notes = [_level_note(chosen, levels, quantity)]
     if used_um > _FINEST_UM:
         notes.append(f"Computed from voxels of {used_um} µm.")
@@ -276,9 +276,7 @@ def _level_note(style: SignalStyle, levels: Sequence[float], quantity: str) -> s
     return f"{what} {' and '.join(f'{level:.2g}' for level in shown)}: {quantity}."
 
 
-def _within_budget(
-    signals: Sequence[_Signal], levels: Sequence[float], style: SignalStyle, theme: Theme
-) -> tuple[list[Item], int]:
+def _within_budget(signals: Sequence[_Signal], levels: Sequence[float], style: SignalStyle) -> tuple[list[Item], int]:
     """The items of all signals, from coarser voxels if they would make the file too large, and the spacing in um."""
     for factor in (1, 2, 4):
         items = [item for signal in signals for item in _items(signal, levels, style, factor)]

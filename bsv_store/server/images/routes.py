@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
 _COLOR_NAMES = ("scale", "vmin", "vmax", "map", "theme", "zoom")
 _MAX_ZOOM = 8
-# Uncompressed bytes are made from memory for each request.
-_INLINE_BYTES = 1 << 20
 
 
 async def information(request: Request) -> Response:
