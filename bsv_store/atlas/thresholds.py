@@ -18,7 +18,6 @@ from bsv_store.atlas.annotation import (
     structure_mask,
 )
 from bsv_store.atlas.masks import StructureVoxels
-from bsv_store.catalog.search.signal import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.catalog.structures import StructureRef, find_structures, structure_set, subtree
 from bsv_store.catalog.without_unionizes import caller_level
 from bsv_store.check import boolean, choice, finite_number, whole_number, without
@@ -27,7 +26,7 @@ from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError
 from bsv_store.formats.image import Image, array_slabs
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
 from bsv_store.text import joined, number_of
-from bsv_store.vocabulary import THRESHOLD_RULES, MeasuredHemisphere, ThresholdRule
+from bsv_store.vocabulary import SUMMARY_STRUCTURE_SET_ID, THRESHOLD_RULES, MeasuredHemisphere, ThresholdRule
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.grid import Grid
 

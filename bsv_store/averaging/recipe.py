@@ -14,7 +14,7 @@ from bsv_store.averaging.kernel.statistics import checked_statistics
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.check import choice
 from bsv_store.documents import json_value
-from bsv_store.errors import RecipeError
+from bsv_store.errors import UPGRADE_HINT, RecipeError
 from bsv_store.text import shown
 from bsv_store.vocabulary import (
     ANIMAL_WEIGHTS,
@@ -249,7 +249,7 @@ class Recipe:
         if version != RECIPE_VERSION:
             raise RecipeError(
                 f"the recipe has the version {shown(version)}; this version of bsv-store reads {RECIPE_VERSION}",
-                hint="Upgrade the package: pip install --upgrade bsv-store",
+                hint=UPGRADE_HINT,
             )
         known = [part.name for part in fields(cls)]
         unknown = sorted(set(values).difference(known))

@@ -1,4 +1,4 @@
-"""What the catalog says about one experiment beside its row: lines, injection structures, and what the store has."""
+"""The details of one experiment in addition to its row: lines, injection structures, and the data in the store."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class VolumeFacts:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentDetails:
-    """What the catalog says about one experiment beside its row in ``Store.experiments``.
+    """What the catalog says about one experiment in addition to its row in ``Store.experiments``.
 
     Attributes
     ----------

@@ -225,7 +225,7 @@ def _draw_key(page: Page) -> None:
 
 
 def _draw_labels(
-    axes: Axes, structures: Sequence[RankedStructure], labels: Sequence[str], left: float, width: float, page: Page
+    axes: Axes, structures: Sequence[RankedStructure], labels: Sequence[str], width: float, page: Page
 ) -> None:
     """Names to the left of the bars, and swatches in Allen's colors at the edge."""
     from matplotlib.transforms import blended_transform_factory

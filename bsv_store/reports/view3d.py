@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.averaging.hemisphere import half_names
 from bsv_store.averaging.units import describe_unit
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import descendant_ids, find_structures
@@ -19,14 +20,14 @@ from bsv_store.errors import InputError, MissingDataError
 from bsv_store.figures.injections import sequence_of
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.sources import experiment_names
-from bsv_store.figures.style import GROUP_COLORS
+from bsv_store.figures.style import GROUP_COLORS, check_html_path
 from bsv_store.figures.surface import coarser, smoothed, surface
-from bsv_store.figures.view3d import Item, Points, check_html_path, encoded_bytes, view_html, write_view
+from bsv_store.figures.view3d import Item, Points, encoded_bytes, view_html, write_view
 from bsv_store.formats.output_file import check_target
 from bsv_store.reports.anatomy import brain_of, color_of
 from bsv_store.reports.sources import DEFAULT_KIND, DEFAULT_SPACING_UM
 from bsv_store.text import listed, shown
-from bsv_store.vocabulary import HEMISPHERE_RULES, SIGNAL_STYLES, VOLUME_KINDS
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, SIGNAL_STYLES, VOLUME_KINDS
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import SelectionLike
@@ -165,10 +166,10 @@ def view_3d_html(
         version = store.dataset(source)
         signals = list(_group_signals(version, groups, theme))
         name, quantity, fingerprint = version.ref, version.quantity, version.fingerprint
-        is_folded = HEMISPHERE_RULES[version.recipe.hemisphere_rule].is_folded
+        halves = half_names(version.recipe.hemisphere_rule)
     else:
         without("groups", "experiments", groups is not None)
-        is_folded = False
+        halves = half_names("none")
         volume_kind = choice("kind", kind or DEFAULT_KIND, VOLUME_KINDS).name
         signals = list(_experiment_signals(store, source, volume_kind, spacing_um or DEFAULT_SPACING_UM))
         name, quantity, fingerprint = (
@@ -191,7 +192,7 @@ def view_3d_html(
         notes.append(f"No signal at this level: {listed(silent)}.")
     return view_html(
         [*items, *outer],
-        sides=("contra", "ipsi") if is_folded else ("L", "R"),
+        sides=(MEASURED_HEMISPHERES[halves[0]].short, MEASURED_HEMISPHERES[halves[1]].short),
         title=title_or(title, name),
         notes=notes,
         fingerprint=fingerprint,

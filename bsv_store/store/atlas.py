@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
+from bsv_store.vocabulary import SUMMARY_STRUCTURE_SET_ID
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,7 +173,7 @@ class Atlas:
         with self._database.reading() as connection:
             return structure_sets(connection)
 
-    def structure_set(self, structure_set: int = 167587189) -> tuple[StructureRow, ...]:
+    def structure_set(self, structure_set: int = SUMMARY_STRUCTURE_SET_ID) -> tuple[StructureRow, ...]:
         """The members of a structure set, in ontology order.
 
         Parameters

@@ -347,7 +347,7 @@ class Catalog:
         structure_set : int, optional
             Rank the members of this set; by default 167587189, the summary structures, which do not overlap.
         hemisphere : {'left', 'right', 'both'}, or a sequence of them
-            'both' beside the others counts the same signal twice.
+            'both' together with another one counts the same signal twice.
         measure : Measure
         threshold : float
             The measure must exceed it.

@@ -198,7 +198,7 @@ class Datasets:
         Returns
         -------
         DatasetVersion
-            As from `Store.compare_voxels`. The members are those of the version, also if its selection would now give
+            As from `Store.compare_voxels`. The members are those of the version, even if its selection would now give
             others.
 
         Raises

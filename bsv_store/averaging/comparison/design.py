@@ -82,7 +82,7 @@ def check_groups(groups: Sequence[Group], left_out: Sequence[LeftOut] = ()) -> N
 
 
 def _left_out_text(left_out: Sequence[LeftOut]) -> str:
-    """The experiments that were left out, in words, with a space before; empty if there are none."""
+    """The experiments that were left out, in words, with a leading space; empty if there are none."""
     if not left_out:
         return ""
     first = left_out[0]
@@ -143,7 +143,7 @@ def covariate_matrix(covariates: CovariateValues) -> NDArray[np.float64] | None:
 
 
 def at_equal_covariates(covariates: Sequence[Covariate]) -> str:
-    """For what a difference is adjusted, such as 'at equal values of the injection volume'; '' without covariates."""
+    """What a difference is adjusted for, such as 'at equal values of the injection volume'; '' without covariates."""
     words = joined([COVARIATES[name].words for name in covariates], "and")
     return f"at equal values of the {words}" if words else ""
 

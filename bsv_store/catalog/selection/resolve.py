@@ -272,7 +272,7 @@ class _Compiler(Generic[C]):
             return terms.every(self._criteria(node, match_unknown))
 
         def certain(part: Node, match_unknown: bool) -> C:
-            # Unknown counts as false, also under NOT.
+            # Unknown counts as false, even under NOT.
             return terms.certain(self.condition(part, match_unknown=match_unknown, invert_subtracted=invert_subtracted))
 
         if node.operator == "minus":
