@@ -16,9 +16,10 @@ from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.averaging.members import members_frame
 from bsv_store.averaging.units import quantity_of, rule_texts, unit_text
 from bsv_store.catalog.selection.words import selection_words
+from bsv_store.check import checked_group
 from bsv_store.datasets.arrays import checked_array, require_voxels
 from bsv_store.datasets.comparison_summary import ComparisonSummary, comparison_summary
-from bsv_store.datasets.groups import empty_ranges, is_group
+from bsv_store.datasets.groups import empty_ranges
 from bsv_store.datasets.listing import has_version
 from bsv_store.datasets.provenance import Provenance, provenance_of
 from bsv_store.datasets.recorded_rows import lacks_weights
@@ -313,9 +314,7 @@ class DatasetVersion:
         has_groups = statistic in STATISTICS
         if not has_groups and group is not None:
             raise InputError(f"{statistic} has no groups, got group={group!r}", hint="Leave out group.")
-        if group is not None and not is_group(group, len(self.groups)):
-            raise InputError(f"{self.ref} has no group {group!r}", hint=f"Its groups are 0 to {len(self.groups) - 1}.")
-        group = None if group is None else int(group)
+        group = None if group is None else checked_group(group, len(self.groups), what=self.ref)
         if group is None and box is None:
             with self.open() as file:
                 values: NDArray[Any] = file[statistic][:]

@@ -14,7 +14,7 @@ from bsv_store.averaging.hemisphere import half_names
 from bsv_store.averaging.units import describe_unit
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import descendant_ids, find_structures
-from bsv_store.check import boolean, choice, finite_numbers, several, without
+from bsv_store.check import boolean, checked_group, choice, finite_numbers, several, without
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.figures.injections import sequence_of
@@ -208,10 +208,7 @@ def _group_signals(version: DatasetVersion, groups: Sequence[int] | None, theme:
     known = range(len(version.groups))
     numbers = list(known) if groups is None else several("groups", groups, such_as="[0, 2]")
     for number in numbers:
-        if number not in known:
-            raise InputError(
-                f"{version.ref} has no group {shown(number)}", hint=f"Valid groups are 0 to {len(known) - 1}."
-            )
+        checked_group(number, len(known), what=version.ref)
     _check_count(len(numbers), "groups")
     is_sequence = len(version.axes) == 1 and len({group.lower for group in version.groups}) == len(version.groups)
     colors = sequence_of(len(numbers), theme) if is_sequence and len(numbers) > 1 else _palette(len(numbers))

@@ -180,6 +180,11 @@ class Atlas:
         ----------
         structure_set : int
             Allen's id; by default the summary structures.
+
+        Raises
+        ------
+        InputError
+            If the ontology has no structure set with that id.
         """
         from bsv_store.catalog.structures import structure_set as members
 

@@ -119,6 +119,10 @@ class Datasets:
         """The volumes, unionize tables and lists that a version was computed from, and its tags.
 
         No volume is opened; the result file of a comparison by structure is.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion
         """
         from bsv_store.datasets.history.lineage import lineage_of
 
@@ -453,6 +457,10 @@ class Datasets:
 
     def diff(self, first: str | DatasetVersion, second: str | DatasetVersion) -> VersionDiff:
         """The differences between two versions: recipe, members, voxels.
+
+        Parameters
+        ----------
+        first, second : str or DatasetVersion
 
         Raises
         ------

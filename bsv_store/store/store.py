@@ -1599,7 +1599,27 @@ class Store:
     def volume(
         self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
     ) -> NDArray[np.float32]:
-        """The volume of an experiment; the same as ``store.volumes.read``."""
+        """The volume of an experiment, as from ``store.volumes.read``, which has more options.
+
+        Parameters
+        ----------
+        experiment_id : int
+        kind : VolumeKind
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
+
+        Returns
+        -------
+        ndarray of float32, shape (ap, dv, ml)
+            NaN = no data.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have it. The hint is the command that fetches it.
+        DamagedFileError
+            If its file differs from what was published.
+        """
         return self.volumes.read(experiment_id, kind=kind, spacing_um=spacing_um)
 
     def _require_folder(self) -> None:
