@@ -967,12 +967,32 @@ ExperimentSourceKind = Literal["api", "csv", "csv_2016", "bundle"]
 UnionizePart = Literal["injection", "projection"]
 Sex = Literal["M", "F"]
 
-SNAPSHOT_CONTENTS: Mapping[str, WordRow[SnapshotContent]] = _rows(
+
+@dataclass(frozen=True, slots=True)
+class SnapshotContentRow:
+    """What a snapshot of Allen's data contains.
+
+    Attributes
+    ----------
+    subject : str
+        As in the record of activities.
+    is_complete : bool
+        Whether a snapshot has everything of its kind, so that the newest one is in force.
+    """
+
+    name: SnapshotContent
+    words: str
+    subject: str
+    is_complete: bool
+    synonyms: tuple[str, ...] = ()
+
+
+SNAPSHOT_CONTENTS: Mapping[str, SnapshotContentRow] = _rows(
     SnapshotContent,
     [
-        WordRow("structures", "the structure ontology"),
-        WordRow("experiments", "a list of experiments"),
-        WordRow("unionizes", "unionize tables"),
+        SnapshotContentRow("structures", "the structure ontology", "structures", is_complete=True),
+        SnapshotContentRow("experiments", "a list of experiments", "experiments", is_complete=True),
+        SnapshotContentRow("unionizes", "unionize tables", "unionize tables", is_complete=False),
     ],
 )
 
