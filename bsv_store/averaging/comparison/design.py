@@ -52,6 +52,11 @@ def known_covariates(
     return found
 
 
+def unknown_covariate(name: Covariate) -> str:
+    """The reason why experiments without the covariate are left out of a comparison."""
+    return f"the {COVARIATES[name].words} is not known"
+
+
 def check_groups(groups: Sequence[Group], left_out: Sequence[LeftOut] = ()) -> None:
     """Check that there are two groups of at least two experiments.
 
