@@ -964,6 +964,7 @@ COMPARISON_ORDERS: Mapping[str, WordRow[ComparisonOrder]] = _rows(
 
 SnapshotContent = Literal["structures", "experiments", "unionizes"]
 ExperimentSourceKind = Literal["api", "csv", "csv_2016", "bundle"]
+OntologySourceKind = Literal["api", "file", "csv", "bundle", "older"]
 UnionizePart = Literal["injection", "projection"]
 Sex = Literal["M", "F"]
 
@@ -1045,6 +1046,34 @@ EXPERIMENT_SOURCE_KINDS: Mapping[str, ExperimentSourceKindRow] = _rows(
     ],
 )
 
+
+@dataclass(frozen=True, slots=True)
+class OntologySourceKindRow:
+    """A kind of stored ontology.
+
+    Attributes
+    ----------
+    is_current : bool
+        Whether its structures are current until another one is ingested. Others are only used for what the store has
+        from no better source.
+    """
+
+    name: OntologySourceKind
+    words: str
+    is_current: bool
+    synonyms: tuple[str, ...] = ()
+
+
+ONTOLOGY_SOURCE_KINDS: Mapping[str, OntologySourceKindRow] = _rows(
+    OntologySourceKind,
+    [
+        OntologySourceKindRow("api", "structure graph of the Allen API", is_current=True),
+        OntologySourceKindRow("file", "structure graph in a JSON file", is_current=True),
+        OntologySourceKindRow("csv", "CSV file, whose acronyms and names have no commas", is_current=False),
+        OntologySourceKindRow("bundle", "ontology of the store that exported an imported version", is_current=False),
+        OntologySourceKindRow("older", "ontology that was older than the current one when ingested", is_current=False),
+    ],
+)
 
 SEXES: Mapping[str, WordRow[Sex]] = _rows(Sex, [WordRow("M", "male", ("male",)), WordRow("F", "female", ("female",))])
 
