@@ -142,12 +142,12 @@ def unionize_contents(connection: Connection) -> dict[int, str]:
     ):
         found.setdefault(identifier, []).append((part, sha256))
     # Rows of experiments without a table would be damage too.
-    for identifier in connection.scalars(_experiments_with_rows(connection)):
+    for identifier in connection.scalars(_experiments_with_rows()):
         found.setdefault(identifier, [])
     return {identifier: xxhash.xxh3_128_hexdigest(repr(parts).encode()) for identifier, parts in found.items()}
 
 
-def _experiments_with_rows(connection: Connection) -> Any:
+def _experiments_with_rows() -> Any:
     # One lookup in the primary key for each experiment, instead of reading millions of rows.
     return text(
         "WITH RECURSIVE found(id) AS (SELECT min(experiment_id) FROM unionize UNION ALL"
@@ -207,7 +207,7 @@ def _foreign_keys(connection: Connection) -> Iterator[Finding]:
 def _unknown_experiments(connection: Connection) -> Iterator[Finding]:
     # The large table has no foreign keys.
     known = set(connection.scalars(select(Experiment.id)))
-    for identifier in connection.scalars(_experiments_with_rows(connection)):
+    for identifier in connection.scalars(_experiments_with_rows()):
         if identifier not in known:
             problem = f"rows of the experiment {identifier}, which the catalog does not have"
             yield Finding(f"{CATALOG}/unionize", None, "broken_reference", problem, RESTORE)
