@@ -54,7 +54,8 @@ GROUPS: Final[Mapping[Group, str]] = {
 _INTRODUCTION = (
     "Read-only access to a store of the Allen Mouse Brain Connectivity Atlas. Coordinates are in um of the CCF, in the "
     "order AP, DV, ML. Lists in the query are separated by commas. Errors are problem documents (RFC 9457), whose code "
-    "names the class of the error and whose hint says what to do. Answers have an ETag: send it back in If-None-Match."
+    "names the class of the error and whose hint says what to do; browsers get them as pages. Answers have an ETag: "
+    "send it back in If-None-Match."
 )
 
 _SCHEMAS: Final[dict[str, Any]] = {
@@ -143,8 +144,11 @@ def _described(operation: Described) -> dict[str, Any]:
     }
     if operation.method == "GET":
         found["responses"]["304"] = {"description": "The client has the answer already"}
-    if "{sha256}" in operation.path:
+    if operation.has_ranges:
         found["responses"]["206"] = {"description": "A part of the file", "content": contents}
+    for status, words in operation.pages.items():
+        html = {"text/html": {"schema": {"type": "string"}}}
+        found["responses"][str(status)] = {"description": words, "content": {**html, **problem["content"]}}
     if operation.body is not None:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": dict(operation.body)}}}
     return found
