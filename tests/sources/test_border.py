@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import requests
 
-from bsv_store.errors import InputError, UnreachableUpstreamError, UpstreamError
+from bsv_store.errors import InputError, NothingDownloadedError, UnreachableUpstreamError, UpstreamError
 from bsv_store.progress import NoProgress
 from bsv_store.server.allen.messages import JSON, Request
 from bsv_store.sources.allen.reasons import certificate_hint
@@ -556,6 +556,9 @@ def test_a_certificate_must_be_trusted(
     # Another attempt would get the same certificate.
     assert caught.value.message.endswith(" once")
     assert "REQUESTS_CA_BUNDLE=FILE" in str(caught.value.hint)
+    with pytest.raises(NothingDownloadedError, match="certificate is not valid") as missed:
+        catalog.fetch([FIRST], api_url=secure.url)
+    assert missed.value.hint == caught.value.hint
     # The environment may name one.
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     catalog.fetch([FIRST], api_url=secure.url)
