@@ -278,6 +278,7 @@ def test_error_pages_say_nothing_about_the_store_to_visitors_without_a_token(
         # As browsers send it.
         "/who?selection={%22line%22:%22\\u0041%22}",
         "/datasets/a%20b%25%3F@1?x=1",
+        "/datasets/a%20b",
     ],
 )
 def test_after_signing_in_a_browser_is_where_it_wanted_to_be(

@@ -28,6 +28,7 @@ _NEXT = re.compile(r"/(?![/\\])[^\x00-\x20\x7f\\]*")
 # What is not encoded (once more).
 _IN_PATH: Final = "/=&:,;+@!$'()*~"
 _IN_QUERY: Final = f"{_IN_PATH}?%[]"
+_IN_ADDRESS: Final = f"{_IN_QUERY}#"
 
 
 def login_page(request: Request, *, then: str, problem: str | None = None, status: int = 200) -> Response:
@@ -97,7 +98,7 @@ def _valid_next(value: str) -> str:
 
 def _redirect(request: Request, then: str) -> Response:
     address = request.scope.get("root_path", "") + then
-    return RedirectResponse(quote(address, safe=f"{_IN_QUERY}#"), status_code=303)
+    return RedirectResponse(quote(address, safe=_IN_ADDRESS), status_code=303)
 
 
 async def _login(request: Request) -> Response:

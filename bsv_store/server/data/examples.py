@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
 
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.errors import BsvStoreError, MissingDataError
+from bsv_store.errors import BsvStoreError, DamagedCatalogError, MissingDataError
+from bsv_store.server.data.experiments import experiment_row
 
 if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
@@ -100,7 +102,9 @@ class Examples:
             self._values["annotation"] = {"structure": root, "structures": root, "at_um": "6600"}
         for need, wanted in _EXPERIMENTS.items():
             if ids := store.select(wanted):
-                self._values[need] = _of_experiment(store, ids[0])
+                with suppress(DamagedCatalogError):
+                    # Then it is no example.
+                    self._values[need] = _of_experiment(store, ids[0])
         self._add_versions(store, root)
 
     def query(self, operation: Described) -> dict[str, str] | None:
@@ -136,7 +140,7 @@ class Examples:
 
 
 def _of_experiment(store: Store, experiment_id: int) -> Values:
-    (row,) = store.experiments(Selection(ids=[experiment_id])).itertuples()
+    (row,) = experiment_row(store, experiment_id).itertuples()
     structure = _name(row.primary_structure, row.primary_structure_id)
     identifier = str(experiment_id)
     return {
