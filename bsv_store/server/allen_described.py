@@ -79,7 +79,7 @@ DESCRIBED: Final = (
         "query",
         "/api/v2/data/query.json",
         "A query in RMA",
-        Parameter(name="q", kind="string", words="The query.", example="model::Structure"),
+        Parameter(name="q", kind="string", words="The query, such as model::Structure.", example="model::Structure"),
         _CRITERIA,
         *_ROWS,
     ),
