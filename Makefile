@@ -118,7 +118,7 @@ release: check audit sbom $(DEV) ## check, audit, and build the distributions in
 	cp build/bsv-store.cdx.json dist
 
 clean: ## remove .venv, caches and builds
-	@for old in $(ENVIRONMENTS) $(addprefix .venv-,allensdk peers readers statistics schemathesis); do \
+	@for old in $(ENVIRONMENTS) $(addprefix .venv-,allensdk peers readers statistics targets heatmap schemathesis); do \
 	  $(call discard,$$old); done
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

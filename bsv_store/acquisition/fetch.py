@@ -44,6 +44,8 @@ class FetchReport:
     replaced : tuple of int
         Experiments, included in those fetched or recovered, whose stored file was missing, truncated or changed.
     downloaded_bytes : int
+    hint : str or None
+        What to do about that reason, if something can be done.
     """
 
     kind: VolumeKind
@@ -56,6 +58,7 @@ class FetchReport:
     not_attempted: tuple[int, ...] = ()
     stopped: str | None = None
     replaced: tuple[int, ...] = ()
+    hint: str | None = None
 
     @property
     def what(self) -> str:
@@ -174,4 +177,5 @@ def fetch_volumes(
         outcome.not_attempted,
         outcome.stopped,
         tuple(i for i in outcome.stored if i in task.lost),
+        hint=outcome.hint,
     )

@@ -40,6 +40,8 @@ class UnionizeSyncReport:
     rows : int
         Rows that were downloaded.
     downloaded_bytes : int
+    hint : str or None
+        What to do about that reason, if something can be done.
     """
 
     fetched: tuple[int, ...]
@@ -49,6 +51,7 @@ class UnionizeSyncReport:
     downloaded_bytes: int
     not_attempted: tuple[int, ...] = ()
     stopped: str | None = None
+    hint: str | None = None
 
     @property
     def what(self) -> str:
@@ -188,4 +191,5 @@ def sync_unionizes(
         work.control.size_bytes,
         outcome.not_attempted,
         outcome.stopped,
+        outcome.hint,
     )

@@ -24,7 +24,7 @@ from bsv_store.errors import (
 from bsv_store.remote.protocol import PROBLEM_TYPE, error_of
 from bsv_store.remote.token import TOKEN_VARIABLE, Token, require_safe_scheme, token_for, tokens_file
 from bsv_store.sources.allen.retry import RetryPolicy
-from bsv_store.sources.allen.transfer import Request, Transfer, ignore_bytes
+from bsv_store.sources.allen.transfer import Request, Transfer, UntrustedServerError, ignore_bytes
 
 T = TypeVar("T")
 
@@ -228,6 +228,8 @@ class Client:
             raise AbsentOnServerError(
                 error.message, hint=f"Check that {self.url} is the address of a bsv-store server."
             ) from error
+        except UntrustedServerError as error:
+            raise StoreUnreachableError(error.message, hint=error.hint) from error
         except UpstreamError as error:
             if reported:
                 raise reported[-1] from error

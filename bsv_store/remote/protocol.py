@@ -85,14 +85,28 @@ values and NaN are null. Values that JSON does not have are strings: integers be
 _MAX_DETAIL: Final = 2_000
 
 
-def problem_of(error: BsvStoreError, *, status: int) -> dict[str, Any]:
-    """An error as a problem document."""
+_TITLE: Final = "The request failed."
+
+
+def problem_of(error: BsvStoreError, *, status: int, title: str | None = None) -> dict[str, Any]:
+    """An error as a problem document.
+
+    Parameters
+    ----------
+    error : BsvStoreError
+    status : int
+    title : str, optional
+        The name of the status, for a problem that is no more than that. By default the type and the title are those of
+        the class of the error.
+    """
     # For a private class, its public base class, which clients know.
     kind = next(each for each in type(error).__mro__ if getattr(errors, each.__name__, None) is each)
     name = kind.__name__
+    # The base class says nothing about a problem, and with the option -OO no class does.
+    words = _TITLE if kind is BsvStoreError or not kind.__doc__ else kind.__doc__.strip().splitlines()[0]
     return {
-        "type": f"urn:bsv-store:problem:{name}",
-        "title": (kind.__doc__ or name).strip().splitlines()[0],
+        "type": f"urn:bsv-store:problem:{name}" if title is None else "about:blank",
+        "title": (words if title is None else title).replace("`", ""),
         "status": status,
         "detail": error.message,
         "code": name,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -64,8 +65,8 @@ def _file(spool: Spool, asked: messages.Request, content: FileContent, content_t
         span = byte_range(
             asked.headers.get("range"), asked.headers.get("if-range"), validators=(etag,), size_bytes=size
         )
-    except UnsatisfiableRangeError:
-        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+    except UnsatisfiableRangeError as error:
+        raise HTTPException(416, headers={"Content-Range": f"bytes */{size}"}) from error
     start, stop = (0, size) if span is None else (span.first, span.end)
     shared["Content-Length"] = str(stop - start)
     if span is None:

@@ -44,23 +44,26 @@ STATUSES: Final[Mapping[type[BsvStoreError], int]] = {
 
 _RETRY_AFTER_S = 2
 
-# The errors of the framework and of the middleware, which have no class of their own: class for the client, and text.
-_FRAMEWORK: Final[Mapping[int, tuple[type[BsvStoreError], str]]] = {
-    400: (errors.InputError, "the request is not valid"),
-    404: (errors.InputError, "the server does not have this address"),
-    405: (errors.InputError, "this address does not accept the method of the request"),
-    406: (errors.InputError, "this address does not have the requested format"),
-    408: (errors.InputError, "the body of the request did not arrive in time"),
-    413: (errors.InputError, "the body of the request is too large"),
-    414: (errors.InputError, "the address of the request is too long"),
-    415: (errors.InputError, "the format of the request's body is not supported"),
-    416: (errors.InputError, "the requested range is outside the file"),
-    421: (errors.InputError, "the server does not answer to this host name"),
-    429: (errors.BusyError, "too many requests"),
-    431: (errors.InputError, "the headers of the request are too large"),
-    500: (errors.BsvStoreError, "the server failed because of an unexpected error"),
-    503: (errors.BusyError, "the server is busy"),
+# The errors of the framework and of the middleware, which have no class of their own: class for the client, title (the
+# name of the status in RFC 9110 and 6585), and text.
+_FRAMEWORK: Final[Mapping[int, tuple[type[BsvStoreError], str, str]]] = {
+    400: (errors.InputError, "Bad Request", "the request is not valid"),
+    403: (errors.InputError, "Forbidden", "the server refuses the request"),
+    404: (errors.InputError, "Not Found", "the server does not have this address"),
+    405: (errors.InputError, "Method Not Allowed", "this address does not accept the method of the request"),
+    406: (errors.InputError, "Not Acceptable", "this address does not have the requested format"),
+    408: (errors.InputError, "Request Timeout", "the body of the request did not arrive in time"),
+    413: (errors.InputError, "Content Too Large", "the body of the request is too large"),
+    414: (errors.InputError, "URI Too Long", "the address of the request is too long"),
+    415: (errors.InputError, "Unsupported Media Type", "the format of the request's body is not supported"),
+    416: (errors.InputError, "Range Not Satisfiable", "the requested range is outside the file"),
+    421: (errors.InputError, "Misdirected Request", "the server does not answer to this host name"),
+    429: (errors.BusyError, "Too Many Requests", "too many requests"),
+    431: (errors.InputError, "Request Header Fields Too Large", "the headers of the request are too large"),
+    500: (errors.BsvStoreError, "Internal Server Error", "the server failed because of an unexpected error"),
+    503: (errors.BusyError, "Service Unavailable", "the server is busy"),
 }
+_OTHER_TITLE: Final = "Request Failed"
 
 
 def status_of(error: BsvStoreError) -> int:
@@ -69,11 +72,27 @@ def status_of(error: BsvStoreError) -> int:
 
 
 def problem_response(
-    context: Context, error: BsvStoreError, *, status: int | None = None, headers: Mapping[str, str] | None = None
+    context: Context,
+    error: BsvStoreError,
+    *,
+    status: int | None = None,
+    title: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An error as the answer to a request, without paths of the machine."""
+    """An error as the answer to a request, without paths of the machine.
+
+    Parameters
+    ----------
+    context : Context
+    error : BsvStoreError
+    status : int, optional
+        By default that of the class of the error.
+    title : str, optional
+        As for `problem_of`.
+    headers : mapping of str to str, optional
+    """
     status = status_of(error) if status is None else status
-    document = problem_of(error, status=status)
+    document = problem_of(error, status=status, title=title)
     for name in ("detail", "hint"):
         if document[name] is not None:
             document[name] = context.paths.removed(document[name])
@@ -106,8 +125,9 @@ def framework_problem(
     hint : str, optional
     headers : mapping of str to str, optional
     """
-    kind, words = _FRAMEWORK.get(status, (errors.BsvStoreError, f"the request failed with status {status}"))
-    return problem_response(context, kind(detail or words, hint=hint), status=status, headers=headers)
+    other = (errors.BsvStoreError, _OTHER_TITLE, f"the request failed with status {status}")
+    kind, title, words = _FRAMEWORK.get(status, other)
+    return problem_response(context, kind(detail or words, hint=hint), status=status, title=title, headers=headers)
 
 
 def _on_error(request: Request, error: Exception) -> Response:

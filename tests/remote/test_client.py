@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from bsv_store.remote.client import Client, ServerRefusalError
 from bsv_store.remote.protocol import PROBLEM_TYPE, problem_of
 from bsv_store.remote.token import Token
 from bsv_store.sources.allen.retry import RetryPolicy
+from tests.certificates import made_certificate
 from tests.client_defaults import keyword_defaults
 
 SECRET = "bsv_not-a-real-token-8tQ1"
@@ -25,8 +28,11 @@ Reply = tuple[int, dict[str, str], bytes]
 
 
 @contextmanager
-def answering(*replies: Reply) -> Iterator[tuple[str, list[Any]]]:
-    """A server that gives these replies in turn, the last one again and again; yields its address and the requests."""
+def answering(*replies: Reply, certificate: Path | None = None) -> Iterator[tuple[str, list[Any]]]:
+    """A server that gives these replies in turn, the last one again and again; yields its address and the requests.
+
+    With a certificate, it speaks TLS.
+    """
     asked: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,9 +55,14 @@ def answering(*replies: Reply) -> Iterator[tuple[str, list[Any]]]:
             self.do_GET()
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/bsv", asked
+        scheme = "http" if certificate is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.server_address[1]}/bsv", asked
         server.shutdown()
         thread.join()
 
@@ -87,6 +98,21 @@ def test_a_redirect_within_the_origin_is_followed() -> None:
         assert client(url).json("/v1/catalog", "x").value == [1]
     assert [path for path, _ in asked] == ["/bsv/v1/catalog", "/elsewhere"]
     assert asked[1][1]["Authorization"] == f"Bearer {SECRET}"
+
+
+def test_a_server_whose_certificate_is_not_trusted_is_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    certificate = made_certificate(tmp_path)
+    with answering((200, {}, b"[1]"), certificate=certificate) as (url, asked):
+        with pytest.raises(StoreUnreachableError, match=r"certificate is not valid .*self-signed.* once\n") as caught:
+            client(url).json("/v1/catalog", "x")
+        assert "REQUESTS_CA_BUNDLE=FILE" in str(caught.value.hint)
+        assert asked == []
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        assert client(url).json("/v1/catalog", "x").value == [1]
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -10,9 +10,10 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import requests
@@ -268,6 +269,35 @@ def test_error_pages_say_nothing_about_the_store_to_visitors_without_a_token(
             assert name not in reply.text
         signed_in = get(f"{url}/nothing", headers={"Accept": "text/html", **bearer(secrets["ben"])})
         assert name in signed_in.text
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/who?selection=%7B%22line%22%3A%22a+b%22%7D&x=50%25",
+        # As browsers send it.
+        "/who?selection={%22line%22:%22\\u0041%22}",
+        "/datasets/a%20b%25%3F@1?x=1",
+        "/datasets/a%20b",
+    ],
+)
+def test_after_signing_in_a_browser_is_where_it_wanted_to_be(
+    served: Store, secrets: dict[str, str], address: str
+) -> None:
+    with serving(served, WITH_TOKEN) as url:
+        with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=20) as connection:
+            # Sent as it is.
+            headers = f"Host: {urlsplit(url).netloc}\r\nAccept: text/html\r\nConnection: close\r\n"
+            connection.sendall(f"GET {address} HTTP/1.1\r\n{headers}\r\n".encode())
+            page = connection.makefile("rb").read().decode()
+        (then,) = re.findall(r'name="next" value="([^"]*)"', page)
+        data = {"token": secrets["ben"], "next": unescape(then)}
+        reply = requests.post(f"{url}/login", data=data, timeout=20, allow_redirects=False)
+        assert reply.status_code == 303
+        arrived, wanted = urlsplit(reply.headers["location"]), urlsplit(address)
+        assert (arrived.scheme, arrived.netloc) == ("", "")
+        assert unquote(arrived.path) == unquote(wanted.path)
+        assert parse_qs(arrived.query) == parse_qs(wanted.query)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from bsv_store import Selection, create_store, open_store
 from bsv_store.server.allen.files import zip_file
+from bsv_store.server.data.openapi import DESCRIBED, document
 from bsv_store.vocabulary import VolumeKind
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer, wire, wire_volumes
 from bsv_store_synthetic.faults import Substitute
@@ -35,6 +37,7 @@ FIRST, SECOND, HALF, BARE = ATLAS.experiment_ids
 """With all data, with fewer volumes, with the injection half of its unionize table, and with nothing."""
 
 QUERY = "/api/v2/data/query.json"
+DOWNLOADS = "/informatics-archive/current-release/mouse_ccf"
 DENSITY = f"/grid_data/download_file/{FIRST}?image=projection_density&resolution=100"
 VOLUMES: list[tuple[int, VolumeKind, int]] = [
     (FIRST, "projection_density", 100),
@@ -339,6 +342,64 @@ def test_a_strange_request_is_answered(chain: Chain, path: str) -> None:
     assert reply.status_code in (200, 404)
     if reply.status_code == 200 and "json" in reply.headers["Content-Type"]:
         assert reply.json()["success"] in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("route", "path", "status"),
+    [
+        ("allen_query", f"{QUERY}?q=model::Structure", 200),
+        ("allen_query", f"{QUERY}?q=model::Structure&start_row=-1", 200),
+        ("allen_query", QUERY, 200),
+        ("allen_model_query", "/api/v2/data/0/query.json", 404),
+        ("allen_structure_graph", "/api/v2/structure_graph_download/0.json", 200),
+        ("allen_structure_graph", "/api/v2/structure_graph_download/-1.json", 404),
+        ("allen_grid_files", f"/grid_data/download/{BARE}", 404),
+        ("allen_grid_file", f"/grid_data/download_file/{BARE}", 404),
+        ("allen_grid_file", DENSITY, 206),
+        ("allen_grid_file", DENSITY, 416),
+        ("allen_annotation", f"{DOWNLOADS}/annotation/ccf_2017/annotation_99.nrrd", 404),
+        ("allen_template", f"{DOWNLOADS}/average_template/average_template_99.nrrd", 404),
+    ],
+)
+def test_the_openapi_document_describes_the_answers(chain: Chain, route: str, path: str, status: int) -> None:
+    described = {each.name: each for each in DESCRIBED}[route]
+    operation = document()["paths"][described.path]["get"]
+    headers = {206: {"Range": "bytes=0-9"}, 416: {"Range": "bytes=999999999-"}}.get(status, {})
+    reply = chain.get(path, **headers)
+    assert reply.status_code == status
+    contents = operation["responses"].get(str(status), operation["responses"]["default"])["content"]
+    kind = reply.headers["Content-Type"].partition(";")[0]
+    assert kind in contents
+    if kind != "application/json":
+        return
+    envelope = reply.json()
+    (form,) = (form for form in contents[kind]["schema"]["oneOf"] if _of(form, "success") == envelope["success"])
+    assert isinstance(envelope["msg"], {"array": list, "string": str}[form["properties"]["msg"]["type"]])
+    # A request that is answered with 200 fits the schema of its parameters.
+    for name, text in parse_qsl(urlsplit(path).query):
+        (schema,) = (each["schema"] for each in operation["parameters"] if each["name"] == name)
+        assert schema == {"type": "string"}, (name, text)
+
+
+def _of(form: dict[str, Any], name: str) -> Any:
+    return form["properties"][name]["const"]
+
+
+def test_the_server_stands_in_for_allens_as_their_proxy(chain: Chain) -> None:
+    """As docs/mirror.md says, for clients whose addresses are fixed."""
+
+    def get(address: str) -> requests.Response:
+        return requests.get(address, proxies={"http": chain.url}, timeout=60)
+
+    query = f"{QUERY}?q=model::Structure,rma::options[num_rows$eq'all']"
+    for host in ("api.brain-map.org", "connectivity.brain-map.org"):
+        assert get(f"http://{host}{query}").json() == chain.get(query).json()
+    annotation = f"{DOWNLOADS}/annotation/ccf_2017/annotation_100.nrrd"
+    received = get(f"http://download.alleninstitute.org{annotation}")
+    assert (received.status_code, received.content) == (200, chain.get(annotation).content)
+    # It forwards nothing.
+    assert get(f"http://example.org{query}").status_code == 421
+    assert get("http://api.brain-map.org/v1/status").status_code == 421
 
 
 # -- files ---------------------------------------------------------------------------------------------------------

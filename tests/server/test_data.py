@@ -785,8 +785,12 @@ def test_a_damaged_color_only_stops_what_shows_it(filled: Store) -> None:
 def test_a_server_of_a_catalog_with_a_damaged_number_starts(filled: Store) -> None:
     _damage(filled, f"UPDATE experiment SET injection_ap = 'x' WHERE id = {IDS[0]}")
     with serving(filled) as url:
-        assert _get(f"{url}/v1/experiments", CLOSING).status_code == 500
+        for path in ("experiments", "selection", f"experiments/{IDS[0]}"):
+            refused = _get(f"{url}/v1/{path}", CLOSING)
+            assert (refused.status_code, refused.json()["code"]) == (500, "DamagedCatalogError"), path
+            assert "catalog verify" in refused.json()["hint"]
         assert _get(f"{url}/v1/structures", CLOSING).status_code == 200
+        assert _get(f"{url}/docs", CLOSING).status_code == 200
 
 
 @pytest.mark.parametrize("database", ["sqlite"])
@@ -801,3 +805,31 @@ def test_an_experiment_whose_structure_is_damaged_is_not_replaced_by_another(fil
             assert found["experiment_ids"] == list(filled.select(selection))
             rows = _rows(_get(f"{url}/v1/experiments", CLOSING, selection=text).json())
             assert [row["experiment_id"] for row in rows] == filled.experiments(selection)["experiment_id"].tolist()
+        for path in ("v1/experiments", "experiments"):
+            refused = _get(f"{url}/{path}/{IDS[0]}", CLOSING)
+            assert (refused.status_code, refused.json()["code"]) == (500, "DamagedCatalogError"), path
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+@pytest.mark.parametrize("change", ["injection_volume = 'x'", "product_id = 'x'", "strain = x'ff'"])
+def test_a_damaged_value_is_an_error_about_damage(filled: Store, change: str) -> None:
+    _damage(filled, f"UPDATE experiment SET {change} WHERE id = {IDS[0]}")
+    with serving(filled) as url:
+        answers = [_get(f"{url}/{path}", CLOSING) for path in ("v1/experiments", "v1/summary", "experiments")]
+    codes = {each.json()["code"] for each in answers if each.status_code != 200}
+    assert codes == {"DamagedCatalogError"}
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_weights_that_are_only_in_a_missing_file_are_named(filled: Store) -> None:
+    add_annotation(filled, np.full(Grid(100).shape, VISP, np.uint32))
+    version = filled.aggregate(
+        VISUAL, name="old", group_by=by_region(["root"]), weight_by="injection_overlap", missing="leave_out"
+    )
+    _damage(filled, "UPDATE dataset_member SET weight = NULL")
+    version.path.unlink()
+    with serving(filled) as url:
+        refused = _get(f"{url}/v1/versions/old/members", CLOSING).json()
+    assert refused["code"] == "DamagedFileError"
+    assert refused["detail"].startswith("the weights of old@1 are in its file only")
+    assert "bsv-store dataset rebuild old@1" in refused["hint"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from contextlib import ExitStack
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,6 +20,8 @@ from click.testing import CliRunner
 from bsv_store import Selection, Store, create_store, open_store
 from bsv_store.catalog.selection.commands import selection_arguments
 from bsv_store.catalog.selection.criteria import CRITERIA
+from bsv_store.server.data.examples import ALSO, NEEDS
+from bsv_store.server.data.openapi import DESCRIBED
 from bsv_store.server.data.shared import Shared
 from bsv_store.server.long_work import LongWork
 from bsv_store.server.metrics import ServerMetrics
@@ -148,6 +151,27 @@ def test_links_between_pages_lead_to_pages(url: str) -> None:
     assert len(inside) > 20
     for each in inside:
         assert requests.head(url + each, timeout=TIMEOUT_S).status_code in (200, 307), each
+
+
+@pytest.mark.parametrize("content", ["all", "nothing"])
+def test_every_link_of_the_page_about_the_api_works(url: str, tmp_path: Path, content: str) -> None:
+    with ExitStack() as stack:
+        if content == "nothing":
+            create_store(tmp_path / "store").close()
+            store = stack.enter_context(open_store(tmp_path / "store", read_only=True))
+            url = stack.enter_context(serving(store))
+        text = get(f"{url}/docs").text
+        links = {each for each in Document(text).addresses() if each.startswith("/") and "/assets/" not in each}
+        for each in links:
+            assert get(url + each).status_code == 200, each
+    described = [each for each in DESCRIBED if each.method == "GET" and each.media_types[0] == "application/json"]
+    # The others name what the store does not have; one reads very many volumes.
+    assert text.count("Example: <a ") == {"all": len(described) - 1, "nothing": 19}[content]
+    assert ("Example: <code>/v1/volumes/100141219</code>" in text) is (content == "nothing")
+
+
+def test_the_examples_of_the_api_are_of_its_operations() -> None:
+    assert {*NEEDS, *ALSO} <= {each.name for each in DESCRIBED}
 
 
 def test_names_are_text_and_not_markup(url: str) -> None:

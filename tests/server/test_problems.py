@@ -63,6 +63,8 @@ def test_each_error_arrives_as_the_same_class(url: str, kind: type[BsvStoreError
     assert reply.status_code == problem["status"] == status_of(kind("x"))
     assert problem["type"] == f"urn:bsv-store:problem:{kind.__name__}"
     assert set(problem) == {"type", "title", "status", "detail", "code", "hint"}
+    documented = inspect.cleandoc(str(kind.__doc__)).splitlines()[0].replace("`", "")
+    assert problem["title"] == ("The request failed." if kind is BsvStoreError else documented)
     error = error_of(problem)
     assert type(error) is kind
     assert error.message == "the file catalog.db is wrong"
@@ -87,10 +89,16 @@ def test_errors_of_the_framework_are_problem_documents(url: str) -> None:
     assert (unknown.status_code, unknown.headers["content-type"]) == (404, "application/problem+json")
     assert unknown.json()["detail"] == "the server does not have this address"
     assert unknown.json()["code"] == "InputError"
+    # More than the status is not known: RFC 9457, section 4.2.1.
+    assert (unknown.json()["type"], unknown.json()["title"]) == ("about:blank", "Not Found")
     for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"):
         refused = requests.request(method, f"{url}/health", timeout=20)
         assert (refused.status_code, refused.json()["code"]) == (405, "InputError")
+        assert refused.json()["title"] == "Method Not Allowed"
         assert "GET" in refused.headers["allow"]
+    foreign = requests.post(f"{url}/v1/sql", headers={"Sec-Fetch-Site": "cross-site"}, timeout=20).json()
+    assert (foreign["status"], foreign["code"], foreign["title"]) == (403, "InputError", "Forbidden")
+    assert foreign["detail"] == "a page of another site sent this request"
     own = requests.get(f"{url}/raise/416?detail=see+/home/anna/x", timeout=20)
     assert (own.status_code, own.json()["detail"]) == (416, "see a path of the server")
     odd = requests.get(f"{url}/raise/418", timeout=20)

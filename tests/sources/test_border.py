@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import gc
 import gzip
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 import tracemalloc
@@ -18,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+import requests
 
-from bsv_store.errors import InputError, UnreachableUpstreamError, UpstreamError
+from bsv_store.errors import InputError, NothingDownloadedError, UnreachableUpstreamError, UpstreamError
 from bsv_store.progress import NoProgress
 from bsv_store.server.allen.messages import JSON, Request
+from bsv_store.sources.allen.reasons import certificate_hint
 from bsv_store.sources.allen.redirects import RedirectError, redirect_target
 from bsv_store_synthetic import SyntheticServer
 from bsv_store_synthetic.faults import (
@@ -38,6 +38,7 @@ from bsv_store_synthetic.faults import (
 from bsv_store_synthetic.replies import Reply
 from tests.acquisition.stored import reason_of_failure
 from tests.catalogs import ATLAS
+from tests.certificates import made_certificate
 from tests.error_texts import every_text
 from tests.servers import free_port
 from tests.sources.altered import Altered, in_pages
@@ -532,20 +533,8 @@ def test_a_proxy_that_drips_ends_at_the_deadline(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 with its key, made by openssl."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    folder = tmp_path_factory.mktemp("certificate")
-    key, file = folder / "key", folder / "server.pem"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", file],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    file.write_bytes(key.read_bytes() + file.read_bytes())
-    return file
+    """A certificate for 127.0.0.1, and its key, in one file."""
+    return made_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture
@@ -564,6 +553,12 @@ def test_a_certificate_must_be_trusted(
     with pytest.raises(UnreachableUpstreamError) as caught:
         catalog.sync_experiments(api_url=secure.url)
     assert "cannot be trusted: its certificate is not valid (self-signed certificate)" in caught.value.reason
+    # Another attempt would get the same certificate.
+    assert caught.value.message.endswith(" once")
+    assert "REQUESTS_CA_BUNDLE=FILE" in str(caught.value.hint)
+    with pytest.raises(NothingDownloadedError, match="certificate is not valid") as missed:
+        catalog.fetch([FIRST], api_url=secure.url)
+    assert missed.value.hint == caught.value.hint
     # The environment may name one.
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     catalog.fetch([FIRST], api_url=secure.url)
@@ -571,6 +566,38 @@ def test_a_certificate_must_be_trusted(
     secure.fail(LIST, Redirect(secure.url.replace("https:", "http:") + "/"), times=None)
     with pytest.raises(UpstreamError, match="from https to http"):
         catalog.sync_experiments(api_url=secure.url)
+
+
+def test_a_certificate_for_another_name_is_not_accepted(
+    catalog: Store, secure: SyntheticServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with pytest.raises(UnreachableUpstreamError, match=r"Hostname mismatch.* once\n") as caught:
+        catalog.sync_experiments(api_url=secure.url.replace("127.0.0.1", "localhost"))
+    assert caught.value.hint == "Use the name of the server that is in its certificate."
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(9, "date of this computer"), (10, "must renew"), (20, "REQUESTS_CA_BUNDLE"), (64, "name of the server")],
+)
+def test_the_hint_fits_what_is_wrong_with_a_certificate(code: int, expected: str) -> None:
+    error = ssl.SSLCertVerificationError("certificate verify failed")
+    error.verify_code = code
+    wrapped = requests.exceptions.SSLError(error)
+    assert expected in str(certificate_hint(wrapped))
+    assert certificate_hint(requests.exceptions.SSLError(ssl.SSLError("wrong version number"))) is None
+
+
+def test_certificates_that_do_not_exist_are_named(
+    catalog: Store, server: SyntheticServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with pytest.raises(UnreachableUpstreamError, match=r"the certificates .*ca\.pem' do not exist.* once\n") as caught:
+        catalog.sync_experiments(api_url=server.url.replace("http:", "https:"))
+    assert "REQUESTS_CA_BUNDLE" in str(caught.value.hint)
+    # Without TLS, none is needed.
+    catalog.sync_experiments(api_url=server.url)
 
 
 @pytest.mark.parametrize("part", get_args(DripPart))

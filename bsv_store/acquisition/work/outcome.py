@@ -41,6 +41,8 @@ class Outcome:
         Experiments for which no request was sent, because the run stopped early.
     stopped : str or None
         Reason why the run stopped early; None if it did not.
+    hint : str or None
+        What to do about the reason, if something can be done.
     """
 
     stored: tuple[int, ...]
@@ -48,6 +50,7 @@ class Outcome:
     failed: tuple[Failure, ...]
     not_attempted: tuple[int, ...] = ()
     stopped: str | None = None
+    hint: str | None = None
 
 
 def failures_text(failed: Sequence[Failure], not_attempted: Sequence[int], stopped: str | None) -> str:
@@ -88,6 +91,10 @@ class Report(Protocol):
     def reasons(self) -> dict[int, str]:
         """Reason by experiment id, for the experiments whose data are still missing."""
 
+    @property
+    def hint(self) -> str | None:
+        """What to do about the reason why the run stopped early, if something can be done."""
+
 
 def require_any_success(reports: Sequence[Report], *, is_shown: bool = False) -> None:
     """Raise if data were requested, and the store has nothing of it.
@@ -109,9 +116,10 @@ def require_any_success(reports: Sequence[Report], *, is_shown: bool = False) ->
     what = listed([report.what for report in failed])
     reasons_of_first = failed[0].reasons
     first = min(reasons_of_first)
+    usual = "Run it again later." if is_shown else "The exception has the reports with all reasons: error.reports."
     reason = "" if is_shown else f"; {first}: {reasons_of_first[first]}"
     raise NothingDownloadedError(
         f"nothing was downloaded ({what}): {number_of(len(reasons_of_first), 'experiment')} failed{reason}",
-        hint="Run it again later." if is_shown else "The exception has the reports with all reasons: error.reports.",
+        hint=next((report.hint for report in failed if report.hint), usual),
         reports=tuple(reports),
     )

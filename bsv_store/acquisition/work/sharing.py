@@ -91,6 +91,7 @@ class SharedWork(Generic[T]):
         self._unreachable: dict[int, str] = {}
         self._not_attempted: set[int] = set()
         self._stopped: str | None = None
+        self._hints: dict[str, str | None] = {}
         self._poll_s = _MIN_POLL_S
 
     def run(self, ids: Sequence[int]) -> Outcome:
@@ -118,6 +119,7 @@ class SharedWork(Generic[T]):
             tuple(self._failed[i] for i in ids if i in self._failed),
             tuple(i for i in ids if i in self._not_attempted),
             self._stopped,
+            None if self._stopped is None else self._hints.get(self._stopped),
         )
 
     def _counts(self) -> Details | None:
@@ -223,6 +225,7 @@ class SharedWork(Generic[T]):
             with self.control.working():
                 return self._task.download(ids, self.control)
         except UnreachableUpstreamError as error:
+            self._hints[error.reason] = error.hint
             self._unreachable_in_a_row.append(error.reason)
             if self._unreachable_in_a_row.count(error.reason) >= _MAX_UNREACHABLE_IN_A_ROW:
                 self._stop(error.reason)

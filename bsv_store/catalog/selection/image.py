@@ -21,6 +21,7 @@ from bsv_store.catalog.database.models import (
     TransgenicLine,
     UnionizeCoverage,
 )
+from bsv_store.catalog.seals import damaged_values
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.catalog.selection.exclusions import exclusions
 from bsv_store.catalog.selection.resolve import condition_of, left_out_of
@@ -71,6 +72,11 @@ class ExperimentImage:
         All structures, in graph order.
     excluded : dict of int to str
         Reason by id of the experiments on the exclusion list, ascending.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a value does not have the type of its column.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -80,9 +86,10 @@ class ExperimentImage:
         rows = connection.execute(query.order_by(experiments.experiment_id)).all()
         ids, *columns = zip(*rows, strict=True) if rows else [()] * (1 + len(names))
         by_name = dict(zip(names, columns, strict=True))
-        self.ids: NDArray[np.int64] = np.array(ids, np.int64)
-        self.numbers = {name: np.array(by_name[name], np.float64) for name in _NUMBERS}
-        self.values = {name: _places(enumerate(by_name[name])) for name in _VALUES}
+        with damaged_values("experiment"):
+            self.ids: NDArray[np.int64] = np.array(ids, np.int64)
+            self.numbers = {name: np.array(by_name[name], np.float64) for name in _NUMBERS}
+            self.values = {name: _places(enumerate(by_name[name])) for name in _VALUES}
         place = {identifier: number for number, identifier in enumerate(ids)}
 
         def of_experiments(query: Executable) -> Mapping[Any, NDArray[np.intp]]:

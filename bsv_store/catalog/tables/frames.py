@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, assert_never
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 from sqlalchemy import Connection, Select, false, func, select, true
 
@@ -13,6 +14,7 @@ from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, Structure, StructureAncestor, Unionize
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS
+from bsv_store.catalog.seals import damaged_values
 from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.selection.resolve import compile_selection, compile_with_exclusions
 from bsv_store.catalog.selection.selection import Selection
@@ -44,6 +46,8 @@ from bsv_store.vocabulary import (
 if TYPE_CHECKING:
     import pandas as pd
 
+R = TypeVar("R", bound=Sequence[Any])
+
 
 def experiments_table(connection: Connection, selection: Selection, *, missing: MissingPolicy = "leave_out") -> Table:
     """The selected experiments, one row each, ascending by id, with all columns of the view ``experiments``.
@@ -57,22 +61,40 @@ def experiments_table(connection: Connection, selection: Selection, *, missing: 
         If there are such experiments and ``missing`` is 'error'.
     UnknownStructureError, UnknownExperimentError, SelectionError
         If the selection names what the catalog does not have.
+    DamagedCatalogError
+        If a value is not text or a number.
     """
     policy = choice("missing", missing, MISSING_POLICIES).name
     experiments = view("experiments")
     query = select(*experiments.c).where(experiments.c.experiment_id.in_(compile_selection(connection, selection)))
-    rows = connection.execute(query.order_by(experiments.c.experiment_id)).all()
+    rows = _without_bytes(connection.execute(query.order_by(experiments.c.experiment_id)).all())
     report_undecided(connection, selection, missing=policy)
     kinds = {described.name: _DTYPES[described.kind] for described in VIEWS["experiments"].columns}
     dtypes = {**kinds, "experiment_id": "int64", "primary_structure_id": "int64", "withdrawn": "bool"}
     return Table(tuple(dtypes), tuple(dtypes.values()), rows)
 
 
+def _without_bytes(rows: Sequence[R]) -> Sequence[R]:
+    """Rows about experiments, checked: one flipped bit makes bytes of a text in SQLite."""
+    with damaged_values("experiment"):
+        if bytes in set(map(type, chain.from_iterable(rows))):
+            raise TypeError("bytes instead of text")
+    return rows
+
+
 def experiments_frame(
     connection: Connection, selection: Selection, *, missing: MissingPolicy = "leave_out"
 ) -> pd.DataFrame:
-    """`experiments_table` as a DataFrame."""
-    return experiments_table(connection, selection, missing=missing).to_frame()
+    """`experiments_table` as a DataFrame.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a value does not have the type of its column.
+    """
+    table = experiments_table(connection, selection, missing=missing)
+    with damaged_values("experiment"):
+        return table.to_frame()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +130,8 @@ def summary(connection: Connection, selection: Selection) -> SelectionSummary:
     ------
     UnknownStructureError, UnknownExperimentError, SelectionError
         If the selection names what the catalog does not have.
+    DamagedCatalogError
+        If a value does not have the type of its column.
     """
     experiments = view("experiments").c
     columns = (
@@ -121,8 +145,9 @@ def summary(connection: Connection, selection: Selection) -> SelectionSummary:
     wanted, excluded = compile_with_exclusions(connection, selection)
     report_undecided(connection, selection, missing="leave_out")
     selected = experiments.experiment_id.in_(wanted)
-    rows = connection.execute(select(*columns).where(selected)).all()
-    counts = [_descending(Counter(row[number] for row in rows)) for number in range(len(columns))]
+    rows = _without_bytes(connection.execute(select(*columns).where(selected)).all())
+    with damaged_values("experiment"):
+        counts = [_descending(Counter(row[number] for row in rows)) for number in range(len(columns))]
     lines, structures, products, sexes, strains, hemispheres = counts
     return SelectionSummary(len(rows), lines, structures, products, sexes, strains, hemispheres, excluded)
 
@@ -185,6 +210,11 @@ def differing_injection_volumes(
     ----------
     experiment_ids : collection of int, optional
         By default all experiments.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a volume is not a number.
     """
     query = select(
         Experiment.id,
@@ -194,7 +224,8 @@ def differing_injection_volumes(
     if experiment_ids is not None:
         query = query.where(id_in(connection, Experiment.id, experiment_ids))
     rows: Iterable[Any] = connection.execute(query.order_by(Experiment.id))
-    return tuple(key for key, listed_volume, measured in rows if not same_injection_volume(listed_volume, measured))
+    with damaged_values("experiment"):
+        return tuple(key for key, listed_volume, measured in rows if not same_injection_volume(listed_volume, measured))
 
 
 def unionizes_frame(

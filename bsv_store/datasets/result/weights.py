@@ -36,7 +36,12 @@ def read_weights(files: StoreFiles, path: str, *, size_bytes: int, fingerprint: 
     DamagedFileError
         If the result file is missing, or its inputs differ from what was published.
     """
-    text = files.read_undamaged(path, lambda: _inputs(files, path, size_bytes, fingerprint, what))
+    try:
+        text = files.read_undamaged(path, lambda: _inputs(files, path, size_bytes, fingerprint, what))
+    except DamagedFileError as error:
+        raise DamagedFileError(
+            f"the weights of {what} are in its file only: {error.message}", hint=rebuild_hint(what)
+        ) from error
     return [float(each) for each in json_value(text)["weights"]]
 
 

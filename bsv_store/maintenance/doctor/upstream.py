@@ -71,7 +71,7 @@ def _proxy() -> Finding:
             "proxy",
             "fault",
             f"the certificates {certificates} do not exist",
-            "Correct or unset REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE.",
+            credentials.MISSING_CERTIFICATES_HINT,
             details,
         )
     found = ", ".join(f"{name}={value}" for name, value in used.items()) or "no proxy"

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from bsv_store.errors import BsvStoreError, TokenError
 from bsv_store.server.access.cookie import cookie_token
-from bsv_store.server.access.login import login_page
+from bsv_store.server.access.login import login_page, own_address
 from bsv_store.server.access.scopes import LOCAL_USER, Access
 from bsv_store.server.problems import problem_response
 
@@ -76,6 +76,5 @@ async def _access(context: Context, secret: str) -> Access:
 def refusal(context: Context, scope: Scope, headers: Headers, path: str, error: BsvStoreError) -> Response:
     """The answer to a request without a valid token: for a browser the page where it is entered."""
     if isinstance(error, TokenError) and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-        query = scope["query_string"].decode("latin-1")
-        return login_page(Request(scope), then=f"{path}?{query}" if query else path, status=401)
+        return login_page(Request(scope), then=own_address(path, scope["query_string"]), status=401)
     return problem_response(context, error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote
 
 from starlette.exceptions import HTTPException
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _MAX_FIELDS = 10
 # Within the server: no scheme, no host, no control characters.
 _NEXT = re.compile(r"/(?![/\\])[^\x00-\x20\x7f\\]*")
+
+
+# What is not encoded (once more).
+_IN_PATH: Final = "/=&:,;+@!$'()*~"
+_IN_QUERY: Final = f"{_IN_PATH}?%[]"
+_IN_ADDRESS: Final = f"{_IN_QUERY}#"
 
 
 def login_page(request: Request, *, then: str, problem: str | None = None, status: int = 200) -> Response:
@@ -78,13 +84,21 @@ def login_page(request: Request, *, then: str, problem: str | None = None, statu
     return shown
 
 
+def own_address(path: str, query: bytes) -> str:
+    """An address of the server as it stands in a link, of its decoded path and of the query as it was sent.
+
+    Browsers send some characters of a query as they are, among them the backslash, which means a slash in a path.
+    """
+    return f"{quote(path, safe=_IN_PATH)}{'?' if query else ''}{quote(query, safe=_IN_QUERY)}"
+
+
 def _valid_next(value: str) -> str:
     return value if _NEXT.fullmatch(value) else "/"
 
 
 def _redirect(request: Request, then: str) -> Response:
     address = request.scope.get("root_path", "") + then
-    return RedirectResponse(quote(address, safe="/?=&%:,;+@!$'()*~#[]"), status_code=303)
+    return RedirectResponse(quote(address, safe=_IN_ADDRESS), status_code=303)
 
 
 async def _login(request: Request) -> Response:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from bsv_store import check
+from bsv_store.catalog.seals import VERIFY_HINT
 from bsv_store.catalog.selection.criteria import CRITERIA, default_of
 from bsv_store.catalog.selection.resolve import excluded_from, resolve
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.selection.words import selection_words
 from bsv_store.catalog.tables.views import VIEWS
 from bsv_store.catalog.without_unionizes import report_undecided
-from bsv_store.errors import InputError
+from bsv_store.errors import DamagedCatalogError, InputError
 from bsv_store.server.context import context_of
 from bsv_store.server.data.formats import JSON, TABLE_TYPES
 from bsv_store.server.data.operation import Operation, Parameter, routes_of
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bsv_store.server.data.operation import Call
+    from bsv_store.store.store import Store
 
 
 # -- experiments ----------------------------------------------------------------------------------------------------
@@ -112,10 +114,27 @@ def _check_columns(name: str, columns: list[str], frame: pd.DataFrame) -> None:
 def _experiment(call: Call) -> Response:
     identifier = call.values["experiment_id"]
     details = call.store.catalog.describe(identifier)
-    frame = call.store.experiments(Selection(ids=[identifier], include_excluded=True))
-    table = table_values(flat(frame))
+    table = table_values(flat(experiment_row(call.store, identifier)))
     facts = dict(zip((each["name"] for each in table["columns"]), table["rows"][0], strict=True))
     return json_reply(call, {"facts": facts, **asdict(details)})
+
+
+def experiment_row(store: Store, experiment_id: int) -> pd.DataFrame:
+    """The row of one experiment in the table of experiments.
+
+    Raises
+    ------
+    UnknownExperimentError
+    DamagedCatalogError
+        If its primary structure is not in the catalog, so that the table lacks it.
+    """
+    frame = store.experiments(Selection(ids=[experiment_id], include_excluded=True))
+    if frame.empty:
+        raise DamagedCatalogError(
+            f"the catalog is damaged: it does not have the primary structure of experiment {experiment_id}",
+            hint=VERIFY_HINT,
+        )
+    return frame
 
 
 def _summary(call: Call) -> Response:

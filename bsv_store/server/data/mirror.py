@@ -164,6 +164,7 @@ OPERATIONS = (
         group="mirror",
         parameters=(_HASH,),
         media_types=("application/vnd.sqlite3",),
+        has_ranges=True,
     ),
     Operation(
         path=f"{protocol.OBJECTS}/{{sha256}}",
@@ -172,6 +173,7 @@ OPERATIONS = (
         group="mirror",
         parameters=(_HASH,),
         media_types=("application/octet-stream",),
+        has_ranges=True,
     ),
     Operation(
         path=protocol.UNIONIZES,

@@ -13,13 +13,16 @@ from bsv_store._version import __version__
 from bsv_store.remote.protocol import PROBLEM_TYPE
 from bsv_store.reports.html_page.markup import element, joined
 from bsv_store.server import allen_described
+from bsv_store.server.context import context_of
 from bsv_store.server.data import atlas, datasets, experiments, mirror, searches
 from bsv_store.server.data.etags import with_etag
+from bsv_store.server.data.examples import Examples
 from bsv_store.server.data.plain import json_bytes
 from bsv_store.server.data.schemas import WARNINGS
 from bsv_store.server.data.tables import ColumnType
 from bsv_store.server.images import described as described_images
 from bsv_store.server.pages.address import address
+from bsv_store.server.pages.kept import kept_content
 from bsv_store.server.pages.shell import page
 
 if TYPE_CHECKING:
@@ -54,7 +57,8 @@ GROUPS: Final[Mapping[Group, str]] = {
 _INTRODUCTION = (
     "Read-only access to a store of the Allen Mouse Brain Connectivity Atlas. Coordinates are in um of the CCF, in the "
     "order AP, DV, ML. Lists in the query are separated by commas. Errors are problem documents (RFC 9457), whose code "
-    "names the class of the error and whose hint says what to do. Answers have an ETag: send it back in If-None-Match."
+    "names the class of the error and whose hint says what to do; browsers get them as pages. Answers have an ETag: "
+    "send it back in If-None-Match."
 )
 
 _SCHEMAS: Final[dict[str, Any]] = {
@@ -143,8 +147,11 @@ def _described(operation: Described) -> dict[str, Any]:
     }
     if operation.method == "GET":
         found["responses"]["304"] = {"description": "The client has the answer already"}
-    if "{sha256}" in operation.path:
+    if operation.has_ranges:
         found["responses"]["206"] = {"description": "A part of the file", "content": contents}
+    for status, words in operation.pages.items():
+        html = {"text/html": {"schema": {"type": "string"}}}
+        found["responses"][str(status)] = {"description": words, "content": {**html, **problem["content"]}}
     if operation.body is not None:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": dict(operation.body)}}}
     return found
@@ -215,29 +222,34 @@ def _docs(request: Request) -> Response:
             "ul",
             (element("li", element("a", words, href=f"#{name}")) for name, words in GROUPS.items()),
         ),
-        (_section(request, name, words) for name, words in GROUPS.items()),
+        kept_content(request, "api", lambda: _sections(request)),
         current="/docs",
         styles=("api.css",),
     )
 
 
-def _section(request: Request, group: Group, words: str) -> Markup:
+def _sections(request: Request) -> list[Markup]:
+    examples = Examples(context_of(request).store)
+    return [_section(request, name, words, examples) for name, words in GROUPS.items()]
+
+
+def _section(request: Request, group: Group, words: str, examples: Examples) -> Markup:
     members = (each for each in DESCRIBED if each.group == group)
     return element(
         "section",
         element("h2", words, id=group),
-        (_entry(request, each) for each in members),
+        (_entry(request, each, examples) for each in members),
         aria_labelledby=group,
     )
 
 
-def _entry(request: Request, operation: Described) -> Markup:
+def _entry(request: Request, operation: Described, examples: Examples) -> Markup:
     path = operation.path
-    link = _example(request, operation)
+    example = _example(request, operation, examples)
     address_shown = element("code", f"{operation.method} {path}")
     parts = [
         element("p", operation.description) if operation.description else None,
-        None if link is None else element("p", "Example: ", element("a", link, href=link)),
+        None if example is None else element("p", "Example: ", example),
         element("p", "Answer: ", _codes(operation.media_types)),
         _parameters(operation),
     ]
@@ -254,20 +266,28 @@ def _entry(request: Request, operation: Described) -> Markup:
     )
 
 
-def _example(request: Request, operation: Described) -> str | None:
-    """The address of an example that a browser can show; None if a parameter has none."""
+def _example(request: Request, operation: Described, examples: Examples) -> Markup | None:
+    """The address of an example that a browser can show, as a link if the store has what it names."""
     if operation.method != "GET" or operation.media_types[0] != "application/json":
         return None
-    path, query = operation.path, {}
-    for each in operation.parameters:
-        if each.name in operation.path_names:
-            if each.example is None:
-                return None
-            path = path.replace(f"{{{each.name}}}", str(each.example))
-        elif each.is_required:
-            if each.example is None:
-                return None
-            query[each.name] = str(each.example)
+    values = examples.query(operation)
+    if values is not None:
+        found = _address(request, operation, values)
+        return element("a", found, href=found)
+    needed = {each.name: each.example for each in operation.parameters if _is_needed(each, operation)}
+    if None in needed.values():
+        return None
+    return element("code", _address(request, operation, {name: str(value) for name, value in needed.items()}))
+
+
+def _is_needed(parameter: Parameter, operation: Described) -> bool:
+    return parameter.is_required or parameter.name in operation.path_names
+
+
+def _address(request: Request, operation: Described, values: Mapping[str, str]) -> str:
+    path, query = operation.path, dict(values)
+    for name in operation.path_names:
+        path = path.replace(f"{{{name}}}", query.pop(name))
     return address(request, path, **query)
 
 

@@ -128,6 +128,10 @@ class Described:
         JSON schema of the body of a request.
     description : str
         More about it.
+    has_ranges : bool
+        Whether a part of the answer can be requested.
+    pages : mapping of int to str
+        Descriptions of the statuses that may be answered with a page of HTML instead of a problem document.
     """
 
     path: str
@@ -139,6 +143,8 @@ class Described:
     method: Literal["GET", "POST"] = "GET"
     body: Mapping[str, Any] | None = None
     description: str = ""
+    has_ranges: bool = False
+    pages: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

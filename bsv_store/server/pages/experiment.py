@@ -15,6 +15,7 @@ from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.reports.html_page.pictures import bar, chip
 from bsv_store.server.context import context_of
 from bsv_store.server.data.collected_warnings import collected_warnings
+from bsv_store.server.data.experiments import experiment_row
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.citing import atlas_citation
 from bsv_store.server.pages.kept import kept_of
@@ -44,7 +45,7 @@ def _page(request: Request) -> Response:
     store = context_of(request).store
     identifier = int(request.path_params["experiment_id"])
     details = store.catalog.describe(identifier)
-    row = store.experiments(Selection(ids=[identifier], include_excluded=True)).iloc[0]
+    row = experiment_row(store, identifier).iloc[0]
     known = {str(name): None if missing else row[name] for name, missing in row.isna().items()}
     # The kind that most people want first.
     volumes = sorted(details.volumes, key=lambda each: each.kind != "projection_density")

@@ -16,11 +16,14 @@ from concurrent.futures import Future
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError
 from urllib3.util.connection import allowed_gai_family
+
+from bsv_store.sources.allen import credentials
 
 # The timer shuts down again after this time, because the thread may open a connection just after the deadline.
 _REPEAT_S = 0.1
@@ -92,6 +95,22 @@ class AbortableAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(*args, **options)
         manager.pool_classes_by_scheme = self._connections.pool_classes
         return manager
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        # Otherwise requests reads the body of a redirect into memory, even if it does not follow it.
+        return None
+
+
+def plain_session(user_agent: str) -> requests.Session:
+    """A session that ignores the environment and does not follow redirects."""
+    session = _Session()
+    # True would send entries of ~/.netrc to any host, including the default entry.
+    session.trust_env = False
+    session.verify = credentials.certificates()
+    session.headers["User-Agent"] = user_agent
+    return session
 
 
 def _pool_classes(connections: Connections) -> dict[str, type[HTTPConnectionPool]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import netrc
 import os
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from bsv_store.config import setting
@@ -24,6 +25,17 @@ def proxies(url: str) -> dict[str, str]:
 def certificates() -> str | bool:
     """The file or folder of trusted certificates, from the environment; True means those of certifi."""
     return next((os.environ[name] for name in _CERTIFICATE_VARIABLES if os.environ.get(name)), True)
+
+
+def missing_certificates(url: str) -> str | None:
+    """What is wrong if the certificates that an address needs do not exist; None if they do."""
+    found = certificates()
+    if urlsplit(url).scheme != "https" or not isinstance(found, str) or Path(found).exists():
+        return None
+    return f"the certificates {shown(found)} do not exist"
+
+
+MISSING_CERTIFICATES_HINT = f"Correct or unset {' or '.join(_CERTIFICATE_VARIABLES)}."
 
 
 def logins(urls: list[str]) -> dict[str, tuple[str, str]]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
+
+# Codes of OpenSSL (X509_V_ERR_...): not yet valid or expired; issued for another name, e-mail or IP address.
+_NOT_NOW: Final = frozenset((9, 10))
+_OTHER_NAME: Final = frozenset((62, 63, 64))
 
 
 def unreachable_reason(error: BaseException, host: str) -> str | None:
@@ -35,6 +39,26 @@ def unreachable_reason(error: BaseException, host: str) -> str | None:
     if found(requests.exceptions.ProxyError):
         return f"{subject} cannot be used: {_system_words(causes) or 'it refused the connection'}"
     return None
+
+
+def certificate_hint(error: BaseException) -> str | None:
+    """What to do about the certificate of a server that is not valid; None if the error has another cause."""
+    import ssl
+
+    found = next((each for each in _causes(error) if isinstance(each, ssl.SSLCertVerificationError)), None)
+    if found is None:
+        return None
+    if found.verify_code in _NOT_NOW:
+        return (
+            "Check the date of this computer. If it is right, the administrator of the server must renew the "
+            "certificate."
+        )
+    if found.verify_code in _OTHER_NAME:
+        return "Use the name of the server that is in its certificate."
+    return (
+        "If an authority of your institution issued it, name the file with the certificate of that authority: export "
+        "REQUESTS_CA_BUNDLE=FILE. Otherwise ask the administrator of the server, or of the network."
+    )
 
 
 def network_reason(error: BaseException) -> str:

@@ -3,7 +3,8 @@
 Retried: connection failures, timeouts, 429 and 5xx, incomplete bodies, and web pages or reported failures in place of
 data. A body that its reader refuses is retried once, because the network may have damaged it; if the same bytes come
 again, the object itself is invalid. Not retried: 404, other 4xx, redirects that are not followed, bodies above the
-limit, the deadline, and a host that never responded and has refused several connections in a row.
+limit, the deadline, a certificate that is not valid, and a host that never responded and has refused several
+connections in a row.
 
 The body of a redirect is not read, and other bodies are decompressed in blocks, so that memory is bounded. One deadline
 applies to the whole request: connections, headers, redirects, bodies and trailers.
@@ -39,7 +40,7 @@ from bsv_store.sources.allen import credentials, events
 from bsv_store.sources.allen.addresses import API_URL_VARIABLE, DOWNLOAD_URL_VARIABLE
 from bsv_store.sources.allen.decoding import BodyDecoder
 from bsv_store.sources.allen.gate import Clock, HostGate
-from bsv_store.sources.allen.reasons import network_reason, unreachable_reason
+from bsv_store.sources.allen.reasons import certificate_hint, network_reason, unreachable_reason
 from bsv_store.sources.allen.redirects import MAX_REDIRECTS, RedirectError, redirect_target, require_same_origin
 from bsv_store.sources.allen.resume import PartialBody
 from bsv_store.sources.allen.retry import MAX_BACKOFF_S, MAX_PAUSE_S, RetryPolicy, retry_after_s
@@ -119,6 +120,10 @@ class Request:
     same_origin: bool = False
     on_refusal: Callable[[int, Mapping[str, str], bytes], None] | None = None
     on_headers: Callable[[Mapping[str, str]], None] | None = None
+
+
+class UntrustedServerError(UnreachableUpstreamError):
+    """The certificate of a server is not valid, or cannot be checked. The hint says what to do."""
 
 
 class _RetryError(Exception):
@@ -252,6 +257,10 @@ class Transfer:
         check()
         host = urlsplit(state.request.url).netloc
         self._check_given_up(state, host)
+        if problem := credentials.missing_certificates(state.request.url):
+            raise UntrustedServerError(
+                state.message(problem), hint=credentials.MISSING_CERTIFICATES_HINT, reason=problem
+            )
         try:
             with self._gate.slot(host, check), self._exchange(state) as response:
                 self._check_status(state, response, host)
@@ -268,6 +277,9 @@ class Transfer:
             # The partial body is kept: the next attempt may resume it.
             check()
             if reason := unreachable_reason(error, urlsplit(state.source).netloc):
+                if (hint := certificate_hint(error)) is not None:
+                    # Another attempt would get the same certificate.
+                    raise UntrustedServerError(state.message(reason), hint=hint, reason=reason) from error
                 self._note_unreachable(state, host, reason, error)
                 raise _RetryError(reason, NETWORK_HINT, is_unreachable=True) from error
             raise _RetryError(network_reason(error), NETWORK_HINT) from error
@@ -432,11 +444,10 @@ class Transfer:
             )
 
     def _session(self) -> requests.Session:
-
-        from bsv_store.sources.allen.connections import AbortableAdapter, Connections
+        from bsv_store.sources.allen.connections import AbortableAdapter, Connections, plain_session
 
         if not hasattr(self._local, "session"):
-            session = _plain_session(self._user_agent)
+            session = plain_session(self._user_agent)
             with self._lock:
                 self._connections = self._connections or Connections()
                 for scheme in ("http://", "https://"):
@@ -454,23 +465,6 @@ def _begin_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_in_child)
-
-
-def _plain_session(user_agent: str) -> requests.Session:
-    """A session that ignores the environment and does not follow redirects."""
-    import requests
-
-    class Session(requests.Session):
-        def get_redirect_target(self, resp: requests.Response) -> str | None:
-            # Otherwise requests reads the body of a redirect into memory, even if it does not follow it.
-            return None
-
-    session = Session()
-    # True would send entries of ~/.netrc to any host, including the default entry.
-    session.trust_env = False
-    session.verify = credentials.certificates()
-    session.headers["User-Agent"] = user_agent
-    return session
 
 
 @dataclass(slots=True)
