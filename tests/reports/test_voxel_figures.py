@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from bsv_store import Selection, Store, by_coordinate, by_region, create_store, crossed, reports
+from bsv_store import DatasetVersion, Selection, Store, by_coordinate, by_region, create_store, crossed, reports
 from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError, UnknownStructureError
 from bsv_store.figures.brain import Brain
 from bsv_store.figures.layout import shortened, text_mm, wrapped
@@ -658,6 +659,24 @@ def test_a_version_draws_its_own_slices(blocks: Store) -> None:
     same = reports.slices(blocks, version, at_mm=9.0, groups=[1], emphasize="VISp")
     assert texts_of(figure) == texts_of(same)
     assert np.array_equal(panels(figure)[0].images[0].get_array(), panels(same)[0].images[0].get_array())
+    options: dict[str, Any] = {"at_mm": 9.0, "groups": [1], "region_only": "VISp", "quantile": 0.5}
+    masked, same = version.plot(**options), reports.slices(blocks, version, **options)
+    assert texts_of(masked) == texts_of(same)
+    assert "Signal outside VISp is not shown." in footer_of(masked)
+    with pytest.raises(InputError, match="quantile must be"):
+        version.plot(quantile=2)
+    with pytest.raises(InputError, match="background must be 'template'"):
+        version.plot(background="tempalte")
+    with pytest.raises(MissingDataError, match="template"):
+        version.plot(background="template")
+
+
+def test_versions_have_all_arguments_of_slices() -> None:
+    own = inspect.signature(DatasetVersion.plot).parameters
+    expected = dict(inspect.signature(reports.slices).parameters)
+    for name in ("store", "source", "kind", "spacing_um"):
+        del expected[name]
+    assert list(own.values())[1:] == list(expected.values())
 
 
 # -- regions and overlays -----------------------------------------------------------------------------------------
