@@ -31,7 +31,7 @@ class FoundStructures:
     structures : tuple of StructureRow
         Best first.
     exact : bool
-        Whether their acronyms or names contain the text; otherwise they are merely similar.
+        Whether their acronyms or names contain the text, or it is a synonym; otherwise they are merely similar.
     """
 
     structures: tuple[StructureRow, ...]
@@ -39,7 +39,10 @@ class FoundStructures:
 
 
 def find_or_near(connection: Connection, text: str, *, limit: int | None = None) -> FoundStructures:
-    """The structures whose acronym or name contains the text, ignoring case; if there are none, similar ones."""
+    """The structures whose acronym or name contains the text, ignoring case, and those of which it is a synonym.
+
+    If there are none, those with similar names.
+    """
     if limit is not None:
         whole_number("limit", limit, least=1)
     found = search(connection, checked_text("text", text, such_as="visual area"), limit=limit)
