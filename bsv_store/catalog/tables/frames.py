@@ -29,6 +29,7 @@ from bsv_store.catalog.tables.views import VIEWS, view
 from bsv_store.catalog.without_unionizes import report_left_out, report_undecided, report_without_rows
 from bsv_store.check import boolean, choice
 from bsv_store.errors import MissingDataError
+from bsv_store.html import card, paragraph, table
 from bsv_store.text import listed, number_of
 from bsv_store.vocabulary import (
     EXPERIMENT_SOURCE_KINDS,
@@ -90,9 +91,30 @@ class SelectionSummary:
     excluded: Mapping[int, str]
     """Reason by id of the experiments that the exclusion list removes from the selection; they are not counted."""
 
+    def _repr_html_(self) -> str:
+        counts = {
+            "Lines": self.lines,
+            "Primary structures": self.primary_structures,
+            "Products": self.products,
+            "Sex": self.sexes,
+            "Strains": self.strains,
+            "Injected hemisphere": self.hemispheres,
+        }
+        facts = [
+            ("Experiments", f"{self.total:,}"),
+            *((name, listed(f"{_named(value)} ({n:,})" for value, n in pairs)) for name, pairs in counts.items()),
+        ]
+        excluded = [[str(identifier), reason] for identifier, reason in sorted(self.excluded.items())]
+        left = [paragraph("On the exclusion list:"), table(["experiment", "reason"], excluded)] if excluded else []
+        return card("Selected experiments", *left, kind="summary", facts=facts)
+
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain lists, for JSON."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def _named(value: str | int | None) -> str:
+    return "not known" if value is None else str(value)
 
 
 def _plain(value: Any) -> Any:
