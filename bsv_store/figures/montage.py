@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_frame, printed, shortened, text_mm, wrapped
+from bsv_store.figures.layout import MARGIN_MM, Page, halo, line_mm, new_frame, printed, shortened, text_mm, wrapped
 from bsv_store.figures.scale import number_text
 from bsv_store.figures.style import LABEL_SIZE, MM_PER_INCH, SMALL_SIZE
 
@@ -31,6 +31,8 @@ _POINT = MM_PER_INCH / 72
 _MAX_HEIGHT_MM = 240.0
 _COLUMN_HEIGHT_MM = 90.0
 _TICK_SIZE = 5.5
+# Between the labels of structures, and of a color scale.
+_LABEL_GAP, _TICK_GAP = 0.8, 1.0
 # Smallest factor by which panels are scaled down to fit on a page; below it, too much of the width would stay empty.
 _SMALLEST_SHARE = 0.7
 
@@ -244,11 +246,12 @@ def _add_lines(axes: Axes, lines: Lines, color: str, width: float) -> None:
 
 
 def _label_shapes(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None:
-    """Write the labels of structures inside them, or above or below; one that would cover another is left out."""
+    """Write the labels of structures inside them, or above or below; one that would touch another is left out."""
     size = SMALL_SIZE if mm > 1.8 else 4.5
     tall = 1.1 * size * _POINT / mm
+    gap = _LABEL_GAP / mm
     taken: list[tuple[float, float, float, float]] = []
-    for shape in panel.shapes:
+    for shape in sorted(panel.shapes, key=lambda each: not each.is_target):
         if shape.at is None:
             continue
         wide = text_mm(shape.label, size) / mm
@@ -257,7 +260,8 @@ def _label_shapes(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None
         places += [top - 0.3 / mm - tall / 2, bottom + 0.3 / mm + tall / 2]
         for middle in places:
             box = (x - wide / 2, x + wide / 2, middle - tall / 2, middle + tall / 2)
-            is_free = not any(_overlap(box, other) for other in taken)
+            with_gap = (box[0] - gap, box[1] + gap, box[2] - gap / 2, box[3] + gap / 2)
+            is_free = not any(_overlap(with_gap, other) for other in taken)
             if is_free and box[2] >= panel.box[3] and box[3] <= panel.box[2]:
                 taken.append(box)
                 _label(axes, shape, (x, middle), size, colors)
@@ -270,12 +274,8 @@ def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, 
 
 
 def _label(axes: Axes, shape: Shape, at: tuple[float, float], size: float, colors: ThemeRow) -> None:
-    from matplotlib.patheffects import withStroke
-
     style: dict[str, Any] = {"fontsize": size, "ha": "center", "va": "center", "zorder": 6}
-    # The halo is a text of its own, since text with an effect is written to SVG files as shapes.
-    halo = axes.text(*at, shape.label, color=colors.background, **style)
-    halo.set_path_effects([withStroke(linewidth=1.2, foreground=colors.background)])
+    halo(axes, at, shape.label, colors, **style)
     axes.text(*at, shape.label, color=shape.edge, **style)
 
 
@@ -300,7 +300,9 @@ def _scale_bar(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None:
     x, y = left + 0.6 / mm, bottom - 0.7 / mm
     axes.plot([x, x + SCALE_BAR_MM], [y, y], linewidth=1.2, solid_capstyle="butt", gid="scale-bar", **style)
     size = SMALL_SIZE if mm > 1.8 else 4.5
-    axes.text(x, y - 0.5 / mm, f"{SCALE_BAR_MM:g} mm", fontsize=size, ha="left", va="bottom", **style)
+    place: dict[str, Any] = {"fontsize": size, "ha": "left", "va": "bottom"}
+    halo(axes, (x, y - 0.5 / mm), f"{SCALE_BAR_MM:g} mm", colors, **{**style, **place})
+    axes.text(x, y - 0.5 / mm, f"{SCALE_BAR_MM:g} mm", **style, **place)
 
 
 # -- color scales and legend --------------------------------------------------------------------------------------
@@ -312,13 +314,27 @@ def _draw_bar(page: Page, scale: Scale, quantity: str, where: tuple[float, float
     axes = page.axes(left, top, width, _BAR_HEIGHT)
     _gradient(axes, scale, (0, 1, 0, 1), colors)
     axes.set_yticks([])
-    ticks = scale.ticks()
+    ticks = _far_apart(scale, width)
     axes.set_xticks([float(scale.norm(tick)) for tick in ticks], [number_text(tick) for tick in ticks])
     first, *_, last = axes.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
     axes.tick_params(axis="x", labelsize=SMALL_SIZE, length=1.5, pad=1, color=colors.ink, labelcolor=colors.ink)
     axes.set_title(quantity, fontsize=SMALL_SIZE, color=colors.ink, loc="left", pad=1.5, parse_math=False)
+
+
+def _far_apart(scale: Scale, width: float) -> list[float]:
+    """The ticks of a horizontal bar whose labels do not touch that of an end or of the tick before."""
+    low, *inner, high = scale.ticks()
+    end = width - text_mm(number_text(high), SMALL_SIZE) - _TICK_GAP
+    at = text_mm(number_text(low), SMALL_SIZE) + _TICK_GAP
+    kept = []
+    for tick in inner:
+        middle, half = float(scale.norm(tick)) * width, text_mm(number_text(tick), SMALL_SIZE) / 2
+        if at <= middle - half and middle + half <= end:
+            kept.append(tick)
+            at = middle + half + _TICK_GAP
+    return [low, *kept, high]
 
 
 def _draw_row_bar(page: Page, scale: Scale, where: tuple[float, float, float]) -> None:

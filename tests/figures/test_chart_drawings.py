@@ -134,6 +134,20 @@ def test_the_matrix_looks_like_its_reference(theme: Theme, scale: MatrixScale, w
     assert looks_like_reference(figure, f"matrix_{theme}")
 
 
+@pytest.mark.parametrize("most", [1, 3, 9, 25])
+def test_the_color_scale_of_a_matrix_of_counts_has_whole_numbers(most: int) -> None:
+    counts = np.linspace(1, most, 36).round().reshape(4, 9)
+    figure = draw_matrix(
+        {"both": counts}, axis("source", 4), axis("target", 9), scale="linear", separators=True, quantity="n",
+        title="", notes=[], width_mm=85, theme="light", footer=True, is_count=True,
+    )  # fmt: skip
+    figure.canvas.draw()
+    bar = next(each for each in figure.axes if each.get_ylabel() == "n")
+    labels = [text.get_text() for text in bar.get_yticklabels()]
+    assert len(labels) > 1
+    assert all(label.isdigit() for label in labels)
+
+
 def test_labels_of_a_matrix_are_thinned_out_or_left_out_where_they_do_not_fit() -> None:
     texts = {}
     for count in (20, 60, 400):

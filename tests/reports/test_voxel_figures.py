@@ -236,6 +236,8 @@ def test_a_difference_of_numbers_of_experiments_can_be_negative(blocks: Store) -
 def test_numbers_of_experiments_are_drawn_in_the_brain_only_and_on_a_linear_scale(blocks: Store) -> None:
     version = blocks.aggregate([1, 2, 4], statistics=["mean", "n"], name="counted")
     figure = reports.slices(blocks, version, statistic="n", at_mm=9.0)
+    for drawn in (figure, reports.projections(blocks, version, statistic="n")):
+        assert [text.get_text() for text in drawn.axes[-1].get_xticklabels()] == ["0", "1", "2", "3"]
     image = panels(figure)[0].images[0]
     values = np.asarray(image.get_array())
     assert values.shape == (80, 114)
@@ -718,6 +720,9 @@ def test_tables_with_hemispheres_fill_each_side(blocks: Store) -> None:
     sagittal = reports.region_map(blocks, table, plane="sagittal", at_mm=8.7)
     assert "ML 8.7 mm (ipsi)" in texts_of(sagittal)
     assert "half" not in footer_of(sagittal)
+    counted = reports.region_map(blocks, table.assign(n=[3]), at_mm=9.0, column="n")
+    assert "Number of experiments by structure" in texts_of(counted)
+    assert [text.get_text() for text in counted.axes[-1].get_xticklabels()] == ["0", "1", "2", "3"]
     # A table that was read from a file has lost its unit.
     table.attrs = {}
     assert "mean" in [axes.get_title(loc="left") for axes in panels(reports.region_map(blocks, table, at_mm=9.0))]
