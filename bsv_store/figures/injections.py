@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ _AREA_FACTORS = {
     "<": np.pi / 2, ">": np.pi / 2, "X": np.pi / 2.5, "*": 2.7986, "d": np.pi / 2.4, "p": 1.3213, "h": 1.2092,
 }  # fmt: skip
 MARKERS = tuple(_AREA_FACTORS)
+# Distance of red, green and blue, each from 0 to 1, below which two colors need different symbols.
+_ALIKE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,9 +374,9 @@ def _entries(sites: Sites, theme: Theme) -> tuple[_Entry, ...]:
     found: list[_Entry] = []
     for number, category in enumerate(sites.categories):
         if category.color is not None:
-            # Neighbors often have the same color in Allen's ontology: their symbols differ.
-            same = sum(entry.color == category.color for entry in found)
-            color, marker, edge = category.color, MARKERS[same % len(MARKERS)], True
+            # Neighbors often have nearly the same color in Allen's ontology: their symbols differ.
+            alike = Counter(entry.marker for entry in found if _are_alike(entry.color, category.color))
+            color, marker, edge = category.color, min(MARKERS, key=lambda each: alike[each]), True
         elif colors is not None:
             color, marker, edge = colors[number], "o", False
         else:
@@ -383,6 +386,13 @@ def _entries(sites: Sites, theme: Theme) -> tuple[_Entry, ...]:
     if sites.others is not None:
         found.append(_Entry(sites.others.label, sites.others.members, "#8a929e", "o", False, is_others=True))
     return tuple(found)
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether two colors are hard to tell apart in small symbols."""
+    from matplotlib.colors import to_rgb
+
+    return float(np.linalg.norm(np.subtract(to_rgb(one), to_rgb(other)))) < _ALIKE
 
 
 def sequence_of(count: int, theme: Theme) -> list[str]:

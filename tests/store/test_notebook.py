@@ -120,6 +120,7 @@ def test_answers_about_data_have_cards(filled: Store) -> None:
     summary = shown(filled.catalog.summary())
     assert "Experiments 7" in summary
     assert "Injected hemisphere" in summary
+    assert str(filled.catalog.summary()).splitlines()[0].split() == ["Experiments", "7"]
     stack = shown(filled.volumes.stack([1, 2]))
     assert "2 experiments × 132 × 80 × 114 voxels" in stack
     assert "projection density" in stack
