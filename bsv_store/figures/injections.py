@@ -44,7 +44,7 @@ _AREA_FACTORS = {
 }  # fmt: skip
 MARKERS = tuple(_AREA_FACTORS)
 # Distance of red, green and blue, each from 0 to 1, below which two colors need different symbols.
-_ALIKE = 0.15
+_ALIKE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,8 +375,7 @@ def _entries(sites: Sites, theme: Theme) -> tuple[_Entry, ...]:
     for number, category in enumerate(sites.categories):
         if category.color is not None:
             # Neighbors often have nearly the same color in Allen's ontology: their symbols differ.
-            alike = Counter(entry.marker for entry in found if _are_alike(entry.color, category.color))
-            color, marker, edge = category.color, min(MARKERS, key=lambda each: alike[each]), True
+            color, marker, edge = category.color, _free_marker(found, category.color), True
         elif colors is not None:
             color, marker, edge = colors[number], "o", False
         else:
@@ -386,6 +385,13 @@ def _entries(sites: Sites, theme: Theme) -> tuple[_Entry, ...]:
     if sites.others is not None:
         found.append(_Entry(sites.others.label, sites.others.members, "#8a929e", "o", False, is_others=True))
     return tuple(found)
+
+
+def _free_marker(entries: Sequence[_Entry], color: str) -> str:
+    """The symbol that the fewest entries with the color have, and of these the fewest with a similar one."""
+    same = Counter(entry.marker for entry in entries if entry.color == color)
+    alike = Counter(entry.marker for entry in entries if _are_alike(entry.color, color))
+    return min(MARKERS, key=lambda each: (same[each], alike[each]))
 
 
 def _are_alike(one: str, other: str) -> bool:

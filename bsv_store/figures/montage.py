@@ -178,16 +178,29 @@ def _draw_rows(page: Page, sheet: Sheet, grid: _Grid, top: float, *, line_scale:
             at += tall + _GAP
 
 
+def _title_size(width: float) -> float:
+    return SMALL_SIZE if width > 14 else 4.5
+
+
+def _has_room_for_ends(panel: Panel, width: float) -> bool:
+    """Whether the names of the ends fit beside the title."""
+    return text_mm(f"{panel.title}  {2 * max(panel.ends, key=len)}", _title_size(width)) < width
+
+
+def _has_ends_in_corners(panel: Panel, width: float) -> bool:
+    """Whether the names of the ends are in the corners, which are free, because the brain is round."""
+    is_wide = text_mm(2 * max(panel.ends, key=len), _TICK_SIZE) + 2 < width
+    return is_wide and not _has_room_for_ends(panel, width)
+
+
 def _title(axes: Axes, panel: Panel, colors: ThemeRow, width: float) -> None:
     """The title of a panel above it, between the names of its ends."""
-    size = SMALL_SIZE if width > 14 else 4.5
+    size = _title_size(width)
     style: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "fontsize": size, "clip_on": False}
     axes.text(0.5, 1.0, panel.title, color=colors.ink, ha="center", **style)
     ends = {**style, "color": colors.muted}
-    longest = max(panel.ends, key=len)
-    if text_mm(f"{panel.title}  {2 * longest}", size) >= width:
-        # Too narrow for all three: the corners of the panel are free, because the brain is round.
-        if text_mm(f"{2 * longest}", _TICK_SIZE) + 2 >= width:
+    if not _has_room_for_ends(panel, width):
+        if not _has_ends_in_corners(panel, width):
             return
         ends |= {"va": "top", "fontsize": _TICK_SIZE, "zorder": 6}
     axes.text(0.0, 1.0, panel.ends[0], ha="left", **ends)
@@ -250,12 +263,14 @@ def _label_shapes(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None
     size = SMALL_SIZE if mm > 1.8 else 4.5
     tall = 1.1 * size * _POINT / mm
     gap = _LABEL_GAP / mm
-    taken: list[tuple[float, float, float, float]] = []
+    taken = _corners(panel, mm)
     for shape in sorted(panel.shapes, key=lambda each: not each.is_target):
         if shape.at is None:
             continue
         wide = text_mm(shape.label, size) / mm
         (x, y), (width, top, bottom) = shape.at, shape.room
+        # Not over the neighboring panel.
+        x = min(max(x, panel.box[0] + wide / 2), panel.box[1] - wide / 2)
         places = [y] if wide <= width else []
         places += [top - 0.3 / mm - tall / 2, bottom + 0.3 / mm + tall / 2]
         for middle in places:
@@ -266,6 +281,16 @@ def _label_shapes(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None
                 taken.append(box)
                 _label(axes, shape, (x, middle), size, colors)
                 break
+
+
+def _corners(panel: Panel, mm: float) -> list[tuple[float, float, float, float]]:
+    """Where the names of the ends are inside the panel: left, right, top and bottom edge."""
+    left, right, _, top = panel.box
+    if not _has_ends_in_corners(panel, (right - left) * mm):
+        return []
+    first, last = (text_mm(end, _TICK_SIZE) / mm for end in panel.ends)
+    bottom = top + 1.1 * _TICK_SIZE * _POINT / mm
+    return [(left, left + first, top, bottom), (right - last, right, top, bottom)]
 
 
 def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:

@@ -258,5 +258,12 @@ def number_text(value: float) -> str:
         text = f"{value:,.0f}"
     else:
         digits, exponent = f"{value:.1e}".split("e")
-        text = f"{float(digits):g}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
-    return text.replace("-", "−")
+        text = f"{float(digits):g}e{exponent}"
+    return in_print(text)
+
+
+def in_print(number: str) -> str:
+    """A formatted number as it is printed: −2×10⁻⁵ for -2e-05."""
+    digits, _, exponent = number.partition("e")
+    power = f"×10{str(int(exponent)).translate(_SUPERSCRIPTS)}" if exponent else ""
+    return f"{digits.replace('-', '−')}{power}"

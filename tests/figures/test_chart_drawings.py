@@ -117,7 +117,7 @@ def _area(polygon: Any) -> float:
 
 @pytest.mark.parametrize(
     ("colors", "different"),
-    [(("#08858c", "#0a8e94"), True), (("#1f9d5a", "#188064"), True), (("#08858c", "#ff7080"), False)],
+    [(("#08858c", "#0a8e94"), True), (("#1f9d5a", "#11ad83"), True), (("#08858c", "#ff7080"), False)],
 )
 def test_sites_with_colors_that_look_the_same_have_different_symbols(colors: tuple[str, str], different: bool) -> None:
     categories = tuple(Category(f"VIS{number}", np.array([number]), color) for number, color in enumerate(colors))

@@ -53,6 +53,23 @@ def test_labels_of_neighboring_structures_do_not_touch_and_the_target_keeps_its_
     assert numbers == {2, 3}
 
 
+@pytest.mark.parametrize("width_mm", [85.0, 180.0])
+def test_labels_of_structures_stay_in_their_panel_and_off_the_names_of_its_ends(width_mm: float) -> None:
+    edges = {"VISa": 0.1, "VISp": 3.0, "VISl": 10.9}
+    shapes = [Shape(name, area(at), "black", "gray", (at, 1.6), (0.1, 1.4, 1.8)) for name, at in edges.items()]
+    panel = Panel("AP 9.2 mm", (0.0, 11.0, 8.0, 0.0), ("contra", "ipsi"), shapes=shapes)
+    figure = draw(Sheet("", [panel] * 4, [Row("", [[]] * 4)] * 2, ""), width_mm=width_mm, theme="light", footer=False)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes in figure.axes[:4]:
+        ends = [text.get_window_extent(renderer) for text in axes.texts if text.get_text() in panel.ends]
+        labels = [text.get_window_extent(renderer) for text in axes.texts if text.get_text().startswith("VIS")]
+        assert len(ends) == 2
+        assert labels
+        box = axes.get_window_extent(renderer)
+        assert all(box.x0 - 1 <= label.x0 and label.x1 <= box.x1 + 1 for label in labels)
+        assert not any(label.shrunk(1, 0.7).overlaps(end) for label in labels for end in ends)
+
+
 @pytest.mark.parametrize("width_mm", [50.0, 85.0, 180.0])
 @pytest.mark.parametrize(("scale", "high"), [("log", 0.87), ("log", 3e-5), ("power", 2e-6), ("linear", 123_456.0)])
 def test_labels_of_a_color_scale_do_not_touch(scale: str, high: float, width_mm: float) -> None:
