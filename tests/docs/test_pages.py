@@ -97,6 +97,14 @@ def test_a_notebook_has_the_cells_of_its_page(name: str, converter: ModuleType) 
     assert written == converter.notebook(page, name), "run: python docs/notebooks/convert.py"
 
 
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_can_run_again(name: str) -> None:
+    cells = [each.text for each in blocks(f"notebooks/{name}.md")]
+    (creating,) = [text for text in cells if "create_store(" in text]
+    assert ".exists()" in creating
+    assert all("overwrite=True" in text for text in cells if "view_3d(" in text or "reports.save(" in text)
+
+
 def test_a_notebook_has_no_cell_that_fails_on_the_synthetic_atlas(converter: ModuleType) -> None:
     page = (DOCS / "notebooks" / "from-allensdk.md").read_text(encoding="utf-8")
     cells = json.loads(converter.notebook(page, "from-allensdk"))["cells"]
