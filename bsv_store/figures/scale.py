@@ -104,9 +104,10 @@ def check_scale(
         most 1.
     """
     name = choice("scale", scale, COLOR_SCALES).name
-    for argument, value in (("vmin", vmin), ("vmax", vmax), ("quantile", quantile)):
+    for argument, value in (("vmin", vmin), ("vmax", vmax)):
         if value is not None:
             finite_number(argument, value)
+    finite_number("quantile", quantile)
     if not 0 < quantile <= 1:
         raise InputError(f"quantile must be above 0 and at most 1, got {quantile:g}", hint="For example 0.998.")
     if vmax is not None and vmax <= 0:

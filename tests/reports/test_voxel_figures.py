@@ -667,6 +667,9 @@ def test_a_version_draws_its_own_slices(blocks: Store) -> None:
     assert "Signal outside VISp is not shown." in footer_of(masked)
     with pytest.raises(InputError, match="quantile must be"):
         version.plot(quantile=2)
+    nothing: Any = None
+    with pytest.raises(InputError, match="quantile must be a"):
+        version.plot(quantile=nothing)
     with pytest.raises(InputError, match="background must be 'template'"):
         version.plot(background="tempalte")
     with pytest.raises(MissingDataError, match="template"):
