@@ -29,6 +29,7 @@ from bsv_store.formats.image import Image
 from bsv_store.formats.label_files import LABEL_FORMATS, MAX_LABEL, Label
 from bsv_store.formats.output_file import check_target
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
+from bsv_store.html import card
 from bsv_store.text import number_of
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.grid import Grid
@@ -67,6 +68,14 @@ class LabelFiles:
     color_table: Path
     labels: tuple[Label, ...]
     structure_ids: tuple[int, ...]
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("Labels", f"{len(self.labels):,}"),
+            ("For ITK-SNAP", self.label_description),
+            ("For 3D Slicer", self.color_table),
+        ]
+        return card(str(self.image), kind="label image", facts=facts)
 
 
 def export_labels(

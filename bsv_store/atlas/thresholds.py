@@ -25,6 +25,7 @@ from bsv_store.check import path as checked_path
 from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError
 from bsv_store.formats.image import Image, array_slabs
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
+from bsv_store.html import card
 from bsv_store.text import joined, number_of
 from bsv_store.vocabulary import SUMMARY_STRUCTURE_SET_ID, THRESHOLD_RULES, MeasuredHemisphere, ThresholdRule
 from bsv_store.volumes.annotation import opened_annotation
@@ -75,6 +76,21 @@ class ThresholdedVolume:
     _values: NDArray[np.floating[Any]]
     _database: Database
     _files: StoreFiles
+
+    def _repr_html_(self) -> str:
+        above = int(self.mask.sum())
+        spacing_um = Grid.from_shape(self.mask.shape).spacing_um
+        share = f", {above / self.candidates:.2%} of them" if self.candidates else ""
+        facts = [
+            ("Threshold", f"{self.threshold:g}: {THRESHOLD_RULES[self.rule].words}"),
+            ("Cutoff", f"{self.cutoff:.6g}"),
+            ("Considered", number_of(self.candidates, "voxel")),
+            ("Above", f"{number_of(above, 'voxel')} of {spacing_um} um{share}"),
+            ("Volume above", f"{above * (spacing_um / 1000) ** 3:.4g} mm3"),
+        ]
+        return card(
+            self.title, kind="voxels above a threshold", facts=facts, notes=("regions() lists the structures.",)
+        )
 
     def __repr__(self) -> str:
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from bsv_store.averaging.hemisphere import is_mirrored, process_volume
 from bsv_store.errors import InputError
-from bsv_store.vocabulary import HEMISPHERE_RULES
+from bsv_store.html import card, paragraph, table
+from bsv_store.text import listed, number_of, size_text
+from bsv_store.vocabulary import HEMISPHERE_RULES, VOLUME_KINDS
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.library import read_slab
 from bsv_store.volumes.volume import SparseArray
@@ -181,6 +184,18 @@ class VolumeStack:
 
     def __repr__(self) -> str:
         return f"VolumeStack({self.shape}, {self.dtype})"
+
+    def _repr_html_(self) -> str:
+        experiments, *grid = self.shape
+        facts = [
+            ("Shape", f"{number_of(experiments, 'experiment')} × {' × '.join(map(str, grid))} voxels (AP, DV, ML)"),
+            ("Type", f"{self.dtype}, {size_text(math.prod(self.shape) * self.dtype.itemsize)} if read as a whole"),
+            ("Volumes", ", ".join(sorted({VOLUME_KINDS[each.file.kind].words for each in self._volumes}))),
+            ("Experiments", listed(self.experiment_ids, limit=10)),
+        ]
+        left = table(["experiment", "reason"], [[str(each), reason] for each, reason in self.left_out.items()])
+        shown = [paragraph("Left out:"), left] if left else []
+        return card("Volumes as one array", *shown, kind="read when indexed", facts=facts)
 
 
 def _split(key: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -18,6 +18,8 @@ from bsv_store.catalog.database.models import (
     UnionizeCoverage,
 )
 from bsv_store.catalog.selection.names import unknown_experiments
+from bsv_store.html import card
+from bsv_store.text import number_of, size_text
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -103,6 +105,22 @@ class ExperimentDetails:
     volumes: tuple[VolumeFacts, ...]
     unionize_rows: dict[str, int]
     excluded_because: str | None
+
+    def _repr_html_(self) -> str:
+        injected = [f"{each.structure} ({each.name})" for each in self.injection_structures if each.is_primary]
+        touched = [each.structure for each in self.injection_structures if not each.is_primary]
+        volumes = [f"{each.kind} at {each.spacing_um} um ({size_text(each.size_bytes)})" for each in self.volumes]
+        tables = [f"{part} ({number_of(rows, 'row')})" for part, rows in self.unionize_rows.items()]
+        lines = [each.name + (f" ({each.type_name})" if each.type_name else "") for each in self.lines]
+        facts = [
+            ("Injected in", ", ".join(injected)),
+            ("Also touched", ", ".join(touched)),
+            ("Lines", ", ".join(lines) or "none: wild type"),
+            ("Volumes", ", ".join(volumes) or "none in the store"),
+            ("Unionize table", ", ".join(tables) or "not in the store"),
+            ("Excluded because", self.excluded_because),
+        ]
+        return card(f"Experiment {self.experiment_id}", kind="in the store", facts=facts)
 
 
 def experiment_details(connection: Connection, experiment_id: int) -> ExperimentDetails:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from bsv_store.html import card
 from bsv_store.vocabulary import UNIONIZE_PARTS, ExperimentSourceKind, UnionizePart
 
 if TYPE_CHECKING:
@@ -54,6 +55,14 @@ class Ontology:
     structures: tuple[StructureRecord, ...]
     structure_set_names: Mapping[int, str] = field(default_factory=dict)
     has_structure_sets: bool = True
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("Structures", f"{len(self.structures):,}"),
+            ("Root", self.structures[0].acronym),
+            ("Structure sets", None if self.has_structure_sets else "not in this source"),
+        ]
+        return card("Ontology", kind="structures as ingested", facts=facts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """Names of structures in other atlases and in the literature, with Allen's acronyms.
 
 They are used to find structures and to suggest a name, never in place of an acronym, because names such as LH mean
-different structures in different atlases. Names that Allen's ontology uses itself, and names of several structures, are
-not included.
+different structures in different atlases. Acronyms and names that Allen's ontology uses itself are not included.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Mapping
 _PAXINOS_FRANKLIN = {
     "AcbC": "ACB",
     "AcbSh": "ACB",
+    "Arc": "ARH",
     "Au1": "AUDp",
     "CPu": "CP",
     "Cg1": "ACAd",
@@ -41,13 +41,23 @@ _LITERATURE = {
     "ACC": "ACA",
     "BNST": "BST",
     "DRN": "DR",
+    # Witter et al. 2017, doi:10.3389/fnsys.2017.00046, also for LEC and MEC.
+    "EC": "ENT",
+    "HPC": "HIP",
+    "LEC": "ENTl",
+    "MEC": "ENTm",
     "MGB": "MG",
     "MGN": "MG",
     "NAc": "ACB",
     "OFC": "ORB",
+    "PBN": "PB",
+    "POm": "PO",
+    # Lyamzin and Benucci 2019, doi:10.1016/j.neures.2018.10.008.
+    "PPC": "PTLp",
     "PVN": "PVH",
     "RSC": "RSP",
     "SCN": "SCH",
+    "SON": "SO",
     "anterior cingulate cortex": "ACA",
     "arcuate nucleus": "ARH",
     "auditory cortex": "AUD",
@@ -63,6 +73,7 @@ _LITERATURE = {
     "orbitofrontal cortex": "ORB",
     "perirhinal cortex": "PERI",
     "piriform cortex": "PIR",
+    "posterior parietal cortex": "PTLp",
     "prelimbic cortex": "PL",
     "primary auditory cortex": "AUDp",
     "primary motor cortex": "MOp",
@@ -76,12 +87,41 @@ _LITERATURE = {
     "visual cortex": "VIS",
 }
 
-STRUCTURE_SYNONYMS: Mapping[str, str] = {**_PAXINOS_FRANKLIN, **_LITERATURE}
-"""Allen's acronym for each name."""
+# Monavarfeshani, Sabbagh and Fox 2017, doi:10.1017/S0952523817000098.
+_LATERAL_GENICULATE = ("LGd", "LGv", "IGL")
+# Usage differs; the areas that authors name most: Laubach et al. 2018, doi:10.1523/ENEURO.0315-18.2018.
+_MEDIAL_PREFRONTAL = ("ACA", "PL", "ILA")
+_PREFRONTAL = (*_MEDIAL_PREFRONTAL, "ORB")
 
-_BY_FOLDED = {name.casefold(): acronym for name, acronym in STRUCTURE_SYNONYMS.items()}
+# Names of what is more than one structure in Allen's ontology, which has none that contains these and nothing else.
+_SEVERAL = {
+    # The parts of Allen's ontology that have the full name in theirs.
+    "GP": ("GPe", "GPi"),
+    "SC": ("SCs", "SCm"),
+    "SN": ("SNc", "SNr", "SNl"),
+    "POA": ("MPO", "LPO"),
+    "LGN": _LATERAL_GENICULATE,
+    "lateral geniculate nucleus": _LATERAL_GENICULATE,
+    "PFC": _PREFRONTAL,
+    "mPFC": _MEDIAL_PREFRONTAL,
+    "medial prefrontal cortex": _MEDIAL_PREFRONTAL,
+    "prefrontal cortex": _PREFRONTAL,
+}
+
+STRUCTURE_SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    **{name: (acronym,) for name, acronym in (_PAXINOS_FRANKLIN | _LITERATURE).items()},
+    **_SEVERAL,
+}
+"""Allen's acronyms for each name: mostly one, several where Allen has no structure for the whole."""
+
+_BY_FOLDED = {name.casefold(): acronyms for name, acronyms in STRUCTURE_SYNONYMS.items()}
 
 
-def acronym_of_synonym(text: str) -> str | None:
-    """Allen's acronym for a name in other atlases or the literature, ignoring case; None if it is not known."""
-    return _BY_FOLDED.get(" ".join(text.casefold().split()))
+def acronyms_of_synonym(text: str) -> tuple[str, ...]:
+    """Allen's acronyms for a name in other atlases or the literature, ignoring case; none if it is not known."""
+    return _BY_FOLDED.get(" ".join(text.casefold().split()), ())
+
+
+def is_written_as_synonym(text: str) -> bool:
+    """Whether the case, too, is that of a known name."""
+    return text.strip() in STRUCTURE_SYNONYMS

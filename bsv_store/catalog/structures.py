@@ -18,11 +18,11 @@ from sqlalchemy import ColumnElement, Connection, bindparam, exists, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Structure, StructureAncestor, StructureSetMember
-from bsv_store.catalog.structure_synonyms import acronym_of_synonym
+from bsv_store.catalog.structure_synonyms import acronyms_of_synonym, is_written_as_synonym
 from bsv_store.catalog.tables.views import view
 from bsv_store.check import several, whole_number
 from bsv_store.errors import InputError, UnknownStructureError
-from bsv_store.text import MAX_ID, as_reference, can_be_name, listed, shown
+from bsv_store.text import MAX_ID, as_reference, can_be_name, joined, listed, shown
 from bsv_store.vocabulary import SUMMARY_STRUCTURE_SET_ID
 
 StructureRef = str | int
@@ -107,24 +107,27 @@ def all_structures(connection: Connection) -> tuple[StructureRow, ...]:
 def search(connection: Connection, text: str, *, limit: int | None = None) -> tuple[StructureRow, ...]:
     """The structures whose acronym or name contains the text, ignoring case, or which other atlases call that.
 
-    The exact acronym comes first, then acronyms and names that differ only in case, the structure of which the text is
-    a known synonym, names that contain the text as whole words (the last one may be a plural), acronyms that start with
-    the text, and all others. Within each of these, structures with children come first (areas before their layers),
-    then higher levels, then graph order.
+    The exact acronym comes first, then the structures of which the text is a known synonym in the same case (EC is the
+    entorhinal area, ec the external capsule), acronyms and names that differ only in case, structures of which the text
+    is a synonym in another case, names that contain the text as whole words (the last one may be a plural), acronyms
+    that start with the text, and all others. Within each of these, structures with children come first (areas before
+    their layers), then higher levels, then graph order.
     """
     folded = text.strip().casefold()
     if not can_be_name(folded):
         return ()
 
-    synonym = acronym_of_synonym(text)
+    synonyms = acronyms_of_synonym(text)
+    same_case = is_written_as_synonym(text)
     words = re.compile(rf"(?<!\w){re.escape(folded)}s?(?!\w)")
 
     def rank(row: StructureRow) -> int | None:
         acronym, name = row.acronym.casefold(), row.name.casefold()
         tests = (
             row.acronym == text.strip(),
+            same_case and row.acronym in synonyms,
             folded in (acronym, name),
-            row.acronym == synonym,
+            row.acronym in synonyms,
             words.search(name) is not None,
             acronym.startswith(folded),
         )
@@ -136,7 +139,14 @@ def search(connection: Connection, text: str, *, limit: int | None = None) -> tu
     rows = list(_rows(connection))
     parents = {row.parent_structure_id for row in rows}
     ranked = [(number, row) for row in rows if (number := rank(row)) is not None]
-    ranked.sort(key=lambda pair: (pair[0], pair[1].id not in parents, pair[1].depth, pair[1].graph_order))
+
+    def order(pair: tuple[int, StructureRow]) -> tuple[int, ...]:
+        number, row = pair
+        # Several structures of one synonym have the order of the table.
+        place = synonyms.index(row.acronym) if row.acronym in synonyms else 0
+        return number, place, row.id not in parents, row.depth, row.graph_order
+
+    ranked.sort(key=order)
     return tuple(row for _, row in ranked[:limit])
 
 
@@ -273,14 +283,17 @@ def _suggestion(rows: Sequence[StructureRow], unknown: Sequence[StructureRef]) -
         if len(parts) > 1 and acronyms.issuperset(parts):
             return f"Acronyms may contain commas, so name each separately: {listed(map(repr, parts))}."
     by_acronym = {row.acronym: row for row in rows}
-    synonyms = {ref: acronym_of_synonym(ref) for ref in unknown if isinstance(ref, str)}
-    known = [
-        f"{acronym} ({by_acronym[acronym].name}) for {ref}"
-        for ref, acronym in synonyms.items()
-        if acronym is not None and acronym in by_acronym
-    ]
-    if known:
-        return f"In Allen's ontology, use {listed(known)}."
+    synonyms = {ref: acronyms_of_synonym(ref) for ref in unknown if isinstance(ref, str)}
+    known: list[str] = []
+    ambiguous: list[str] = []
+    for ref, meant in synonyms.items():
+        options = [f"{each} ({by_acronym[each].name})" for each in meant if each in by_acronym]
+        if options and len(meant) == 1:
+            known.append(f"{options[0]} for {ref}")
+        elif options:
+            ambiguous.append(f"Allen's ontology has no single structure {ref}. Choose from {joined(options, 'and')}.")
+    if known or ambiguous:
+        return " ".join([f"In Allen's ontology, use {listed(known)}."] * bool(known) + ambiguous[:3])
     near: dict[int, StructureRow] = {}
     for ref in unknown[:3]:
         if isinstance(ref, str):

@@ -25,8 +25,9 @@ from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.selection.in_store import unionizes_read, volumes_read
 from bsv_store.catalog.unionize_seals import check_unionizes, checked_tables, damaged_halves
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
+from bsv_store.html import card, table
 from bsv_store.progress import shown_progress
-from bsv_store.text import listed
+from bsv_store.text import listed, number_of
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -148,6 +149,16 @@ class CatalogCheck:
     experiments: int
     unionize_tables: int
     sealed_since: datetime | None
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("Experiments", f"{self.experiments:,}"),
+            ("Halves of unionize tables", f"{self.unionize_tables:,}"),
+            ("Sealed since", None if self.sealed_since is None else f"{self.sealed_since:%Y-%m-%d %H:%M} UTC"),
+        ]
+        damage = table(["what", "problem"], [[each.what, each.problem] for each in self.damage])
+        found = "The catalog is intact" if self.is_intact else number_of(len(self.damage), "damaged part")
+        return card(found, damage, kind="check of the catalog", facts=facts)
 
     @property
     def is_intact(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +11,9 @@ import numpy as np
 
 from bsv_store.datasets.arrays import require_voxels
 from bsv_store.errors import InputError
+from bsv_store.html import card
 from bsv_store.statistics.features import checked_share
+from bsv_store.text import number_of
 
 if TYPE_CHECKING:
     from bsv_store.datasets.share.source import VersionSource
@@ -46,6 +49,21 @@ class ComparisonSummary:
     alpha: float
     higher: int
     lower: int
+
+    def _repr_html_(self) -> str:
+        critical = [
+            f"{value:.3g} for p <= {level:g}"
+            for level, value in sorted(self.critical_t.items())
+            if not math.isnan(value)
+        ]
+        facts = [
+            ("Tested", number_of(self.tested_voxels, "voxel")),
+            ("Permutations", f"{self.permutations:,}, {'all distinct ones' if self.exact else 'random'}"),
+            ("Critical t", "; ".join(critical) or "no value is large enough"),
+            (f"Higher at p <= {self.alpha:g}", number_of(self.higher, "voxel")),
+            (f"Lower at p <= {self.alpha:g}", number_of(self.lower, "voxel")),
+        ]
+        return card("Comparison by voxel", kind="summary", facts=facts)
 
 
 def comparison_summary(version: VersionSource, alpha: float = 0.05) -> ComparisonSummary:

@@ -12,6 +12,7 @@ from bsv_store.catalog.activity import activity_details
 from bsv_store.catalog.annotations import find_annotation
 from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.ranks import snapshot_rank
+from bsv_store.html import card
 from bsv_store.sources.allen.addresses import ALLEN_HOSTS
 from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS
 
@@ -57,6 +58,10 @@ class Provenance:
     ontology: str | None = None
     annotation: str | None = None
     annotation_sha256: str | None = None
+
+    def _repr_html_(self) -> str:
+        facts = [(key[0].upper() + key[1:], getattr(self, name)) for name, key in _KEYS.items()]
+        return card("Data behind the version", kind="provenance", facts=facts)
 
     def to_details(self) -> Details:
         """The known parts, by their names in the activity of the store."""

@@ -32,6 +32,7 @@ from bsv_store.datasets.recorded_rows import require_undamaged
 from bsv_store.datasets.refs import DatasetRef, near_names, parse_ref
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError, StoreError, UnknownDatasetError
+from bsv_store.html import card
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -67,6 +68,10 @@ class VersionRecord:
     fingerprint: str
     tags: tuple[str, ...]
     relative_path: str
+
+    def _repr_html_(self) -> str:
+        facts = [("Tags", ", ".join(self.tags)), ("Fingerprint", self.fingerprint), ("File", self.relative_path)]
+        return card(self.ref, kind="record of a version", facts=facts)
 
     @property
     def ref(self) -> str:

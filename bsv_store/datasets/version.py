@@ -536,10 +536,13 @@ class DatasetVersion:
         outlines: Outlines = None,
         emphasize: StructureRef | Sequence[StructureRef] | None = None,
         smooth_um: float = 0,
+        region_only: StructureRef | Sequence[StructureRef] | None = None,
+        background: Path | str | None = None,
         scale: ColorScale | None = None,
         vmin: float | None = None,
         vmax: float | None = None,
         shared: bool = True,
+        quantile: float = 0.998,
         title: str | None = None,
         width_mm: float = 180,
         theme: Theme = "light",
@@ -547,7 +550,7 @@ class DatasetVersion:
     ) -> Figure:
         """Slices of the groups, one row per group, with outlines of structures. Needs the extra ``plot``.
 
-        Parameters are those of :func:`bsv_store.reports.slices`, which has more.
+        All parameters of :func:`bsv_store.reports.slices` that concern versions, with the same meaning and defaults.
 
         Returns
         -------
@@ -558,7 +561,9 @@ class DatasetVersion:
         InputError
             If Matplotlib is not installed, or an argument is not valid.
         MissingDataError
-            If the store does not have the annotation that an argument needs.
+            If the store does not have the annotation or template that an argument needs.
+        UnknownStructureError
+            If the ontology does not have a structure.
         DamagedFileError
             If a file in the store is missing or damaged.
         """
@@ -576,10 +581,13 @@ class DatasetVersion:
             outlines=outlines,
             emphasize=emphasize,
             smooth_um=smooth_um,
+            region_only=region_only,
+            background=background,
             scale=scale,
             vmin=vmin,
             vmax=vmax,
             shared=shared,
+            quantile=quantile,
             title=title,
             width_mm=width_mm,
             theme=theme,

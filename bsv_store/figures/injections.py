@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from bsv_store.averaging.grouping.assignment import CROSSED
 from bsv_store.figures.brain import EXTENT_MM, AnnotatedPlane, relabelled
 from bsv_store.figures.contours import borders, outline
-from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_page, printed, text_mm, wrapped
+from bsv_store.figures.layout import MARGIN_MM, Page, halo, line_mm, new_page, printed, text_mm, wrapped
 from bsv_store.figures.style import GROUP_COLORS, LABEL_SIZE, SMALL_SIZE, WIDE_MM
 from bsv_store.vocabulary import PLANES
 from bsv_store.volumes.grid import AXES
@@ -42,6 +43,8 @@ _AREA_FACTORS = {
     "<": np.pi / 2, ">": np.pi / 2, "X": np.pi / 2.5, "*": 2.7986, "d": np.pi / 2.4, "p": 1.3213, "h": 1.2092,
 }  # fmt: skip
 MARKERS = tuple(_AREA_FACTORS)
+# Distance of red, green and blue, each from 0 to 1, below which two colors need different symbols.
+_ALIKE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +267,9 @@ def _draw_sites(axes: Axes, sites: Sites, view: PlaneRow, order: NDArray[np.intp
 def _scale_bar(axes: Axes, page: Page) -> None:
     x, y = 0.2, EXTENT_MM["DV"] - 0.25
     axes.plot([x, x + _BAR_MM], [y, y], color=page.colors.ink, linewidth=1.4, solid_capstyle="butt")
-    axes.text(x + _BAR_MM / 2, y - 0.15, "2 mm", ha="center", va="bottom", fontsize=SMALL_SIZE, color=page.colors.ink)
+    style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": SMALL_SIZE, "zorder": 4}
+    halo(axes, (x + _BAR_MM / 2, y - 0.15), "2 mm", page.colors, **style)
+    axes.text(x + _BAR_MM / 2, y - 0.15, "2 mm", color=page.colors.ink, **style)
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,9 +374,8 @@ def _entries(sites: Sites, theme: Theme) -> tuple[_Entry, ...]:
     found: list[_Entry] = []
     for number, category in enumerate(sites.categories):
         if category.color is not None:
-            # Neighbors often have the same color in Allen's ontology: their symbols differ.
-            same = sum(entry.color == category.color for entry in found)
-            color, marker, edge = category.color, MARKERS[same % len(MARKERS)], True
+            # Neighbors often have nearly the same color in Allen's ontology: their symbols differ.
+            color, marker, edge = category.color, _free_marker(found, category.color), True
         elif colors is not None:
             color, marker, edge = colors[number], "o", False
         else:
@@ -381,6 +385,20 @@ def _entries(sites: Sites, theme: Theme) -> tuple[_Entry, ...]:
     if sites.others is not None:
         found.append(_Entry(sites.others.label, sites.others.members, "#8a929e", "o", False, is_others=True))
     return tuple(found)
+
+
+def _free_marker(entries: Sequence[_Entry], color: str) -> str:
+    """The symbol that the fewest entries with the color have, and of these the fewest with a similar one."""
+    same = Counter(entry.marker for entry in entries if entry.color == color)
+    alike = Counter(entry.marker for entry in entries if _are_alike(entry.color, color))
+    return min(MARKERS, key=lambda each: (same[each], alike[each]))
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether two colors are hard to tell apart in small symbols."""
+    from matplotlib.colors import to_rgb
+
+    return float(np.linalg.norm(np.subtract(to_rgb(one), to_rgb(other)))) < _ALIKE
 
 
 def sequence_of(count: int, theme: Theme) -> list[str]:

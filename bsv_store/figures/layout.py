@@ -219,3 +219,11 @@ def new_page(
     """A figure whose body has a height in mm, with title, and with the notes as footer if ``footer``."""
     frame = new_frame(width_mm=width_mm, title=title, notes=notes, fingerprint=fingerprint, footer=footer)
     return frame.page(body_mm, theme=theme)
+
+
+def halo(axes: Axes, at: tuple[float, float], text: str, colors: ThemeRow, **style: Any) -> None:
+    """The background of a text: a text of its own, since text with an effect is written to SVG files as shapes."""
+    from matplotlib.patheffects import withStroke
+
+    behind = axes.text(*at, text, **{**style, "color": colors.background})
+    behind.set_path_effects([withStroke(linewidth=1.2, foreground=colors.background)])

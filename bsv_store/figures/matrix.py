@@ -68,8 +68,12 @@ def draw_matrix(
     width_mm: float,
     theme: Theme,
     footer: bool,
+    is_count: bool = False,
 ) -> Figure:
-    """One panel for each hemisphere, side by side or, if the figure is narrow, one below the other."""
+    """One panel for each hemisphere, side by side or, if the figure is narrow, one below the other.
+
+    The color scale of counts has whole numbers only.
+    """
     across = len(panels) if width_mm >= WIDE_MM else 1
     strip = _STRIP if any(rows.divisions) or any(columns.divisions) else 0.0
     down = -(-len(panels) // across)
@@ -85,7 +89,7 @@ def draw_matrix(
     height, caption = cell * len(rows.labels), line_mm(LABEL_SIZE) + 0.8
     block = caption + strip + _GAP + height + below + 3.5
     key = _Key((*rows.divisions, *columns.divisions), width_mm - 2 * MARGIN_MM)
-    limits = _limits(list(panels.values()), scale)
+    limits = _limits(list(panels.values()), scale, is_count=is_count)
     page = new_page(
         body_mm=down * block + key.height,
         width_mm=width_mm,
@@ -112,7 +116,9 @@ def draw_matrix(
             _draw_strip(side, rows.divisions, page, vertical=True)
             _draw_strip(page.axes(x, y + caption, width, strip), columns.divisions, page, vertical=False)
     bar_left = left + across * width + (across - 1) * (strip + gap) + 2.0
-    _draw_color_bar(page, image, bar_left, caption + strip + _GAP, float(np.clip(height, 14.0, 45.0)), quantity)
+    tall = float(np.clip(height, 14.0, 45.0))
+    ticks = _whole_numbers(*limits) if is_count and scale == "linear" else None
+    _draw_color_bar(page, image, bar_left, caption + strip + _GAP, tall, quantity, ticks)
     key.draw(page, down * block)
     return page.figure
 
@@ -133,12 +139,14 @@ def _label_notes(axis: MatrixAxis, step: int | None) -> list[str]:
     return [] if step == 1 else [f"One in {step} {axis.name}s is labeled."]
 
 
-def _limits(panels: Sequence[NDArray[np.float64]], scale: MatrixScale) -> tuple[float, float]:
+def _limits(panels: Sequence[NDArray[np.float64]], scale: MatrixScale, *, is_count: bool) -> tuple[float, float]:
     """The ends of the color scale."""
     values = np.concatenate([panel[np.isfinite(panel) & (panel > 0)] for panel in panels])
     if not values.size:
         return (0.1, 1.0) if scale == "log" else (0.0, 1.0)
     high = float(np.quantile(values, _QUANTILE))
+    if is_count:
+        high = float(np.ceil(high))
     if scale == "linear":
         return 0.0, high
     if scale == "log":
@@ -215,9 +223,19 @@ def _draw_strip(axes: Axes, divisions: Sequence[Division | None], page: Page, *,
     axes.set_axis_off()
 
 
-def _draw_color_bar(page: Page, image: Any, left: float, top: float, height: float, quantity: str) -> None:
+def _whole_numbers(low: float, high: float) -> list[float]:
+    """The labels of a color scale of counts."""
+    from matplotlib.ticker import MaxNLocator
+
+    found = MaxNLocator(5, steps=(1, 2, 5, 10), integer=True).tick_values(low, high)
+    return [float(value) for value in found if low <= value <= high]
+
+
+def _draw_color_bar(
+    page: Page, image: Any, left: float, top: float, height: float, quantity: str, ticks: Sequence[float] | None
+) -> None:
     axes = page.axes(left, top, _BAR_WIDTH, height)
-    bar = page.figure.colorbar(image, cax=axes, extend="max", extendfrac=0.04)
+    bar = page.figure.colorbar(image, cax=axes, extend="max", extendfrac=0.04, ticks=ticks)
     lines = wrapped(quantity, max(height, 32.0), SMALL_SIZE, lines=2)
     bar.set_label("\n".join(lines), fontsize=SMALL_SIZE, color=page.colors.ink, labelpad=2)
     bar.ax.tick_params(which="both", labelsize=SMALL_SIZE, length=1.5, width=0.5, pad=1, colors=page.colors.ink)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_frame, printed, shortened, text_mm, wrapped
+from bsv_store.figures.layout import MARGIN_MM, Page, halo, line_mm, new_frame, printed, shortened, text_mm, wrapped
 from bsv_store.figures.scale import number_text
 from bsv_store.figures.style import LABEL_SIZE, MM_PER_INCH, SMALL_SIZE
 
@@ -31,6 +31,8 @@ _POINT = MM_PER_INCH / 72
 _MAX_HEIGHT_MM = 240.0
 _COLUMN_HEIGHT_MM = 90.0
 _TICK_SIZE = 5.5
+# Between the labels of structures, and of a color scale.
+_LABEL_GAP, _TICK_GAP = 0.8, 1.0
 # Smallest factor by which panels are scaled down to fit on a page; below it, too much of the width would stay empty.
 _SMALLEST_SHARE = 0.7
 
@@ -174,16 +176,29 @@ def _draw_rows(page: Page, sheet: Sheet, grid: _Grid, top: float, *, line_scale:
             at += tall + _GAP
 
 
+def _title_size(width: float) -> float:
+    return SMALL_SIZE if width > 14 else 4.5
+
+
+def _has_room_for_ends(panel: Panel, width: float) -> bool:
+    """Whether the names of the ends fit beside the title."""
+    return text_mm(f"{panel.title}  {2 * max(panel.ends, key=len)}", _title_size(width)) < width
+
+
+def _has_ends_in_corners(panel: Panel, width: float) -> bool:
+    """Whether the names of the ends are in the corners, which are free, because the brain is round."""
+    is_wide = text_mm(2 * max(panel.ends, key=len), _TICK_SIZE) + 2 < width
+    return is_wide and not _has_room_for_ends(panel, width)
+
+
 def _title(axes: Axes, panel: Panel, colors: ThemeRow, width: float) -> None:
     """The title of a panel above it, between the names of its ends."""
-    size = SMALL_SIZE if width > 14 else 4.5
+    size = _title_size(width)
     style: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom", "fontsize": size, "clip_on": False}
     axes.text(0.5, 1.0, panel.title, color=colors.ink, ha="center", **style)
     ends = {**style, "color": colors.muted}
-    longest = max(panel.ends, key=len)
-    if text_mm(f"{panel.title}  {2 * longest}", size) >= width:
-        # Too narrow for all three: the corners of the panel are free, because the brain is round.
-        if text_mm(f"{2 * longest}", _TICK_SIZE) + 2 >= width:
+    if not _has_room_for_ends(panel, width):
+        if not _has_ends_in_corners(panel, width):
             return
         ends |= {"va": "top", "fontsize": _TICK_SIZE, "zorder": 6}
     axes.text(0.0, 1.0, panel.ends[0], ha="left", **ends)
@@ -242,24 +257,38 @@ def _add_lines(axes: Axes, lines: Lines, color: str, width: float) -> None:
 
 
 def _label_shapes(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None:
-    """Write the labels of structures inside them, or above or below; one that would cover another is left out."""
+    """Write the labels of structures inside them, or above or below; one that would touch another is left out."""
     size = SMALL_SIZE if mm > 1.8 else 4.5
     tall = 1.1 * size * _POINT / mm
-    taken: list[tuple[float, float, float, float]] = []
-    for shape in panel.shapes:
+    gap = _LABEL_GAP / mm
+    taken = _corners(panel, mm)
+    for shape in sorted(panel.shapes, key=lambda each: not each.is_target):
         if shape.at is None:
             continue
         wide = text_mm(shape.label, size) / mm
         (x, y), (width, top, bottom) = shape.at, shape.room
+        # Not over the neighboring panel.
+        x = min(max(x, panel.box[0] + wide / 2), panel.box[1] - wide / 2)
         places = [y] if wide <= width else []
         places += [top - 0.3 / mm - tall / 2, bottom + 0.3 / mm + tall / 2]
         for middle in places:
             box = (x - wide / 2, x + wide / 2, middle - tall / 2, middle + tall / 2)
-            is_free = not any(_overlap(box, other) for other in taken)
+            with_gap = (box[0] - gap, box[1] + gap, box[2] - gap / 2, box[3] + gap / 2)
+            is_free = not any(_overlap(with_gap, other) for other in taken)
             if is_free and box[2] >= panel.box[3] and box[3] <= panel.box[2]:
                 taken.append(box)
                 _label(axes, shape, (x, middle), size, colors)
                 break
+
+
+def _corners(panel: Panel, mm: float) -> list[tuple[float, float, float, float]]:
+    """Where the names of the ends are inside the panel: left, right, top and bottom edge."""
+    left, right, _, top = panel.box
+    if not _has_ends_in_corners(panel, (right - left) * mm):
+        return []
+    first, last = (text_mm(end, _TICK_SIZE) / mm for end in panel.ends)
+    bottom = top + 1.1 * _TICK_SIZE * _POINT / mm
+    return [(left, left + first, top, bottom), (right - last, right, top, bottom)]
 
 
 def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
@@ -268,12 +297,8 @@ def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, 
 
 
 def _label(axes: Axes, shape: Shape, at: tuple[float, float], size: float, colors: ThemeRow) -> None:
-    from matplotlib.patheffects import withStroke
-
     style: dict[str, Any] = {"fontsize": size, "ha": "center", "va": "center", "zorder": 6}
-    # The halo is a text of its own, since text with an effect is written to SVG files as shapes.
-    halo = axes.text(*at, shape.label, color=colors.background, **style)
-    halo.set_path_effects([withStroke(linewidth=1.2, foreground=colors.background)])
+    halo(axes, at, shape.label, colors, **style)
     axes.text(*at, shape.label, color=shape.edge, **style)
 
 
@@ -298,7 +323,9 @@ def _scale_bar(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None:
     x, y = left + 0.6 / mm, bottom - 0.7 / mm
     axes.plot([x, x + SCALE_BAR_MM], [y, y], linewidth=1.2, solid_capstyle="butt", gid="scale-bar", **style)
     size = SMALL_SIZE if mm > 1.8 else 4.5
-    axes.text(x, y - 0.5 / mm, f"{SCALE_BAR_MM:g} mm", fontsize=size, ha="left", va="bottom", **style)
+    place: dict[str, Any] = {"fontsize": size, "ha": "left", "va": "bottom"}
+    halo(axes, (x, y - 0.5 / mm), f"{SCALE_BAR_MM:g} mm", colors, **{**style, **place})
+    axes.text(x, y - 0.5 / mm, f"{SCALE_BAR_MM:g} mm", **style, **place)
 
 
 # -- color scales and legend --------------------------------------------------------------------------------------
@@ -310,13 +337,27 @@ def _draw_bar(page: Page, scale: Scale, quantity: str, where: tuple[float, float
     axes = page.axes(left, top, width, _BAR_HEIGHT)
     _gradient(axes, scale, (0, 1, 0, 1), colors)
     axes.set_yticks([])
-    ticks = scale.ticks()
+    ticks = _far_apart(scale, width)
     axes.set_xticks([float(scale.norm(tick)) for tick in ticks], [number_text(tick) for tick in ticks])
     first, *_, last = axes.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
     axes.tick_params(axis="x", labelsize=SMALL_SIZE, length=1.5, pad=1, color=colors.ink, labelcolor=colors.ink)
     axes.set_title(quantity, fontsize=SMALL_SIZE, color=colors.ink, loc="left", pad=1.5, parse_math=False)
+
+
+def _far_apart(scale: Scale, width: float) -> list[float]:
+    """The ticks of a horizontal bar whose labels do not touch that of an end or of the tick before."""
+    low, *inner, high = scale.ticks()
+    end = width - text_mm(number_text(high), SMALL_SIZE) - _TICK_GAP
+    at = text_mm(number_text(low), SMALL_SIZE) + _TICK_GAP
+    kept = []
+    for tick in inner:
+        middle, half = float(scale.norm(tick)) * width, text_mm(number_text(tick), SMALL_SIZE) / 2
+        if at <= middle - half and middle + half <= end:
+            kept.append(tick)
+            at = middle + half + _TICK_GAP
+    return [low, *kept, high]
 
 
 def _draw_row_bar(page: Page, scale: Scale, where: tuple[float, float, float]) -> None:

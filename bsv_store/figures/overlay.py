@@ -119,7 +119,7 @@ def draw_overlay(
     columns = list(zip(*values, strict=True))
     if brain.has_annotation:
         annotated = brain.planes(orientation, chosen.centers_um(source.grid))
-        anatomy, box = anatomy_of(brain, outlines, emphasize), box_around(annotated, orientation)
+        anatomy, box = anatomy_of(brain, outlines, emphasize, through), box_around(annotated, orientation)
         panels = [
             panel_of(
                 each, anatomy, title=text, ends=ends, box=box, theme=theme,

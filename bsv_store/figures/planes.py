@@ -304,15 +304,23 @@ class Anatomy:
         For each structure the one as part of which it is outlined.
     emphasized : tuple of (label, ids, color)
         Structures with their descendants.
+    targets : frozenset of str
+        Labels of the structures through which the planes were chosen.
     """
 
     labels: Mapping[int, int]
     emphasized: tuple[tuple[str, NDArray[np.uint32], str], ...]
     words: str
+    targets: frozenset[str] = frozenset()
 
 
-def anatomy_of(brain: Brain, outlines: Outlines, emphasize: StructureRef | Sequence[StructureRef] | None) -> Anatomy:
-    """The structures to be outlined and emphasized.
+def anatomy_of(
+    brain: Brain,
+    outlines: Outlines,
+    emphasize: StructureRef | Sequence[StructureRef] | None,
+    through: StructureRef | Sequence[StructureRef] | None = None,
+) -> Anatomy:
+    """The structures to be outlined and emphasized, in planes through structures.
 
     Raises
     ------
@@ -322,7 +330,8 @@ def anatomy_of(brain: Brain, outlines: Outlines, emphasize: StructureRef | Seque
     labels, words = brain.outlined(outlines)
     rows = () if emphasize is None else brain.named(emphasize)
     emphasized = tuple((row.acronym, brain.leaves(row.id), row.color_hex_triplet) for row in rows)
-    return Anatomy(labels, emphasized, words)
+    targets = frozenset(() if through is None else (row.acronym for row in brain.named(through)))
+    return Anatomy(labels, emphasized, words, targets)
 
 
 def legend_of(
@@ -362,7 +371,8 @@ def panel_of(
         part = labeled_part(inside, spacing, signal, has_both_sides=ends != _ANTERIOR_POSTERIOR)
         edge = edge_color(color, theme)
         fill = (*(int(color[i : i + 2], 16) / 255 for i in (0, 2, 4)), _FILL_ALPHA[theme])
-        shapes.append(Shape(name, path, edge, fill, *((None, (0.0, 0.0, 0.0)) if part is None else part)))
+        at, room = (None, (0.0, 0.0, 0.0)) if part is None else part
+        shapes.append(Shape(name, path, edge, fill, at, room, name in anatomy.targets))
     brain = outline(annotated.ids != 0, spacing)
     return Panel(title, box, ends, brain, borders(labels, spacing), shapes, background)
 

@@ -98,6 +98,7 @@ def draw_projections(
             quantile=quantile,
             is_signed=is_signed,
             least=source.least_end,
+            is_count=source.is_count,
         )
         for arrays in together
     ]

@@ -75,6 +75,8 @@ class RegionValues:
     facts : tuple of str
         For the footer.
     fingerprint : str or None
+    is_count : bool
+        Whether values are numbers of something, such as experiments or voxels.
     """
 
     title: str
@@ -83,6 +85,7 @@ class RegionValues:
     halves: tuple[MeasuredHemisphere, MeasuredHemisphere]
     facts: tuple[str, ...] = ()
     fingerprint: str | None = None
+    is_count: bool = False
 
     @property
     def structure_ids(self) -> list[int]:
@@ -147,11 +150,20 @@ def draw_region_map(
     is_signed = any(bool((each < 0).any()) for each in known)
     found = [
         # Values of structures have no outliers to be cut off.
-        scale_of(arrays, theme=theme, scale=name, vmin=vmin, vmax=vmax, quantile=None, is_signed=is_signed)
+        scale_of(
+            arrays,
+            theme=theme,
+            scale=name,
+            vmin=vmin,
+            vmax=vmax,
+            quantile=None,
+            is_signed=is_signed,
+            is_count=values.is_count,
+        )
         for arrays in ([known] if shared else [[each] for each in known])
     ]
     scales = found * len(images) if shared else found
-    anatomy = anatomy_of(brain, values.structure_ids if outlines is None else outlines, emphasize)
+    anatomy = anatomy_of(brain, values.structure_ids if outlines is None else outlines, emphasize, through)
     box = box_around(annotated, orientation)
     ends = ends_of(orientation, values.halves)
     panels = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
@@ -48,6 +49,8 @@ class Scale:
     end : str
         How its upper end was found, such as 'the 0.998 quantile of the non-zero values'; empty if it was given, or if
         no quantile was used.
+    is_count : bool
+        Whether values are numbers of something, so that only whole numbers are labeled.
     """
 
     norm: Any
@@ -57,6 +60,7 @@ class Scale:
     is_signed: bool
     how: str
     end: str
+    is_count: bool = False
 
     @property
     def words(self) -> str:
@@ -67,16 +71,22 @@ class Scale:
         return f"{self.how} color scale {ends}{f', {self.end}' if self.end else ''}."
 
     def ticks(self) -> list[float]:
-        """Values to be labeled, rounded: evenly spread, on scales that are not linear over the colors."""
-        from matplotlib.colors import Normalize
+        """Values to be labeled, rounded: evenly spread; powers of ten; or evenly spread over the colors."""
+        from matplotlib.colors import LogNorm, Normalize
         from matplotlib.ticker import MaxNLocator
 
         if type(self.norm) is Normalize:
-            inner = list(MaxNLocator(4, steps=(1, 2, 2.5, 5, 10)).tick_values(self.low, self.high))
+            steps = (1, 2, 5, 10) if self.is_count else (1, 2, 2.5, 5, 10)
+            inner = list(MaxNLocator(4, steps=steps, integer=self.is_count).tick_values(self.low, self.high))
             rounded = [float(f"{value:.6g}") for value in inner if self.low < value < self.high]
+        elif type(self.norm) is LogNorm and self.high >= 100 * self.low:
+            powers = range(math.ceil(math.log10(self.low)), math.floor(math.log10(self.high)) + 1)
+            rounded = [float(f"1e{power}") for power in powers]
         else:
             inner = [float(self.norm.inverse(at)) for at in (0.25, 0.5, 0.75)]
             rounded = sorted({float(f"{value:.1g}") for value in inner if self.low < value < self.high})
+            if self.is_count:
+                rounded = [value for value in rounded if value.is_integer()]
         # Labels closer than this would touch.
         far = [value for value in rounded if _TICK_GAP < float(self.norm(value)) < 1 - _TICK_GAP]
         return [self.low, *far, self.high]
@@ -94,9 +104,10 @@ def check_scale(
         most 1.
     """
     name = choice("scale", scale, COLOR_SCALES).name
-    for argument, value in (("vmin", vmin), ("vmax", vmax), ("quantile", quantile)):
+    for argument, value in (("vmin", vmin), ("vmax", vmax)):
         if value is not None:
             finite_number(argument, value)
+    finite_number("quantile", quantile)
     if not 0 < quantile <= 1:
         raise InputError(f"quantile must be above 0 and at most 1, got {quantile:g}", hint="For example 0.998.")
     if vmax is not None and vmax <= 0:
@@ -121,6 +132,7 @@ def scale_of(
     quantile: float | None = QUANTILE,
     is_signed: bool = False,
     least: tuple[float, str] | None = None,
+    is_count: bool = False,
 ) -> Scale:
     """The color scale of some values.
 
@@ -139,6 +151,8 @@ def scale_of(
         Center the scale on 0.
     least : (float, str), optional
         Lower bound of the upper end of the scale unless ``vmax`` is given, and its meaning, such as 'p = 0.05'.
+    is_count : bool
+        Whether values are numbers of something: the scale ends at a whole number unless ``vmax`` is given.
 
     Raises
     ------
@@ -157,12 +171,15 @@ def scale_of(
                 if quantile < 1
                 else f"the largest {kind}value"
             )
+        if is_count:
+            # A quantile of whole numbers can lie between two of them.
+            high = float(math.ceil(high))
         if least is not None and high <= least[0]:
             high, found = least
     low = low_end(scale, vmin=vmin, high=high, is_signed=is_signed)
     norm = _norm(scale, low, high, is_signed=is_signed)
     how = {"linear": "Linear", "log": "Logarithmic", "power": "Square-root"}[scale]
-    return Scale(norm, _colors(theme, is_signed=is_signed), low, high, is_signed, how, found)
+    return Scale(norm, _colors(theme, is_signed=is_signed), low, high, is_signed, how, found, is_count)
 
 
 def low_end(scale: ColorScale, *, vmin: float | None, high: float, is_signed: bool) -> float:
@@ -235,6 +252,24 @@ def _colors(theme: Theme, *, is_signed: bool) -> Any:
     return ListedColormap(table).with_extremes(bad=row.no_data)
 
 
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def number_text(value: float) -> str:
-    """A value of the scale, with two digits."""
-    return f"{value:.2g}".replace("-", "−")
+    """A value of the scale: large ones as whole numbers, others with two digits, as 2×10⁻⁵ where they are small."""
+    size = abs(value)
+    if value == 0 or 1e-3 <= size < 99.5:
+        text = f"{value:.2g}"
+    elif 99.5 <= size < 1e6:
+        text = f"{value:,.0f}"
+    else:
+        digits, exponent = f"{value:.1e}".split("e")
+        text = f"{float(digits):g}e{exponent}"
+    return in_print(text)
+
+
+def in_print(number: str) -> str:
+    """A formatted number as it is printed: −2×10⁻⁵ for -2e-05."""
+    digits, _, exponent = number.partition("e")
+    power = f"×10{str(int(exponent)).translate(_SUPERSCRIPTS)}" if exponent else ""
+    return f"{digits.replace('-', '−')}{power}"

@@ -30,6 +30,8 @@ class Shape:
     room : (float, float, float)
         Width, top and bottom edge of the part that is labeled, in mm. A label that does not fit is written above or
         below it.
+    is_target : bool
+        Whether the planes were chosen to pass through it: its label is kept if there is no room for all.
     """
 
     label: str
@@ -38,6 +40,7 @@ class Shape:
     fill: Any
     at: tuple[float, float] | None
     room: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    is_target: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -104,12 +104,12 @@ def draw_slices(
         arrays = [each for row in rows for each in row]
         return scale_of(
             arrays, theme=theme, scale=name, vmin=vmin, vmax=vmax, quantile=quantile, is_signed=is_signed,
-            least=source.least_end,
+            least=source.least_end, is_count=source.is_count,
         )  # fmt: skip
 
     scales = [scale_for(values)] * len(values) if shared else [scale_for([row]) for row in values]
     panels = _panels(
-        source, brain, chosen, annotated, values, outlines=outlines, emphasize=emphasize, theme=theme,
+        source, brain, chosen, annotated, values, outlines=outlines, emphasize=emphasize, through=through, theme=theme,
         backgrounds=None if behind is None else behind.layers,
     )  # fmt: skip
     notes = _notes(source, brain, chosen, values, scales, outlines, smooth, region_only)
@@ -190,6 +190,7 @@ def _panels(
     *,
     outlines: Outlines,
     emphasize: StructureRef | Sequence[StructureRef] | None,
+    through: StructureRef | Sequence[StructureRef] | None,
     theme: Theme,
     backgrounds: Sequence[Layer] | None,
 ) -> list[Panel]:
@@ -204,7 +205,7 @@ def _panels(
             Panel(title, box, ends, outline_of_data(column, source.grid.spacing_um), background=background)
             for title, column, background in zip(titles, columns, behind, strict=True)
         ]
-    anatomy = anatomy_of(brain, outlines, emphasize)
+    anatomy = anatomy_of(brain, outlines, emphasize, through)
     box = box_around(annotated, plane)
     return [
         panel_of(

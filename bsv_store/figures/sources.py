@@ -172,6 +172,8 @@ class Source:
         Default color scale of slices.
     is_everywhere : bool
         Whether voxels outside the brain have values too; these are not drawn.
+    is_count : bool
+        Whether values are numbers of experiments, or their differences.
     least_end : (float, str) or None
         Lower bound of the upper end of the default color scale, and its meaning, such as 'p = 0.05'.
     """
@@ -186,6 +188,7 @@ class Source:
     scale: ColorScale = "power"
     is_everywhere: bool = False
     least_end: tuple[float, str] | None = None
+    is_count: bool = False
 
     def slabs(self, row: SourceRow) -> Iterator[tuple[int, NDArray[Any]]]:
         """First AP plane and values of consecutive slabs."""
@@ -256,6 +259,7 @@ def source_of_version(
         fingerprint=version.fingerprint,
         scale="linear" if is_everywhere else "power",
         is_everywhere=is_everywhere,
+        is_count=chosen.is_count,
     )
 
 

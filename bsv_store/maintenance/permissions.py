@@ -14,6 +14,7 @@ from bsv_store.catalog.activity import record_activity
 from bsv_store.config import FOLDERS, StoreConfig
 from bsv_store.errors import BsvStoreWarning, ReadOnlyStoreError
 from bsv_store.file_systems import entries_below
+from bsv_store.html import card, table
 from bsv_store.volumes.groups import group_id, group_name, has_groups, owner_name, set_group
 
 if TYPE_CHECKING:
@@ -65,6 +66,19 @@ class PermissionReport:
     group: str
     is_applied: bool
     changes: tuple[PermissionChange, ...]
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("Checked", f"{self.checked:,}"),
+            ("Group", self.group),
+            ("Corrected", f"{len(self.changes) - len(self.remaining):,}" if self.is_applied else None),
+            ("To correct", f"{len(self.remaining):,}"),
+        ]
+        rows = [
+            [each.path, f"{each.group} {each.mode}", f"{each.wanted_group} {each.wanted_mode}", each.problem or ""]
+            for each in self.changes
+        ]
+        return card("Permissions", table(["path", "is", "should be", "problem"], rows), kind="", facts=facts)
 
     @property
     def remaining(self) -> tuple[PermissionChange, ...]:

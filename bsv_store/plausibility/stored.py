@@ -11,6 +11,7 @@ from sqlalchemy import select
 from bsv_store.catalog.database.models import StoredVolume
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import DamagedFileError
+from bsv_store.html import card, paragraph, table
 from bsv_store.plausibility.judge import Plausibility, Verdict
 from bsv_store.progress import Progress, shown_progress
 from bsv_store.text import number_of
@@ -65,6 +66,11 @@ class VolumeCheckReport:
     checked: int
     kind_only: int
     problems: tuple[VolumeProblem, ...]
+
+    def _repr_html_(self) -> str:
+        rows = [[str(each.experiment_id), each.kind, f"{each.spacing_um} um", each.problem] for each in self.problems]
+        found = table(["experiment", "kind", "spacing", "problem"], rows)
+        return card("Check of volumes", paragraph(self.summary()), found, kind="", notes=self.remedies())
 
     def summary(self) -> str:
         """The result in one sentence."""

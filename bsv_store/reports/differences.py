@@ -10,6 +10,7 @@ from bsv_store.catalog.search.found import check_limit
 from bsv_store.check import boolean
 from bsv_store.figures.differences import Difference, draw_differences
 from bsv_store.figures.layout import title_or
+from bsv_store.figures.scale import in_print
 from bsv_store.figures.style import PAGE_MM, check_width, figure_class
 from bsv_store.reports.anatomy import color_of, rows_of
 from bsv_store.statistics.features import checked_share
@@ -92,7 +93,7 @@ def structure_differences(
         difference, size = float(row["difference"]), float(row["effect_size"])
         # Standard deviations per unit of the measure.
         unit = (size / difference if difference else math.nan) if in_deviations else 1.0
-        text = (f"{difference:.3g}" if in_deviations else f"{size:.2f}").replace("-", "−")
+        text = in_print(f"{difference:.3g}" if in_deviations else f"{size:.2f}")
         rows.append(
             Difference(
                 row["structure"],

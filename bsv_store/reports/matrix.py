@@ -151,6 +151,7 @@ def matrix_map(
         width_mm=width,
         theme=theme,
         footer=with_footer,
+        is_count=rows != "experiments" and chosen_statistic == "n",
     )
 
 

@@ -166,6 +166,7 @@ def row_of(label: str, values: Mapping[int, float]) -> RegionRow:
 
 _SIDES: tuple[MeasuredHemisphere, MeasuredHemisphere] = ("left", "right")
 _FOLDED: tuple[MeasuredHemisphere, MeasuredHemisphere] = ("contralateral", "ipsilateral")
+_COUNTS = {"n": "number of experiments", "voxels": "number of voxels"}
 
 
 def region_values(store: Store, values: Any, *, column: str | None, groups: int | Sequence[int] | None) -> RegionValues:
@@ -231,12 +232,14 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _of_table(table: pd.DataFrame, brain: Brain, column: str | None) -> RegionValues:
+    import pandas as pd
+
     key = next((name for name in ("structure_id", "structure") if name in table.columns), None)
     if key is None:
         raise InputError("the table must have a column structure_id or structure", hint="See store.search.targets_of.")
     measure = table.attrs.get("measure")
     quantity = _quantity(table, column)
-    title = "Values by structure" if measure is None else f"{quantity[:1].upper()}{quantity[1:]} by structure"
+    title = f"{quantity[:1].upper()}{quantity[1:]} by structure" if measure and quantity else "Values by structure"
     if column is None and {"ipsilateral_mean", "contralateral_mean"} <= set(table.columns):
         left, right = (_by_structure(table, key, name, brain) for name in ("contralateral_mean", "ipsilateral_mean"))
         return RegionValues(title, quantity or "mean", (RegionRow("", left, right),), _FOLDED)
@@ -266,7 +269,8 @@ def _of_table(table: pd.DataFrame, brain: Brain, column: str | None) -> RegionVa
                 f"the column hemisphere must be one of {', '.join((*_SIDES, *_FOLDED, 'both'))}, "
                 f"got {shown(next(iter(by_side), None))}"
             )
-    return RegionValues(title, quantity or name.replace("_", " "), tuple(rows), halves)
+    is_count = bool(pd.api.types.is_integer_dtype(table[name]))
+    return RegionValues(title, quantity or name.replace("_", " "), tuple(rows), halves, is_count=is_count)
 
 
 def _by_structure(table: pd.DataFrame, key: str, name: str, brain: Brain) -> dict[int, float]:
@@ -302,7 +306,11 @@ def _column(table: pd.DataFrame, column: str | None, key: str) -> str:
 
 
 def _quantity(table: pd.DataFrame, column: str | None) -> str:
+    """What the column has; it has the unit of the table unless it counts something."""
+    if column in _COUNTS:
+        return _COUNTS[column]
     measure = table.attrs.get("measure")
-    words = str(measure or column or "").replace("_", " ")
+    own = None if column is None or (measure and column.endswith("mean")) else column
+    words = ", ".join(str(each).replace("_", " ") for each in (measure, own) if each)
     unit = table.attrs.get("unit")
     return f"{words} ({unit})" if unit and words else words

@@ -64,7 +64,7 @@ def view_3d(
     path: Path | str,
     *,
     groups: Sequence[int] | None = None,
-    regions: StructureRef | Sequence[StructureRef] = (),
+    regions: StructureRef | Sequence[StructureRef] | None = None,
     style: SignalStyle = "surface",
     level: float | Sequence[float] | None = None,
     kind: VolumeKind | None = None,
@@ -92,7 +92,7 @@ def view_3d(
         Must end in .html.
     groups : sequence of int, optional
         Numbers of the groups of the version to draw; by default all.
-    regions : str, int or sequence of them
+    regions : str, int or sequence of them, optional
         Structures whose surface is drawn, in Allen's colors.
     style : {'surface', 'points'}
         Surfaces of equal signal, or a point in each voxel above the level, larger where there is more signal.
@@ -148,7 +148,7 @@ def view_3d_html(
     source: DatasetVersion | str | int | Selection | Sequence[int],
     *,
     groups: Sequence[int] | None = None,
-    regions: StructureRef | Sequence[StructureRef] = (),
+    regions: StructureRef | Sequence[StructureRef] | None = None,
     style: SignalStyle = "surface",
     level: float | Sequence[float] | None = None,
     kind: VolumeKind | None = None,
@@ -179,7 +179,8 @@ def view_3d_html(
         )
     levels = _levels(signals, level)
     brain = brain_of(store).voxels()
-    outer = _anatomy(store, brain, several("regions", regions, such_as="'CP' or ['CP', 'TH']"), theme)
+    wanted = [] if regions is None else several("regions", regions, such_as="'CP' or ['CP', 'TH']")
+    outer = _anatomy(store, brain, wanted, theme)
     items, used_um = _within_budget(signals, levels, chosen)
     notes = [_level_note(chosen, levels, quantity)]
     if used_um > _FINEST_UM:

@@ -12,6 +12,7 @@ from bsv_store.catalog.selection.resolve import resolve
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.check import choice
 from bsv_store.errors import MissingDataError, SelectionError, UnknownStructureError
+from bsv_store.html import card, table
 from bsv_store.reproduce.tables import TABLES, Count, Published
 from bsv_store.vocabulary import PUBLISHED_TABLES, PublishedTable
 
@@ -68,6 +69,12 @@ class Reproduction:
     citation: str
     source: str
     counts: tuple[ReproducedCount, ...]
+
+    def _repr_html_(self) -> str:
+        rows = [[each.label, each.published, each.ours, f"{each.difference:+}", each.reason] for each in self.counts]
+        counts = table(["", "published", "ours", "difference", "reason"], rows, limit=len(rows))
+        title = f"{self.words[0].upper()}{self.words[1:]}"
+        return card(title, counts, kind="published counts", notes=(self.citation, self.source))
 
     @property
     def differing(self) -> tuple[ReproducedCount, ...]:

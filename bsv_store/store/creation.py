@@ -202,7 +202,8 @@ def _remove_unfinished(path: Path, *, is_new: bool) -> None:
 
 def _refuse_occupied(path: Path) -> None:
     if (path / STORE_FILE).exists():
-        raise StoreExistsError(f"{path} is already a bsv-store", hint=f"Show it: bsv-store {store_option(path)} status")
+        hint = f"Show it: bsv-store {store_option(path)} status. From Python, open it with open_store()."
+        raise StoreExistsError(f"{path} is already a bsv-store", hint=hint)
     if (path / CATALOG_FILE).exists() and not (path / _INIT_FILE).exists():
         raise StoreExistsError(
             f"{path} has the catalog of a store, but no {STORE_FILE}",

@@ -175,7 +175,7 @@ class Datasets:
         *,
         name: str,
         test: TwoSampleStatistic | None = None,
-        covariates: Covariate | Sequence[Covariate] = (),
+        covariates: Covariate | Sequence[Covariate] | None = None,
         permutations: int = 10_000,
         seed: int = 0,
         cluster: ClusterStatistic = "none",

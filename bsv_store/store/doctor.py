@@ -19,6 +19,7 @@ from bsv_store.config import (
     setting,
 )
 from bsv_store.errors import BsvStoreError, SchemaError, StoreMismatchError
+from bsv_store.html import card, table
 from bsv_store.maintenance.doctor.database import database_findings
 from bsv_store.maintenance.doctor.environment import environment_findings
 from bsv_store.maintenance.doctor.finding import Finding
@@ -43,6 +44,11 @@ class Diagnosis:
 
     path: Path | None
     findings: tuple[Finding, ...]
+
+    def _repr_html_(self) -> str:
+        rows = [[each.outcome, each.words, each.found, each.remedy or ""] for each in self.findings]
+        found = table(["outcome", "check", "found", "remedy"], rows, limit=len(rows))
+        return card("Environment of the store", found, kind="diagnosis", facts=[("Folder", self.path)])
 
     @property
     def faults(self) -> tuple[Finding, ...]:

@@ -1259,7 +1259,7 @@ class Store:
         missing: MissingPolicy = "error",
         dtype: ResultDtype = "float32",
         test: TwoSampleStatistic | None = None,
-        covariates: Covariate | Sequence[Covariate] = (),
+        covariates: Covariate | Sequence[Covariate] | None = None,
         permutations: int = 10_000,
         seed: int = 0,
         cluster: ClusterStatistic = "none",
@@ -1295,7 +1295,7 @@ class Store:
             injection sites are excluded.
         test : {'welch', 'student'}, optional
             Welch's or Student's t. By default 'welch', with covariates 'student', the only one that allows them.
-        covariates : str or sequence of str
+        covariates : str or sequence of str, optional
             Names of ``bsv_store.vocabulary.COVARIATES``, such as 'injection_volume', that are taken into account by the
             procedure of Freedman and Lane: the difference is that at equal values of the covariates.
         permutations : int
@@ -1392,7 +1392,7 @@ class Store:
         hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = "both",
         test: TwoSampleStatistic | None = None,
         effect_size: EffectSize = "hedges_g",
-        covariates: Covariate | Sequence[Covariate] = (),
+        covariates: Covariate | Sequence[Covariate] | None = None,
         permutations: int = 10_000,
         bootstrap: int = 10_000,
         confidence: float = 0.95,

@@ -20,7 +20,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError
+from bsv_store.html import card
 from bsv_store.progress import do_nothing
+from bsv_store.text import number_of, size_text
 from bsv_store.vocabulary import ANNOTATION_ORIGINS, AnnotationOrigin
 from bsv_store.volumes.dense_file import dense_image, opened_dense
 from bsv_store.volumes.grid import FRAME, Grid
@@ -183,6 +185,17 @@ class AnnotationFile:
     origin: AnnotationOrigin = "unchecked"
     derived_from_um: int | None = None
     derived_from_sha256: str | None = None
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("Spacing", f"{self.grid.spacing_um} um"),
+            ("Structures", f"{self.structure_count:,} in {number_of(self.annotated_voxels, 'voxel')}"),
+            ("Relation to Allen's", ANNOTATION_ORIGINS[self.origin].words),
+            ("Source", self.source),
+            ("Fetched", f"{self.fetched_at:%Y-%m-%d %H:%M} UTC"),
+            ("Array SHA-256", self.array_sha256),
+        ]
+        return card("Annotation", kind=size_text(self.size_bytes), facts=facts)
 
     @property
     def name(self) -> str:

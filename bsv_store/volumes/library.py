@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.vocabulary import VolumeKind
+from bsv_store.html import card
+from bsv_store.vocabulary import VOLUME_KINDS, VolumeKind
 from bsv_store.volumes.encoding import VolumeLayout, decode, encode
 from bsv_store.volumes.large import block_hashes, dense_planes, read_large, write_large
 from bsv_store.volumes.layout import slab_ranges
@@ -45,6 +46,15 @@ class VolumeFile:
     layout: VolumeLayout
     source: str
     fetched_at: datetime
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("Spacing", f"{self.spacing_um} um"),
+            ("Source", self.source),
+            ("Fetched", f"{self.fetched_at:%Y-%m-%d %H:%M} UTC"),
+            ("File", self.path),
+        ]
+        return card(f"Experiment {self.experiment_id}", kind=VOLUME_KINDS[self.kind].words, facts=facts)
 
     @property
     def spacing_um(self) -> int:

@@ -19,7 +19,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from bsv_store.errors import DamagedFileError
+from bsv_store.html import card
 from bsv_store.progress import do_nothing
+from bsv_store.text import size_text
 from bsv_store.vocabulary import TEMPLATE_DTYPES, TemplateDtype
 from bsv_store.volumes.dense_file import dense_image, opened_dense
 from bsv_store.volumes.grid import FRAME, Grid
@@ -140,6 +142,15 @@ class TemplateFile:
     dtype: TemplateDtype
     source: str
     fetched_at: datetime
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("Spacing", f"{self.grid.spacing_um} um"),
+            ("Source", self.source),
+            ("Fetched", f"{self.fetched_at:%Y-%m-%d %H:%M} UTC"),
+            ("Array SHA-256", self.array_sha256),
+        ]
+        return card("Template", kind=size_text(self.size_bytes), facts=facts)
 
     @property
     def name(self) -> str:

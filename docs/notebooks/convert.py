@@ -12,7 +12,11 @@ _CELL = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def notebook(page: str, name: str) -> str:
-    """The notebook of a page: its Python blocks are code cells, the text between them is Markdown."""
+    """The notebook of a page: its Python blocks are code cells, the text between them is Markdown.
+
+    Blocks that need Allen's lists are text, since the notebook runs on the synthetic atlas.
+    """
+    page = re.sub(r"^<!-- allen: .* -->\n```python$", "```py", page, flags=re.MULTILINE)
     parts = _CELL.split(re.sub(r"^<!-- .* -->\n", "", page, flags=re.MULTILINE))
     cells: list[dict[str, Any]] = []
     for number, part in enumerate(parts):

@@ -68,7 +68,7 @@ def test_the_folder_of_a_store_is_quoted_for_the_shell(tmp_path: Path) -> None:
     bsv_store.create_store(folder).close()
     with pytest.raises(StoreExistsError) as caught:
         bsv_store.create_store(folder)
-    assert caught.value.hint == f"Show it: bsv-store --store '{folder}' status"
+    assert caught.value.hint == f"Show it: bsv-store --store '{folder}' status. From Python, open it with open_store()."
     unquoted = [path for path in PACKAGE.rglob("*.py") if "--store {" in path.read_text(encoding="utf-8")]
     assert unquoted == [PACKAGE / "text.py"]
 

@@ -49,6 +49,7 @@ def test_values_are_those_of_scipy(small_store: Store, hemisphere: Any) -> None:
     assert frame.attrs["n"] == [2, 2]
     assert frame.attrs["exact"]
     assert frame.attrs["permutations"] == 6
+    assert frame.attrs["covariates"] == compared(small_store, covariates=None).attrs["covariates"] == []
     untested = {each.partition(" ")[0] for each in frame.attrs["without_signal"]}
     assert set(frame.index) | untested == set(TARGETS)
 

@@ -69,11 +69,39 @@ def test_names_of_other_atlases_are_found_and_suggested_but_not_accepted(atlas_2
     assert failed.value.hint == (
         "In Allen's ontology, use VISp (Primary visual area) for V1, CP (Caudoputamen) for CPu."
     )
+    with pytest.raises(UnknownStructureError) as failed:
+        atlas_2020.search.sources(["V1", "LGN"])
+    assert failed.value.hint == (
+        "In Allen's ontology, use VISp (Primary visual area) for V1. Allen's ontology has no single structure LGN. "
+        "Choose from LGd (Dorsal part of the lateral geniculate complex), LGv (Ventral part of the lateral geniculate "
+        "complex) and IGL (Intergeniculate leaflet of the lateral geniculate complex)."
+    )
+
+
+# What a neuroscientist types, and what comes first.
+ABBREVIATIONS = {
+    **{"A1": "AUDp", "ACC": "ACA", "ARC": "ARH", "BLA": "BLA", "BNST": "BST", "CA1": "CA1", "CeA": "CEA", "DG": "DG"},
+    **{"DMH": "DMH", "DRN": "DR", "EC": "ENT", "GPe": "GPe", "GPi": "GPi", "HPC": "HIP", "IC": "IC", "LC": "LC"},
+    **{"LEC": "ENTl", "LHb": "LH", "M2": "MOs", "MEC": "ENTm", "MHb": "MH", "MS": "MS", "NAc": "ACB", "OFC": "ORB"},
+    **{"PAG": "PAG", "PBN": "PB", "POm": "PO", "PPC": "PTLp", "PVH": "PVH", "PVN": "PVH", "RSC": "RSP"},
+    **{"S1BF": "SSp-bfd", "SCN": "SCH", "SNc": "SNc", "SNr": "SNr", "SON": "SO", "STN": "STN", "Tu": "OT"},
+    **{"VTA": "VTA", "ZI": "ZI", "ec": "ec"},
+    **{"GP": "GPe GPi", "LGN": "LGd LGv IGL", "PFC": "ACA PL ILA ORB", "POA": "MPO LPO", "SC": "SCs SCm"},
+    **{"SN": "SNc SNr SNl", "lateral  geniculate nucleus": "LGd LGv IGL", "mPFC": "ACA PL ILA"},
+}
+
+
+def test_common_abbreviations_lead_to_their_structures(atlas_2020: Store) -> None:
+    for text, expected in ABBREVIATIONS.items():
+        found = atlas_2020.atlas.find_structures(text, limit=len(expected.split()))
+        assert [row.acronym for row in found.structures] == expected.split(), text
+        assert found.exact
+    assert "PF" in {row.acronym for row in atlas_2020.atlas.find_structures("PFN").structures}
 
 
 def test_every_synonym_is_unknown_to_the_ontology_and_names_a_structure(atlas_2020: Store) -> None:
     rows = atlas_2020.atlas.structure_tree("root")
     acronyms, names = {row.acronym for row in rows}, {row.name.casefold() for row in rows}
-    assert set(STRUCTURE_SYNONYMS.values()) <= acronyms
+    assert {each for meant in STRUCTURE_SYNONYMS.values() for each in meant} <= acronyms
     assert not set(STRUCTURE_SYNONYMS) & acronyms
     assert not {name.casefold() for name in STRUCTURE_SYNONYMS} & names

@@ -268,9 +268,11 @@ def test_groups_of_a_version_are_compared_with_its_rules(filled: Store) -> None:
     assert [group.label for group in result.groups] == [version.groups[0].label, version.groups[2].label]
     np.testing.assert_array_equal(result.mean, version.mean[[0, 2]])
     same = filled.compare_voxels(
-        version.groups[0], version.groups[2], name="ap", normalize="injection_volume", permutations=20
+        version.groups[0], version.groups[2], name="ap", normalize="injection_volume", permutations=20, covariates=None
     )
     assert same == result
+    assert filled.datasets.compare_groups(version, 0, 2, name="ap", permutations=20, covariates=()) == result
+    assert filled.datasets.compare_groups(version, 0, 2, name="ap", permutations=20, covariates=None) == result
     with pytest.raises(RecipeError, match="compared with itself"):
         filled.datasets.compare_groups(version, 2, 2, name="ap")
 

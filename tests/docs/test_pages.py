@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -94,6 +95,26 @@ def test_a_notebook_has_the_cells_of_its_page(name: str, converter: ModuleType) 
     page = (DOCS / "notebooks" / f"{name}.md").read_text(encoding="utf-8")
     written = (DOCS / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8")
     assert written == converter.notebook(page, name), "run: python docs/notebooks/convert.py"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_can_run_again(name: str) -> None:
+    cells = [each.text for each in blocks(f"notebooks/{name}.md")]
+    (creating,) = [text for text in cells if "create_store(" in text]
+    assert ".exists()" in creating
+    assert all("overwrite=True" in text for text in cells if "view_3d(" in text or "reports.save(" in text)
+
+
+def test_a_notebook_has_no_cell_that_fails_on_the_synthetic_atlas(converter: ModuleType) -> None:
+    page = (DOCS / "notebooks" / "from-allensdk.md").read_text(encoding="utf-8")
+    cells = json.loads(converter.notebook(page, "from-allensdk"))["cells"]
+    texts = {
+        kind: "".join(line for cell in cells if cell["cell_type"] == kind for line in cell["source"])
+        for kind in ("code", "markdown")
+    }
+    assert "store.reproduce" in texts["markdown"]
+    assert "store.reproduce" not in texts["code"]
+    assert "<!--" not in texts["markdown"]
 
 
 def _fill_visual(store: Store) -> None:

@@ -115,6 +115,23 @@ def _area(polygon: Any) -> float:
     return float(abs(x[:-1] @ y[1:] - x[1:] @ y[:-1]) / 2)
 
 
+@pytest.mark.parametrize(
+    ("colors", "different"),
+    [(("#08858c", "#0a8e94"), True), (("#1f9d5a", "#11ad83"), True), (("#08858c", "#ff7080"), False)],
+)
+def test_sites_with_colors_that_look_the_same_have_different_symbols(colors: tuple[str, str], different: bool) -> None:
+    categories = tuple(Category(f"VIS{number}", np.array([number]), color) for number, color in enumerate(colors))
+    chosen = Sites(np.full((2, 3), 5.0), np.full(2, 0.2), categories, None, False, "Primary structure")
+    empty: dict[str, Any] = {name: [] for name in PLANES}
+    figure = draw_injections(
+        chosen, Backdrop(empty, empty, []), title="", notes=[], fingerprint="", width_mm=85, theme="light", footer=True
+    )
+    (panel,) = [each for each in figure.axes if each.get_label() == "coronal"]
+    drawn: list[Any] = list(panel.collections)
+    first, second = (each.get_paths()[0].vertices for each in drawn)
+    assert np.array_equal(first, second) is not different
+
+
 def axis(name: str, count: int) -> MatrixAxis:
     divisions = (Division(0, "Isocortex", "#70ff71"), Division(1, "TH", "#ff7080"), None)
     return MatrixAxis(name, tuple(f"{name[0].upper()}{n}" for n in range(count)),
@@ -132,6 +149,20 @@ def test_the_matrix_looks_like_its_reference(theme: Theme, scale: MatrixScale, w
         width_mm=width_mm, theme=theme, footer=True,
     )  # fmt: skip
     assert looks_like_reference(figure, f"matrix_{theme}")
+
+
+@pytest.mark.parametrize("most", [1, 3, 9, 25])
+def test_the_color_scale_of_a_matrix_of_counts_has_whole_numbers(most: int) -> None:
+    counts = np.linspace(1, most, 36).round().reshape(4, 9)
+    figure = draw_matrix(
+        {"both": counts}, axis("source", 4), axis("target", 9), scale="linear", separators=True, quantity="n",
+        title="", notes=[], width_mm=85, theme="light", footer=True, is_count=True,
+    )  # fmt: skip
+    figure.canvas.draw()
+    bar = next(each for each in figure.axes if each.get_ylabel() == "n")
+    labels = [text.get_text() for text in bar.get_yticklabels()]
+    assert len(labels) > 1
+    assert all(label.isdigit() for label in labels)
 
 
 def test_labels_of_a_matrix_are_thinned_out_or_left_out_where_they_do_not_fit() -> None:

@@ -8,7 +8,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from tests.conftest import DatabaseKind
 from tests.databases import repeated
 from tests.remote.filled import make
 from tests.server.serving import serving
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 REFUSED = ReadOnlyStoreError
 Asked = Callable[[Store], object]
@@ -319,7 +322,12 @@ def test_figures_have_the_same_pixels(both: tuple[DatabaseKind, Store, Store]) -
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     _, own, remote = both
-    figures = (injection_map, matrix_map, lambda s: structure_differences(s, "by-structure"))
+    figures: tuple[Callable[[Store], Figure], ...] = (
+        injection_map,
+        matrix_map,
+        lambda s: structure_differences(s, "by-structure"),
+        lambda s: s.dataset("all").plot(at_mm=8.5, region_only="VISp", background="template", width_mm=85),
+    )
     for draw in figures:
         drawn = []
         for store in (own, remote):

@@ -96,7 +96,7 @@ def test_points_lie_in_the_voxels_above_the_level(store: Store, tmp_path: Path) 
 
 
 def test_a_single_group_has_two_levels_which_the_page_names(store: Store, tmp_path: Path) -> None:
-    scene = scene_of(view_3d(store, 101, tmp_path / "a.html"))
+    scene = scene_of(view_3d(store, 101, tmp_path / "a.html", regions=None))
     assert [(item["name"], item["opacity"] == 1) for item in scene["items"]] == [
         ("101", True), ("101", False), ("Brain", False),
     ]  # fmt: skip

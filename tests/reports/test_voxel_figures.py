@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from bsv_store import Selection, Store, by_coordinate, by_region, create_store, crossed, reports
+from bsv_store import DatasetVersion, Selection, Store, by_coordinate, by_region, create_store, crossed, reports
 from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError, UnknownStructureError
 from bsv_store.figures.brain import Brain
 from bsv_store.figures.layout import shortened, text_mm, wrapped
@@ -235,6 +236,8 @@ def test_a_difference_of_numbers_of_experiments_can_be_negative(blocks: Store) -
 def test_numbers_of_experiments_are_drawn_in_the_brain_only_and_on_a_linear_scale(blocks: Store) -> None:
     version = blocks.aggregate([1, 2, 4], statistics=["mean", "n"], name="counted")
     figure = reports.slices(blocks, version, statistic="n", at_mm=9.0)
+    for drawn in (figure, reports.projections(blocks, version, statistic="n")):
+        assert [text.get_text() for text in drawn.axes[-1].get_xticklabels()] == ["0", "1", "2", "3"]
     image = panels(figure)[0].images[0]
     values = np.asarray(image.get_array())
     assert values.shape == (80, 114)
@@ -658,6 +661,27 @@ def test_a_version_draws_its_own_slices(blocks: Store) -> None:
     same = reports.slices(blocks, version, at_mm=9.0, groups=[1], emphasize="VISp")
     assert texts_of(figure) == texts_of(same)
     assert np.array_equal(panels(figure)[0].images[0].get_array(), panels(same)[0].images[0].get_array())
+    options: dict[str, Any] = {"at_mm": 9.0, "groups": [1], "region_only": "VISp", "quantile": 0.5}
+    masked, same = version.plot(**options), reports.slices(blocks, version, **options)
+    assert texts_of(masked) == texts_of(same)
+    assert "Signal outside VISp is not shown." in footer_of(masked)
+    with pytest.raises(InputError, match="quantile must be"):
+        version.plot(quantile=2)
+    nothing: Any = None
+    with pytest.raises(InputError, match="quantile must be a"):
+        version.plot(quantile=nothing)
+    with pytest.raises(InputError, match="background must be 'template'"):
+        version.plot(background="tempalte")
+    with pytest.raises(MissingDataError, match="template"):
+        version.plot(background="template")
+
+
+def test_versions_have_all_arguments_of_slices() -> None:
+    own = inspect.signature(DatasetVersion.plot).parameters
+    expected = dict(inspect.signature(reports.slices).parameters)
+    for name in ("store", "source", "kind", "spacing_um"):
+        del expected[name]
+    assert list(own.values())[1:] == list(expected.values())
 
 
 # -- regions and overlays -----------------------------------------------------------------------------------------
@@ -699,6 +723,9 @@ def test_tables_with_hemispheres_fill_each_side(blocks: Store) -> None:
     sagittal = reports.region_map(blocks, table, plane="sagittal", at_mm=8.7)
     assert "ML 8.7 mm (ipsi)" in texts_of(sagittal)
     assert "half" not in footer_of(sagittal)
+    counted = reports.region_map(blocks, table.assign(n=[3]), at_mm=9.0, column="n")
+    assert "Number of experiments by structure" in texts_of(counted)
+    assert [text.get_text() for text in counted.axes[-1].get_xticklabels()] == ["0", "1", "2", "3"]
     # A table that was read from a file has lost its unit.
     table.attrs = {}
     assert "mean" in [axes.get_title(loc="left") for axes in panels(reports.region_map(blocks, table, at_mm=9.0))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,11 @@ import numpy as np
 import pytest
 
 from bsv_store import Selection, by_coordinate, open_store
+from bsv_store.catalog.ingest.diff import ExperimentChange, FieldChange, SnapshotDiff
+from bsv_store.catalog.ingest.snapshot_log import Snapshot
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.html import card, folded, table
+from bsv_store.statistics import compare_features, compare_voxels
 from tests.datasets.world import MOP, SHAPE, VISP, add_annotation, ask
 
 if TYPE_CHECKING:
@@ -104,6 +108,58 @@ def test_reports_about_the_files_of_a_store_have_cards(filled: Store) -> None:
     assert "Nothing to repair" in shown(filled.admin.repair())
     assert "Nothing to collect" in shown(filled.admin.collect_garbage())
     assert "The store has" in shown(filled.admin.enforce_quota(10**12))
+
+
+@on_sqlite
+def test_answers_about_data_have_cards(filled: Store) -> None:
+    version = ask(filled)
+    assert "7 volumes checked" in shown(filled.volumes.check(filled.select()))
+    (report,) = filled.datasets.stale(version)
+    assert "State current" in shown(report)
+    assert "identical" in shown(filled.datasets.rebuild(version))
+    summary = shown(filled.catalog.summary())
+    assert "Experiments 7" in summary
+    assert "Injected hemisphere" in summary
+    assert str(filled.catalog.summary()).splitlines()[0].split() == ["Experiments", "7"]
+    stack = shown(filled.volumes.stack([1, 2]))
+    assert "2 experiments × 132 × 80 × 114 voxels" in stack
+    assert "projection density" in stack
+    assert "VISp" in shown(filled.atlas.find_structures("VISp"))
+    assert "similar" in shown(filled.atlas.find_structures("VISpq"))
+    thresholded = filled.volumes.threshold(1, 0.1)
+    assert f"{int(thresholded.mask.sum()):,} voxel" in shown(thresholded)
+    assert "VISp" in shown(filled.catalog.describe(1))
+    assert "The catalog is intact" in shown(filled.catalog.verify())
+    assert "Structures" in shown(filled.atlas.ontology())
+    saved = filled.catalog.save_selection("mine", Selection(injected_in="VIS"), note="of the paper")
+    assert "of the paper" in shown(saved)
+    assert version.fingerprint in shown(filled.datasets.tag(version, "paper"))
+    assert "provenance" in shown(version.provenance())
+    assert "Experiment 1" in shown(filled.volumes.recorded(1))
+    assert "To correct" in shown(filled.admin.permissions())
+    add_annotation(filled, np.full(SHAPE, VISP, np.uint32))
+    assert "Array SHA-256" in shown(filled.atlas.recorded_annotation())
+
+
+def test_tests_of_two_groups_have_cards() -> None:
+    values, in_a = np.random.default_rng(0).normal(size=(8, 5)), np.arange(8) < 4
+    by_feature = compare_features(values[in_a], values[~in_a], seed=1)
+    for found in (by_feature, compare_voxels(np.abs(values), in_a, seed=1)):
+        text = shown(found)
+        assert "4 and 4" in text
+        assert f"{found.p_max_t.min():.3g}" in text
+
+
+def test_what_changed_between_two_lists_is_a_table() -> None:
+    day = datetime(2026, 1, 2, tzinfo=UTC)
+    old, new = (
+        Snapshot(number, "experiments", "api", "file", day.date(), day, "0" * 64, 3, 0, 0, 0) for number in (1, 2)
+    )
+    change = ExperimentChange(158375425, (FieldChange("strain", None, "C57BL/6J"),))
+    text = shown(SnapshotDiff(old, new, (5, 6), (), (change,)))
+    assert "Entered 2: 5, 6" in text
+    assert "Left 0" in text
+    assert "158375425 strain None C57BL/6J" in text
 
 
 def test_values_are_escaped() -> None:

@@ -111,14 +111,16 @@ class Comparison:
         return cls(**value)
 
 
-def checked_covariates(names: str | Sequence[str]) -> tuple[Covariate, ...]:
-    """The covariates with these names, in the order of `COVARIATES`.
+def checked_covariates(names: str | Sequence[str] | None) -> tuple[Covariate, ...]:
+    """The covariates with these names, in the order of `COVARIATES`; without names, none.
 
     Raises
     ------
     RecipeError
         If a name is not valid.
     """
+    if names is None:
+        return ()
     given = several("covariates", names, such_as="['injection_volume', 'injection_ap']", error=RecipeError)
     chosen = {choice("covariates", name, COVARIATES, error=RecipeError).name for name in given}
     return tuple(row.name for row in COVARIATES.values() if row.name in chosen)

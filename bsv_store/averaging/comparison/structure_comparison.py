@@ -138,7 +138,7 @@ def structure_comparison(
     hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere],
     test: TwoSampleStatistic | None,
     effect_size: EffectSize,
-    covariates: Covariate | Sequence[Covariate],
+    covariates: Covariate | Sequence[Covariate] | None,
     permutations: int,
     bootstrap: int,
     confidence: float,

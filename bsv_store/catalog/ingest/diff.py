@@ -11,6 +11,8 @@ from bsv_store.catalog.ingest.revisions import members
 from bsv_store.catalog.ingest.snapshot_log import Snapshot, find_snapshot
 from bsv_store.catalog.records import ExperimentRecord
 from bsv_store.errors import InputError
+from bsv_store.html import card, table
+from bsv_store.text import listed_ids
 
 FieldValue = str | int | float | tuple[int, ...] | tuple[str, ...] | None
 
@@ -45,6 +47,25 @@ class SnapshotDiff:
     entered: tuple[int, ...]
     left: tuple[int, ...]
     changed: tuple[ExperimentChange, ...]
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("Before", _list_words(self.old)),
+            ("After", _list_words(self.new)),
+            ("Entered", f"{len(self.entered):,}{': ' if self.entered else ''}{listed_ids(self.entered)}"),
+            ("Left", f"{len(self.left):,}{': ' if self.left else ''}{listed_ids(self.left)}"),
+            ("Changed", f"{len(self.changed):,}"),
+        ]
+        rows = [
+            [str(each.experiment_id), change.field, str(change.old), str(change.new)]
+            for each in self.changed
+            for change in each.fields
+        ]
+        return card("Experiment lists", table(["experiment", "field", "old", "new"], rows), kind="changes", facts=facts)
+
+
+def _list_words(snapshot: Snapshot) -> str:
+    return f"{snapshot.kind} of {snapshot.upstream_date or snapshot.taken_at.date()} (snapshot {snapshot.id})"
 
 
 def diff_snapshots(connection: Connection, old_id: int, new_id: int) -> SnapshotDiff:

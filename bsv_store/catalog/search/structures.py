@@ -10,6 +10,8 @@ from bsv_store.catalog.database.models import Structure, StructureSet, Structure
 from bsv_store.catalog.structures import StructureRow, near_structures, search
 from bsv_store.check import text as checked_text
 from bsv_store.check import whole_number
+from bsv_store.html import card, table
+from bsv_store.text import number_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +33,24 @@ class FoundStructures:
     structures : tuple of StructureRow
         Best first.
     exact : bool
-        Whether their acronyms or names contain the text; otherwise they are merely similar.
+        Whether their acronyms or names contain the text, or it is a synonym; otherwise they are merely similar.
     """
 
     structures: tuple[StructureRow, ...]
     exact: bool
 
+    def _repr_html_(self) -> str:
+        rows = [[row.acronym, row.name, str(row.id)] for row in self.structures]
+        found = table(["acronym", "name", "id"], rows)
+        notes = () if self.exact else ("No acronym or name contains the text.",)
+        return card(number_of(len(rows), "structure"), found, kind="found" if self.exact else "similar", notes=notes)
+
 
 def find_or_near(connection: Connection, text: str, *, limit: int | None = None) -> FoundStructures:
-    """The structures whose acronym or name contains the text, ignoring case; if there are none, similar ones."""
+    """The structures whose acronym or name contains the text, ignoring case, and those of which it is a synonym.
+
+    If there are none, those with similar names.
+    """
     if limit is not None:
         whole_number("limit", limit, least=1)
     found = search(connection, checked_text("text", text, such_as="visual area"), limit=limit)

@@ -19,6 +19,7 @@ from bsv_store.catalog.edits import check_line_of_text, refusing_concurrent_chan
 from bsv_store.catalog.selection.resolve import check_selection
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import InputError
+from bsv_store.html import card, preformatted
 from bsv_store.owner import current_user
 from bsv_store.text import listed, near_names, shown
 
@@ -38,6 +39,11 @@ class SavedSelection:
     note: str | None
     saved_by: str
     saved_at: datetime
+
+    def _repr_html_(self) -> str:
+        facts = [("Note", self.note), ("Saved", f"{self.saved_at:%Y-%m-%d %H:%M} UTC by {self.saved_by}")]
+        selection = preformatted(repr(self.selection))
+        return card(f"{self.name}@{self.number}", selection, kind="saved selection", facts=facts)
 
 
 def save_selection(

@@ -31,7 +31,8 @@ from bsv_store.catalog.tables.views import VIEWS, view
 from bsv_store.catalog.without_unionizes import report_left_out, report_undecided, report_without_rows
 from bsv_store.check import boolean, choice
 from bsv_store.errors import MissingDataError
-from bsv_store.text import listed, number_of
+from bsv_store.html import card, paragraph, table
+from bsv_store.text import fact_lines, listed, number_of
 from bsv_store.vocabulary import (
     EXPERIMENT_SOURCE_KINDS,
     GROUPING_FIELDS,
@@ -112,9 +113,36 @@ class SelectionSummary:
     excluded: Mapping[int, str]
     """Reason by id of the experiments that the exclusion list removes from the selection; they are not counted."""
 
+    def __str__(self) -> str:
+        left = [f"{identifier} ({reason})" for identifier, reason in sorted(self.excluded.items())]
+        return fact_lines([*self._facts(), ("Excluded", listed(left))])
+
+    def _facts(self) -> list[tuple[str, str]]:
+        counts = {
+            "Lines": self.lines,
+            "Primary structures": self.primary_structures,
+            "Products": self.products,
+            "Sex": self.sexes,
+            "Strains": self.strains,
+            "Injected hemisphere": self.hemispheres,
+        }
+        return [
+            ("Experiments", f"{self.total:,}"),
+            *((name, listed(f"{_named(value)} ({n:,})" for value, n in pairs)) for name, pairs in counts.items()),
+        ]
+
+    def _repr_html_(self) -> str:
+        excluded = [[str(identifier), reason] for identifier, reason in sorted(self.excluded.items())]
+        left = [paragraph("On the exclusion list:"), table(["experiment", "reason"], excluded)] if excluded else []
+        return card("Selected experiments", *left, kind="summary", facts=self._facts())
+
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain lists, for JSON."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def _named(value: str | int | None) -> str:
+    return "not known" if value is None else str(value)
 
 
 def _plain(value: Any) -> Any:

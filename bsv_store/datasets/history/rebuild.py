@@ -27,6 +27,7 @@ from bsv_store.datasets.result.file import EncodedResult, result_path
 from bsv_store.datasets.table import add_check, find_version, replace_file, version_id
 from bsv_store.datasets.workers import checked_workers
 from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError
+from bsv_store.html import card
 from bsv_store.owner import current_user
 from bsv_store.text import listed_ids
 from bsv_store.volumes.grid import Grid
@@ -75,6 +76,18 @@ class RebuildReport:
     was_recorded: bool
     software_then: str
     software_now: str
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("Result", "identical" if self.is_identical else "different"),
+            ("File before", f"{self.file_state}{', restored' if self.was_restored else ''}"),
+            ("Different voxels", None if self.is_identical or self.voxels is None else f"{self.voxels:,}"),
+            ("Largest difference", None if self.is_identical else self.largest_difference),
+            ("Recorded", "yes" if self.was_recorded else "no"),
+            ("Software then", self.software_then),
+            ("Software now", self.software_now),
+        ]
+        return card(self.ref, kind="computed again", facts=facts)
 
 
 @long_run()

@@ -11,7 +11,9 @@ from bsv_store.catalog.volumes import find_volumes
 from bsv_store.datasets.history.changes import MemberChanges, Membership, compare_members
 from bsv_store.datasets.table import latest_versions, read_version
 from bsv_store.errors import InputError, MissingDataError, StoreError
+from bsv_store.html import card, preformatted
 from bsv_store.text import listed_ids
+from bsv_store.vocabulary import DATASET_STANDINGS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,6 +53,14 @@ class StaleReport:
     standing: DatasetStanding | None
     members: MemberChanges
     reasons: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("State", self.state),
+            ("Standing", None if self.standing is None else DATASET_STANDINGS[self.standing].words),
+        ]
+        changes = [preformatted(str(self.members))] if self.members else []
+        return card(self.ref, *changes, kind="changes since it was computed", facts=facts, notes=self.reasons)
 
     @classmethod
     def of(cls, version: DatasetVersion, state: StaleState, members: MemberChanges, reasons: list[str]) -> StaleReport:

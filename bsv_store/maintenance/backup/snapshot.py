@@ -44,6 +44,7 @@ from bsv_store.errors import (
     StoreUnreachableError,
 )
 from bsv_store.file_systems import entries_below, read_errors
+from bsv_store.html import card, table
 from bsv_store.maintenance.backup.database_copy import copy_catalog, row_counts
 from bsv_store.maintenance.backup.lock import Lock, locked
 from bsv_store.maintenance.backup.manifest import (
@@ -70,6 +71,7 @@ from bsv_store.maintenance.object_checks import file_sha256
 from bsv_store.owner import current_user
 from bsv_store.progress import NO_PROGRESS, Progress, do_nothing
 from bsv_store.temporary import TemporaryFolder
+from bsv_store.text import duration_text, size_text
 
 if TYPE_CHECKING:
     from bsv_store.config import StoreConfig
@@ -108,6 +110,17 @@ class BackupReport:
     attempts: int
     database_s: float
     duration_s: float
+
+    def _repr_html_(self) -> str:
+        taken = self.snapshot
+        facts = [
+            ("Store", taken.store_path),
+            ("Taken", f"{taken.created_at:%Y-%m-%d %H:%M} UTC"),
+            ("Files", f"{len(taken.files):,}, {size_text(taken.new_bytes)} of the snapshot are new in the target"),
+            ("Duration", duration_text(self.duration_s)),
+        ]
+        missing = [[each.path, each.problem] for each in taken.problems]
+        return card(f"Snapshot {taken.short_id}", table(["file", "problem"], missing), kind="backup", facts=facts)
 
 
 @dataclass(slots=True)
