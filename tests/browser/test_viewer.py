@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -75,8 +76,20 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def viewer(location: Path, browser: Any) -> Iterator[Viewer]:
+    with opened_viewer(location, browser, viewport={"width": 1440, "height": 900}) as opened:
+        yield opened
+
+
+@pytest.fixture
+def phone(location: Path, browser: Any) -> Iterator[Viewer]:
+    with opened_viewer(location, browser, viewport={"width": 390, "height": 844}, has_touch=True) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def opened_viewer(location: Path, browser: Any, **options: Any) -> Iterator[Viewer]:
     with open_store(location, read_only=True) as store, serving(store) as url:
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page = browser.new_page(**options)
         found = Viewer(page, url, store)
         page.on("console", found.note_message)
         page.on("pageerror", lambda error: found.messages.append(str(error)))
@@ -307,11 +320,61 @@ def test_the_planes_of_one_image_fill_the_width_without_scrolling(viewer: Viewer
     assert drawn > 0.9 * stage["width"]
 
 
-def test_the_page_fits_a_phone(viewer: Viewer) -> None:
-    viewer.page.set_viewport_size({"width": 390, "height": 844})
-    viewer.open(f"version=lines@1&group=0,1&at={AT}")
-    assert viewer.page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert viewer.page.locator("#strip").is_visible()
+def test_the_page_fits_a_phone(phone: Viewer) -> None:
+    phone.open(f"version=lines@1&group=0,1&at={AT}")
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert phone.page.locator("#strip").is_visible()
+
+
+class Fingers:
+    """Touches on one element, by the protocol of the browser, so that it also scrolls."""
+
+    def __init__(self, page: Any, selector: str) -> None:
+        self.protocol = page.context.new_cdp_session(page)
+        self.touched = page.locator(selector)
+
+    def __call__(self, *steps: tuple[tuple[float, float], ...]) -> None:
+        """Put fingers down, move them from step to step, and lift them; positions are parts of width and height."""
+        box = self.touched.bounding_box()
+        for number, step in enumerate((*steps, ())):
+            points = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in step]
+            if not step:
+                # Fingers that rest do not leave the page moving.
+                self.touched.page.wait_for_timeout(120)
+            kind = "touchEnd" if not step else "touchMove" if number else "touchStart"
+            self.protocol.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def state_of(phone: Viewer) -> tuple[list[float], float, float]:
+    """Position in um, zoom, and how far the page is scrolled."""
+    query = dict(parse_qsl(phone.address().lstrip("?")))
+    return [float(each) for each in query["at"].split(",")], float(query.get("zoom", 1)), phone.page.evaluate("scrollY")
+
+
+def test_a_finger_on_a_plane_scrolls_up_and_down_and_moves_the_cross_hair_sideways(phone: Viewer) -> None:
+    phone.open(f"version=lines@1&at={AT}")
+    fingers = Fingers(phone.page, "canvas[data-plane=sagittal]")
+    start = [float(each) for each in AT.split(",")]
+    # Upward: the page follows, the cross-hair stays.
+    fingers(*(((0.5, each / 10),) for each in range(9, -9, -2)))
+    at, zoom, scrolled = state_of(phone)
+    assert (at, zoom) == (start, 1)
+    assert scrolled > 100
+    # Sideways and then down: the cross-hair follows, the page stays.
+    phone.page.evaluate("scrollTo(0, 200)")
+    fingers(((0.2, 0.3),), ((0.3, 0.3),), ((0.5, 0.3),), ((0.6, 0.5),))
+    at, zoom, after = state_of(phone)
+    assert at == pytest.approx([0.6 * 13_200, 0.5 * 8_000, start[2]], abs=100)
+    assert (zoom, after) == (1, 200)
+    fingers(((0.25, 0.75),))
+    at, _, _ = state_of(phone)
+    assert at == pytest.approx([0.25 * 13_200, 0.75 * 8_000, start[2]], abs=100)
+    # Two fingers apart: the image grows, also if they move up and down.
+    fingers(((0.5, 0.4), (0.5, 0.6)), ((0.5, 0.3), (0.5, 0.7)), ((0.5, 0.2), (0.5, 0.8)))
+    pinched, zoom, after = state_of(phone)
+    assert pinched == at
+    assert zoom == pytest.approx(3, rel=0.2)
+    assert after == 200
 
 
 def test_unknown_names_are_explained(location: Path, browser: Any) -> None:

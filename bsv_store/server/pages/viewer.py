@@ -41,6 +41,7 @@ _KEYS: tuple[tuple[str, str], ...] = (
 )
 _GESTURES: tuple[tuple[str, str], ...] = (
     ("Click or drag", "move the cross-hair; the other planes follow"),
+    ("One finger", "tap, or drag starting sideways, to move the cross-hair; up or down scrolls the page"),
     ("Wheel", "previous or next plane; with Ctrl zoom"),
     ("Two fingers", "pinch to zoom, drag to move the image"),
     ("Shift and drag", "move the image, when zoomed in"),

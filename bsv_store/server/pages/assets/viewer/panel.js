@@ -260,6 +260,12 @@ export class Panel {
     canvas.addEventListener("pointerleave", () => this.shared.onHover(null));
     canvas.addEventListener("focus", () => this.shared.onSelect(this.orientation));
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    // One finger scrolls the page up and down (touch-action), two are for the image alone.
+    for (const name of ["touchstart", "touchmove"]) {
+      canvas.addEventListener(name, (event) => {
+        if (event.touches.length > 1 && event.cancelable) event.preventDefault();
+      }, { passive: false });
+    }
   }
 
   #place(event) {
@@ -297,7 +303,11 @@ export class Panel {
       this.pointers.set(event.pointerId, place);
       return;
     }
-    if (Math.hypot(place[0] - before[0], place[1] - before[1]) < TAP_PX && event.pointerType === "touch" && !this.isDragging) return;
+    if (event.pointerType === "touch" && !this.isDragging) {
+      const [right, down] = [0, 1].map((axis) => Math.abs(place[axis] - before[axis]));
+      // A finger that starts upward or downward scrolls the page.
+      if (right < TAP_PX || right < down) return;
+    }
     this.isDragging = true;
     this.shared.onMove(this.toUm(...place));
     this.pointers.set(event.pointerId, place);
