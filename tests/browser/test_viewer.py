@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import numpy as np
 import pytest
@@ -145,6 +146,27 @@ def test_every_download_is_answered(viewer: Viewer, query: str) -> None:
     # The ontology of this store has no structure sets, which the means by structure need.
     answers = [requests.get(each, timeout=60) for each in links if "/regions.csv" not in each]
     assert [(each.url, each.text) for each in answers if each.status_code != 200] == []
+
+
+def test_an_image_opens_in_neuroglancer_and_its_address_can_be_copied(viewer: Viewer) -> None:
+    viewer.open(f"version=lines@1&group=1&minus=0&at={AT}")
+    viewer.page.click("#open-download")
+    link = viewer.page.locator("#neuroglancer")
+    site, _, fragment = link.get_attribute("href").partition("/#!")
+    assert site == "https://neuroglancer-demo.appspot.com"
+    view = json.loads(unquote(fragment))
+    [layer] = view["layers"]
+    assert layer["source"] == f"precomputed://{viewer.url}/v1/images/precomputed/version/lines@1/mean/1"
+    assert requests.get(f"{layer['source'].removeprefix('precomputed://')}/info", timeout=60).status_code == 200
+    assert view["position"] == [88.5, 15.5, 85.5]
+    assert view["dimensions"]["z"] == [0.0001, "m"]
+    # It must learn nothing of this page.
+    assert link.get_attribute("target") == "_blank"
+    assert "noopener" in link.get_attribute("rel")
+    viewer.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    viewer.page.click("[data-copy=neuroglancer-address]")
+    viewer.page.locator("[data-copy=neuroglancer-address]", has_text="Copied").wait_for()
+    assert viewer.page.evaluate("navigator.clipboard.readText()") == layer["source"]
 
 
 def test_keys_move_the_cross_hair_and_the_address_restores_it(viewer: Viewer) -> None:

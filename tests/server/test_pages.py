@@ -466,3 +466,13 @@ def test_the_overview_counts_what_the_store_has(store: Store, url: str) -> None:
     assert f"<dd>{status.experiments - status.withdrawn_experiments}<" in text
     assert "sides@1" in text
     assert json.dumps(url).strip('"') in text
+
+
+def test_the_viewer_says_what_neuroglancer_needs(store: Store, url: str) -> None:
+    origin = "https://neuroglancer-demo.appspot.com"
+    needed = f"--allow-origin {origin}"
+    assert needed in get(f"{url}/view?version=sides@1").text
+    with serving(store, ServerOptions(allow_origin=(origin,), shutdown_s=2)) as permitted:
+        text = get(f"{permitted}/view?version=sides@1").text
+    assert "Open in Neuroglancer" in text
+    assert needed not in text

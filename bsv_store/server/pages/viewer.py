@@ -15,7 +15,7 @@ from bsv_store.server.images.facts import source_facts
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.assets import asset_address
 from bsv_store.server.pages.citing import atlas_citation
-from bsv_store.server.pages.parts import code, folded, table
+from bsv_store.server.pages.parts import code, folded, hint, table
 from bsv_store.server.pages.shell import page
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _STYLES = ("viewer/viewer.css",)
 _SCRIPTS = ("viewer/main.js",)
+_NEUROGLANCER = "https://neuroglancer-demo.appspot.com"
 _NAMED = ("version", "experiment", "kind", "spacing_um")
 
 _KEYS: tuple[tuple[str, str], ...] = (
@@ -104,7 +105,7 @@ def _viewer(request: Request) -> Response:
             data_store=public_address(request),
             data_niivue=asset_address(request, "vendored/niivue.umd.js"),
         ),
-        _dialog("dialog-download", "Download", element("div", id="downloads")),
+        _dialog("dialog-download", "Download", element("div", id="downloads"), _neuroglancer(request)),
         _dialog(
             "dialog-code",
             "Copy as code",
@@ -152,6 +153,38 @@ def _heading(request: Request, facts: dict[str, object]) -> Markup:
         ),
         class_="viewer-head",
     )  # fmt: skip
+
+
+def _neuroglancer(request: Request) -> Markup:
+    """The first image in Neuroglancer, and what that needs; the script of the page adds the addresses."""
+    options = context_of(request).options
+    link: Markup | None = element(
+        "p",
+        element(
+            "a",
+            "Open in Neuroglancer",
+            id="neuroglancer",
+            class_="button",
+            target="_blank",
+            rel="noopener noreferrer",
+            data_site=_NEUROGLANCER,
+        ),
+    )
+    needs = (
+        "Neuroglancer is a web application on the internet. In your browser, it reads the image from this server, at "
+        "the address below."
+    )
+    if options.demands_token:
+        link = None
+        needs += " It cannot send the token that this server demands: download a file, or use a program that can."
+    elif _NEUROGLANCER not in options.allow_origin:
+        needs += f" The server permits this if it is started with `--allow-origin {_NEUROGLANCER}`."
+    return joined(
+        element("h3", "Neuroglancer, cloud-volume, TensorStore"),
+        link,
+        hint(needs),
+        code("neuroglancer-address", "", heading="Address of the image"),
+    )
 
 
 def _texts(values: object) -> list[str]:

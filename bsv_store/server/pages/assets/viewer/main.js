@@ -864,7 +864,11 @@ function openDialog(id) {
     byId("code-command").textContent = visible(command(screen()));
   }
   if (id === "dialog-download") {
-    fillDownloads(byId("downloads"), { sets, facts, state, hasAnnotation: anatomy.hasAnnotation, draw: () => picture({ sets, panels, facts, style: style(), colors: [colorsOf(false), colorsOf(true)] }) });
+    const colors = [colorsOf(false), colorsOf(true)];
+    fillDownloads(byId("downloads"), {
+      sets, facts, state, hasAnnotation: anatomy.hasAnnotation, ends: colors.map((each) => each.high),
+      draw: () => picture({ sets, panels, facts, style: style(), colors }),
+    });
   }
   byId(id).showModal();
 }
