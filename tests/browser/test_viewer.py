@@ -243,13 +243,14 @@ def test_copied_code_gives_the_values_and_the_figures(
     assert by_command.items() <= by_python.items()
 
 
-def sorted_values(volume: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The values other than 0 and no data, ascending, since files have their axes in another order."""
-    return np.sort(volume[(volume != 0) & ~np.isnan(volume)])
+def drawn(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The strengths that are drawn, ascending, since files have their axes in another order."""
+    strong = volume[np.abs(volume) > 0.081]
+    return np.sort(strong)
 
 
 def added(viewer: Viewer) -> NDArray[np.float32]:
-    """The values of the volume that the view in three dimensions has."""
+    """The volume that the view in three dimensions has: the places of values on the color scale, from -1 to 1."""
     text = viewer.page.evaluate(
         """() => {
           const { buffer, byteOffset, byteLength } = Float32Array.from(window.added.img);
@@ -295,15 +296,16 @@ def test_three_dimensions_are_loaded_when_asked_for_and_show_the_difference_or_a
     assert any("niivue" in each for each in viewer.requests)
     assert "view=solid" in viewer.address()
     mean = viewer.store.dataset("lines").mean
-    # The file has the axes in another order.
-    assert np.array_equal(sorted_values(added(viewer)), sorted_values(mean[0] - mean[1]))
-    low, high = viewer.page.evaluate("[window.added.cal_minNeg, window.added.cal_max]")
-    assert low < 0 < high
+    high = float(viewer.page.get_attribute("#dmax", "placeholder"))
+    expected = drawn(np.clip((mean[0] - mean[1]) / high, -1, 1))
+    assert drawn(added(viewer)) == pytest.approx(expected, abs=1e-5)
+    assert expected.min() < 0 < expected.max()
     # The groups can be chosen too, and the address has the choice.
     viewer.page.select_option("#solid-set", "g0")
     viewer.page.wait_for_selector("#viewer[data-solid='g0']", timeout=_WAIT_MS)
     assert "solid=g0" in viewer.address()
-    assert np.array_equal(sorted_values(added(viewer)), sorted_values(mean[0]))
+    high = float(viewer.page.get_attribute("#vmax", "placeholder"))
+    assert drawn(added(viewer)) == pytest.approx(drawn(np.sqrt(np.clip(mean[0] / high, 0, 1))), abs=1e-5)
     viewer.page.click("#solid-hide")
     assert viewer.page.locator("#solid-view").is_hidden()
     assert "view=solid" not in viewer.address()

@@ -973,9 +973,11 @@ function setSolid() {
   solid ??= import("./solid.js").then(({ Solid }) => new Solid(byId("solid-view"), viewer.dataset.niivue));
   const set = solidSet();
   showSolidChoice(set);
-  const colors = colorsOf(set.isSigned);
+  const look = style();
+  // Of each voxel; NiiVue does not draw what has less than 0.01.
+  const brain = { isKnown: anatomy.hasAnnotation, color: look.muted, opacity: theme() === "dark" ? 0.016 : 0.012 };
   solid
-    .then((view) => view.show({ set, colors, background: style().background, hasBrain: anatomy.hasAnnotation, at: state.at }))
+    .then((view) => view.show({ set, colors: colorsOf(set.isSigned), background: look.background, brain }))
     .then(() => { viewer.dataset.solid = set.key; })
     .catch(fail);
 }
