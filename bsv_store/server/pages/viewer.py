@@ -15,8 +15,9 @@ from bsv_store.server.images.facts import source_facts
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.assets import asset_address
 from bsv_store.server.pages.citing import atlas_citation
-from bsv_store.server.pages.parts import code, folded, hint, table
+from bsv_store.server.pages.parts import code, folded, hint
 from bsv_store.server.pages.shell import page
+from bsv_store.server.pages.viewer_start import start_page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -52,7 +53,7 @@ _GESTURES: tuple[tuple[str, str], ...] = (
 def _viewer(request: Request) -> Response:
     given = {name: request.query_params[name] for name in _NAMED if name in request.query_params}
     if not {"version", "experiment"} & set(given):
-        return _choice(request)
+        return start_page(request)
     store = context_of(request).store
     facts = source_facts(store, given)
     citation = store.datasets.cite(facts["version"]) if "version" in facts else None
@@ -301,48 +302,6 @@ def _dialog(name: str, title: str, *content: Content) -> Markup:
 
 def _list(rows: Iterable[tuple[str, str]]) -> Markup:
     return element("dl", ((element("dt", keys), element("dd", words)) for keys, words in rows), class_="facts keys")
-
-
-def _choice(request: Request) -> Response:
-    """A list of what can be shown."""
-    store = context_of(request).store
-    rows = [
-        [
-            element(
-                "a", f"{each.name}@{each.number}", href=address(request, "/view", version=f"{each.name}@{each.number}")
-            ),
-            f"{each.group_count:,}",
-            f"{each.member_count:,}",
-            f"{each.spacing_um:,} um",
-        ]
-        for each in store.datasets.versions().itertuples()
-        # A comparison by structure has no voxels.
-        if each.spacing_um
-    ]
-    listed = (
-        table("Versions", [("Version", False), ("Groups", True), ("Experiments", True), ("Voxels", True)], rows)
-        if rows
-        else element("p", "The store has no dataset with voxels yet.", class_="nothing")
-    )
-    form = element(
-        "form",
-        element("label", "Experiment ", element("input", name="experiment", inputmode="numeric", required=True)),
-        " ",
-        element("button", "Show", type="submit"),
-        action=address(request, "/view"),
-        class_="tools",
-    )
-    return page(
-        request,
-        "Viewer",
-        element("h1", "Viewer"),
-        element("p", "Planes of averages and of single volumes.", class_="lead"),
-        element("h2", "An experiment"),
-        form,
-        element("h2", "A dataset"),
-        listed,
-        current="/view",
-    )
 
 
 ROUTES = [Route("/view", _viewer)]
