@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,16 @@ import pytest
 from numpy.typing import NDArray
 
 from bsv_store.server.images import blocks
-from bsv_store.server.images.blocks import SparseBlock, WholeVolume, block_range, read_block, read_whole, turned
+from bsv_store.server.images.blocks import (
+    Block,
+    SparseBlock,
+    SparseVolume,
+    WholeVolume,
+    block_range,
+    read_block,
+    read_whole,
+    turned,
+)
 from bsv_store.server.images.memory import Memory
 from bsv_store.vocabulary import PLANES
 from bsv_store.volumes.grid import AXES
@@ -71,7 +81,7 @@ def test_planes_of_blocks_are_those_of_the_volume(orientation: str, filled: floa
     assert len(seen) > 1
 
 
-@pytest.mark.parametrize(("filled", "kind"), [(0.0, SparseBlock), (0.05, SparseBlock), (0.6, WholeVolume)])
+@pytest.mark.parametrize(("filled", "kind"), [(0.0, SparseVolume), (0.05, SparseVolume), (0.6, WholeVolume)])
 def test_planes_of_a_whole_volume_are_those_of_the_volume(filled: float, kind: type) -> None:
     array = volume(filled)
     read = []
@@ -85,10 +95,10 @@ def test_planes_of_a_whole_volume_are_those_of_the_volume(filled: float, kind: t
     assert read == [(first, min(first + 4, 23)) for first in range(0, 23, 4)]
     for orientation in ORIENTATIONS:
         row = PLANES[orientation]
-        block = whole
-        if isinstance(whole, SparseBlock) and orientation != "coronal":
-            block = turned(whole, GRID, row)
-        for index in range(GRID.shape[AXES.index(row.across)]):
+        found: list[Block] = [whole]
+        if isinstance(whole, SparseBlock):
+            found.append(turned(whole, GRID, row))
+        for block, index in product(found, range(GRID.shape[AXES.index(row.across)])):
             assert block.plane(row, index).tobytes() == wanted(array, orientation, index).tobytes()
 
 
@@ -121,3 +131,19 @@ def test_simultaneous_requests_share_the_work_and_its_failure() -> None:
     assert [type(each) for each in asyncio.run(many())] == [OSError] * 5
     assert asyncio.run(many()) == [b"x"] * 5
     assert len(computed) == 2
+
+
+def test_an_entry_that_is_begun_is_there_later_and_computed_once() -> None:
+    memory: Memory[bytes] = Memory(100, len)
+    computed = []
+
+    def work() -> bytes:
+        computed.append(1)
+        return b"x"
+
+    async def begun() -> list[bytes | None]:
+        first = [memory.begin("key", work), memory.begin("key", work)]
+        return [*first, await memory.get("key", work), memory.begin("key", work)]
+
+    assert asyncio.run(begun()) == [None, None, b"x", b"x"]
+    assert len(computed) == 1
