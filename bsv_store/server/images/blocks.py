@@ -118,15 +118,30 @@ class SparseBlock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseVolume(SparseBlock):
-    """A whole volume as its coronal planes, of which most voxels are 0; `index` ascends in each plane."""
+    """A whole volume as its coronal planes, of which most voxels are 0.
+
+    Sagittal and horizontal planes are found without another copy that is sorted by them, which would take longer to
+    make than a hundred planes. `index` ascends in each coronal plane, so that a horizontal plane is a range of each.
+
+    Attributes
+    ----------
+    columns : ndarray of uint16
+        Of the voxels that are not 0: the index of their sagittal plane.
+    """
+
+    columns: NDArray[np.uint16]
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+        return self.starts.nbytes + self.index.nbytes + self.values.nbytes + self.columns.nbytes
 
     def plane(self, orientation: PlaneRow, index: int) -> NDArray[Any]:
-        """A plane as rows (down) and columns (right), C order. A sagittal one searches all voxels."""
+        """A plane as rows (down) and columns (right), C order."""
         rows, columns = self.shape
         axis = AXES.index(orientation.across)
         if axis == 0:
-            block: NDArray[Any] = SparseBlock.plane(self, orientation, index)
-            return block
+            return SparseBlock.plane(self, orientation, index)
         plane = np.zeros((len(self.starts) - 1, columns if axis == 1 else rows), self.values.dtype)
         if axis == 1:
             ends = np.array([index, index + 1], np.uint32) * np.uint32(columns)
@@ -135,7 +150,7 @@ class SparseVolume(SparseBlock):
                 low, high = start + np.searchsorted(self.index[start:stop], ends)
                 plane[number, self.index[low:high] - ends[0]] = self.values[low:high]
         else:
-            found = np.flatnonzero(self.index % np.uint32(columns) == index)
+            found = np.flatnonzero(self.columns == index)
             numbers = np.searchsorted(self.starts, found, side="right") - 1
             plane[numbers, self.index[found] // np.uint32(columns)] = self.values[found]
         return upright(plane, orientation)
@@ -193,20 +208,9 @@ def read_whole(
         return WholeVolume(dense)
     starts = np.concatenate([[0], *(each.counts for each in pieces)]).cumsum()
     index = np.concatenate([each.index for each in pieces])
-    return SparseVolume(0, starts, index, np.concatenate([each.values for each in pieces]), grid.shape[1:])
-
-
-def turned(whole: SparseBlock, grid: Grid, orientation: PlaneRow) -> SparseBlock:
-    """The same voxels by the sagittal or horizontal planes."""
-    place = [np.repeat(np.arange(grid.shape[0], dtype=np.uint32), np.diff(whole.starts))]
-    place += np.divmod(whole.index, np.uint32(grid.shape[2]))
-    across, down, right = (AXES.index(axis) for axis in (orientation.across, orientation.down, orientation.right))
-    planes = place[across].astype(np.uint16)
-    # Radix sort, since the planes are 16-bit numbers.
-    order = np.argsort(planes, kind="stable")
-    index = (place[down] * np.uint32(grid.shape[right]) + place[right])[order]
-    shape = grid.shape[down], grid.shape[right]
-    return _sparse(0, grid.shape[across], planes, index, whole.values[order], shape)
+    values = np.concatenate([each.values for each in pieces])
+    columns = (index % np.uint32(grid.shape[2])).astype(np.uint16)
+    return SparseVolume(0, starts, index, values, grid.shape[1:], columns)
 
 
 def slab_ranges(grid: Grid, itemsize: int) -> Iterator[tuple[int, int]]:

@@ -58,22 +58,12 @@ class Memory(Generic[T]):
         found = self.find(key)
         if found is not None:
             return found
-        # A client that disconnects must not cancel the work that others wait for.
-        return await asyncio.shield(self._task(key, compute, run))
-
-    def begin(self, key: Hashable, compute: Callable[[], T]) -> T | None:
-        """The entry of a key, or None while it is computed in a thread; the failure of that is in the log."""
-        found = self.find(key)
-        if found is None:
-            self._task(key, compute, run_in_threadpool)
-        return found
-
-    def _task(self, key: Hashable, compute: Callable[[], T], run: Run) -> asyncio.Task[T]:
         task = self._pending.get(key)
         if task is None:
             task = asyncio.create_task(self._computed(key, compute, run))
             self._pending[key] = task
-        return task
+        # A client that disconnects must not cancel the work that others wait for.
+        return await asyncio.shield(task)
 
     async def _computed(self, key: Hashable, compute: Callable[[], T], run: Run) -> T:
         try:
