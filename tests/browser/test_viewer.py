@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import numpy as np
 import pytest
@@ -75,8 +77,20 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def viewer(location: Path, browser: Any) -> Iterator[Viewer]:
+    with opened_viewer(location, browser, viewport={"width": 1440, "height": 900}) as opened:
+        yield opened
+
+
+@pytest.fixture
+def phone(location: Path, browser: Any) -> Iterator[Viewer]:
+    with opened_viewer(location, browser, viewport={"width": 390, "height": 844}, has_touch=True) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def opened_viewer(location: Path, browser: Any, **options: Any) -> Iterator[Viewer]:
     with open_store(location, read_only=True) as store, serving(store) as url:
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page = browser.new_page(**options)
         found = Viewer(page, url, store)
         page.on("console", found.note_message)
         page.on("pageerror", lambda error: found.messages.append(str(error)))
@@ -132,6 +146,27 @@ def test_every_download_is_answered(viewer: Viewer, query: str) -> None:
     # The ontology of this store has no structure sets, which the means by structure need.
     answers = [requests.get(each, timeout=60) for each in links if "/regions.csv" not in each]
     assert [(each.url, each.text) for each in answers if each.status_code != 200] == []
+
+
+def test_an_image_opens_in_neuroglancer_and_its_address_can_be_copied(viewer: Viewer) -> None:
+    viewer.open(f"version=lines@1&group=1&minus=0&at={AT}")
+    viewer.page.click("#open-download")
+    link = viewer.page.locator("#neuroglancer")
+    site, _, fragment = link.get_attribute("href").partition("/#!")
+    assert site == "https://neuroglancer-demo.appspot.com"
+    view = json.loads(unquote(fragment))
+    [layer] = view["layers"]
+    assert layer["source"] == f"precomputed://{viewer.url}/v1/images/precomputed/version/lines@1/mean/1"
+    assert requests.get(f"{layer['source'].removeprefix('precomputed://')}/info", timeout=60).status_code == 200
+    assert view["position"] == [88.5, 15.5, 85.5]
+    assert view["dimensions"]["z"] == [0.0001, "m"]
+    # It must learn nothing of this page.
+    assert link.get_attribute("target") == "_blank"
+    assert "noopener" in link.get_attribute("rel")
+    viewer.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    viewer.page.click("[data-copy=neuroglancer-address]")
+    viewer.page.locator("[data-copy=neuroglancer-address]", has_text="Copied").wait_for()
+    assert viewer.page.evaluate("navigator.clipboard.readText()") == layer["source"]
 
 
 def test_keys_move_the_cross_hair_and_the_address_restores_it(viewer: Viewer) -> None:
@@ -208,13 +243,14 @@ def test_copied_code_gives_the_values_and_the_figures(
     assert by_command.items() <= by_python.items()
 
 
-def sorted_values(volume: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The values other than 0 and no data, ascending, since files have their axes in another order."""
-    return np.sort(volume[(volume != 0) & ~np.isnan(volume)])
+def drawn(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The strengths that are drawn, ascending, since files have their axes in another order."""
+    strong = volume[np.abs(volume) > 0.081]
+    return np.sort(strong)
 
 
 def added(viewer: Viewer) -> NDArray[np.float32]:
-    """The values of the volume that the view in three dimensions has."""
+    """The volume that the view in three dimensions has: the places of values on the color scale, from -1 to 1."""
     text = viewer.page.evaluate(
         """() => {
           const { buffer, byteOffset, byteLength } = Float32Array.from(window.added.img);
@@ -260,15 +296,16 @@ def test_three_dimensions_are_loaded_when_asked_for_and_show_the_difference_or_a
     assert any("niivue" in each for each in viewer.requests)
     assert "view=solid" in viewer.address()
     mean = viewer.store.dataset("lines").mean
-    # The file has the axes in another order.
-    assert np.array_equal(sorted_values(added(viewer)), sorted_values(mean[0] - mean[1]))
-    low, high = viewer.page.evaluate("[window.added.cal_minNeg, window.added.cal_max]")
-    assert low < 0 < high
+    high = float(viewer.page.get_attribute("#dmax", "placeholder"))
+    expected = drawn(np.clip((mean[0] - mean[1]) / high, -1, 1))
+    assert drawn(added(viewer)) == pytest.approx(expected, abs=1e-5)
+    assert expected.min() < 0 < expected.max()
     # The groups can be chosen too, and the address has the choice.
     viewer.page.select_option("#solid-set", "g0")
     viewer.page.wait_for_selector("#viewer[data-solid='g0']", timeout=_WAIT_MS)
     assert "solid=g0" in viewer.address()
-    assert np.array_equal(sorted_values(added(viewer)), sorted_values(mean[0]))
+    high = float(viewer.page.get_attribute("#vmax", "placeholder"))
+    assert drawn(added(viewer)) == pytest.approx(drawn(np.sqrt(np.clip(mean[0] / high, 0, 1))), abs=1e-5)
     viewer.page.click("#solid-hide")
     assert viewer.page.locator("#solid-view").is_hidden()
     assert "view=solid" not in viewer.address()
@@ -307,11 +344,61 @@ def test_the_planes_of_one_image_fill_the_width_without_scrolling(viewer: Viewer
     assert drawn > 0.9 * stage["width"]
 
 
-def test_the_page_fits_a_phone(viewer: Viewer) -> None:
-    viewer.page.set_viewport_size({"width": 390, "height": 844})
-    viewer.open(f"version=lines@1&group=0,1&at={AT}")
-    assert viewer.page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert viewer.page.locator("#strip").is_visible()
+def test_the_page_fits_a_phone(phone: Viewer) -> None:
+    phone.open(f"version=lines@1&group=0,1&at={AT}")
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert phone.page.locator("#strip").is_visible()
+
+
+class Fingers:
+    """Touches on one element, by the protocol of the browser, so that it also scrolls."""
+
+    def __init__(self, page: Any, selector: str) -> None:
+        self.protocol = page.context.new_cdp_session(page)
+        self.touched = page.locator(selector)
+
+    def __call__(self, *steps: tuple[tuple[float, float], ...]) -> None:
+        """Put fingers down, move them from step to step, and lift them; positions are parts of width and height."""
+        box = self.touched.bounding_box()
+        for number, step in enumerate((*steps, ())):
+            points = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in step]
+            if not step:
+                # Fingers that rest do not leave the page moving.
+                self.touched.page.wait_for_timeout(120)
+            kind = "touchEnd" if not step else "touchMove" if number else "touchStart"
+            self.protocol.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+
+def state_of(phone: Viewer) -> tuple[list[float], float, float]:
+    """Position in um, zoom, and how far the page is scrolled."""
+    query = dict(parse_qsl(phone.address().lstrip("?")))
+    return [float(each) for each in query["at"].split(",")], float(query.get("zoom", 1)), phone.page.evaluate("scrollY")
+
+
+def test_a_finger_on_a_plane_scrolls_up_and_down_and_moves_the_cross_hair_sideways(phone: Viewer) -> None:
+    phone.open(f"version=lines@1&at={AT}")
+    fingers = Fingers(phone.page, "canvas[data-plane=sagittal]")
+    start = [float(each) for each in AT.split(",")]
+    # Upward: the page follows, the cross-hair stays.
+    fingers(*(((0.5, each / 10),) for each in range(9, -9, -2)))
+    at, zoom, scrolled = state_of(phone)
+    assert (at, zoom) == (start, 1)
+    assert scrolled > 100
+    # Sideways and then down: the cross-hair follows, the page stays.
+    phone.page.evaluate("scrollTo(0, 200)")
+    fingers(((0.2, 0.3),), ((0.3, 0.3),), ((0.5, 0.3),), ((0.6, 0.5),))
+    at, zoom, after = state_of(phone)
+    assert at == pytest.approx([0.6 * 13_200, 0.5 * 8_000, start[2]], abs=100)
+    assert (zoom, after) == (1, 200)
+    fingers(((0.25, 0.75),))
+    at, _, _ = state_of(phone)
+    assert at == pytest.approx([0.25 * 13_200, 0.75 * 8_000, start[2]], abs=100)
+    # Two fingers apart: the image grows, also if they move up and down.
+    fingers(((0.5, 0.4), (0.5, 0.6)), ((0.5, 0.3), (0.5, 0.7)), ((0.5, 0.2), (0.5, 0.8)))
+    pinched, zoom, after = state_of(phone)
+    assert pinched == at
+    assert zoom == pytest.approx(3, rel=0.2)
+    assert after == 200
 
 
 def test_unknown_names_are_explained(location: Path, browser: Any) -> None:

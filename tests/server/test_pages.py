@@ -45,6 +45,7 @@ PAGES = (
     "/datasets",
     "/datasets/sides@1",
     "/datasets/structures@1",
+    "/view",
     "/cite",
     "/licenses",
 )
@@ -480,6 +481,7 @@ def test_an_empty_store_says_how_to_fill_it(tmp_path: Path) -> None:
         assert "bsv-store sync structures" in get(f"{url}/").text
         assert "bsv-store sync structures" in get(f"{url}/structures").text
         assert "bsv-store aggregate" in get(f"{url}/datasets").text
+        assert "no volumes of experiments yet" in get(f"{url}/view").text
         assert get(f"{url}/experiments").status_code == 200
         assert get(f"{url}/experiments.json").json()["count"] == 0
 
@@ -490,3 +492,26 @@ def test_the_overview_counts_what_the_store_has(store: Store, url: str) -> None:
     assert f"<dd>{status.experiments - status.withdrawn_experiments}<" in text
     assert "sides@1" in text
     assert json.dumps(url).strip('"') in text
+
+
+def test_the_viewer_starts_with_what_it_can_show(store: Store, url: str) -> None:
+    text = unescape(get(f"{url}/view").text)
+    assert 'href="/view?version=sides%401"' in text
+    found = store.select(Selection(with_volume="projection_density"))
+    assert f"All {len(found)} experiments with projection density at 100 um" in text
+    [shown, *_] = [each for each in Document(text).addresses() if each.startswith("/view?experiment=")]
+    query = parse_qs(urlsplit(shown).query)
+    assert int(query["experiment"][0]) in found
+    assert (query["kind"], query["spacing_um"]) == (["projection_density"], ["100"])
+    assert "/view?experiment=101" in text
+    assert get(url + shown).status_code == 200
+
+
+def test_the_viewer_says_what_neuroglancer_needs(store: Store, url: str) -> None:
+    origin = "https://neuroglancer-demo.appspot.com"
+    needed = f"--allow-origin {origin}"
+    assert needed in get(f"{url}/view?version=sides@1").text
+    with serving(store, ServerOptions(allow_origin=(origin,), shutdown_s=2)) as permitted:
+        text = get(f"{permitted}/view?version=sides@1").text
+    assert "Open in Neuroglancer" in text
+    assert needed not in text

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
-from bsv_store.reports.html_page.sections import question
 from bsv_store.server.context import context_of
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.kept import kept_content
-from bsv_store.server.pages.parts import code, notes, table, tiles
+from bsv_store.server.pages.parts import code, notes, table, tiles, version_list
 from bsv_store.server.pages.shell import page
 from bsv_store.text import number_of, size_text, store_option
 from bsv_store.vocabulary import VOLUME_KINDS
@@ -88,17 +87,10 @@ def _remarks(status: CatalogStatus) -> list[str]:
 
 
 def _latest(request: Request, store: Store) -> Content:
-    versions = store.datasets.versions().sort_values(["created_at", "name"], ascending=[False, True])
+    versions = store.datasets.versions()
     if versions.empty:
         return element("p", "No version has been computed yet.", class_="soft")
-    items = []
-    for row in versions.head(_LATEST).to_dict("records"):
-        ref = f"{row['name']}@{row['number']}"
-        link = element("a", ref, href=address(request, f"/datasets/{ref}"))
-        when = element("span", f"{row['created_at']:%Y-%m-%d}", class_="soft small")
-        words = element("p", question(store.dataset(ref)), class_="small")
-        items.append(element("li", link, " ", when, words))
-    return element("ul", items, class_="latest")
+    return version_list(store, versions, _LATEST, lambda ref: address(request, f"/datasets/{ref}"))
 
 
 def _opening(request: Request) -> Markup:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
+from bsv_store.reports.html_page.sections import question
 from bsv_store.server.context import context_of
 from bsv_store.server.pages.address import address
 
 if TYPE_CHECKING:
+    import pandas as pd
     from starlette.requests import Request
+
+    from bsv_store.store.store import Store
 
 # Of texts that do not wrap in tables.
 _SHORT = 12
@@ -99,6 +103,18 @@ def table(caption: str, headings: Sequence[tuple[str, bool]], rows: Iterable[Seq
 def _is_short(cell: Content) -> bool:
     """Whether a cell is a short text, such as a date, that should not wrap."""
     return isinstance(cell, str) and len(cell) <= _SHORT
+
+
+def version_list(store: Store, versions: pd.DataFrame, limit: int, href: Callable[[str], str]) -> Markup:
+    """The newest of some rows of `Store.datasets.versions`: a link, the date, and the question of each in words."""
+    newest = versions.sort_values(["created_at", "name"], ascending=[False, True]).head(limit)
+    items = []
+    for row in newest.to_dict("records"):
+        ref = f"{row['name']}@{row['number']}"
+        link = element("a", ref, href=href(ref))
+        when = element("span", f"{row['created_at']:%Y-%m-%d}", class_="soft small")
+        items.append(element("li", link, " ", when, element("p", question(store.dataset(ref)), class_="small")))
+    return element("ul", items, class_="latest")
 
 
 def experiment_link(request: Request, identifier: int) -> Markup:

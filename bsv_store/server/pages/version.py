@@ -159,9 +159,8 @@ def _figure(request: Request) -> Response:
 
 def _in_table(request: Request, version: DatasetVersion) -> Markup:
     """A link to the experiments that the recipe selects."""
-    text = version.recipe.selection.to_json()
-    link = element("a", "Show what the recipe selects now", href=address(request, "/experiments", selection=text))
-    return element("p", link)
+    there = address(request, "/experiments", selection=version.recipe.selection.to_json())
+    return element("p", element("a", "Show what the recipe selects now", href=there, class_="button"))
 
 
 def _downloads(request: Request, version: DatasetVersion) -> Markup:

@@ -15,8 +15,9 @@ from bsv_store.server.images.facts import source_facts
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.assets import asset_address
 from bsv_store.server.pages.citing import atlas_citation
-from bsv_store.server.pages.parts import code, folded, table
+from bsv_store.server.pages.parts import code, folded, hint
 from bsv_store.server.pages.shell import page
+from bsv_store.server.pages.viewer_start import start_page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _STYLES = ("viewer/viewer.css",)
 _SCRIPTS = ("viewer/main.js",)
+_NEUROGLANCER = "https://neuroglancer-demo.appspot.com"
 _NAMED = ("version", "experiment", "kind", "spacing_um")
 
 _KEYS: tuple[tuple[str, str], ...] = (
@@ -41,6 +43,7 @@ _KEYS: tuple[tuple[str, str], ...] = (
 )
 _GESTURES: tuple[tuple[str, str], ...] = (
     ("Click or drag", "move the cross-hair; the other planes follow"),
+    ("One finger", "tap, or drag starting sideways, to move the cross-hair; up or down scrolls the page"),
     ("Wheel", "previous or next plane; with Ctrl zoom"),
     ("Two fingers", "pinch to zoom, drag to move the image"),
     ("Shift and drag", "move the image, when zoomed in"),
@@ -50,7 +53,7 @@ _GESTURES: tuple[tuple[str, str], ...] = (
 def _viewer(request: Request) -> Response:
     given = {name: request.query_params[name] for name in _NAMED if name in request.query_params}
     if not {"version", "experiment"} & set(given):
-        return _choice(request)
+        return start_page(request)
     store = context_of(request).store
     facts = source_facts(store, given)
     citation = store.datasets.cite(facts["version"]) if "version" in facts else None
@@ -103,7 +106,7 @@ def _viewer(request: Request) -> Response:
             data_store=public_address(request),
             data_niivue=asset_address(request, "vendored/niivue.umd.js"),
         ),
-        _dialog("dialog-download", "Download", element("div", id="downloads")),
+        _dialog("dialog-download", "Download", element("div", id="downloads"), _neuroglancer(request)),
         _dialog(
             "dialog-code",
             "Copy as code",
@@ -151,6 +154,38 @@ def _heading(request: Request, facts: dict[str, object]) -> Markup:
         ),
         class_="viewer-head",
     )  # fmt: skip
+
+
+def _neuroglancer(request: Request) -> Markup:
+    """The first image in Neuroglancer, and what that needs; the script of the page adds the addresses."""
+    options = context_of(request).options
+    link: Markup | None = element(
+        "p",
+        element(
+            "a",
+            "Open in Neuroglancer",
+            id="neuroglancer",
+            class_="button",
+            target="_blank",
+            rel="noopener noreferrer",
+            data_site=_NEUROGLANCER,
+        ),
+    )
+    needs = (
+        "Neuroglancer is a web application on the internet. In your browser, it reads the image from this server, at "
+        "the address below."
+    )
+    if options.demands_token:
+        link = None
+        needs += " It cannot send the token that this server demands: download a file, or use a program that can."
+    elif _NEUROGLANCER not in options.allow_origin:
+        needs += f" The server permits this if it is started with `--allow-origin {_NEUROGLANCER}`."
+    return joined(
+        element("h3", "Neuroglancer, cloud-volume, TensorStore"),
+        link,
+        hint(needs),
+        code("neuroglancer-address", "", heading="Address of the image"),
+    )
 
 
 def _texts(values: object) -> list[str]:
@@ -267,48 +302,6 @@ def _dialog(name: str, title: str, *content: Content) -> Markup:
 
 def _list(rows: Iterable[tuple[str, str]]) -> Markup:
     return element("dl", ((element("dt", keys), element("dd", words)) for keys, words in rows), class_="facts keys")
-
-
-def _choice(request: Request) -> Response:
-    """A list of what can be shown."""
-    store = context_of(request).store
-    rows = [
-        [
-            element(
-                "a", f"{each.name}@{each.number}", href=address(request, "/view", version=f"{each.name}@{each.number}")
-            ),
-            f"{each.group_count:,}",
-            f"{each.member_count:,}",
-            f"{each.spacing_um:,} um",
-        ]
-        for each in store.datasets.versions().itertuples()
-        # A comparison by structure has no voxels.
-        if each.spacing_um
-    ]
-    listed = (
-        table("Versions", [("Version", False), ("Groups", True), ("Experiments", True), ("Voxels", True)], rows)
-        if rows
-        else element("p", "The store has no dataset with voxels yet.", class_="nothing")
-    )
-    form = element(
-        "form",
-        element("label", "Experiment ", element("input", name="experiment", inputmode="numeric", required=True)),
-        " ",
-        element("button", "Show", type="submit"),
-        action=address(request, "/view"),
-        class_="tools",
-    )
-    return page(
-        request,
-        "Viewer",
-        element("h1", "Viewer"),
-        element("p", "Planes of averages and of single volumes.", class_="lead"),
-        element("h2", "An experiment"),
-        form,
-        element("h2", "A dataset"),
-        listed,
-        current="/view",
-    )
 
 
 ROUTES = [Route("/view", _viewer)]

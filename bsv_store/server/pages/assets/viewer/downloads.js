@@ -42,21 +42,29 @@ function files(sets, facts, state, hasAnnotation) {
   return found;
 }
 
-// The address that Neuroglancer opens, for the first image.
-function neuroglancer(set, facts) {
-  const heading = document.createElement("h3");
-  heading.textContent = "Neuroglancer, cloud-volume, TensorStore";
-  const text = document.createElement("p");
-  const code = document.createElement("code");
+// The first image: its address in the format of Neuroglancer, and a link that opens it there.
+function showNeuroglancer(set, facts, state, end) {
   const path = facts.version
     ? `version/${facts.version}/${set.query.statistic}/${set.group === undefined ? "all" : `${set.group}${set.minus === undefined ? "" : `-${set.minus}`}`}`
     : `experiment/${facts.experiment}/${facts.kind}/${facts.spacing_um}`;
-  code.textContent = visible(`precomputed://${location.origin}${root}/precomputed/${path}`);
-  text.append(code);
-  return [heading, text];
+  const source = `precomputed://${location.origin}${root}/precomputed/${path}`;
+  document.getElementById("neuroglancer-address").textContent = visible(source);
+  const link = document.getElementById("neuroglancer");
+  // It cannot read from a server that demands a token.
+  if (!link) return;
+  const view = {
+    dimensions: Object.fromEntries(["x", "y", "z"].map((axis) => [axis, [facts.spacing_um / 1e6, "m"]])),
+    position: state.at.map((um) => um / facts.spacing_um),
+    layers: [{
+      type: "image", source, name: set.label,
+      shaderControls: { normalized: { range: [set.isSigned ? -end : 0, end] } },
+    }],
+    layout: "4panel",
+  };
+  link.href = `${link.dataset.site}/#!${encodeURIComponent(JSON.stringify(view))}`;
 }
 
-export function fillDownloads(box, { sets, facts, state, draw, hasAnnotation }) {
+export function fillDownloads(box, { sets, facts, state, draw, hasAnnotation, ends }) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = "Picture of the planes (PNG)";
@@ -73,8 +81,8 @@ export function fillDownloads(box, { sets, facts, state, draw, hasAnnotation }) 
     parts.push(...list("Volumes (NIfTI)", volumes.map((set) => link(set.label, addressOf("volume.nii.gz", set.query), `${nameOf(facts)}-${set.key}.nii.gz`))));
   }
   parts.push(...list("For other programs", files(sets, facts, state, hasAnnotation)));
-  parts.push(...neuroglancer(sets[0], facts));
   box.replaceChildren(...parts);
+  showNeuroglancer(sets[0], facts, state, ends[sets[0].isSigned ? 1 : 0]);
 }
 
 function save(canvas, name) {

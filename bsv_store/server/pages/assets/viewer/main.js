@@ -864,7 +864,11 @@ function openDialog(id) {
     byId("code-command").textContent = visible(command(screen()));
   }
   if (id === "dialog-download") {
-    fillDownloads(byId("downloads"), { sets, facts, state, hasAnnotation: anatomy.hasAnnotation, draw: () => picture({ sets, panels, facts, style: style(), colors: [colorsOf(false), colorsOf(true)] }) });
+    const colors = [colorsOf(false), colorsOf(true)];
+    fillDownloads(byId("downloads"), {
+      sets, facts, state, hasAnnotation: anatomy.hasAnnotation, ends: colors.map((each) => each.high),
+      draw: () => picture({ sets, panels, facts, style: style(), colors }),
+    });
   }
   byId(id).showModal();
 }
@@ -969,9 +973,11 @@ function setSolid() {
   solid ??= import("./solid.js").then(({ Solid }) => new Solid(byId("solid-view"), viewer.dataset.niivue));
   const set = solidSet();
   showSolidChoice(set);
-  const colors = colorsOf(set.isSigned);
+  const look = style();
+  // Of each voxel; NiiVue does not draw what has less than 0.01.
+  const brain = { isKnown: anatomy.hasAnnotation, color: look.muted, opacity: theme() === "dark" ? 0.016 : 0.012 };
   solid
-    .then((view) => view.show({ set, colors, background: style().background, hasBrain: anatomy.hasAnnotation, at: state.at }))
+    .then((view) => view.show({ set, colors: colorsOf(set.isSigned), background: look.background, brain }))
     .then(() => { viewer.dataset.solid = set.key; })
     .catch(fail);
 }

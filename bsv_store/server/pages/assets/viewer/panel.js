@@ -208,6 +208,14 @@ export class Panel {
 
   #drawLabels(context, look, scale) {
     const isSmall = this.width < 240;
+    // An edge in the color of the background keeps words legible over values and outlines.
+    context.strokeStyle = look.background;
+    context.lineWidth = 3;
+    context.lineJoin = "round";
+    const write = (words, x, y) => {
+      context.strokeText(words, x, y);
+      context.fillText(words, x, y);
+    };
     const size = isSmall ? 10.5 : 12;
     context.fillStyle = look.muted;
     context.font = `600 ${size}px ${look.font}`;
@@ -215,30 +223,30 @@ export class Panel {
     const half = this.shared.facts.halves;
     const words = (axis, end) => (axis === 2 && half[0] !== "left" ? (half[end].startsWith("ipsi") ? "ipsi" : "contra") : ENDS[axis][end]);
     context.textAlign = "left";
-    context.fillText(words(this.right, 0), 6, this.height / 2);
+    write(words(this.right, 0), 6, this.height / 2);
     context.textAlign = "right";
-    context.fillText(words(this.right, 1), this.width - 6, this.height / 2);
+    write(words(this.right, 1), this.width - 6, this.height / 2);
     context.textAlign = "center";
     context.textBaseline = "bottom";
-    context.fillText(words(this.down, 1), this.width / 2, this.height - 4);
+    write(words(this.down, 1), this.width / 2, this.height - 4);
     context.textAlign = "left";
     context.textBaseline = "top";
     context.fillStyle = look.ink;
     const position = `${AXES[this.across]} ${(this.shared.position(this.across) / 1000).toFixed(2)} mm`;
-    context.fillText(position, 6, 6);
+    write(position, 6, 6);
     if (this.set.isEmpty) {
       context.textAlign = "center";
       context.fillStyle = look.muted;
-      context.fillText("no experiments", this.width / 2, this.height / 2 + 14);
+      write("no experiments", this.width / 2, this.height / 2 + 14);
     } else if (!this.plane) {
       context.textAlign = "center";
       context.fillStyle = look.muted;
-      context.fillText("loading …", this.width / 2, this.height / 2 + 14);
+      write("loading …", this.width / 2, this.height / 2 + 14);
     }
-    this.#drawScaleBar(context, look, scale, size);
+    this.#drawScaleBar(context, look, scale, size, write);
   }
 
-  #drawScaleBar(context, look, scale, size) {
+  #drawScaleBar(context, look, scale, size, write) {
     const length = [5000, 2000, 1000, 500, 200, 100, 50].find((um) => um * scale <= this.width * 0.22) ?? 50;
     const width = length * scale;
     const [x, y] = [this.width - 8 - width, this.height - 9];
@@ -247,7 +255,7 @@ export class Panel {
     context.font = `${size - 1}px ${look.font}`;
     context.textAlign = "center";
     context.textBaseline = "bottom";
-    context.fillText(length >= 1000 ? `${length / 1000} mm` : `${length} um`, x + width / 2, y - 2);
+    write(length >= 1000 ? `${length / 1000} mm` : `${length} um`, x + width / 2, y - 2);
   }
 
   // -- pointer ------------------------------------------------------------------------------------------------
@@ -260,6 +268,12 @@ export class Panel {
     canvas.addEventListener("pointerleave", () => this.shared.onHover(null));
     canvas.addEventListener("focus", () => this.shared.onSelect(this.orientation));
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    // One finger scrolls the page up and down (touch-action), two are for the image alone.
+    for (const name of ["touchstart", "touchmove"]) {
+      canvas.addEventListener(name, (event) => {
+        if (event.touches.length > 1 && event.cancelable) event.preventDefault();
+      }, { passive: false });
+    }
   }
 
   #place(event) {
@@ -297,7 +311,11 @@ export class Panel {
       this.pointers.set(event.pointerId, place);
       return;
     }
-    if (Math.hypot(place[0] - before[0], place[1] - before[1]) < TAP_PX && event.pointerType === "touch" && !this.isDragging) return;
+    if (event.pointerType === "touch" && !this.isDragging) {
+      const [right, down] = [0, 1].map((axis) => Math.abs(place[axis] - before[axis]));
+      // A finger that starts upward or downward scrolls the page.
+      if (right < TAP_PX || right < down) return;
+    }
     this.isDragging = true;
     this.shared.onMove(this.toUm(...place));
     this.pointers.set(event.pointerId, place);

@@ -3,6 +3,13 @@
 import { visible } from "../text.js";
 import { addressOf } from "./api.js";
 
+const STEPS = 128;
+// Values up to this part of the color scale are not drawn, and the inside of the brain is.
+const WEAKEST = 0.08;
+// Where the colors of differences start, as a part of the way to the end of the scale.
+const PALEST = 0.45;
+const FLOAT32 = 16;
+
 function loadScript(address) {
   return new Promise((resolve, reject) => {
     const script = document.createElement("script");
@@ -27,6 +34,9 @@ export class Solid {
   #address;
   #viewer = null;
   #shown = null;
+  #look = null;
+  #values = null;
+  #brain = null;
   #turn = Promise.resolve();
 
   constructor(box, address) {
@@ -40,34 +50,30 @@ export class Solid {
     return this.#turn;
   }
 
-  async #show({ set, colors, background, hasBrain }) {
+  async #show({ set, colors, background, brain }) {
+    const key = JSON.stringify(set.query);
+    const look = JSON.stringify([key, colors.low, colors.high, colors.scale, colors.map, background]);
+    if (this.#look === look) return;
     this.#note("loading …");
     const viewer = await this.#opened(background);
     viewer.opts.backColor = rgb(background);
-    const key = JSON.stringify(set.query);
-    if (this.#shown !== key) {
-      const volumes = [];
-      if (hasBrain) volumes.push(await this.#volume(addressOf("brain.nii.gz", {}), "brain"));
-      volumes.push(await this.#image(set));
+    const isNew = this.#shown !== key;
+    const image = isNew ? await this.#image(set) : viewer.volumes[0];
+    if (isNew) this.#values = Float64Array.from(image.img);
+    if (brain.isKnown) this.#brain ??= await this.#volume(addressOf("brain.nii.gz", {}), "brain");
+    image.img = strengths(this.#values, colors, insideOf(this.#brain, image));
+    Object.assign(image.hdr, { datatypeCode: FLOAT32, numBitsPerVoxel: 32, scl_slope: 1, scl_inter: 0 });
+    viewer.addColormap("store", niivueColors(colors, brain, false));
+    viewer.addColormap("store-negative", niivueColors(colors, brain, true));
+    [image.colormap, image.colormapNegative] = ["store", "store-negative"];
+    [image.cal_minNeg, image.cal_maxNeg, image.cal_min, image.cal_max] = [-1, 0, 0, 1];
+    if (isNew) {
       while (viewer.volumes.length) viewer.removeVolumeByIndex(0);
-      for (const volume of volumes) viewer.addVolume(volume);
+      viewer.addVolume(image);
       this.#shown = key;
     }
-    const image = viewer.volumes.at(-1);
-    viewer.addColormap("store", niivueColors(colors, false));
-    viewer.addColormap("store-negative", niivueColors(colors, true));
-    image.colormap = "store";
-    image.colormapNegative = colors.isSigned ? "store-negative" : "";
-    image.cal_min = colors.isSigned ? colors.high / 20 : Math.max(colors.low, colors.high / 15);
-    image.cal_max = colors.high;
-    if (colors.isSigned) [image.cal_minNeg, image.cal_maxNeg] = [-colors.high / 20, -colors.high];
-    if (hasBrain) {
-      const brain = viewer.volumes[0];
-      brain.colormap = "gray";
-      [brain.cal_min, brain.cal_max] = [0.4, 2.5];
-      brain.opacity = 0.16;
-    }
     viewer.updateGLVolume();
+    this.#look = look;
     this.#note(`${set.label}: drag to turn, wheel to zoom`);
   }
 
@@ -100,8 +106,7 @@ export class Solid {
     const image = await this.#volume(addressOf("volume.nii.gz", query), "image");
     if (minus === undefined) return image;
     const other = await this.#volume(addressOf("volume.nii.gz", { ...query, group: minus }), "other");
-    for (let at = 0; at < image.img.length; at += 1) image.img[at] -= other.img[at];
-    image.calMinMax();
+    image.img = Float64Array.from(image.img, (value, at) => value - other.img[at]);
     return image;
   }
 
@@ -115,19 +120,52 @@ function rgb(hex) {
   return [...[1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255), 1];
 }
 
-// The colors of a scale from 0 to its end, more opaque toward the end.
-function niivueColors(colors, isNegative) {
-  const count = 64;
+// Whether the voxels of an image are inside the brain, whose voxels may be larger; null if that is unknown.
+function insideOf(brain, image) {
+  if (!brain) return null;
+  const [, width, height, depth] = image.hdr.dims;
+  const [, columns, rows] = brain.hdr.dims;
+  const part = columns / width;
+  if (part === 1) return brain.img;
+  const found = new Uint8Array(width * height * depth);
+  for (let z = 0, at = 0; z < depth; z += 1) {
+    for (let y = 0; y < height; y += 1) {
+      const row = columns * (Math.floor(y * part) + rows * Math.floor(z * part));
+      for (let x = 0; x < width; x += 1, at += 1) found[at] = brain.img[row + Math.floor(x * part)];
+    }
+  }
+  return found;
+}
+
+// Where values are on the color scale: from 0 to 1, negative ones of differences to -1. Voxels inside the brain whose
+// values are not drawn have a place of their own.
+function strengths(values, colors, inside) {
+  const found = new Float32Array(values.length);
+  for (let at = 0; at < values.length; at += 1) {
+    const value = colors.shown(values[at]);
+    const place = colors.norm(Math.min(Math.max(value, colors.low), colors.high));
+    const strength = colors.isSigned ? 2 * place - 1 : place;
+    // Comparisons with NaN, which is no data, are false.
+    if (Math.abs(strength) > WEAKEST) found[at] = strength;
+    else if (inside?.[at]) found[at] = WEAKEST / 2;
+  }
+  return found;
+}
+
+// The colors of strengths from 0 to 1, or to -1. What is strong covers what is weak and behind it.
+function niivueColors(colors, brain, isNegative) {
   const found = { R: [], G: [], B: [], A: [], I: [] };
-  for (let step = 0; step < count; step += 1) {
-    const part = step / (count - 1);
-    const value = colors.isSigned ? (isNegative ? -1 : 1) * part * colors.high : colors.low + part * (colors.high - colors.low);
-    const at = 4 * Math.round(colors.norm(value) * (colors.lut.length / 4 - 1));
-    found.R.push(colors.lut[at]);
-    found.G.push(colors.lut[at + 1]);
-    found.B.push(colors.lut[at + 2]);
-    found.A.push(Math.round(128 * part));
-    found.I.push(Math.round(255 * part));
+  const fog = rgb(brain.color).map((part) => 255 * part);
+  for (let step = 0; step < STEPS; step += 1) {
+    const strength = step / (STEPS - 1);
+    const vivid = PALEST + (1 - PALEST) * strength;
+    const place = colors.isSigned ? (1 + (isNegative ? -vivid : vivid)) / 2 : strength;
+    const at = 4 * Math.round(place * (colors.lut.length / 4 - 1));
+    const color = strength > WEAKEST ? colors.lut.slice(at, at + 3) : fog;
+    ["R", "G", "B"].forEach((name, number) => found[name].push(Math.round(color[number])));
+    const drawn = Math.max(0, (strength - WEAKEST) / (1 - WEAKEST)) ** 1.5;
+    found.A.push(strength === 0 ? 0 : Math.round(255 * (brain.opacity + (1 - brain.opacity) * drawn)));
+    found.I.push(Math.round(255 * strength));
   }
   return found;
 }
