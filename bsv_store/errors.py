@@ -62,6 +62,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from bsv_store.advice import for_open_stores
+
 
 class BsvStoreError(Exception):
     """Base of all errors of this package.
@@ -71,7 +73,7 @@ class BsvStoreError(Exception):
     message : str
         What happened, and to which object.
     hint : str, optional
-        What the user can do next; shown on a separate line.
+        What the user can do next; shown on a separate line. See `bsv_store.advice` for stores on servers.
     """
 
     exit_code = 3
@@ -79,7 +81,7 @@ class BsvStoreError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint and for_open_stores(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -293,7 +295,7 @@ class BsvStoreWarning(UserWarning):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint and for_open_stores(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message

@@ -26,6 +26,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from bsv_store.advice import forget_server, note_server
 from bsv_store.catalog.database import schema
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import (
@@ -87,6 +88,7 @@ class Mirror:
         self._checked = time.monotonic()
         self._lock = ThreadLock()
         self._words = _words(self.core)
+        note_server(self, client.url)
 
     @property
     def url(self) -> str:
@@ -155,6 +157,7 @@ class Mirror:
 
     def close(self) -> None:
         """Close the connections to the server."""
+        forget_server(self)
         self.client.close()
 
     def __reduce__(self) -> tuple[Callable[..., Mirror], tuple[str, Path, MirrorState, bool]]:

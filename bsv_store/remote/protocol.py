@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bsv_store import errors
+from bsv_store.advice import THIS_SERVER, for_readers_of
 from bsv_store.errors import BsvStoreError
 
 PROTOCOL: Final = 1
@@ -86,7 +87,7 @@ _MAX_DETAIL: Final = 2_000
 
 
 def problem_of(error: BsvStoreError, *, status: int) -> dict[str, Any]:
-    """An error as a problem document."""
+    """An error as a problem document, for users of the server."""
     # For a private class, its public base class, which clients know.
     kind = next(each for each in type(error).__mro__ if getattr(errors, each.__name__, None) is each)
     name = kind.__name__
@@ -96,7 +97,7 @@ def problem_of(error: BsvStoreError, *, status: int) -> dict[str, Any]:
         "status": status,
         "detail": error.message,
         "code": name,
-        "hint": error.hint,
+        "hint": error.hint and for_readers_of(error.hint, [THIS_SERVER]),
     }
 
 
