@@ -21,14 +21,14 @@ from bsv_store.remote.core import complete_copies, is_undamaged, opened_core
 from bsv_store.remote.eviction import CachedObject, listed_objects, remove_object
 from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes
 from bsv_store.remote.leftovers import remove_leftovers
-from bsv_store.remote.results import listed_results, remove_result
+from bsv_store.remote.local_records import listed_results, remove_result
 from bsv_store.remote.state import read_state
 from bsv_store.text import number_of, size_text
 from bsv_store.volumes.files import store_errors
 
 if TYPE_CHECKING:
     from bsv_store.progress import Progress
-    from bsv_store.remote.results import LocalResult
+    from bsv_store.remote.local_records import LocalResult
 
 _BLOCK: Final = 1 << 20
 _OTHER_BYTES: Final = "its bytes do not have the hash that it was stored with"

@@ -17,10 +17,12 @@ from bsv_store.catalog.database.engine import Database, ReadableFile
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
 from bsv_store.errors import DamagedCatalogError, ReadOnlyStoreError, StoreUnreachableError
 from bsv_store.remote.core import attach, is_attached
+from bsv_store.remote.local_records import listed_results
 from bsv_store.remote.locks import ThreadLock
 from bsv_store.remote.sql import query_server
 
 if TYPE_CHECKING:
+    from bsv_store.catalog.local_versions import LocalVersionRow
     from bsv_store.catalog.tables.table import Table
     from bsv_store.remote.mirror import Mirror
 
@@ -131,6 +133,10 @@ class MirrorDatabase(Database):
         if self.mirror.needs_unionizes(statement):
             self.mirror.unionizes(self.target)
         return None
+
+    def local_versions(self) -> tuple[LocalVersionRow, ...]:
+        """See `Database.local_versions`. The oldest first."""
+        return tuple(each.to_row() for each in listed_results(self.mirror.folder))
 
     def change_marker(self) -> str:
         """See `Database.change_marker`."""

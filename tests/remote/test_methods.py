@@ -163,7 +163,7 @@ ELSEWHERE = {
     "refresh",
     "check",
     "status",
-    # Averages: tests/remote/test_averages.py.
+    # Averages: tests/remote/test_averages.py and test_local_versions.py.
     "aggregate",
     "compare_voxels",
     "datasets.compare_groups",
