@@ -15,8 +15,10 @@ import pandas as pd
 import pytest
 
 from bsv_store import Selection, Store, open_store
-from bsv_store.errors import ReadOnlyStoreError
-from bsv_store.reports import injection_map, matrix_map, structure_differences
+from bsv_store.datasets.share.export import VERSION_FORMATS
+from bsv_store.errors import BsvStoreError, ReadOnlyStoreError
+from bsv_store.formats.table import IMAGE_FORMATS
+from bsv_store.reports import injection_map, matrix_map, page, structure_differences
 from bsv_store.store.schema_changes import grant_access
 from tests.conftest import DatabaseKind
 from tests.databases import repeated
@@ -30,6 +32,7 @@ Asked = Callable[[Store], object]
 SAME: Mapping[str, Asked] = {
     "experiments": lambda s: s.experiments(),
     "select": lambda s: s.select(Selection(injected_in="VISp")),
+    # The synthetic atlas does not have what they need.
     "reproduce": lambda s: _error(lambda: s.reproduce("knox_2019_table_1")),
     "sql": lambda s: s.sql("SELECT experiment_id, injection_volume, sex, withdrawn FROM experiments ORDER BY 1"),
     "dataset": lambda s: s.dataset("all").statistic("sd"),
@@ -86,17 +89,12 @@ SAME: Mapping[str, Asked] = {
     "atlas.signal": lambda s: s.atlas.signal(s.select(), ["VISp", "root"]),
     "atlas.masks": lambda s: [mask for _, mask in s.atlas.masks(["VISp", "root"])],
     "atlas.subregions": lambda s: s.atlas.subregions(s.select()[:2], ["VISp"], bins={"AP": 2}),
-    "atlas.export_labels": lambda s: _error(lambda: s.atlas.export_labels("/nonexistent/x.nrrd")),
-    "atlas.export_template": lambda s: _error(lambda: s.atlas.export_template("/nonexistent/x.nrrd")),
-    "atlas.export_mask": lambda s: _error(lambda: s.atlas.export_mask("VISp", "/nonexistent/x.nrrd")),
-    "atlas.export_masks": lambda s: _error(lambda: s.atlas.export_masks("VISp", "/nonexistent/x/y")),
     "volumes.read": lambda s: s.volumes.read(_first(s)),
     "volumes.stack": lambda s: s.volumes.stack(s.select()[:2])[0],
     "volumes.describe": lambda s: {**s.volumes.describe(_first(s)), "path": None},
     "volumes.recorded": lambda s: s.volumes.recorded(_first(s)),
     "volumes.ml_blocks": lambda s: next(iter(s.volumes.ml_blocks(s.volumes.recorded(_first(s))))),
     "volumes.of_experiment": lambda s: s.volumes.of_experiment(_first(s)),
-    "volumes.export": lambda s: _error(lambda: s.volumes.export(_first(s), "/nonexistent/x.nrrd")),
     "volumes.threshold": lambda s: s.volumes.threshold(_first(s), 0.1).mask,
     "volumes.check": lambda s: s.volumes.check(s.select()[:2]),
     "volumes.injection_centroids": lambda s: _error(lambda: s.volumes.injection_centroids(s.select())),
@@ -114,6 +112,41 @@ SAME: Mapping[str, Asked] = {
     "datasets.threshold": lambda s: s.datasets.threshold("all", 0.1).mask,
     "datasets.stale": lambda s: s.datasets.stale(),
 }
+# Calls that write files into a folder: they have the same names and bytes. Each format is that of a row.
+Writing = Callable[[Store, Path], object]
+
+
+def _volume_as(ending: str) -> Writing:
+    return lambda s, to: s.volumes.export(_first(s), to / f"x{ending}")
+
+
+def _version_as(ending: str) -> Writing:
+    return lambda s, to: s.dataset("all").export(to / f"x{ending}")
+
+
+def _labels_as(ending: str) -> Writing:
+    return lambda s, to: s.atlas.export_labels(to / f"x{ending}")
+
+
+WRITTEN: Mapping[str, Writing] = {
+    **{f"volumes.export {each.ending}": _volume_as(each.ending) for each in IMAGE_FORMATS},
+    "volumes.export like_allen": lambda s, to: s.volumes.export(
+        _first(s), to / "x.nrrd", hemisphere_rule="flip_to_right", like_allen=True
+    ),
+    "volumes.export of another spacing": lambda s, to: s.volumes.export(_first(s), to / "x.nrrd", spacing_um=25),
+    "volumes.export nowhere": lambda s, _: s.volumes.export(_first(s), "/nonexistent/x.nrrd"),
+    **{f"atlas.export_labels {ending}": _labels_as(ending) for ending in (".nrrd", ".nii", ".nii.gz")},
+    "atlas.export_template": lambda s, to: s.atlas.export_template(to / "x.nrrd"),
+    "atlas.export_mask": lambda s, to: s.atlas.export_mask("VISp", to / "x.nrrd", hemisphere="left"),
+    "atlas.export_masks": lambda s, to: s.atlas.export_masks(["VISp", "root"], to),
+    **{f"dataset {each.ending}": _version_as(each.ending) for each in VERSION_FORMATS},
+    "dataset groups": lambda s, to: s.dataset("all").export_groups(to / "x.nii", statistic="sd"),
+    "dataset comparison": lambda s, to: s.dataset("compared").export(to / "x.nrrd", statistic="difference"),
+    "dataset by structure": lambda s, to: s.dataset("by-structure").export(to / "x.csv"),
+    "dataset by structure, bundle": lambda s, to: s.dataset("by-structure").export(to / "x.bsv.zip"),
+    "reports.page": lambda s, to: page(s, "all", to / "x.html"),
+}
+NOT_WRITTEN = {"volumes.export of another spacing", "volumes.export nowhere"}
 REFUSALS: Mapping[str, Asked] = {
     "ingest_structures": lambda s: s.ingest_structures("x.json"),
     "ingest_experiments": lambda s: s.ingest_experiments("x.csv"),
@@ -245,6 +278,27 @@ def test_a_method_gives_what_it_gives_in_the_folder(both: tuple[DatabaseKind, St
     same(SAME[name](own), SAME[name](remote))
 
 
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=[pytest.mark.long] if each == "reports.page" else []) for each in WRITTEN]
+)
+def test_files_are_written_as_in_the_folder(both: tuple[DatabaseKind, Store, Store], name: str, tmp_path: Path) -> None:
+    _, own, remote = both
+    written = []
+    for folder, store in ((tmp_path / "own", own), (tmp_path / "remote", remote)):
+        folder.mkdir()
+        try:
+            WRITTEN[name](store, folder)
+            refused = None
+        except BsvStoreError as error:
+            refused = repr(error)
+        files = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        written.append((refused, files))
+    (refused, files), found = written
+    assert (refused is None) == (name not in NOT_WRITTEN)
+    assert bool(files) == (refused is None)
+    assert found == (refused, files)
+
+
 def test_queries_on_postgres_have_its_types(both: tuple[DatabaseKind, Store, Store]) -> None:
     kind, own, remote = both
     if kind == "sqlite":
@@ -312,7 +366,8 @@ def test_every_public_method_has_a_row() -> None:
     for namespace, kind in kinds.items():
         members = inspect.getmembers(kind, inspect.isfunction)
         found |= {f"{namespace}.{name}" for name, _ in members if not name.startswith("_")}
-    assert found == SAME.keys() | REFUSALS.keys() | ELSEWHERE
+    written = {name.partition(" ")[0] for name in WRITTEN} & found
+    assert found == SAME.keys() | REFUSALS.keys() | ELSEWHERE | written
 
 
 def test_figures_have_the_same_pixels(both: tuple[DatabaseKind, Store, Store]) -> None:
