@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.averaging.hemisphere import is_mirrored, process_volume
+from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import HEMISPHERE_RULES
 from bsv_store.volumes.grid import Grid
@@ -18,6 +19,7 @@ from bsv_store.volumes.library import read_slab
 from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
+    from bsv_store.catalog.database.engine import Database
     from bsv_store.vocabulary import Hemisphere, HemisphereRule
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.library import VolumeFile
@@ -89,21 +91,29 @@ class VolumeStack:
         float32 as stored or mirrored, float64 if normalized or subtracted.
     left_out : dict of int to str
         Selected experiments that are not in the array, with the reason, where ``missing="leave_out"`` was given.
+
+    Notes
+    -----
+    All that is read of a volume is of the same content. If another process replaces the volume afterwards, or before a
+    copy of the array in another process reads it, that is a `StoreError`.
     """
 
     ndim = 4
 
     def __init__(
         self,
+        database: Database,
         files: StoreFiles,
         volumes: Sequence[StackedVolume],
         *,
         spacing_um: int,
         dtype: Any,
         left_out: Mapping[int, str] | None = None,
+        follow: bool = False,
     ) -> None:
         self._files = files
         self._volumes = tuple(volumes)
+        self._current = tuple(CurrentVolume(database, each.file, follow=follow) for each in self._volumes)
         self.experiment_ids = tuple(each.file.experiment_id for each in self._volumes)
         self.shape = (len(self._volumes), *Grid(spacing_um).shape)
         self.dtype = np.dtype(dtype)
@@ -124,6 +134,8 @@ class VolumeStack:
             If an index is out of bounds, or there are more than four.
         DamagedFileError
             If a volume file differs from what was published.
+        StoreError
+            If a volume was replaced after it was first read, or in another process.
         """
         first, rest = _split(key)
         # NumPy interprets the first index, whatever its type.
@@ -141,8 +153,8 @@ class VolumeStack:
 
         Raises
         ------
-        DamagedFileError
-            If its file differs from what was published.
+        DamagedFileError, StoreError
+            As for `__getitem__`.
         """
         return self._planes(number, 0, self.shape[1])
 
@@ -159,7 +171,8 @@ class VolumeStack:
         return result
 
     def _planes(self, number: int, start: int, stop: int) -> NDArray[Any]:
-        return self._volumes[operator.index(number)].planes(self._files, start, stop)
+        stacked, current = self._volumes[operator.index(number)], self._current[operator.index(number)]
+        return current.read(lambda file: replace(stacked, file=file).planes(self._files, start, stop))
 
     def to_dask(self) -> Any:
         """A dask array that reads the volumes when it is computed: one chunk for each volume, at 25 and 10 um several.
