@@ -272,8 +272,10 @@ def _add_pack(
             f"{UNIONIZES}?ids={','.join(map(str, ids))}", what, lambda sink: _array(sink, what), limit_bytes=_PACK_LIMIT
         )
     except StoreUnreachableError as error:
+        # The address has the ids.
+        reason = error.message.removeprefix(f"{what}: ").partition("; requested ")[0]
         raise StoreUnreachableError(
-            f"the unionize rows of {number_of(remaining, 'experiment')} are not in the cache: {error.message}",
+            f"the unionize rows of {number_of(remaining, 'experiment')} are not in the cache: {reason}",
             hint=error.hint,
         ) from error
     if not np.isin(rows["experiment_id"], ids).all():

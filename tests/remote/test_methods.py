@@ -7,8 +7,9 @@ import inspect
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,10 @@ import pytest
 
 from bsv_store import Selection, Store, open_store
 from bsv_store.datasets.share.export import VERSION_FORMATS
-from bsv_store.errors import BsvStoreError, ReadOnlyStoreError
+from bsv_store.errors import BsvStoreError, BsvStoreWarning, ReadOnlyStoreError, StoreUnreachableError
 from bsv_store.formats.table import IMAGE_FORMATS
 from bsv_store.reports import injection_map, matrix_map, page, structure_differences
+from bsv_store.sources.allen.transfer import Request
 from bsv_store.store.schema_changes import grant_access
 from tests.conftest import DatabaseKind
 from tests.databases import repeated
@@ -276,6 +278,74 @@ def same(first: object, second: object) -> None:
 def test_a_method_gives_what_it_gives_in_the_folder(both: tuple[DatabaseKind, Store, Store], name: str) -> None:
     _, own, remote = both
     same(SAME[name](own), SAME[name](remote))
+
+
+@contextmanager
+def unplugged(store: Store) -> Iterator[None]:
+    """The server cannot be reached."""
+    assert store._mirror is not None
+    client = store._mirror.client
+
+    def refuse(request: Request, _read: object) -> NoReturn:
+        raise StoreUnreachableError(f"{request.what}: the cable is unplugged", hint="Plug it in.")
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", BsvStoreWarning)
+        patch.setattr(client, "_get", refuse)
+        store._mirror.revalidate()
+        yield
+    store._mirror.revalidate()
+
+
+@pytest.fixture(scope="module")
+def bare(_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Store]]:
+    """A store in its folder, and the same on a server of which the cache has the catalog alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BSV_STORE_CACHE", str(tmp_path_factory.mktemp("bare")))
+        with (
+            open_store(_sqlite, read_only=True) as own,
+            serving(own) as address,
+            open_store(address) as remote,
+            unplugged(remote),
+        ):
+            yield own, remote
+
+
+@pytest.mark.parametrize("name", [*SAME, *WRITTEN])
+def test_without_the_server_a_method_works_or_says_what_is_missing(
+    bare: tuple[Store, Store], name: str, tmp_path: Path
+) -> None:
+    own, remote = bare
+    try:
+        if name in WRITTEN:
+            WRITTEN[name](remote, tmp_path)
+            return
+        found = SAME[name](remote)
+    except BsvStoreError as error:
+        failed = error
+    else:
+        same(SAME[name](own), found)
+        return
+    if name not in NOT_WRITTEN:
+        assert isinstance(failed, StoreUnreachableError)
+        assert "not in the cache: the cable is unplugged" in failed.message
+        assert failed.hint
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", SAME)
+def test_without_the_server_a_method_gives_the_same_from_the_cache(
+    both: tuple[DatabaseKind, Store, Store], name: str
+) -> None:
+    kind, own, remote = both
+    SAME[name](remote)
+    with unplugged(remote):
+        if kind != "sqlite" and name in ("sql", "catalog.matrix_sql"):
+            with pytest.raises(StoreUnreachableError, match="whose dialect of SQL"):
+                SAME[name](remote)
+        else:
+            same(SAME[name](own), SAME[name](remote))
 
 
 @pytest.mark.parametrize(
