@@ -82,6 +82,8 @@ class LocalResults:
         ------
         UnknownDatasetError
             If this computer does not have it.
+        DamagedFileError
+            If its file is missing or damaged.
         """
         start = start_of_fingerprint(ref)
         if start is None:
@@ -89,8 +91,13 @@ class LocalResults:
         for each in listed_results(self.files.root, fingerprint=start):
             if each.ref == ref:
                 version = self._version(each, name=each.name, was_computed=False)
-                if version is not None:
-                    return version
+                if version is None:
+                    raise DamagedFileError(
+                        f"the file of {ref} is missing or damaged: {self.files.root / each.path}",
+                        hint="Compute it again with the same arguments; or remove it: bsv-store cache prune --average "
+                        f"{ref} --apply",
+                    )
+                return version
         raise UnknownDatasetError(
             f"this computer has no average {ref!r}",
             hint="List those that it has: bsv-store cache list. Or compute it again with the same arguments.",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bsv_store import DatasetVersion, Selection, Store, by_field, open_store
-from bsv_store.errors import BsvStoreWarning, ReadOnlyStoreError, UnknownDatasetError
+from bsv_store.errors import BsvStoreWarning, DamagedFileError, ReadOnlyStoreError, UnknownDatasetError
 from bsv_store.remote.cache import prune_cache
 from bsv_store.store.suggestions import stored_names
 from tests.cli.running import Runner
@@ -130,3 +130,17 @@ def test_groups_of_a_version_are_compared_on_this_computer(remote: Store) -> Non
         compared = remote.datasets.compare_groups(version, *two, name="two", permutations=6)
     assert compared.ref.startswith("two@local-")
     assert remote.dataset(compared.ref) == compared
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"damage")])
+def test_the_error_of_a_damaged_one_says_what_to_do(
+    remote: Store, local: DatasetVersion, damage: Callable[[Path], object]
+) -> None:
+    damage(local.path)
+    # The list does not read files.
+    assert list(remote.datasets.versions()["ref"]) == [local.ref]
+    with pytest.raises(DamagedFileError, match=f"the file of {local.ref} is missing or damaged") as caught:
+        remote.dataset(local.ref)
+    assert f"bsv-store cache prune --average {local.ref} --apply" in str(caught.value.hint)
+    assert remote.aggregate(VISUAL, name="visual").was_computed
+    assert remote.dataset(local.ref) == local
