@@ -51,13 +51,12 @@ from bsv_store.remote.core import (
     recorded_halves,
     row_objects,
 )
-from bsv_store.remote.folder import FILE_MODE, make_private
+from bsv_store.remote.folder import FILE_MODE, cache_errors, make_private
 from bsv_store.remote.locks import ThreadLock, locked
 from bsv_store.remote.protocol import CATALOG, PROTOCOL
 from bsv_store.remote.state import MirrorState, checked_now, read_state, write_state
 from bsv_store.remote.unionizes import complete_rows, existing_rows, forget_verified
 from bsv_store.text import MAX_ID, SHA256, shown
-from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.folders import sync_folder
 
 REVALIDATE_S: Final = 60.0
@@ -284,11 +283,11 @@ def _downloaded(client: Client, folder: Path, found: MirrorState) -> MirrorState
         is_it = state is not None and state.sha256 == found.sha256 and _is_intact(folder, state)
         return state.core if state is not None and is_it else None
 
-    with store_errors(folder), locked(folder / "catalog.lock", f"the catalog of {client.url}"):
+    with cache_errors(folder), locked(folder / "catalog.lock", f"the catalog of {client.url}"):
         if (name := existing()) is not None:
             return _written(folder, replace(found, core=name))
         temporary = folder / f"catalog-{os.getpid()}-{secrets.token_hex(8)}.tmp"
-        with store_errors(temporary):
+        with cache_errors(temporary):
             try:
                 with temporary.open("x+b") as file:
                     temporary.chmod(FILE_MODE)
@@ -353,7 +352,7 @@ def _is_intact(folder: Path, state: MirrorState) -> bool:
     if state.prepared != PREPARED or not file.is_file():
         return False
     # Another process may remove it, if it is damaged or an old one.
-    with store_errors(file), suppress(FileNotFoundError):
+    with cache_errors(file), suppress(FileNotFoundError):
         if is_undamaged(file):
             return True
         file.unlink()

@@ -24,7 +24,7 @@ from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import DamagedFileError, FormatError, InputError, UnknownDatasetError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.files import CachedFiles
-from bsv_store.remote.folder import FILE_MODE, FOLDER_MODE, make_private
+from bsv_store.remote.folder import FILE_MODE, FOLDER_MODE, cache_errors, make_private
 from bsv_store.remote.local_records import LocalResult, listed_results, local_ref, start_of_fingerprint
 from bsv_store.volumes.files import StoreFiles
 
@@ -134,9 +134,10 @@ class LocalResults:
             created_by=version.created_by,
             software=version.software,
         )
-        result.publish(self._own_files(), record.path)
-        checkpoint("local:published")
-        self._record(record)
+        with cache_errors(self.files.root):
+            result.publish(self._own_files(), record.path)
+            checkpoint("local:published")
+            self._record(record)
         stored = self._version(record, name=name, was_computed=True)
         if stored is None:
             raise DamagedFileError(

@@ -19,10 +19,12 @@ import requests
 
 from bsv_store import Selection, Store, open_store
 from bsv_store.errors import (
+    BsvStoreError,
     BsvStoreWarning,
     BusyError,
     DamagedCatalogError,
     InputError,
+    NoSpaceError,
     QueryError,
     ReadOnlyStoreError,
     SchemaTooNewError,
@@ -512,6 +514,38 @@ def test_a_cache_that_cannot_be_written_can_be_read(served: Served, monkeypatch:
     monkeypatch.setattr(mirror, "write_state", refused)
     with open_store(served.url) as store:
         pd.testing.assert_frame_equal(rows(store), expected)
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "hint"),
+    [
+        (13, ReadOnlyStoreError, "Choose another folder: export BSV_STORE_CACHE=FOLDER"),
+        (28, NoSpaceError, "bsv-store cache prune --max-bytes 5GB --apply"),
+    ],
+)
+def test_a_cache_that_takes_nothing_more_says_what_to_do(
+    served: Served, monkeypatch: pytest.MonkeyPatch, number: int, error: type[BsvStoreError], hint: str
+) -> None:
+    real, allowed = os.open, [0]
+
+    def refused(path: Any, flags: int, *mode: int) -> int:
+        if str(path).endswith(".lock"):
+            allowed[0] -= 1
+            if allowed[0] < 0:
+                raise OSError(number, os.strerror(number))
+        return real(path, flags, *mode)
+
+    # The lock of each download is the first file that it makes.
+    monkeypatch.setattr("bsv_store.remote.locks.os.open", refused)
+    with pytest.raises(error) as caught:
+        open_store(served.url)
+    assert hint in str(caught.value.hint)
+    allowed[0] = 1
+    with open_store(served.url) as store:
+        assert store.select()
+        with pytest.raises(error) as caught:
+            rows(store)
+        assert hint in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(
