@@ -189,6 +189,7 @@ def open_mirror(client: Client, folder: Path) -> Mirror:
             raise StoreUnreachableError(
                 f"{client.url} cannot be opened, and its catalog is not in the cache: {error.message}", hint=error.hint
             ) from error
+        _check_schema(state)
         _warn_offline(state, error)
         return Mirror(client, folder, state, is_offline=True)
 
@@ -211,6 +212,8 @@ def _current(client: Client, folder: Path, state: MirrorState | None) -> MirrorS
             answer = client.json(CATALOG, "the catalog", etag=None if known is None else known.etag)
         except NotModifiedError:
             assert known is not None
+            # This version may be another one than that which made the copy.
+            _check_schema(known)
             # A cache that cannot be written can still be read; only the time of the check is lost.
             with suppress(NoSpaceError, ReadOnlyStoreError):
                 return _written(folder, known)
@@ -262,6 +265,10 @@ def _check(folder: Path, found: MirrorState, before: MirrorState | None) -> None
             f"{found.url} is now the store {found.store_id}; it was the store {before.store_id}",
             hint=f"If that is intended, delete the copy of the former one: {folder}",
         )
+    _check_schema(found)
+
+
+def _check_schema(found: MirrorState) -> None:
     if found.schema_revision == schema.HEAD:
         return
     start = f"the catalog of {found.url} has the schema {found.schema_revision} of bsv-store {found.release}"

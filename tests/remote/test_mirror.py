@@ -333,6 +333,28 @@ def test_a_server_with_another_protocol_is_refused(
         open_store(served.url)
 
 
+@pytest.mark.parametrize("is_down", [False, True])
+@pytest.mark.parametrize(
+    ("revision", "error", "hint"),
+    [
+        ("0020", SchemaTooOldError, "upgrade bsv-store, or install that version"),
+        ("9999", SchemaTooNewError, "pip install --upgrade"),
+    ],
+)
+def test_a_copy_of_another_schema_is_refused_also_if_the_server_has_nothing_newer(
+    served: Served, is_down: bool, revision: str, error: type[Exception], hint: str
+) -> None:
+    with open_store(served.url) as store:
+        assert store.select()
+    # As if another release of the package had made the copy.
+    change_state(served, schema_revision=revision)
+    if is_down:
+        served.stop()
+    with pytest.raises(error, match=f"has the schema {revision} of bsv-store") as caught:
+        open_store(served.url)
+    assert hint in str(getattr(caught.value, "hint", None))
+
+
 def test_a_token_is_sent_and_never_shown(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
