@@ -101,7 +101,7 @@ SAME: Mapping[str, Asked] = {
     "volumes.check": lambda s: s.volumes.check(s.select()[:2]),
     "volumes.injection_centroids": lambda s: _error(lambda: s.volumes.injection_centroids(s.select())),
     "datasets.list": lambda s: s.datasets.list(),
-    "datasets.versions": lambda s: s.datasets.versions(),
+    "datasets.versions": lambda s: s.datasets.versions().query("number > 0"),
     "datasets.get": lambda s: s.datasets.get("compared").statistic("difference"),
     "datasets.lineage": lambda s: s.datasets.lineage("all"),
     "datasets.cite": lambda s: s.datasets.cite("all"),
@@ -476,7 +476,9 @@ def test_names_are_completed_from_the_copy(
     _, own, remote = both
     monkeypatch.setenv("BSV_STORE_CACHE", str(remote.path.parents[1]))
     for kind in ("structures", "datasets", "versions", "selections", "lines", "experiments"):
-        assert stored_names(remote.url, kind) == stored_names(own.path, kind) != []
+        # Versions that other tests computed on this computer are only in the cache.
+        found = [each for each in stored_names(remote.url, kind) if each[1] != "computed on this computer"]
+        assert found == stored_names(own.path, kind) != []
 
 
 def test_a_copy_opens_the_same_address_and_has_no_token(both: tuple[DatabaseKind, Store, Store]) -> None:
