@@ -90,16 +90,16 @@ def row_named(value: str, rows: Mapping[str, _RowT]) -> _RowT | None:
     return None
 
 
-def boolean(name: str, value: Any) -> bool:
+def boolean(name: str, value: Any, *, error: type[InputError] = InputError) -> bool:
     """The value, which must be True or False.
 
     Raises
     ------
     InputError
-        If it is not.
+        Or ``error``: if it is not.
     """
     if not isinstance(value, bool):
-        raise InputError(f"{name} must be True or False, got {shown(value)}")
+        raise error(f"{name} must be True or False, got {shown(value)}")
     return value
 
 
@@ -148,7 +148,7 @@ def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
     return number
 
 
-def finite_number(name: str, value: Any) -> float:
+def finite_number(name: str, value: Any, *, error: type[InputError] = InputError) -> float:
     """The value as a float.
 
     Parameters
@@ -157,15 +157,16 @@ def finite_number(name: str, value: Any) -> float:
         The argument, for the error.
     value : Any
         A number of Python or NumPy; not a bool.
+    error : type of InputError
 
     Raises
     ------
     InputError
-        If the value is not a number, or not finite.
+        Or ``error``: if the value is not a number, or not finite.
     """
     number = as_float(value)
     if number is None or not math.isfinite(number):
-        raise InputError(f"{name} must be a finite number, got {shown(value)}")
+        raise error(f"{name} must be a finite number, got {shown(value)}")
     return number
 
 
@@ -321,6 +322,31 @@ def several(name: str, value: Any, *, such_as: str, error: type[InputError] = In
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
         return list(value)
     raise error(f"{name} must be a single value or a list, got {shown(value)}", hint=f"For example {such_as}.")
+
+
+def is_group(number: Any, count: int) -> bool:
+    """Whether a value is the number of one of ``count`` groups: a Python or NumPy integer from 0 to ``count - 1``."""
+    return not isinstance(number, bool) and isinstance(number, Integral) and int(number) in range(count)
+
+
+def checked_group(number: Any, count: int, *, what: str) -> int:
+    """The number of one of ``count`` groups.
+
+    Parameters
+    ----------
+    number : Any
+    count : int
+    what : str
+        What has the groups, for the error, such as 'visual@1'.
+
+    Raises
+    ------
+    InputError
+        If there is no such group.
+    """
+    if not is_group(number, count):
+        raise InputError(f"{what} has no group {shown(number)}", hint=f"Its groups are 0 to {count - 1}.")
+    return int(number)
 
 
 def point_um(name: str, value: Any) -> tuple[float, float, float]:

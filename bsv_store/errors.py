@@ -28,7 +28,7 @@
     │   ├── StoreMismatchError
     │   ├── ReadOnlyStoreError
     │   ├── AccessDeniedError            the database account may not read the catalog or change its schema
-    │   ├── BackupError              a backup target or snapshot is not usable
+    │   ├── BackupError                  a backup target or snapshot is not usable
     │   ├── DamagedFileError
     │   └── DamagedCatalogError          rows of the database differ from what was stored
     ├── SchemaError                  4
@@ -63,6 +63,9 @@ from collections.abc import Collection
 from typing import Any
 
 from bsv_store.advice import for_open_stores
+
+UPGRADE_HINT = "Upgrade the package: pip install --upgrade bsv-store"
+"""The hint of errors about data in a form that only later releases read."""
 
 
 class BsvStoreError(Exception):

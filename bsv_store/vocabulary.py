@@ -57,21 +57,27 @@ class AxisRow:
     ----------
     words : str
         Direction in which the coordinate increases.
+    column : str
+        Column with the injection coordinate along this axis, um.
     """
 
     name: Axis
     words: str
+    column: str
     synonyms: tuple[str, ...] = ()
 
 
 AXES: Mapping[str, AxisRow] = _rows(
     Axis,
     [
-        AxisRow("AP", "anterior to posterior", ("anterior-posterior", "anteroposterior")),
-        AxisRow("DV", "superior to inferior", ("dorsal-ventral", "dorsoventral")),
-        AxisRow("ML", "left to right", ("medial-lateral", "mediolateral", "left-right")),
+        AxisRow("AP", "anterior to posterior", "injection_ap", ("anterior-posterior", "anteroposterior")),
+        AxisRow("DV", "superior to inferior", "injection_dv", ("dorsal-ventral", "dorsoventral")),
+        AxisRow("ML", "left to right", "injection_ml", ("medial-lateral", "mediolateral", "left-right")),
     ],
 )
+
+INJECTION_COLUMNS = tuple(row.column for row in AXES.values())
+"""The columns with the injection coordinate, in the order of the axes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,8 @@ class MeasuredHemisphereRow:
 
     Attributes
     ----------
+    short : str
+        For labels in figures and narrow tables; '' for both hemispheres.
     unionize_id : int or None
         ``hemisphere_id`` of the unionize records; None where it depends on the injected hemisphere.
     is_relative : bool
@@ -108,6 +116,7 @@ class MeasuredHemisphereRow:
 
     name: MeasuredHemisphere
     words: str
+    short: str
     unionize_id: int | None
     is_relative: bool
     synonyms: tuple[str, ...] = ()
@@ -116,11 +125,13 @@ class MeasuredHemisphereRow:
 MEASURED_HEMISPHERES: Mapping[str, MeasuredHemisphereRow] = _rows(
     MeasuredHemisphere,
     [
-        MeasuredHemisphereRow("both", "both hemispheres together", 3, is_relative=False),
-        MeasuredHemisphereRow("left", "left hemisphere", 1, is_relative=False, synonyms=("l",)),
-        MeasuredHemisphereRow("right", "right hemisphere", 2, is_relative=False, synonyms=("r",)),
-        MeasuredHemisphereRow("ipsilateral", "injected hemisphere", None, is_relative=True, synonyms=("ipsi",)),
-        MeasuredHemisphereRow("contralateral", "other hemisphere", None, is_relative=True, synonyms=("contra",)),
+        MeasuredHemisphereRow("both", "both hemispheres together", "", 3, is_relative=False),
+        MeasuredHemisphereRow("left", "left hemisphere", "L", 1, is_relative=False, synonyms=("l",)),
+        MeasuredHemisphereRow("right", "right hemisphere", "R", 2, is_relative=False, synonyms=("r",)),
+        MeasuredHemisphereRow("ipsilateral", "injected hemisphere", "ipsi", None, is_relative=True, synonyms=("ipsi",)),
+        MeasuredHemisphereRow(
+            "contralateral", "other hemisphere", "contra", None, is_relative=True, synonyms=("contra",)
+        ),
     ],
 )
 
@@ -379,6 +390,9 @@ MEASURES: Mapping[str, MeasureRow] = _rows(
 )
 
 # -- structures -------------------------------------------------------------------------------------------------------
+
+SUMMARY_STRUCTURE_SET_ID = 167587189
+"""Allen's set of the summary structures, which do not overlap."""
 
 StructureKey = Literal["any", "acronym", "id", "name"]
 
@@ -710,10 +724,12 @@ class StatisticRow:
         Whether it has the unit of the volumes.
     is_count : bool
         Whether it counts experiments: whole numbers.
+    can_be_negative : bool
+        Whether it can be below 0 where values are.
     empty_value : float
         Its value in a group without experiments.
     needs_spread, needs_extremes : bool
-        Which running sums it needs beside the plain one.
+        Which running sums it needs besides the plain one.
     weighted_words : str
         Of a weighted average; empty if they are the same.
     """
@@ -724,6 +740,7 @@ class StatisticRow:
     undefined: str
     has_unit: bool = True
     is_count: bool = False
+    can_be_negative: bool = True
     empty_value: float = float("nan")
     needs_spread: bool = False
     needs_extremes: bool = False
@@ -755,6 +772,7 @@ STATISTICS: Mapping[str, StatisticRow] = _rows(
             "standard deviation (n - 1)",
             "`sqrt(Σ w (v - mean)² / (Σ w - Σ w² / Σ w))`; without weights `Σ w - Σ w² / Σ w = n - 1`",
             "`n < 2`",
+            can_be_negative=False,
             needs_spread=True,
             weighted_words="standard deviation (unbiased, with reliability weights)",
             synonyms=("std",),
@@ -764,6 +782,7 @@ STATISTICS: Mapping[str, StatisticRow] = _rows(
             "standard error of the mean",
             "`sd / sqrt((Σ w)² / Σ w²)`; without weights `sd / sqrt(n)`",
             "`n < 2`",
+            can_be_negative=False,
             needs_spread=True,
         ),
         StatisticRow("min", "smallest value", "smallest `v`", _NOT_COUNTED, needs_extremes=True, synonyms=("minimum",)),
@@ -775,6 +794,7 @@ STATISTICS: Mapping[str, StatisticRow] = _rows(
             "never",
             has_unit=False,
             is_count=True,
+            can_be_negative=False,
             empty_value=0.0,
             synonyms=("count",),
         ),
@@ -944,15 +964,36 @@ COMPARISON_ORDERS: Mapping[str, WordRow[ComparisonOrder]] = _rows(
 
 SnapshotContent = Literal["structures", "experiments", "unionizes"]
 ExperimentSourceKind = Literal["api", "csv", "csv_2016", "bundle"]
+OntologySourceKind = Literal["api", "file", "csv", "bundle", "older"]
 UnionizePart = Literal["injection", "projection"]
 Sex = Literal["M", "F"]
 
-SNAPSHOT_CONTENTS: Mapping[str, WordRow[SnapshotContent]] = _rows(
+
+@dataclass(frozen=True, slots=True)
+class SnapshotContentRow:
+    """What a snapshot of Allen's data contains.
+
+    Attributes
+    ----------
+    subject : str
+        As in the record of activities.
+    is_complete : bool
+        Whether a snapshot has everything of its kind, so that the newest one is in force.
+    """
+
+    name: SnapshotContent
+    words: str
+    subject: str
+    is_complete: bool
+    synonyms: tuple[str, ...] = ()
+
+
+SNAPSHOT_CONTENTS: Mapping[str, SnapshotContentRow] = _rows(
     SnapshotContent,
     [
-        WordRow("structures", "the structure ontology"),
-        WordRow("experiments", "a list of experiments"),
-        WordRow("unionizes", "unionize tables"),
+        SnapshotContentRow("structures", "the structure ontology", "structures", is_complete=True),
+        SnapshotContentRow("experiments", "a list of experiments", "experiments", is_complete=True),
+        SnapshotContentRow("unionizes", "unionize tables", "unionize tables", is_complete=False),
     ],
 )
 
@@ -1005,6 +1046,34 @@ EXPERIMENT_SOURCE_KINDS: Mapping[str, ExperimentSourceKindRow] = _rows(
     ],
 )
 
+
+@dataclass(frozen=True, slots=True)
+class OntologySourceKindRow:
+    """A kind of stored ontology.
+
+    Attributes
+    ----------
+    is_current : bool
+        Whether its structures are current until another one is ingested. Others are only used for what the store has
+        from no better source.
+    """
+
+    name: OntologySourceKind
+    words: str
+    is_current: bool
+    synonyms: tuple[str, ...] = ()
+
+
+ONTOLOGY_SOURCE_KINDS: Mapping[str, OntologySourceKindRow] = _rows(
+    OntologySourceKind,
+    [
+        OntologySourceKindRow("api", "structure graph of the Allen API", is_current=True),
+        OntologySourceKindRow("file", "structure graph in a JSON file", is_current=True),
+        OntologySourceKindRow("csv", "CSV file, whose acronyms and names have no commas", is_current=False),
+        OntologySourceKindRow("bundle", "ontology of the store that exported an imported version", is_current=False),
+        OntologySourceKindRow("older", "ontology that was older than the current one when ingested", is_current=False),
+    ],
+)
 
 SEXES: Mapping[str, WordRow[Sex]] = _rows(Sex, [WordRow("M", "male", ("male",)), WordRow("F", "female", ("female",))])
 
@@ -1590,6 +1659,7 @@ FindingKind = Literal[
     "orphan",
     "foreign_file",
     "temporary",
+    "contradictory_table",
     "changed_inputs",
     "outdated_annotation",
 ]
@@ -1661,6 +1731,12 @@ FINDING_KINDS: Mapping[str, FindingKindRow] = _rows(
             "foreign_file", "foreign file", False, "A file in the store's folders that is not a file of it."
         ),
         FindingKindRow("temporary", "temporary", False, "A temporary file that an aborted run left."),
+        FindingKindRow(
+            "contradictory_table",
+            "contradictory table",
+            False,
+            "A stored unionize table has a column that does not follow from the others, as it does in Allen's tables.",
+        ),
         FindingKindRow(
             "changed_inputs",
             "changed inputs",
@@ -2131,11 +2207,38 @@ TWO_SAMPLE_STATISTICS: Mapping[str, TwoSampleStatisticRow] = _rows(
         ),
     ],
 )
-EFFECT_SIZES: Mapping[str, WordRow[EffectSize]] = _rows(
+
+
+@dataclass(frozen=True, slots=True)
+class EffectSizeRow:
+    """A standardized difference of two means.
+
+    Attributes
+    ----------
+    title : str
+        As in the heading of a column or the label of an axis.
+    symbol : str
+        As in a narrow table.
+    """
+
+    name: EffectSize
+    words: str
+    title: str
+    symbol: str
+    synonyms: tuple[str, ...] = ()
+
+
+EFFECT_SIZES: Mapping[str, EffectSizeRow] = _rows(
     EffectSize,
     [
-        WordRow("hedges_g", "difference in pooled standard deviations, corrected for small samples", ("hedges", "g")),
-        WordRow("cohens_d", "difference in pooled standard deviations", ("cohen", "d")),
+        EffectSizeRow(
+            "hedges_g",
+            "difference in pooled standard deviations, corrected for small samples",
+            "Hedges' g",
+            "g",
+            ("hedges", "g"),
+        ),
+        EffectSizeRow("cohens_d", "difference in pooled standard deviations", "Cohen's d", "d", ("cohen", "d")),
     ],
 )
 CLUSTER_STATISTICS: Mapping[str, WordRow[ClusterStatistic]] = _rows(

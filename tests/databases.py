@@ -36,7 +36,7 @@ SQLITE_FIRST: Final = frozenset(
 repeated = pytest.mark.repeated
 both_databases = pytest.mark.both_databases
 sqlite_first = pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=repeated)], indirect=True)
-"""For single tests in other folders."""
+"""The mark for single tests in other folders."""
 
 
 def mark_repeated(item: pytest.Function) -> None:

@@ -29,7 +29,7 @@ def _tables_are_copied() -> Iterator[Callable[[Database], None]]:
     statements: list[str] = []
 
     def run(change: schema._Upgrade, config: Config) -> None:
-        """In place of the migrations on Postgres, and of the comments on views."""
+        """Replaces the migrations on Postgres, and the comments on views."""
         connection = config.attributes["connection"]
         if not statements:
             found: list[str] = []

@@ -86,6 +86,7 @@ ELSEWHERE = {
     "DATASET_STANDINGS": "datasets/test_imported.py",
     "DIVISOR_SOURCES": "datasets/test_aggregate.py",
     "EXPERIMENT_SOURCE_KINDS": "catalog/ingest/test_experiments.py",
+    "ONTOLOGY_SOURCE_KINDS": "catalog/ingest/test_structures.py",
     "PUBLISHED_TABLES": "reproduce/test_reproduce.py",
     "SCHEMA_ACTIONS": "catalog/test_schema_history.py",
     "STRUCTURE_KEYS": "catalog/test_structure_lookup.py",

@@ -259,6 +259,7 @@ class _Adoption:
         report = ingest_unionizes(self.database, table, source=self._source(file.path), kind="file")
         self.present += report.unchanged
         self.unionizes += report.added + report.changed
+        self.remarks += report.notes
         self.written += report.written
 
     def _parts_from_api(self, experiment_id: int) -> set[str]:

@@ -19,6 +19,7 @@ from bsv_store.formats.unionizes import read_unionizes
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.vocabulary import OntologySourceKind
 
 _DATE = re.compile(r"(?<!\d)(20\d\d)-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?(?!\d)")
 
@@ -30,7 +31,7 @@ def ingest_structure_file(
     """See `Store.ingest_structures`."""
     day = _upstream_day(file, upstream_date)
     # The CSV in circulation has damaged acronyms: it is only used for what no better source has.
-    kind = "csv" if file.suffix.lower() == ".csv" else "file"
+    kind: OntologySourceKind = "csv" if file.suffix.lower() == ".csv" else "file"
     ontology = read_structures(file_bytes(file), what=shown_path(file))
     report = ingest_structures(
         database,

@@ -63,7 +63,7 @@ class TemplateReport:
         if self.outcome == "fetched":
             what += f" ({size_text(self.downloaded_bytes)})"
         elif self.outcome == "present":
-            # It may be from another source than the one that was asked.
+            # The stored template may have another source than the requested one.
             what += f", from {self.source}"
         first = f"Template at {self.spacing_um} um: {what}; {size_text(self.size_bytes)} in the store."
         return " ".join([first, *self.remarks])

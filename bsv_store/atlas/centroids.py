@@ -16,7 +16,7 @@ from bsv_store.catalog.volume_use import record_use
 from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice
 from bsv_store.progress import NO_PROGRESS, Progress
-from bsv_store.vocabulary import AXES, MISSING_POLICIES
+from bsv_store.vocabulary import AXES, INJECTION_COLUMNS, MISSING_POLICIES
 from bsv_store.volumes.grid import checked_spacing
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.library import prefetch, read_slab
@@ -51,7 +51,7 @@ def injection_centroids(
             connection, selection, ids, kind="injection_density", spacing_um=spacing_um, missing=policy
         )
         experiments = view("experiments").c
-        columns = [experiments[name] for name in ("primary_structure", "injection_ap", "injection_dv", "injection_ml")]
+        columns = [experiments[name] for name in ("primary_structure", *INJECTION_COLUMNS)]
         query = select(experiments.experiment_id, *columns).where(id_in(connection, experiments.experiment_id, found))
         facts = {row[0]: tuple(row[1:]) for row in connection.execute(query)}
     watched = progress or NO_PROGRESS
@@ -70,11 +70,11 @@ def injection_centroids(
     frame = pd.DataFrame(
         rows,
         columns=[
-            *("experiment_id", "primary_structure", "injection_ap", "injection_dv", "injection_ml"),
+            *("experiment_id", "primary_structure", *INJECTION_COLUMNS),
             *("voxels", "density_sum", *names, "left_share"),
         ],
     )
-    coordinates = ["injection_ap", "injection_dv", "injection_ml"]
+    coordinates = list(INJECTION_COLUMNS)
     frame[coordinates] = frame[coordinates].astype("Int64")
     difference = frame[names].to_numpy(float) - frame[coordinates].to_numpy(float, na_value=np.nan)
     frame["distance_um"] = np.sqrt((difference**2).sum(axis=1))

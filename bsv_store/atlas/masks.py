@@ -77,7 +77,7 @@ class StructureVoxels:
     """The voxels of some structures, for summing volumes over them.
 
     Structures may contain each other. Memory: two bytes for each voxel of the AP planes that contain them, or one byte
-    for fewer than 128 structures including descendants, and a few blocks, also while volumes are summed.
+    for fewer than 128 structures including descendants, and a few blocks, even while volumes are summed.
 
     Parameters
     ----------

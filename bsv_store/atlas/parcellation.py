@@ -124,7 +124,7 @@ def _checked_bins(bins: object) -> dict[str, int | NDArray[np.float64]]:
             checked[axis] = _edges(axis, value)
         else:
             checked[axis] = count = whole_number(f"bins of {axis}", value, least=1)
-            # Before their edges are computed.
+            # Checked before that many edges are computed.
             _check_number(count, "bins")
     return {axis: checked[axis] for axis in AXES if axis in checked}
 

@@ -14,13 +14,13 @@ from bsv_store.atlas.masks import StructureVoxels, hemisphere_columns
 from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.hemispheres import checked_hemispheres
 from bsv_store.catalog.missing import available_volumes, nothing_left
 from bsv_store.catalog.normalization import known_divisors
 from bsv_store.catalog.structures import StructureRef, find_structures, subtree
 from bsv_store.catalog.volume_use import record_use
 from bsv_store.catalog.without_unionizes import report_unknown_sides, selected_ids
-from bsv_store.check import choice, several
-from bsv_store.errors import InputError
+from bsv_store.check import choice
 from bsv_store.progress import Progress, shown_progress
 from bsv_store.vocabulary import (
     MEASURED_HEMISPHERES,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.selection.selection import Selection
+    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, Normalization, VolumeKind
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.library import VolumeFile
     from bsv_store.volumes.volume import SparseArray
@@ -49,11 +50,11 @@ def structure_signal(
     selection: Selection,
     structures: StructureRef | Sequence[StructureRef],
     *,
-    kind: str = "projection_density",
+    kind: VolumeKind = "projection_density",
     spacing_um: int = 100,
-    hemisphere: str | Sequence[str] = "both",
-    normalize: str = "none",
-    missing: str = "error",
+    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere] = "both",
+    normalize: Normalization = "none",
+    missing: MissingPolicy = "error",
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Mean and sum of each selected experiment's volume over the voxels of structures; see `Atlas.signal`."""
@@ -107,11 +108,11 @@ def signal_in(
     selection: Selection,
     regions: Callable[[], Regions],
     *,
-    kind: str,
+    kind: VolumeKind,
     spacing_um: int,
-    hemisphere: str | Sequence[str],
-    normalize: str,
-    missing: str,
+    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere],
+    normalize: Normalization,
+    missing: MissingPolicy,
     progress: Progress | None,
 ) -> pd.DataFrame:
     """Mean and sum of each selected experiment's volume in regions; see `Atlas.signal`.
@@ -123,10 +124,7 @@ def signal_in(
     """
     policy = choice("missing", missing, MISSING_POLICIES).name
     spacing_um = checked_spacing(spacing_um)
-    named = several("hemisphere", hemisphere, such_as="'both' or ['ipsilateral', 'contralateral']")
-    sides = tuple(choice("hemisphere", each, MEASURED_HEMISPHERES).name for each in named)
-    if not sides:
-        raise InputError("hemisphere must not be empty", hint="For example 'both'.")
+    sides = checked_hemispheres(hemisphere)
     wanted = choice("kind", kind, VOLUME_KINDS).name
     normalization = choice("normalize", normalize, NORMALIZATIONS)
     with database.reading() as connection:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.catalog.structures import StructureRef
     from bsv_store.progress import Progress
+    from bsv_store.vocabulary import MeasuredHemisphere, MissingPolicy, Normalization, VolumeKind
     from bsv_store.volumes.files import StoreFiles
 
 
@@ -33,11 +34,11 @@ def subregion_signal(
     bins: Bins | None,
     labels: Labels | None,
     label_names: Mapping[int, str] | Path | str | None,
-    kind: str,
+    kind: VolumeKind,
     spacing_um: int,
-    hemisphere: str | Sequence[str],
-    normalize: str,
-    missing: str,
+    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere],
+    normalize: Normalization,
+    missing: MissingPolicy,
     progress: Progress | None,
 ) -> pd.DataFrame:
     """See :meth:`bsv_store.store.atlas.Atlas.subregions`."""

@@ -63,9 +63,9 @@ class TemplateFit:
 
 
 def check_template(database: Database, files: StoreFiles, template: Template, *, what: str) -> TemplateFit:
-    """Compare a template with the store's annotation: the brain must be bright, and lie the right way round.
+    """Compare a template with the store's annotation: the brain must be bright and have the same orientation.
 
-    The halves of the brain are too similar to find out whether the ML axis is reversed.
+    A reversed ML axis is not detected, because the halves of the brain are too similar.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def check_template(database: Database, files: StoreFiles, template: Template, *,
         try:
             inside = _lattice_of_annotation(files, file) != 0
         except DamagedFileError:
-            # A finding of `verify`; another one may be intact.
+            # `verify` reports it. An annotation of another spacing may be intact.
             continue
         return _compared(_lattice(template.grid, template.slabs()), inside, file.grid.spacing_um, what=what)
     return TemplateFit()

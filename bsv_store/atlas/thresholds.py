@@ -18,15 +18,15 @@ from bsv_store.atlas.annotation import (
     structure_mask,
 )
 from bsv_store.atlas.masks import StructureVoxels
-from bsv_store.catalog.search.signal import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.catalog.structures import StructureRef, find_structures, structure_set, subtree
 from bsv_store.catalog.without_unionizes import caller_level
-from bsv_store.check import boolean, choice, finite_number, path, whole_number, without
+from bsv_store.check import boolean, choice, finite_number, whole_number, without
+from bsv_store.check import path as checked_path
 from bsv_store.errors import BsvStoreWarning, InputError, MissingDataError
 from bsv_store.formats.image import Image, array_slabs
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
 from bsv_store.text import joined, number_of
-from bsv_store.vocabulary import THRESHOLD_RULES, MeasuredHemisphere, ThresholdRule
+from bsv_store.vocabulary import SUMMARY_STRUCTURE_SET_ID, THRESHOLD_RULES, MeasuredHemisphere, ThresholdRule
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.grid import Grid
 
@@ -116,7 +116,7 @@ class ThresholdedVolume:
         """
         return _regions(self, structures, structure_set, limit)
 
-    def export(self, target: Path | str, *, overwrite: bool = False) -> None:
+    def export(self, path: Path | str, *, overwrite: bool = False) -> None:
         """Write the mask to an image file; see `Atlas.export_mask`.
 
         Raises
@@ -124,7 +124,7 @@ class ThresholdedVolume:
         InputError
             If the ending is unknown, or the file exists.
         """
-        file = path("target", target)
+        file = checked_path("path", path)
         checked_format(file, IMAGE_FORMATS, options={})
         title = f"{self.title} above {self.cutoff:g}"
         image = Image(

@@ -17,6 +17,7 @@ from bsv_store.averaging.comparison.design import (
     check_design,
     check_groups,
     known_covariates,
+    unknown_covariate,
 )
 from bsv_store.averaging.comparison.structure_values import StructureValues, compared_structures, read_values
 from bsv_store.averaging.grouping.assignment import Assignment, Group, LeftOut, assign, source_acronyms
@@ -32,7 +33,7 @@ from bsv_store.averaging.recorded import RecordedInputs
 from bsv_store.catalog.animal_weights import animal_weights
 from bsv_store.catalog.ingest.hemisphere import sides_in_tables
 from bsv_store.catalog.missing import NO_ROWS, excluded_reasons, leave_out, nothing_left, without_volume
-from bsv_store.catalog.normalization import Divisor, divisors
+from bsv_store.catalog.normalization import Divisor, divisors, without_divisor
 from bsv_store.catalog.selection.commands import sync_command
 from bsv_store.catalog.selection.resolve import resolve_with_exclusions
 from bsv_store.catalog.structures import ancestry as read_ancestry
@@ -43,7 +44,7 @@ from bsv_store.catalog.verify import check_inputs
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import RecipeError
 from bsv_store.text import listed_ids
-from bsv_store.vocabulary import COVARIATES, HEMISPHERE_RULES, MEASURED_HEMISPHERES, NORMALIZATIONS
+from bsv_store.vocabulary import HEMISPHERE_RULES, MEASURED_HEMISPHERES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -395,17 +396,8 @@ class _RequiredData:
         found = self._divisors
         if found is None:
             return {}
-        divisor, missing = NORMALIZATIONS[self.recipe.normalize].divisor, self.recipe.missing
-        absent = [each for each in ids if each not in found]
-        sync = f"Sync the unionize tables: {sync_command(self.recipe.selection, absent)}"
-        reasons = leave_out(absent, f"the {divisor} is not known {NO_ROWS}", missing=missing, hint=sync)
-        zero = [each for each in ids if each in found and found[each].value <= 0]
-        return {
-            **reasons,
-            **leave_out(
-                zero, f"the {divisor} is 0, so it cannot be divided by", missing=missing, hint="Do not normalize."
-            ),
-        }
+        recipe = self.recipe
+        return without_divisor(found, recipe.selection, ids, normalize=recipe.normalize, missing=recipe.missing)
 
     def _without_weight(self, ids: Sequence[int]) -> dict[int, str]:
         if self.recipe.weight_by == "none":
@@ -430,8 +422,9 @@ class _RequiredData:
         reasons = dict[int, str]()
         for name, known in self._covariates.items():
             absent = [each for each in ids if each not in known]
-            problem = f"the {COVARIATES[name].words} is not known"
-            left = leave_out(absent, problem, missing=self.recipe.missing, hint=f"Leave out the covariate {name}.")
+            left = leave_out(
+                absent, unknown_covariate(name), missing=self.recipe.missing, hint=f"Leave out the covariate {name}."
+            )
             reasons = {**left, **reasons}
         return reasons
 

@@ -12,9 +12,9 @@ from bsv_store.averaging.comparison.structure_comparison import BY, StructureCom
 from bsv_store.averaging.grouping.grouping import Grouping, NoGrouping, grouping_from_json, selections_of
 from bsv_store.averaging.kernel.statistics import checked_statistics
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.check import choice
+from bsv_store.check import boolean, choice
 from bsv_store.documents import json_value
-from bsv_store.errors import RecipeError
+from bsv_store.errors import UPGRADE_HINT, RecipeError
 from bsv_store.text import shown
 from bsv_store.vocabulary import (
     ANIMAL_WEIGHTS,
@@ -124,8 +124,7 @@ class Recipe:
         }
         checked["statistics"] = checked_statistics(self.statistics) if self.has_voxels else ()
         for name in ("exclude_injection", "weight_by_data_mask"):
-            if not isinstance(getattr(self, name), bool):
-                raise RecipeError(f"{name} must be True or False, got {shown(getattr(self, name))}")
+            boolean(name, getattr(self, name), error=RecipeError)
         if self.weight_by_data_mask and checked["weight_by"] != "none":
             raise RecipeError(
                 f"weight_by={checked['weight_by']!r} and weight_by_data_mask=True cannot be combined",
@@ -249,7 +248,7 @@ class Recipe:
         if version != RECIPE_VERSION:
             raise RecipeError(
                 f"the recipe has the version {shown(version)}; this version of bsv-store reads {RECIPE_VERSION}",
-                hint="Upgrade the package: pip install --upgrade bsv-store",
+                hint=UPGRADE_HINT,
             )
         known = [part.name for part in fields(cls)]
         unknown = sorted(set(values).difference(known))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.vocabulary import Hemisphere, HemisphereRule
+    from bsv_store.vocabulary import Hemisphere, HemisphereRule, ResultDtype
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.library import VolumeFile
 
@@ -47,7 +47,7 @@ class StackedVolume:
     divisor: float | None = None
 
     @property
-    def dtype(self) -> Literal["float32", "float64"]:
+    def dtype(self) -> ResultDtype:
         """float32 as stored or mirrored, float64 if normalized or subtracted."""
         return "float32" if self.divisor is None and not HEMISPHERE_RULES[self.hemisphere_rule].subtracts else "float64"
 

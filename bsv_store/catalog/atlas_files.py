@@ -1,4 +1,4 @@
-"""Rows of the files of the atlas, annotations and templates, of which there is one of each for a spacing."""
+"""Rows of the files of the atlas: one annotation and one template for each spacing."""
 
 from __future__ import annotations
 

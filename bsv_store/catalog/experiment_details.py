@@ -1,4 +1,4 @@
-"""What the catalog says about one experiment beside its row: lines, injection structures, and what the store has."""
+"""The details of one experiment in addition to its row: lines, injection structures, and the data in the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bsv_store.catalog.database.models import (
     TransgenicLine,
     UnionizeCoverage,
 )
-from bsv_store.errors import UnknownExperimentError
+from bsv_store.catalog.selection.names import unknown_experiments
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -80,7 +80,7 @@ class VolumeFacts:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentDetails:
-    """What the catalog says about one experiment beside its row in ``Store.experiments``.
+    """What the catalog says about one experiment in addition to its row in ``Store.experiments``.
 
     Attributes
     ----------
@@ -109,10 +109,7 @@ def experiment_details(connection: Connection, experiment_id: int) -> Experiment
     """See `Catalog.describe`."""
     primary = connection.scalar(select(Experiment.primary_structure_id).where(Experiment.id == experiment_id))
     if primary is None:
-        raise UnknownExperimentError(
-            f"the catalog has no experiment {experiment_id}",
-            hint="Check the id, or update the experiment list: `bsv-store sync experiments`.",
-        )
+        raise unknown_experiments([experiment_id])
     lines = (
         select(TransgenicLine.name, TransgenicLine.type_name, TransgenicLine.description)
         .join(ExperimentLine, ExperimentLine.transgenic_line_id == TransgenicLine.id)

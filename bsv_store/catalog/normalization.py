@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from bsv_store.catalog.missing import NO_ROWS, leave_out
@@ -85,12 +85,30 @@ def known_divisors(
     found = divisors(connection, normalize, experiment_ids)
     if found is None:
         return KnownDivisors({}, {})
+    left_out = without_divisor(found, selection, experiment_ids, normalize=normalize, missing=missing)
+    return KnownDivisors({each: found[each].value for each in found if each not in left_out}, left_out)
+
+
+def without_divisor(
+    found: Mapping[int, Divisor],
+    selection: Selection,
+    experiment_ids: Collection[int],
+    *,
+    normalize: Normalization,
+    missing: MissingPolicy,
+) -> dict[int, str]:
+    """The experiments that cannot be normalized, with the reason: the divisor is not known, or 0.
+
+    Raises
+    ------
+    MissingDataError
+        If there are any and the policy is 'error'.
+    """
     name = NORMALIZATIONS[normalize].divisor
     absent = [each for each in experiment_ids if each not in found]
-    hint = f"Download the unionize tables: {sync_command(selection, absent)}"
+    hint = f"Sync the unionize tables: {sync_command(selection, absent)}"
     left_out = leave_out(absent, f"the {name} is not known {NO_ROWS}", missing=missing, hint=hint)
-    zero = [each for each, divisor in found.items() if not divisor.value > 0]
-    left_out |= leave_out(
+    zero = [each for each in experiment_ids if each in found and not found[each].value > 0]
+    return left_out | leave_out(
         zero, f"the {name} is 0, so it cannot be divided by", missing=missing, hint="Do not normalize."
     )
-    return KnownDivisors({each: found[each].value for each in found if each not in left_out}, left_out)

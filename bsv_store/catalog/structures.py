@@ -23,6 +23,7 @@ from bsv_store.catalog.tables.views import view
 from bsv_store.check import several, whole_number
 from bsv_store.errors import InputError, UnknownStructureError
 from bsv_store.text import MAX_ID, as_reference, can_be_name, listed, shown
+from bsv_store.vocabulary import SUMMARY_STRUCTURE_SET_ID
 
 StructureRef = str | int
 """A structure: its acronym (case matters) or Allen's id."""
@@ -186,7 +187,8 @@ def structure_set(connection: Connection, set_id: int) -> tuple[StructureRow, ..
     if not rows:
         raise InputError(
             f"the catalog has no structure set {set_id}",
-            hint="Sets are part of the ontology: `bsv-store sync structures`. 167587189 has the summary structures.",
+            hint="Sets are part of the ontology: `bsv-store sync structures`. "
+            f"{SUMMARY_STRUCTURE_SET_ID} has the summary structures.",
         )
     return rows
 

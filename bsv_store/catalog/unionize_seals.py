@@ -23,6 +23,7 @@ from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Unionize, UnionizeCoverage, UnionizeSeal
 from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS
 from bsv_store.catalog.seals import damaged_values, refuse
+from bsv_store.catalog.unionize_arithmetic import contradictions
 from bsv_store.vocabulary import UNIONIZE_PARTS
 
 if TYPE_CHECKING:
@@ -124,11 +125,52 @@ def damaged_tables(connection: Connection, experiment_ids: Collection[int]) -> d
     DamagedCatalogError
         If a row has a value that its column cannot have.
     """
+    return checked_tables(connection, experiment_ids).damaged
+
+
+@dataclass(frozen=True, slots=True)
+class TableChecks:
+    """The result of checking unionize tables.
+
+    Attributes
+    ----------
+    damaged : dict of int to list of UnionizePart
+        By experiment, the halves whose rows differ from what was stored.
+    contradictions : dict of int to tuple of str
+        By experiment, the contradictions inside intact tables; see `unionize_arithmetic.contradictions`.
+    """
+
+    damaged: dict[int, list[UnionizePart]]
+    contradictions: dict[int, tuple[str, ...]]
+
+
+def checked_tables(
+    connection: Connection, experiment_ids: Collection[int], *, parents: Mapping[int, int | None] | None = None
+) -> TableChecks:
+    """Check the tables of experiments.
+
+    Parameters
+    ----------
+    connection : Connection
+    experiment_ids : collection of int
+    parents : mapping of int to int or None, optional
+        The parent of each structure. If given, the columns and rows of intact tables are compared with each other.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a row has a value that its column cannot have.
+    """
+    ids = sorted(experiment_ids)
     with damaged_values("unionize"):
-        return _damaged_tables(connection, sorted(experiment_ids))
+        rows = _rows_of(connection, ids)
+        damaged = _damaged_tables(connection, rows, ids)
+    columns = {name: rows[name] for name in UNIONIZE_COLUMNS}
+    found = {} if parents is None else contradictions(columns, parents=parents)
+    return TableChecks(damaged, {key: words for key, words in found.items() if key not in damaged})
 
 
-def _damaged_tables(connection: Connection, ids: list[int]) -> dict[int, list[UnionizePart]]:
+def _damaged_tables(connection: Connection, rows: NDArray[Any], ids: list[int]) -> dict[int, list[UnionizePart]]:
     seal = select(UnionizeSeal.experiment_id, UnionizeSeal.part, UnionizeSeal.hashes)
     sealed: dict[_Half, bytes] = {
         (row[0], row[1]): row[2]
@@ -142,7 +184,6 @@ def _damaged_tables(connection: Connection, ids: list[int]) -> dict[int, list[Un
         (row[0], row[1]): (row[2], row[3])
         for row in connection.execute(coverage.where(id_in(connection, UnionizeCoverage.experiment_id, ids)))
     }
-    rows = _rows_of(connection, ids)
     damaged: dict[int, list[UnionizePart]] = {}
     for part, row in UNIONIZE_PARTS.items():
         found = _half_seals(rows[rows["is_injection"] == row.is_injection], ids)

@@ -18,11 +18,12 @@ from bsv_store.catalog.database.models import (
     UnionizeCoverage,
     UnionizeSeal,
 )
+from bsv_store.catalog.ingest.completeness import ontology_facts
 from bsv_store.catalog.ingest.hemisphere import experiments_with_wrong_sides
 from bsv_store.catalog.ingest.revisions import damaged_revisions, damaged_snapshots
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.selection.in_store import unionizes_read, volumes_read
-from bsv_store.catalog.unionize_seals import check_unionizes, damaged_halves, damaged_tables
+from bsv_store.catalog.unionize_seals import check_unionizes, checked_tables, damaged_halves
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
 from bsv_store.progress import shown_progress
 from bsv_store.text import listed
@@ -245,16 +246,36 @@ def _epoch(connection: Connection) -> list[str]:
     return [] if seals.epoch(connection) is not None else ["the time when all rows were sealed is missing"]
 
 
-def unionize_damage(database: Database, experiment_ids: Collection[int]) -> dict[int, list[str]]:
-    """The damage of the unionize tables of experiments, by experiment; intact tables are absent."""
+@dataclass(frozen=True, slots=True)
+class TableProblems:
+    """What is wrong with the unionize table of an experiment.
+
+    Attributes
+    ----------
+    damage : tuple of str
+        The damaged halves, or why they cannot be read.
+    contradictions : tuple of str
+        Contradictions inside the table, which was stored like this.
+    """
+
+    damage: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
+
+
+def unionize_problems(database: Database, experiment_ids: Collection[int]) -> dict[int, TableProblems]:
+    """The problems of the unionize tables of experiments, by experiment; tables without one are absent."""
     try:
         with database.reading() as connection:
-            return {key: list(parts) for key, parts in damaged_tables(connection, experiment_ids).items()}
+            found = checked_tables(connection, experiment_ids, parents=ontology_facts(connection).parents)
     except DamagedCatalogError as error:
         if len(experiment_ids) == 1:
-            return {key: [error.message] for key in experiment_ids}
-    # One of them cannot be read.
-    return {key: found for each in experiment_ids for key, found in unionize_damage(database, [each]).items()}
+            return {key: TableProblems(damage=(error.message,)) for key in experiment_ids}
+        # One of them cannot be read.
+        return {key: each for one in experiment_ids for key, each in unionize_problems(database, [one]).items()}
+    return {
+        **{key: TableProblems(contradictions=words) for key, words in found.contradictions.items()},
+        **{key: TableProblems(damage=tuple(parts)) for key, parts in found.damaged.items()},
+    }
 
 
 def _damaged_table(experiment_id: int, connection: Connection) -> list[str]:

@@ -9,10 +9,11 @@ from sqlalchemy import select
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.selection.commands import fetch_command
 from bsv_store.catalog.selection.exclusions import excluded
+from bsv_store.catalog.selection.names import unknown_experiments
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.volumes import find_volumes, volumes_of
 from bsv_store.check import identifier
-from bsv_store.errors import MissingDataError, UnknownExperimentError
+from bsv_store.errors import MissingDataError
 from bsv_store.volumes.grid import checked_spacing
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ def stored_volume(database: Database, experiment_id: int, *, kind: VolumeKind, s
         is_excluded = experiment_id not in found and bool(excluded(connection, [experiment_id]))
         is_listed = connection.execute(select(Experiment.id).where(Experiment.id == experiment_id)).first() is not None
     if not is_listed:
-        raise UnknownExperimentError(
-            f"the catalog has no experiment {experiment_id}",
-            hint="Check the id, or update the experiment list: `bsv-store sync experiments`.",
-        )
+        raise unknown_experiments([experiment_id])
     if experiment_id not in found:
         own = Selection(ids=[experiment_id], include_excluded=is_excluded)
         there = ", ".join(f"{other} at {spacing} um" for other, spacing in others) or "none"

@@ -109,7 +109,7 @@ def report_without_side(
 def report_not_ranked(without_side: Collection[int], *, missing: MissingPolicy) -> None:
     """Warn that a ranking leaves out these experiments, because their injected hemisphere is not known.
 
-    That holds for every measured hemisphere, also for 'both'.
+    This applies to every measured hemisphere, even to 'both'.
 
     Raises
     ------

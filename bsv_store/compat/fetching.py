@@ -65,7 +65,7 @@ def fetch_missing(
 
 
 def _failures(run: Callable[[], FetchReport | UnionizeSyncReport]) -> Mapping[int, str]:
-    """The reason of each failed download. The caller decides what they mean, also if all failed."""
+    """The reason of each failed download. The caller decides what they mean, even if all failed."""
     try:
         return run().reasons
     except NothingDownloadedError as error:

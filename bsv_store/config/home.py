@@ -1,4 +1,4 @@
-"""The user's folders. An account may lack a home folder, as often in services and containers."""
+"""The user's folders. Accounts of services and containers often have no home folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOWHERE: Final = Path(os.path.abspath("/nonexistent"))  # noqa: PTH100 (with th
 def has_home(kind: UserFolder) -> bool:
     """Whether the platform's folder of a kind is known.
 
-    It is not if the account has no home folder, and the variable for this kind, such as XDG_CACHE_HOME, is not set.
+    False if the account has no home folder and the variable for this kind, such as XDG_CACHE_HOME, is not set.
     """
     return _platform_folder(kind) is not None
 
@@ -26,7 +26,7 @@ def has_home(kind: UserFolder) -> bool:
 def user_folder(kind: UserFolder) -> Path:
     """The platform's folder of a kind for bsv-store, such as ``~/.config/bsv-store``.
 
-    If `has_home` is false, a folder that does not exist.
+    A folder that does not exist if `has_home` is False.
     """
     return _platform_folder(kind) or _NOWHERE / "bsv-store"
 

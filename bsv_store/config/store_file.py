@@ -13,7 +13,7 @@ from typing import Any
 from bsv_store.config.files import near_key
 from bsv_store.config.values import Value, expected
 from bsv_store.documents import read_document, toml_values
-from bsv_store.errors import NotAStoreError, SchemaTooNewError, StoreUnreachableError
+from bsv_store.errors import UPGRADE_HINT, NotAStoreError, SchemaTooNewError, StoreUnreachableError
 from bsv_store.text import near_names, shown, store_option
 from bsv_store.vocabulary import SETTINGS, SettingName
 
@@ -183,7 +183,7 @@ def _checked(values: dict[str, Any], file: Path) -> StoreConfig:
     if type(version) is int and version > FORMAT_VERSION:
         raise SchemaTooNewError(
             f"the store {file.parent} has format {shown(version)}; this version of bsv-store supports {FORMAT_VERSION}",
-            hint="Upgrade the package: pip install --upgrade bsv-store",
+            hint=UPGRADE_HINT,
         )
     for key in _KEYS:
         if key not in values:

@@ -76,7 +76,7 @@ def aggregate(
     DamagedCatalogError
         If rows that the average is computed from, or the rows of the existing version, are damaged.
     DamagedFileError
-        If a volume file is damaged, also if the recipe leaves out experiments without a volume; or if the result file
+        If a volume file is damaged, even if the recipe leaves out experiments without a volume; or if the result file
         of the existing version is missing or truncated.
     NoSpaceError, ReadOnlyStoreError, StoreError
         If the result cannot be written. Nothing is stored then.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -194,19 +194,23 @@ class AnimalStatistics:
 
     Attributes
     ----------
+    voxels : ndarray of int64
+        Largest number of voxels with a value of an animal.
     n : ndarray of int64
         Animals with a value.
     mean, sd, sem : ndarray of float64
         Weighted if the recipe weights experiments. sd and sem are NaN for fewer than two animals, the mean without any.
-    voxels : ndarray of int64
-        Largest number of voxels with a value of an animal.
     """
 
+    voxels: NDArray[np.int64]
     n: NDArray[np.int64]
     mean: NDArray[np.float64]
     sd: NDArray[np.float64]
     sem: NDArray[np.float64]
-    voxels: NDArray[np.int64]
+
+
+ANIMAL_COLUMNS = tuple(each.name for each in fields(AnimalStatistics))
+"""The columns of tables with statistics over animals, in order."""
 
 
 def statistics_of(means: AnimalMeans, groups: Sequence[int]) -> AnimalStatistics:
@@ -229,4 +233,4 @@ def statistics_of(means: AnimalMeans, groups: Sequence[int]) -> AnimalStatistics
         freedom = 2 * (weight[1:] * sums[:-1]).sum(axis=0) / several
         sd[place] = np.sqrt((weight * deviations**2).sum(axis=0) / freedom)
         sem[place] = sd[place] * np.sqrt(squares) / several
-    return AnimalStatistics(n, mean, sd, sem, voxels)
+    return AnimalStatistics(voxels, n, mean, sd, sem)

@@ -114,7 +114,7 @@ def compute(
 
 
 def _compare(files: StoreFiles, inputs: Inputs, writer: ResultWriter, progress: Progress, workers: int | None) -> None:
-    """Write the maps of the comparison of the two groups. It runs in this process, also with an executor."""
+    """Write the maps of the comparison of the two groups. It runs in this process, even with an executor."""
     # Imported here, since most results have no comparison.
     from bsv_store.averaging.comparison.voxels import ComparedValues, compare_groups, values_to_compare
 

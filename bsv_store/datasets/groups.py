@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bsv_store.check import is_group
 from bsv_store.errors import InputError
 from bsv_store.html import card
 from bsv_store.text import label_in_prose, listed, shown
@@ -111,11 +111,6 @@ def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) ->
     both = f"{shown(group)} is both a label and a number of groups"
     problem = both if found else f"there is no group {shown(group)}"
     raise InputError(f"{what}: {problem}", hint=f"Its groups are {names}{more}. Use the number of one, or its label.")
-
-
-def is_group(number: Any, count: int) -> bool:
-    """Whether a value is the number of one of ``count`` groups: a Python or NumPy integer from 0 to ``count - 1``."""
-    return not isinstance(number, bool) and isinstance(number, Integral) and int(number) in range(count)
 
 
 def groups_of(inputs: Inputs | RecordedInputs) -> tuple[GroupInfo, ...]:

@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from bsv_store.atlas.annotation import annotation_facts, named_structures, references, stored_annotation
 from bsv_store.averaging.hemisphere import half_names
-from bsv_store.catalog.search.signal import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures, structure_set, subtree
-from bsv_store.check import boolean, choice, several, whole_number
-from bsv_store.datasets.animal_regions import animal_means, statistics_of
+from bsv_store.check import boolean, checked_group, choice, several, whole_number
+from bsv_store.datasets.animal_regions import ANIMAL_COLUMNS, animal_means, statistics_of
 from bsv_store.datasets.arrays import require_voxels
-from bsv_store.datasets.groups import is_group
 from bsv_store.datasets.region_means import region_means
 from bsv_store.errors import InputError
-from bsv_store.vocabulary import HEMISPHERE_RULES, MEASURED_HEMISPHERES, MeasuredHemisphere
+from bsv_store.vocabulary import HEMISPHERE_RULES, MEASURED_HEMISPHERES, SUMMARY_STRUCTURE_SET_ID, MeasuredHemisphere
 from bsv_store.volumes.annotation import opened_annotation
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ def region_summary(
     if over_animals:
         means = animal_means(database, files, version, members, sides, progress=progress)
         found = statistics_of(means, numbers)
-        columns = {name: getattr(found, name).reshape(-1) for name in ("voxels", "n", "mean", "sd", "sem")}
+        columns = {name: getattr(found, name).reshape(-1) for name in ANIMAL_COLUMNS}
         frame = pd.DataFrame({**_keys(version, rows, numbers, sides), **columns})
         frame.attrs.update({**means.facts, "weight_by": version.recipe.weight_by})
         return frame if limit is None else _strongest(frame, sides, limit)
@@ -180,13 +178,9 @@ def chosen_groups(version: VersionSource, groups: int | Sequence[int] | None) ->
     if groups is None:
         return list(known)
     numbers = several("groups", groups, such_as="groups=[0, 2]")
-    unknown = [number for number in numbers if not is_group(number, len(known))]
-    if unknown or not numbers:
-        hint = f"Its groups are 0 to {len(known) - 1}."
-        if not numbers:
-            raise InputError("groups must not be empty", hint=hint)
-        raise InputError(f"{version.ref} has no group {unknown[0]!r}", hint=hint)
-    return sorted({int(number) for number in numbers})
+    if not numbers:
+        raise InputError("groups must not be empty", hint=f"Its groups are 0 to {len(known) - 1}.")
+    return sorted({checked_group(number, len(known), what=version.ref) for number in numbers})
 
 
 def chosen_hemispheres(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bsv_store.averaging.comparison.design import covariate_matrix, warn_if_small
+from bsv_store.averaging.comparison.design import covariate_matrix, unknown_covariate, warn_if_small
 from bsv_store.averaging.comparison.structure_values import compare_values, features
 from bsv_store.averaging.comparison.structures import comparison_frame
 from bsv_store.averaging.inputs import WITHOUT_SIDE, WITHOUT_TABLE
@@ -119,7 +119,7 @@ def _table(
     has_signal : ndarray of bool, shape (tests,)
     """
     frame = comparison_frame(structures, found, has_signal, order, limit)
-    without_covariate = [f"the {COVARIATES[name].words} is not known" for name in comparison.covariates]
+    without_covariate = [unknown_covariate(name) for name in comparison.covariates]
     given = {name: value for name, value in comparison.to_dict().items() if name not in _NOT_SHOWN}
     frame.attrs.update(
         {

@@ -11,7 +11,7 @@ from bsv_store.atlas.annotation import annotation_facts, stored_annotation
 from bsv_store.atlas.parcellation import Bins, Labels, parcellation
 from bsv_store.atlas.subregions import arrays_of
 from bsv_store.check import boolean
-from bsv_store.datasets.animal_regions import animal_means, statistics_of
+from bsv_store.datasets.animal_regions import ANIMAL_COLUMNS, animal_means, statistics_of
 from bsv_store.datasets.arrays import require_voxels
 from bsv_store.datasets.region_means import region_means
 from bsv_store.datasets.region_summary import ChosenGroups, chosen_groups, chosen_hemispheres, without_empty_groups
@@ -110,6 +110,6 @@ def _over_animals(
             "label": np.array(found.numbers, np.int64)[label],
             **{name: own[label] for name, own in arrays_of(found).items()},
             "hemisphere": np.array(sides, object)[side],
-            **{name: getattr(statistics, name).reshape(-1) for name in ("voxels", "n", "mean", "sd", "sem")},
+            **{name: getattr(statistics, name).reshape(-1) for name in ANIMAL_COLUMNS},
         }
     )

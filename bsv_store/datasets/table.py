@@ -279,11 +279,6 @@ def latest_versions(connection: Connection) -> list[tuple[str, int, int]]:
     return [(row[0], row[1], row[2]) for row in connection.execute(query)]
 
 
-def is_path_used(connection: Connection, path: str) -> bool:
-    """Whether a version has this result file."""
-    return connection.scalar(select(VersionRow.id).where(VersionRow.path == path).limit(1)) is not None
-
-
 _MEMBER_COLUMNS = tuple(column.table for column in MEMBER_COLUMNS)
 
 

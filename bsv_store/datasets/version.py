@@ -16,9 +16,10 @@ from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.averaging.members import members_frame
 from bsv_store.averaging.units import quantity_of, rule_texts, unit_text
 from bsv_store.catalog.selection.words import selection_words
+from bsv_store.check import checked_group
 from bsv_store.datasets.arrays import checked_array, require_voxels
 from bsv_store.datasets.comparison_summary import ComparisonSummary, comparison_summary
-from bsv_store.datasets.groups import empty_ranges, is_group
+from bsv_store.datasets.groups import empty_ranges
 from bsv_store.datasets.listing import has_version
 from bsv_store.datasets.provenance import Provenance, provenance_of
 from bsv_store.datasets.recorded_rows import lacks_weights
@@ -313,9 +314,7 @@ class DatasetVersion:
         has_groups = statistic in STATISTICS
         if not has_groups and group is not None:
             raise InputError(f"{statistic} has no groups, got group={group!r}", hint="Leave out group.")
-        if group is not None and not is_group(group, len(self.groups)):
-            raise InputError(f"{self.ref} has no group {group!r}", hint=f"Its groups are 0 to {len(self.groups) - 1}.")
-        group = None if group is None else int(group)
+        group = None if group is None else checked_group(group, len(self.groups), what=self.ref)
         if group is None and box is None:
             with self.open() as file:
                 values: NDArray[Any] = file[statistic][:]
@@ -642,7 +641,7 @@ class DatasetVersion:
 
     def export(
         self,
-        target: Path | str,
+        path: Path | str,
         *,
         statistic: Statistic | ComparisonMap = "mean",
         group: int | str | None = None,
@@ -656,7 +655,7 @@ class DatasetVersion:
 
         Parameters
         ----------
-        target : path
+        path : path
             Its ending names the format; ``bsv_store.datasets.share.export.VERSION_FORMATS`` lists all.
         statistic : Statistic or ComparisonMap
             What an image shows: one of the recipe's statistics, or of the maps of its comparison, which are
@@ -686,14 +685,14 @@ class DatasetVersion:
         """
         with self._unless_deleted():
             path = export_version(
-                self, target, statistic=statistic, group=group, like_allen=like_allen, overwrite=overwrite
+                self, path, statistic=statistic, group=group, like_allen=like_allen, overwrite=overwrite
             )
         record_shared_use(self.database, self.ref, "exported")
         return path
 
     def export_groups(
         self,
-        target: Path | str,
+        path: Path | str,
         *,
         statistic: Statistic = "mean",
         like_allen: bool = False,
@@ -703,7 +702,7 @@ class DatasetVersion:
 
         Parameters
         ----------
-        target : path
+        path : path
             Path from which the file names are derived: ``result.nii.gz`` writes ``result-group0.nii.gz``,
             ``result-group1.nii.gz`` and so on, with leading zeros for more than ten groups. Image formats only.
         statistic : Statistic
@@ -722,7 +721,7 @@ class DatasetVersion:
             See `export`. If one of the files exists and ``overwrite`` is False, none is written.
         """
         with self._unless_deleted():
-            paths = export_groups(self, target, statistic=statistic, like_allen=like_allen, overwrite=overwrite)
+            paths = export_groups(self, path, statistic=statistic, like_allen=like_allen, overwrite=overwrite)
         record_shared_use(self.database, self.ref, "exported")
         return paths
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from bsv_store.figures.layout import MARGIN_MM, line_mm, new_page, text_mm, wrapped
 from bsv_store.figures.style import SMALL_SIZE, WIDE_MM
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -172,7 +173,7 @@ def _draw_sides(page: Page, axes: Axes, left: float, width: float, higher: tuple
 
 
 def _label(row: Difference, width_mm: float) -> str:
-    side = f" ({row.hemisphere.replace('lateral', '')})" if row.hemisphere else ""
+    side = f" ({MEASURED_HEMISPHERES[row.hemisphere].short or row.hemisphere})" if row.hemisphere else ""
     if width_mm < WIDE_MM:
         return f"{row.acronym}{side}"
     return f"{wrapped(row.name, 54.0, SMALL_SIZE, lines=1)[0]}  {row.acronym}{side}"

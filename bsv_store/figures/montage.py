@@ -57,9 +57,7 @@ class _Grid:
     height: float
 
 
-def draw(
-    sheet: Sheet, *, width_mm: float, theme: Theme, footer: bool, line_scale: float = 1.0, labels_each_row: bool = False
-) -> Figure:
+def draw(sheet: Sheet, *, width_mm: float, theme: Theme, footer: bool, line_scale: float = 1.0) -> Figure:
     """The figure of a sheet."""
     frame = new_frame(
         width_mm=width_mm, title=sheet.title, notes=sheet.notes, fingerprint=sheet.fingerprint, footer=footer

@@ -16,7 +16,7 @@ from bsv_store.figures.brain import EXTENT_MM, AnnotatedPlane, Brain, edge_color
 from bsv_store.figures.contours import area, borders, inner_point, outline
 from bsv_store.figures.sheet import Layer, Panel, Shape
 from bsv_store.figures.style import WIDE_MM
-from bsv_store.vocabulary import PLANES, PlaneRow
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, PLANES, PlaneRow
 from bsv_store.volumes.grid import AXES, EXTENT_UM, MIDLINE_UM, Grid
 
 if TYPE_CHECKING:
@@ -37,13 +37,6 @@ _HIDING = 0.2
 _LABEL_MM = 0.4
 _MIN_OUTLINE_MM = 1.5
 _ANTERIOR_POSTERIOR = ("A", "P")
-_SHORT: Mapping[str, str] = {
-    "left": "L",
-    "right": "R",
-    "ipsilateral": "ipsi",
-    "contralateral": "contra",
-    "both": "",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +231,7 @@ def _spread(first_um: float, last_um: float, count: int) -> tuple[float, ...]:
 
 
 def read_plane(row: SourceRow, grid: Grid, plane: PlaneRow, index: int, *, smooth_um: float) -> NDArray[Any]:
-    """The values of a plane, shape (down, right), smoothed if asked; NaN = no data, also for a row without members."""
+    """The values of a plane, shape (down, right), smoothed if asked; NaN = no data, including rows without members."""
     axis = AXES.index(plane.across)
     reach = math.ceil(3 * smooth_um / grid.spacing_um)
     first, last = max(0, index - reach), min(grid.shape[axis], index + reach + 1)
@@ -425,12 +418,16 @@ def box_around(masks: Sequence[AnnotatedPlane], plane: PlaneRow) -> tuple[float,
 
 def ends_of(plane: PlaneRow, halves: tuple[MeasuredHemisphere, MeasuredHemisphere]) -> tuple[str, str]:
     """Names of the left and right end of a plane."""
-    return (_SHORT[halves[0]], _SHORT[halves[1]]) if plane.right == "ML" else _ANTERIOR_POSTERIOR
+    if plane.right != "ML":
+        return _ANTERIOR_POSTERIOR
+    left, right = (MEASURED_HEMISPHERES[name].short for name in halves)
+    return left, right
 
 
 def title_of(plane: PlaneRow, at_mm: float, halves: tuple[MeasuredHemisphere, MeasuredHemisphere]) -> str:
     """The position of a plane, such as 'AP 5.2 mm', or 'ML 7.2 mm (R)'."""
-    side = f" ({_SHORT[halves[0 if at_mm * 1000 < MIDLINE_UM else 1]]})" if plane.across == "ML" else ""
+    half = MEASURED_HEMISPHERES[halves[0 if at_mm * 1000 < MIDLINE_UM else 1]]
+    side = f" ({half.short})" if plane.across == "ML" else ""
     text = f"{at_mm:.1f}" if round(at_mm, 1) == at_mm else f"{at_mm:g}"
     return f"{plane.across} {text} mm{side}"
 

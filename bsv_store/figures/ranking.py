@@ -120,7 +120,7 @@ def draw_ranking(
         axes.set_xlabel(quantity if number == 0 or len(rankings) <= 3 else "", fontsize=SMALL_SIZE, labelpad=1.5)
         axes.xaxis.label.set_color(page.colors.ink)
         if number == 0:
-            _draw_labels(axes, structures, labels, left, width, page)
+            _draw_labels(axes, structures, labels, width, page)
     return page.figure
 
 
@@ -225,7 +225,7 @@ def _draw_key(page: Page) -> None:
 
 
 def _draw_labels(
-    axes: Axes, structures: Sequence[RankedStructure], labels: Sequence[str], left: float, width: float, page: Page
+    axes: Axes, structures: Sequence[RankedStructure], labels: Sequence[str], width: float, page: Page
 ) -> None:
     """Names to the left of the bars, and swatches in Allen's colors at the edge."""
     from matplotlib.transforms import blended_transform_factory

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 QUANTILE = 0.998
 EXPONENT = 0.5
 # A logarithmic scale shows this many orders of magnitude if its lower end is not given.
-_DECADES = 3
+DECADES = 3
 # Pale colors at the lower end of a color map cannot be told from the background, so they are left out.
-_FIRST_COLOR = 0.12
+FIRST_COLOR = 0.12
 # Below this fraction of the scale, colors fade into the background.
-_FADE = 0.16
+FADE = 0.16
 _COLORS = 512
 _TICK_GAP = 0.14
 
@@ -159,16 +159,30 @@ def scale_of(
             )
         if least is not None and high <= least[0]:
             high, found = least
-    low = -high if is_signed else (vmin if vmin is not None else 0.0)
-    if scale == "log" and not is_signed and vmin is None:
-        low = high / 10**_DECADES
+    low = low_end(scale, vmin=vmin, high=high, is_signed=is_signed)
+    norm = _norm(scale, low, high, is_signed=is_signed)
+    how = {"linear": "Linear", "log": "Logarithmic", "power": "Square-root"}[scale]
+    return Scale(norm, _colors(theme, is_signed=is_signed), low, high, is_signed, how, found)
+
+
+def low_end(scale: ColorScale, *, vmin: float | None, high: float, is_signed: bool) -> float:
+    """The low end of a scale with this high end.
+
+    By default 0, on a logarithmic scale some decades below the high end; a signed scale is symmetric.
+
+    Raises
+    ------
+    InputError
+        If it is not below the high end.
+    """
+    low = vmin if vmin is not None else high / 10**DECADES if scale == "log" else 0.0
+    if is_signed:
+        low = -high
     if low >= high:
         raise InputError(
             f"vmin must be below vmax, got {low:g} and {high:g}", hint="Without vmax the scale ends at the quantile."
         )
-    norm = _norm(scale, low, high, is_signed=is_signed)
-    how = {"linear": "Linear", "log": "Logarithmic", "power": "Square-root"}[scale]
-    return Scale(norm, _colors(theme, is_signed=is_signed), low, high, is_signed, how, found)
+    return low
 
 
 def scale_words(scales: Sequence[Scale]) -> str:
@@ -187,7 +201,7 @@ def _norm(scale: ColorScale, low: float, high: float, *, is_signed: bool) -> Any
         return colors.Normalize(low, high, clip=True)
     if scale == "log":
         if is_signed:
-            return colors.SymLogNorm(high / 10**_DECADES, vmin=low, vmax=high, clip=True)
+            return colors.SymLogNorm(high / 10**DECADES, vmin=low, vmax=high, clip=True)
         return colors.LogNorm(low, high, clip=True)
     if scale == "power":
         if is_signed:
@@ -215,19 +229,10 @@ def _colors(theme: Theme, *, is_signed: bool) -> Any:
         table = colormaps[row.difference](at)
         strength = np.abs(2 * at - 1)
     else:
-        table = colormaps[row.signal](_FIRST_COLOR + (1 - _FIRST_COLOR) * at)
+        table = colormaps[row.signal](FIRST_COLOR + (1 - FIRST_COLOR) * at)
         strength = at
-    table[:, 3] = np.clip(strength / _FADE, 0, 1)
+    table[:, 3] = np.clip(strength / FADE, 0, 1)
     return ListedColormap(table).with_extremes(bad=row.no_data)
-
-
-def faded(color: str, theme: Theme) -> Any:
-    """A color map of one color, transparent at 0."""
-    from matplotlib.colors import ListedColormap, to_rgba
-
-    table = np.tile(to_rgba(color), (_COLORS, 1))
-    table[:, 3] = np.linspace(0, 1, _COLORS)
-    return ListedColormap(table).with_extremes(bad=(0, 0, 0, 0))
 
 
 def number_text(value: float) -> str:

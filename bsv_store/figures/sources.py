@@ -17,10 +17,9 @@ from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.catalog.tables.views import view
 from bsv_store.catalog.volume_lookup import stored_volume
 from bsv_store.catalog.volume_use import record_use
-from bsv_store.check import choice, several, without
+from bsv_store.check import checked_group, choice, several, without
 from bsv_store.errors import InputError
 from bsv_store.figures.layout import printed
-from bsv_store.text import shown
 from bsv_store.vocabulary import (
     COMPARISON_MAPS,
     HEMISPHERE_RULES,
@@ -329,10 +328,7 @@ def _checked_groups(version: PlottedVersion, groups: int | Sequence[int] | None,
     known = range(len(version.groups))
     numbers = list(known) if groups is None else several("groups", groups, such_as="[0, 2]")
     for number in (*numbers, *(() if minus is None else (minus,))):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number not in known:
-            raise InputError(
-                f"{version.ref} has no group {shown(number)}", hint=f"Valid groups are 0 to {len(known) - 1}."
-            )
+        checked_group(number, len(known), what=version.ref)
     if minus is not None and groups is None:
         numbers.remove(minus)
     if not numbers or len(numbers) > MAX_ROWS:

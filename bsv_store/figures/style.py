@@ -14,10 +14,11 @@ from bsv_store.check import choice, finite_number
 from bsv_store.check import path as checked_path
 from bsv_store.errors import InputError
 from bsv_store.formats.output_file import atomic_output, check_target
-from bsv_store.text import visible
+from bsv_store.text import joined, visible
 from bsv_store.vocabulary import THEMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bsv_store.vocabulary import Theme, ThemeRow
 
 SUFFIXES = (".png", ".pdf", ".svg")
+HTML_SUFFIXES = (".html", ".htm")
 DPI = 300
 PAGE_MM = 180.0
 # Narrower figures, such as a column of 85 mm, have fewer parts side by side.
@@ -131,11 +133,27 @@ def check_path(path: Path | str, *, overwrite: bool | None = None) -> Path:
     InputError
         If it does not end in .png, .pdf or .svg, or the file may not be written.
     """
-    target = checked_path("path", path)
-    if target.suffix.lower() not in SUFFIXES:
-        raise InputError(f"path must end in {', '.join(SUFFIXES)}, got {target.name!r}")
+    target = _ending_in(SUFFIXES, path)
     if overwrite is not None:
         check_target(target, overwrite=overwrite)
+    return target
+
+
+def check_html_path(path: Path | str) -> Path:
+    """The path of a page.
+
+    Raises
+    ------
+    InputError
+        If it does not end in .html or .htm.
+    """
+    return _ending_in(HTML_SUFFIXES, path)
+
+
+def _ending_in(suffixes: Sequence[str], path: Path | str) -> Path:
+    target = checked_path("path", path)
+    if target.suffix.lower() not in suffixes:
+        raise InputError(f"path must end in {joined(suffixes, 'or')}, got {target.name!r}")
     return target
 
 

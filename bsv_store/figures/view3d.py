@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store._version import __version__
-from bsv_store.check import path as checked_path
-from bsv_store.errors import InputError
 from bsv_store.figures.brain import EXTENT_MM
-from bsv_store.figures.style import theme_row
+from bsv_store.figures.style import check_html_path, theme_row
 from bsv_store.formats.output_file import atomic_output
 
 if TYPE_CHECKING:
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from bsv_store.figures.surface import Mesh
     from bsv_store.vocabulary import Theme
 
-HTML_SUFFIXES = (".html", ".htm")
 
 _LAST = 2**16 - 1
 
@@ -123,20 +120,6 @@ def write_view(text: str, path: Path | str, *, overwrite: bool = False) -> Path:
     target = check_html_path(path)
     with atomic_output(target, overwrite=overwrite) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    return target
-
-
-def check_html_path(path: Path | str) -> Path:
-    """The path of a page.
-
-    Raises
-    ------
-    InputError
-        If it does not end in .html or .htm.
-    """
-    target = checked_path("path", path)
-    if target.suffix.lower() not in HTML_SUFFIXES:
-        raise InputError(f"path must end in {', '.join(HTML_SUFFIXES)}, got {target.name!r}")
     return target
 
 

@@ -30,7 +30,7 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.templates import all_templates, template_key
-from bsv_store.catalog.verify import VOLUMES, catalog_checks
+from bsv_store.catalog.verify import VOLUMES, TableProblems, catalog_checks
 from bsv_store.catalog.volumes import volume_key
 from bsv_store.datasets.refs import version_key
 from bsv_store.datasets.result.file import result_path
@@ -142,12 +142,12 @@ def unionize_contents(connection: Connection) -> dict[int, str]:
     ):
         found.setdefault(identifier, []).append((part, sha256))
     # Rows of experiments without a table would be damage too.
-    for identifier in connection.scalars(_experiments_with_rows(connection)):
+    for identifier in connection.scalars(_experiments_with_rows()):
         found.setdefault(identifier, [])
     return {identifier: xxhash.xxh3_128_hexdigest(repr(parts).encode()) for identifier, parts in found.items()}
 
 
-def _experiments_with_rows(connection: Connection) -> Any:
+def _experiments_with_rows() -> Any:
     # One lookup in the primary key for each experiment, instead of reading millions of rows.
     return text(
         "WITH RECURSIVE found(id) AS (SELECT min(experiment_id) FROM unionize UNION ALL"
@@ -161,11 +161,17 @@ def unionize_key(experiment_id: int) -> str:
     return f"unionizes/{experiment_id}"
 
 
-def unionize_finding(experiment_id: int, problems: list[str]) -> Finding:
-    """The finding for a damaged unionize table."""
-    problem = f"rows of the table differ from what was stored: {listed(problems)}"
-    remedy = f"{REPAIR}, or bsv-store sync unionizes --refresh {ids_option([experiment_id])}"
-    return Finding(unionize_key(experiment_id), None, "damaged_catalog", problem, remedy)
+def unionize_findings(experiment_id: int, problems: TableProblems) -> tuple[Finding, ...]:
+    """The findings about the unionize table of an experiment."""
+    key = unionize_key(experiment_id)
+    download = f"bsv-store sync unionizes --refresh {ids_option([experiment_id])}"
+    if problems.damage:
+        problem = f"rows of the table differ from what was stored: {listed(problems.damage)}"
+        return (Finding(key, None, "damaged_catalog", problem, f"{REPAIR}, or {download}"),)
+    return tuple(
+        Finding(key, None, "contradictory_table", words, f"Replace it with Allen's: {download}")
+        for words in problems.contradictions
+    )
 
 
 # -- references and rules ---------------------------------------------------------------------------------------------
@@ -201,7 +207,7 @@ def _foreign_keys(connection: Connection) -> Iterator[Finding]:
 def _unknown_experiments(connection: Connection) -> Iterator[Finding]:
     # The large table has no foreign keys.
     known = set(connection.scalars(select(Experiment.id)))
-    for identifier in connection.scalars(_experiments_with_rows(connection)):
+    for identifier in connection.scalars(_experiments_with_rows()):
         if identifier not in known:
             problem = f"rows of the experiment {identifier}, which the catalog does not have"
             yield Finding(f"{CATALOG}/unionize", None, "broken_reference", problem, RESTORE)

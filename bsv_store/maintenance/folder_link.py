@@ -163,7 +163,7 @@ def check_folder(folder: Path, recorded: str | None) -> None:
     link = _linked(recorded)
     found = read_identity(folder)
     sameness = compare(found, link)
-    hint = f"If this is now the folder of the store, say so: bsv-store {store_option(folder)} store attach"
+    hint = f"If this is now the folder of the store, attach it: bsv-store {store_option(folder)} store attach"
     if sameness == "same":
         return
     if sameness == "copy":

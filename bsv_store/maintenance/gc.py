@@ -246,7 +246,7 @@ class _Plan:
             checkpoint("gc:files")
             self._delete_rows(done)
         except BaseException as error:
-            # The error is the one to report, also if the store fails again.
+            # This error is reported, even if the store fails again.
             with contextlib.suppress(BsvStoreError), self._database.writing() as connection:
                 _record(connection, done, {}, stopped_by=type(error).__name__)
             raise

@@ -374,7 +374,7 @@ class _Repair:
 
     def _record_results(self) -> None:
         """Record results without a version."""
-        # First those whose number the folder has recorded: otherwise another result would get that number.
+        # Results whose number the folder has recorded come first: otherwise another one would get that number.
         numbered = {result_key(each.name, each.fingerprint) for each in given_numbers(self.files) if each.fingerprint}
         steps = [(number, step) for number, step in self._planned("record") if is_result(step.object)]
         for number, step in sorted(steps, key=lambda each: each[1].object not in numbered):

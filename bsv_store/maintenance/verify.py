@@ -18,7 +18,7 @@ from bsv_store import check
 from bsv_store.acquisition.work.claims import live_keys
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.models.verification import INTACT
-from bsv_store.catalog.verify import unionize_damage
+from bsv_store.catalog.verify import TableProblems, unionize_problems
 from bsv_store.errors import BusyError, DamagedFileError, InputError, ReadOnlyStoreError
 from bsv_store.maintenance.catalog_checks import (
     block_hash_contents,
@@ -26,7 +26,7 @@ from bsv_store.maintenance.catalog_checks import (
     rule_findings,
     seal_findings,
     unionize_contents,
-    unionize_finding,
+    unionize_findings,
     unionize_key,
 )
 from bsv_store.maintenance.findings import RESTORE, Finding
@@ -371,7 +371,7 @@ class _Run:
             self.size_bytes += result.size_bytes
             if isinstance(item, _Table):
                 tables += result.findings
-                outcome = result.findings[0].kind if result.findings else INTACT
+                outcome = next((each.kind for each in result.findings if each.is_damage), INTACT)
                 self.recorder.add([Verified(item.key, "deep", item.content_hash, outcome)])
             elif result.findings:
                 suspects.append((item, result))
@@ -450,7 +450,7 @@ def _batches(items: Sequence[StoredObject | _Table]) -> Iterator[list[StoredObje
 
 
 def _table_checks(database: Database, tables: Sequence[_Table]) -> Iterator[_Checked]:
-    damaged = unionize_damage(database, [each.experiment_id for each in tables])
+    found = unionize_problems(database, [each.experiment_id for each in tables])
     for each in tables:
-        problems = damaged.get(each.experiment_id)
-        yield _Checked(each, ObjectCheck((unionize_finding(each.experiment_id, problems),) if problems else ()))
+        problems = found.get(each.experiment_id, TableProblems())
+        yield _Checked(each, ObjectCheck(unionize_findings(each.experiment_id, problems)))

@@ -10,7 +10,7 @@ import numpy as np
 from bsv_store.plausibility.anatomy import ROOT, Divisions, Sides, Sums
 from bsv_store.plausibility.evidence import ExperimentEvidence
 from bsv_store.plausibility.facts import PIXELS_PER_VOXEL_VOLUME, GridFacts
-from bsv_store.vocabulary import HEMISPHERES, PLAUSIBILITY_CHECKS, VOLUME_KINDS, PlausibilityCheck, VolumeKind
+from bsv_store.vocabulary import AXES, HEMISPHERES, PLAUSIBILITY_CHECKS, VOLUME_KINDS, PlausibilityCheck, VolumeKind
 
 # Factors for signal outside the brain, which is in the volume but not in the unionize table, if the store has no
 # annotation: 4 % of the projection density of 158375425, 0.1 % of the injection density of 122642490.
@@ -124,7 +124,7 @@ def _injection(facts: GridFacts, evidence: ExperimentEvidence, divisions: Divisi
         yield Finding("amount", deviation, f"its injection volume is {found:.4g} mm3, but {stated:.4g} mm3 in {source}")
     if evidence.point is not None and not facts.no_data:
         distance = facts.distance_um(evidence.point)
-        point = ", ".join(f"{name} {um}" for name, um in zip(("AP", "DV", "ML"), evidence.point, strict=True))
+        point = ", ".join(f"{name} {um}" for name, um in zip(AXES, evidence.point, strict=True))
         yield Finding(
             "position",
             distance,

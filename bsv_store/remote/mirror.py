@@ -30,6 +30,7 @@ from bsv_store.advice import forget_server, note_server
 from bsv_store.catalog.database import schema
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import (
+    UPGRADE_HINT,
     BsvStoreWarning,
     BusyError,
     FormatError,
@@ -240,9 +241,7 @@ def _manifest(client: Client, value: Any) -> MirrorState:
         raise (SchemaTooNewError if newer else SchemaTooOldError)(
             f"{client.url} speaks version {shown(value['protocol'])} of the protocol; this version of bsv-store speaks "
             f"{PROTOCOL}",
-            hint="Upgrade the package: pip install --upgrade bsv-store"
-            if newer
-            else "Ask the administrator of the server to upgrade bsv-store.",
+            hint=UPGRADE_HINT if newer else "Ask the administrator of the server to upgrade bsv-store.",
         )
     try:
         sha256, size = value["catalog"]["sha256"], value["catalog"]["size_bytes"]
@@ -277,9 +276,7 @@ def _check_schema(found: MirrorState) -> None:
             f"{start}; this version needs {schema.HEAD}",
             hint="Ask the administrator of the server to upgrade bsv-store, or install that version.",
         )
-    raise SchemaTooNewError(
-        f"{start}, unknown to this version", hint="Upgrade the package: pip install --upgrade bsv-store"
-    )
+    raise SchemaTooNewError(f"{start}, unknown to this version", hint=UPGRADE_HINT)
 
 
 def _downloaded(client: Client, folder: Path, found: MirrorState) -> MirrorState:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bsv_store.store.store import Store
 
 DIVISION_SET_ID = 687527670
-SUMMARY_SET_ID = 167587189
 
 
 @dataclass(frozen=True, slots=True)

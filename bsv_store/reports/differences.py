@@ -14,7 +14,7 @@ from bsv_store.figures.style import PAGE_MM, check_width, figure_class
 from bsv_store.reports.anatomy import color_of, rows_of
 from bsv_store.statistics.features import checked_share
 from bsv_store.text import joined, number_of
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, TWO_SAMPLE_STATISTICS
+from bsv_store.vocabulary import EFFECT_SIZES, MEASURED_HEMISPHERES, TWO_SAMPLE_STATISTICS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,7 +86,7 @@ def structure_differences(
     facts = frame.attrs
     structures = rows_of(store, [int(each) for each in frame["structure_id"]])
     has_sides = len(facts["hemisphere"]) > 1
-    effect = {"hedges_g": "Hedges' g", "cohens_d": "Cohen's d"}[facts["effect_size"]]
+    effect = EFFECT_SIZES[facts["effect_size"]].title
     rows = []
     for row in frame.to_dict("records"):
         difference, size = float(row["difference"]), float(row["effect_size"])

@@ -29,10 +29,10 @@ from bsv_store.figures.injections import (
 )
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.style import PAGE_MM, check_width, figure_class
-from bsv_store.reports.anatomy import SUMMARY_SET_ID, Division, brain_of, color_of, divisions, rows_of
+from bsv_store.reports.anatomy import Division, brain_of, color_of, divisions, rows_of
 from bsv_store.reports.words import selection_title
 from bsv_store.text import number_of
-from bsv_store.vocabulary import INJECTION_COLORS, PLANES
+from bsv_store.vocabulary import INJECTION_COLORS, INJECTION_COLUMNS, PLANES, SUMMARY_STRUCTURE_SET_ID
 from bsv_store.volumes.grid import AXES
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def injection_map(
     frame = store.experiments(selection)
     if frame.empty:
         raise EmptySelectionError("no experiment matches the selection", hint="Use a wider selection.")
-    is_placed = frame[["injection_ap", "injection_dv", "injection_ml"]].notna().all(axis=1)
+    is_placed = frame[[*INJECTION_COLUMNS]].notna().all(axis=1)
     placed = frame[is_placed].reset_index(drop=True)
     if placed.empty:
         raise EmptySelectionError(
@@ -164,7 +164,7 @@ def _sites(
         inside = np.concatenate([members for _, members, _ in named]) if named else np.array([], np.intp)
         rest = np.setdiff1d(np.arange(len(placed)), inside)
         others = Category("others", np.concatenate([others.members, rest]) if others is not None else rest)
-    points = placed[["injection_ap", "injection_dv", "injection_ml"]].to_numpy(np.float64) / 1000
+    points = placed[[*INJECTION_COLUMNS]].to_numpy(np.float64) / 1000
     volumes = placed["injection_volume"].to_numpy(np.float64, na_value=np.nan)
     return Sites(points, volumes, categories, others, are_ordered, heading), ungrouped
 
@@ -261,7 +261,7 @@ def _backdrop(store: Store, points: NDArray[np.float64]) -> Backdrop:
         name: borders_of(brain.planes(plane, [float(middle[AXES.index(plane.across)])], is_fine=False)[0], inside)
         for name, plane in PLANES.items()
     }
-    seen = divisions(store, SUMMARY_SET_ID)
+    seen = divisions(store, SUMMARY_STRUCTURE_SET_ID)
     return Backdrop(
         {name: silhouette_of(found[0]) for name, found in zip(PLANES, silhouettes, strict=True)},
         sections,

@@ -10,23 +10,24 @@ from typing import TYPE_CHECKING, Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.averaging.hemisphere import half_names
 from bsv_store.averaging.units import describe_unit
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import descendant_ids, find_structures
-from bsv_store.check import boolean, choice, finite_numbers, several, without
+from bsv_store.check import boolean, checked_group, choice, finite_numbers, several, without
 from bsv_store.datasets.version import DatasetVersion
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.figures.injections import sequence_of
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.sources import experiment_names
-from bsv_store.figures.style import GROUP_COLORS
+from bsv_store.figures.style import GROUP_COLORS, check_html_path
 from bsv_store.figures.surface import coarser, smoothed, surface
-from bsv_store.figures.view3d import Item, Points, check_html_path, encoded_bytes, view_html, write_view
+from bsv_store.figures.view3d import Item, Points, encoded_bytes, view_html, write_view
 from bsv_store.formats.output_file import check_target
 from bsv_store.reports.anatomy import brain_of, color_of
 from bsv_store.reports.sources import DEFAULT_KIND, DEFAULT_SPACING_UM
 from bsv_store.text import listed, shown
-from bsv_store.vocabulary import HEMISPHERE_RULES, SIGNAL_STYLES, VOLUME_KINDS
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, SIGNAL_STYLES, VOLUME_KINDS
 
 if TYPE_CHECKING:
     from bsv_store.catalog.selection.selection import SelectionLike
@@ -165,10 +166,10 @@ def view_3d_html(
         version = store.dataset(source)
         signals = list(_group_signals(version, groups, theme))
         name, quantity, fingerprint = version.ref, version.quantity, version.fingerprint
-        is_folded = HEMISPHERE_RULES[version.recipe.hemisphere_rule].is_folded
+        halves = half_names(version.recipe.hemisphere_rule)
     else:
         without("groups", "experiments", groups is not None)
-        is_folded = False
+        halves = half_names("none")
         volume_kind = choice("kind", kind or DEFAULT_KIND, VOLUME_KINDS).name
         signals = list(_experiment_signals(store, source, volume_kind, spacing_um or DEFAULT_SPACING_UM))
         name, quantity, fingerprint = (
@@ -179,7 +180,7 @@ def view_3d_html(
     levels = _levels(signals, level)
     brain = brain_of(store).voxels()
     outer = _anatomy(store, brain, several("regions", regions, such_as="'CP' or ['CP', 'TH']"), theme)
-    items, used_um = _within_budget(signals, levels, chosen, theme)
+    items, used_um = _within_budget(signals, levels, chosen)
     notes = [_level_note(chosen, levels, quantity)]
     if used_um > _FINEST_UM:
         notes.append(f"Computed from voxels of {used_um} µm.")
@@ -191,7 +192,7 @@ def view_3d_html(
         notes.append(f"No signal at this level: {listed(silent)}.")
     return view_html(
         [*items, *outer],
-        sides=("contra", "ipsi") if is_folded else ("L", "R"),
+        sides=(MEASURED_HEMISPHERES[halves[0]].short, MEASURED_HEMISPHERES[halves[1]].short),
         title=title_or(title, name),
         notes=notes,
         fingerprint=fingerprint,
@@ -207,10 +208,7 @@ def _group_signals(version: DatasetVersion, groups: Sequence[int] | None, theme:
     known = range(len(version.groups))
     numbers = list(known) if groups is None else several("groups", groups, such_as="[0, 2]")
     for number in numbers:
-        if number not in known:
-            raise InputError(
-                f"{version.ref} has no group {shown(number)}", hint=f"Valid groups are 0 to {len(known) - 1}."
-            )
+        checked_group(number, len(known), what=version.ref)
     _check_count(len(numbers), "groups")
     is_sequence = len(version.axes) == 1 and len({group.lower for group in version.groups}) == len(version.groups)
     colors = sequence_of(len(numbers), theme) if is_sequence and len(numbers) > 1 else _palette(len(numbers))
@@ -276,9 +274,7 @@ def _level_note(style: SignalStyle, levels: Sequence[float], quantity: str) -> s
     return f"{what} {' and '.join(f'{level:.2g}' for level in shown)}: {quantity}."
 
 
-def _within_budget(
-    signals: Sequence[_Signal], levels: Sequence[float], style: SignalStyle, theme: Theme
-) -> tuple[list[Item], int]:
+def _within_budget(signals: Sequence[_Signal], levels: Sequence[float], style: SignalStyle) -> tuple[list[Item], int]:
     """The items of all signals, from coarser voxels if they would make the file too large, and the spacing in um."""
     for factor in (1, 2, 4):
         items = [item for signal in signals for item in _items(signal, levels, style, factor)]

@@ -355,7 +355,7 @@ def overlay(
     Raises
     ------
     InputError, MissingDataError, UnknownStructureError, UnknownDatasetError, UnknownExperimentError, DamagedFileError
-        As `slices` does; also if there are more sources than colors, or their grids differ.
+        As for `slices`; or if there are more sources than colors, or their grids differ.
     """
     figure_class()
     overlaid, source = overlaid_sources(store, sources, kind=kind, spacing_um=spacing_um)

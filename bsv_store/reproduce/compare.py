@@ -25,7 +25,7 @@ _SHOWN_IDS = 10
 
 @dataclass(frozen=True, slots=True)
 class ReproducedCount:
-    """One published count beside that of the catalog.
+    """One published count and that of the catalog.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class ReproducedCount:
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """A published table beside the counts of a catalog. ``print()`` shows it.
+    """A published table next to the counts of a catalog. ``print()`` shows it.
 
     Attributes
     ----------

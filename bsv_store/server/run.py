@@ -197,7 +197,7 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             timer.cancel()
-            # Work that was still waiting for other work. Later queries of the caller must not be stopped.
+            # Also stops work that waited for other work. Queries that the caller starts later must not be stopped.
             stop().join(_STOP_S)
 
     @contextmanager

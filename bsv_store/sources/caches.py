@@ -279,7 +279,7 @@ class _Found:
                 self._ignore(path, "unknown file")
 
     def _add_atlas_files_below(self, folder: Path, *, depth: int) -> None:
-        """Add annotations and templates in folders that are not of an experiment; one without is ignored as a whole."""
+        """Add annotations and templates in a folder that is not of an experiment. A folder without any is ignored."""
         before = len(self.annotations) + len(self.templates)
         others: list[tuple[Path, str]] = []
         for path in self._listed(folder):

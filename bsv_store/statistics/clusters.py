@@ -262,7 +262,7 @@ def _integral(reached: NDArray[np.uint8], heights: Float64Array) -> Float64Array
     above = np.empty(0)
     for level in reversed(_levels(reached, places, heights)):
         share = heights[0] * level.height**_HEIGHT_POWER * level.size_of**_EXTENT_POWER
-        # Of the clusters of this height, from those that they are part of at the smaller ones.
+        # A cluster adds its own share to the sum of the cluster that contains it at the next smaller height.
         sums = (above + share if above.size else share)[level.cluster_of]
         old = len(sums) - (level.new_voxels.stop - level.new_voxels.start)
         values[level.new_voxels] = sums[old:]
@@ -274,8 +274,8 @@ def _integral(reached: NDArray[np.uint8], heights: Float64Array) -> Float64Array
 def _levels(reached: NDArray[np.uint8], places: NDArray[np.intp], heights: Float64Array) -> list[_Level]:
     """The clusters above each height, the largest height first.
 
-    From one height to the next, clusters only grow and merge. Each voxel and each pair of neighbors is therefore new at
-    one height only, and together with the clusters of the height before, these make its clusters.
+    From one height to the next smaller one, clusters only grow and merge. The clusters of a height are therefore those
+    of the height before, joined by the voxels and pairs of neighbors that are new at it.
     """
     first, second, height_of_pair = _neighbors(reached, places)
     voxels_at = np.bincount(reached.reshape(-1)[places], minlength=len(heights) + 1)

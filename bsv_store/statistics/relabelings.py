@@ -38,7 +38,7 @@ def relabelings(
     ----------
     in_a : ndarray of shape (animals,), bool
     exchange_all : bool
-        Whether every order counts as distinct, as it does beside covariates, and not only who is in which group.
+        Whether every order of the animals is distinct, as it is with covariates; otherwise only who is in which group.
     limit : int
     seed : SeedSequence
     """

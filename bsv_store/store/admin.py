@@ -134,7 +134,7 @@ class Admin:
         Files of bsv-store that the catalog does not list move to the trash; trashed files are deleted after
         ``trash_days``; temporary files of processes that have ended are deleted, and so are expired claims of downloads
         and the rows that count changes of the catalog. Objects of the catalog and files that bsv-store did not create
-        are not touched. Safe beside other processes that read, fetch, adopt and average.
+        are not touched. Safe while other processes read, fetch, adopt and average.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class Admin:
         trash_days : int, optional
             Days that a file stays in the trash; by default the setting ``trash_days`` of the store, or else 30.
         allow_many : bool
-            Collect also if very many files have no row. Then the database is probably older than the folder, and the
+            Collect even if very many files have no row. Then the database is probably older than the folder, and the
             files are needed.
 
         Returns
@@ -466,7 +466,7 @@ class Admin:
     ) -> pd.DataFrame:
         """Who changed the store: one row for each recorded action, most recent first.
 
-        Long runs are recorded when they end, also if they are interrupted, with their counts. Runs that change nothing
+        Long runs are recorded when they end, even if they are interrupted, with their counts. Runs that change nothing
         are not recorded.
 
         Parameters

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bsv_store import check
+from bsv_store.vocabulary import SUMMARY_STRUCTURE_SET_ID
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,13 +173,18 @@ class Atlas:
         with self._database.reading() as connection:
             return structure_sets(connection)
 
-    def structure_set(self, structure_set: int = 167587189) -> tuple[StructureRow, ...]:
+    def structure_set(self, structure_set: int = SUMMARY_STRUCTURE_SET_ID) -> tuple[StructureRow, ...]:
         """The members of a structure set, in ontology order.
 
         Parameters
         ----------
         structure_set : int
             Allen's id; by default the summary structures.
+
+        Raises
+        ------
+        InputError
+            If the ontology has no structure set with that id.
         """
         from bsv_store.catalog.structures import structure_set as members
 
@@ -348,13 +354,13 @@ class Atlas:
             yield from ml_blocks(lambda: dataset_slabs(values, file.grid), file.grid, file.dtype)
 
     def export_template(
-        self, target: Path | str, *, spacing_um: int = 100, like_allen: bool = False, overwrite: bool = False
+        self, path: Path | str, *, spacing_um: int = 100, like_allen: bool = False, overwrite: bool = False
     ) -> TemplateFile:
         """Write the average template to an image file.
 
         Parameters
         ----------
-        target : path
+        path : path
             Its ending names the format, see `export_mask`.
         spacing_um : {10, 25, 50, 100}
             Edge of a voxel in um.
@@ -382,7 +388,7 @@ class Atlas:
         return export_template(
             self._database,
             self._files,
-            check.path("target", target),
+            check.path("path", path),
             spacing_um=spacing_um,
             like_allen=like_allen,
             overwrite=overwrite,
@@ -437,7 +443,7 @@ class Atlas:
     def export_mask(
         self,
         structures: StructureRef | Sequence[StructureRef],
-        target: Path | str,
+        path: Path | str,
         *,
         spacing_um: int = 100,
         hemisphere: MeasuredHemisphere = "both",
@@ -450,7 +456,7 @@ class Atlas:
         Parameters
         ----------
         structures : str, int or sequence of them
-        target : path
+        path : path
             Its ending names the format, such as ``.nrrd``, ``.nii.gz`` or ``.npy`` (bool, axes ap, dv, ml);
             ``bsv_store.formats.table.IMAGE_FORMATS`` lists all.
         spacing_um, hemisphere, include_descendants
@@ -471,7 +477,7 @@ class Atlas:
             self._database,
             self._files,
             structures,
-            check.path("target", target),
+            check.path("path", path),
             spacing_um=spacing_um,
             hemisphere=hemisphere,
             descendants=include_descendants,
@@ -613,7 +619,7 @@ class Atlas:
 
     def export_labels(
         self,
-        target: Path | str,
+        path: Path | str,
         *,
         structures: StructureRef | Sequence[StructureRef] | None = None,
         structure_set: int | None = None,
@@ -629,7 +635,7 @@ class Atlas:
 
         Parameters
         ----------
-        target : path
+        path : path
             The image; its ending names the format, see `export_mask`. Voxels are uint16.
         structures : str, int or sequence of them, optional
             Structures with a label. A voxel has that of the finest of them that contains it, or 0. By default each
@@ -662,7 +668,7 @@ class Atlas:
         return export_labels(
             self._database,
             self._files,
-            check.path("target", target),
+            check.path("path", path),
             structures=structures,
             structure_set=structure_set,
             spacing_um=spacing_um,

@@ -92,7 +92,7 @@ class Catalog:
         with self._database.reading() as connection:
             return content_digest(connection)
 
-    def export_copy(self, target: Path | str) -> CatalogCopy:
+    def export_copy(self, path: Path | str) -> CatalogCopy:
         """Copy the catalog, without unionize rows, to a new SQLite file with the newest schema.
 
         The copy can be the database of a mirror of this store. Its table ``unionize`` has only the rows that the view
@@ -104,7 +104,7 @@ class Catalog:
 
         Parameters
         ----------
-        target : path
+        path : path
             A new file. Its folder also gets temporary files of the same size.
 
         Returns
@@ -124,7 +124,7 @@ class Catalog:
         from bsv_store.maintenance.core_copy import export_core
 
         self._database.require_original()
-        return export_core(self._database, check.path("target", target))
+        return export_core(self._database, check.path("path", path))
 
     def files(self) -> list[StoredObject]:
         """All files that the catalog names, with their hashes: volumes, annotations, templates, and results."""
@@ -347,7 +347,7 @@ class Catalog:
         structure_set : int, optional
             Rank the members of this set; by default 167587189, the summary structures, which do not overlap.
         hemisphere : {'left', 'right', 'both'}, or a sequence of them
-            'both' beside the others counts the same signal twice.
+            'both' together with another one counts the same signal twice.
         measure : Measure
         threshold : float
             The measure must exceed it.

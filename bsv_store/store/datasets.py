@@ -133,6 +133,10 @@ class Datasets:
         """The volumes, unionize tables and lists that a version was computed from, and its tags.
 
         No volume is opened; the result file of a comparison by structure is.
+
+        Parameters
+        ----------
+        ref : str or DatasetVersion
         """
         from bsv_store.datasets.history.lineage import lineage_of
 
@@ -212,7 +216,7 @@ class Datasets:
         Returns
         -------
         DatasetVersion
-            As from `Store.compare_voxels`. The members are those of the version, also if its selection would now give
+            As from `Store.compare_voxels`. The members are those of the version, even if its selection would now give
             others.
 
         Raises
@@ -475,6 +479,10 @@ class Datasets:
 
     def diff(self, first: str | DatasetVersion, second: str | DatasetVersion) -> VersionDiff:
         """The differences between two versions: recipe, members, voxels.
+
+        Parameters
+        ----------
+        first, second : str or DatasetVersion
 
         Raises
         ------

@@ -128,7 +128,7 @@ def _open_remote(url: str, origin: str, token: str | None) -> Store:
 
 
 def schema_state(path: Path | str | None = None) -> SchemaState:
-    """The schema revision of a store, also of one that is too old or too new to be opened."""
+    """The schema revision of a store, even of one that is too old or too new to be opened."""
     location = locate_store(path)
     with (
         closing(connect(location.path, read_located_config(location), read_only=True)) as database,

@@ -28,10 +28,10 @@ class Search:
     """Searches for experiments: ``store.search``.
 
     `targets_of` and `sources_of` rank structures. Every other search returns a DataFrame with one row per experiment,
-    best first: the columns experiment_id,
-    primary_structure, transgenic_line, product_id, injected_hemisphere, injection_volume (mm3), injection_ap,
-    injection_dv, injection_ml (um), then the columns of the search. The keyword ``selection`` narrows a search to the
-    selected experiments; by default all are searched that are neither withdrawn nor on the exclusion list.
+    best first: the columns experiment_id, primary_structure, transgenic_line, product_id, injected_hemisphere,
+    injection_volume (mm3), injection_ap, injection_dv, injection_ml (um), then the columns of the search. The keyword
+    ``selection`` narrows a search to the selected experiments; by default all experiments are searched that are neither
+    withdrawn nor on the exclusion list.
 
     Names that the catalog does not have raise `UnknownStructureError`, `UnknownExperimentError` or `SelectionError`.
     An experiment on the exclusion list that is named by id raises `ExcludedExperimentError`.

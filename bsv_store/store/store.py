@@ -323,7 +323,7 @@ class Store:
         return ServerState(self._mirror.url, self._mirror.checked_at, self._mirror.is_offline)
 
     def __reduce__(self) -> tuple[Callable[..., Store], tuple[Any, ...]]:
-        # A copy opens the store again by its path or address, also in another process.
+        # A copy opens the store again by its path or address, even in another process.
         if self._mirror is not None:
             return remote_store, (self._mirror, self.origin)
         return _reopened, (self.path, self.config.store_id, self.database.read_only, self.origin)
@@ -456,7 +456,7 @@ class Store:
             return experiments_frame(connection, selection_or_all(selection), missing=missing)
 
     def reproduce(self, name: PublishedTable) -> Reproduction:
-        """Published counts of experiments beside those of this catalog, with the reason for each difference.
+        """Published counts of experiments next to those of this catalog, with the reason for each difference.
 
         The lab's exclusion list does not matter here; withdrawn experiments are not counted.
 
@@ -1599,7 +1599,27 @@ class Store:
     def volume(
         self, experiment_id: int, *, kind: VolumeKind = "projection_density", spacing_um: int = 100
     ) -> NDArray[np.float32]:
-        """The volume of an experiment; the same as ``store.volumes.read``."""
+        """The volume of an experiment, as from ``store.volumes.read``, which has more options.
+
+        Parameters
+        ----------
+        experiment_id : int
+        kind : VolumeKind
+        spacing_um : {10, 25, 50, 100}
+            Edge of a voxel in um.
+
+        Returns
+        -------
+        ndarray of float32, shape (ap, dv, ml)
+            NaN = no data.
+
+        Raises
+        ------
+        MissingDataError
+            If the store does not have it. The hint is the command that fetches it.
+        DamagedFileError
+            If its file differs from what was published.
+        """
         return self.volumes.read(experiment_id, kind=kind, spacing_um=spacing_um)
 
     def _require_folder(self) -> None:

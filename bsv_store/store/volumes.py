@@ -294,7 +294,7 @@ class Volumes:
     def export(
         self,
         experiment_id: int,
-        target: Path | str,
+        path: Path | str,
         *,
         kind: VolumeKind = "projection_density",
         spacing_um: int = 100,
@@ -307,7 +307,7 @@ class Volumes:
         Parameters
         ----------
         experiment_id : int
-        target : path
+        path : path
             Its ending names the format, such as ``.nrrd`` (no data is -1, as in Allen's files), ``.nii.gz`` or ``.npy``
             (float32, axes ap, dv, ml); ``bsv_store.formats.table.IMAGE_FORMATS`` lists all.
         kind : VolumeKind
@@ -337,7 +337,7 @@ class Volumes:
             export_volume(
                 self._files,
                 file,
-                check.path("target", target),
+                check.path("path", path),
                 transformed=None if volume.hemisphere_rule == "none" else volume.transformed,
                 facts={} if volume.hemisphere_rule == "none" else {"hemisphere_rule": volume.hemisphere_rule},
                 dtype=volume.dtype,

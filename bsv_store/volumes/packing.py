@@ -1,4 +1,4 @@
-"""Arrays that are compressed in memory: slabs of AP planes, also of files that store one ML plane after the other."""
+"""Arrays that are compressed in memory: slabs of AP planes, or of files that store one ML plane after the other."""
 
 from __future__ import annotations
 

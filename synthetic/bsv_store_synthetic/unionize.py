@@ -20,8 +20,6 @@ from bsv_store_synthetic.anatomy import GRID, Anatomy
 from bsv_store_synthetic.experiments import plan
 
 PIXEL_MM3: Final = 1.225e-9
-VOXEL_SCALE: Final = 1.1025
-"""Volume of the pixels of a voxel, in voxels."""
 PIXELS_PER_VOXEL: Final = 900_000
 """1.1025 times the voxel's 1e-3 mm3, in pixels."""
 FIRST_ROW_ID: Final = 9_200_000_000

@@ -370,7 +370,7 @@ def test_an_annotation_that_another_process_stored_meanwhile_is_kept(
 
 
 def test_a_download_that_cannot_be_put_down_is_an_error_of_ours(client: AllenClient, tmp_path: Path) -> None:
-    """White-box: the folder would have to vanish after the run has begun to use it."""
+    """White-box, because the folder must disappear after the run has begun to use it."""
     with pytest.raises(StoreError, match="nowhere"):
         client.annotation(100, scratch=tmp_path / "nowhere" / "scratch")
 

@@ -263,7 +263,7 @@ def test_a_table_that_is_not_what_it_should_be(
 
 
 def test_unknown_keys_are_accepted(catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer) -> None:
-    """Of a row, and of the reply."""
+    """Both in a row and in the reply itself."""
     with_field = first_row(new_field={"since": 2027})
     server.fail("query.json", Substitute(lambda body: with_field(body).replace(b"{", b'{"more": 1, ', 1)))
     assert catalog.sync_unionizes(atlas.experiment_ids[:1], api_url=server.url).failed == ()

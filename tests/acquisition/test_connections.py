@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = both_databases
 
 MAX_CONNECTIONS = 16
-"""The default of the setting."""
+"""The default of the setting ``max_connections``."""
 
 
 def shares(store: Store, *wanted: int, host: str = "allen") -> tuple[list[int], list[Claims]]:

@@ -191,7 +191,7 @@ def test_a_server_that_goes_away_stops_a_run_that_had_begun(many: Store) -> None
 
 @pytest.mark.parametrize("count", [2, 12])
 def test_an_unreachable_host_is_the_reason_where_all_are_needed_too(many: Store, nowhere: str, count: int) -> None:
-    """Of one batch of tables or of several, the first of which stops the run."""
+    """With one batch of tables, and with several, of which the first stops the run."""
     wanted = MANY.experiment_ids[:count]
     tables, volumes = reports_of_failure(lambda: many.fetch_inputs(wanted, missing="error", api_url=nowhere))
     assert (tables.stopped, tables.failed, tables.not_attempted) == (reason_of(nowhere), (), wanted)

@@ -205,7 +205,7 @@ def test_explicit_id_comes_withdrawn_or_not(small_store: Store) -> None:
 
 
 def test_each_part_decides_on_withdrawn_experiments_for_itself(small_store: Store) -> None:
-    """Otherwise 301 would be in both `named - visual` and `named & visual`."""
+    """Otherwise experiment 301 would be in both `named - visual` and `named & visual`."""
     named, visual = Selection(ids=[301, 101]), Selection(injected_in="VISp")
     assert small_store.select(named & visual) == (101,)
     assert small_store.select(named - visual) == (301,)

@@ -153,7 +153,7 @@ def test_structures_are_compared_as_a_version(run: Runner, own_filled: Path, tmp
         run("dataset", *command, store=own_filled).refused(2, "is a comparison by structure and has no voxels")
     assert "unionize tables" in run("dataset", "cite", "lines", store=own_filled).succeeded().out
     figure = tmp_path / "lines.png"
-    run("plot", "differences", "lines", figure, "--sort", "effect-size", store=own_filled).succeeded()
+    run("plot", "differences", "lines", figure, "--sort-by", "effect-size", store=own_filled).succeeded()
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert "lines@1" in run("dataset", "list", store=own_filled).succeeded().out
     assert "current" in run("dataset", "stale", "lines", store=own_filled).succeeded().out

@@ -131,7 +131,7 @@ def test_mistakes_are_named_before_any_result(
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, tuple[Any, ...]]:
-    """Answers to the right spellings, by these."""
+    """The correct answers, by the spelling of the arguments."""
     return {}
 
 

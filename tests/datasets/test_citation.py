@@ -12,7 +12,7 @@ from bsv_store import Selection, by_coordinate, by_region, crossed
 from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.ingest import ingest_experiments
 from bsv_store.catalog.selection.criteria import CRITERIA
-from bsv_store.catalog.selection.words import PHRASES, selection_words
+from bsv_store.catalog.selection.words import selection_words
 from bsv_store.datasets.share.references import Reference
 from tests.datasets.world import FACTS, IDS, ask, change_experiments, experiment_list
 
@@ -155,7 +155,7 @@ def test_every_criterion_has_words_of_its_own() -> None:
     generic = {
         name
         for name, criterion in CRITERIA.items()
-        if name not in PHRASES and criterion.belongs_to is None and name not in in_code
+        if criterion.phrase is None and criterion.belongs_to is None and name not in in_code
     }
     assert not generic
 

@@ -115,7 +115,7 @@ def test_the_error_names_the_argument_and_says_what_to_give(filled: Store, versi
         "workers must be a positive integer, got 'VISp'": lambda: filled.aggregate(visual, name="x", workers=wrong),
         "statistics must be a single value": lambda: filled.aggregate(visual, name="x", statistics=3.5),  # type: ignore[arg-type]
         "ref must be a string, got 3": lambda: filled.dataset(3),  # type: ignore[arg-type]
-        "target must be a path, got 3": lambda: version.export(3),  # type: ignore[arg-type]
+        "path must be a path, got 3": lambda: version.export(3),  # type: ignore[arg-type]
     }
     for message, call in expected.items():
         with pytest.raises(InputError, match=message) as caught:

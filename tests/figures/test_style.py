@@ -52,5 +52,5 @@ def test_svg_has_text_as_text_and_pdf_has_truetype_fonts(tmp_path: Path) -> None
     figure.text(0.5, 0.5, "VISp")
     assert ">VISp</text>" in save_figure(figure, tmp_path / "a.svg").read_text()
     assert b"/Type3" not in save_figure(figure, tmp_path / "a.pdf").read_bytes()
-    with pytest.raises(InputError, match=r"path must end in \.png, \.pdf, \.svg"):
+    with pytest.raises(InputError, match=r"path must end in \.png, \.pdf or \.svg"):
         save_figure(figure, tmp_path / "a.docx")

@@ -264,7 +264,7 @@ def one_sided(densest_um: Mapping[int, int], *, count: int, experiment_id: int =
 
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_a_table_with_exchanged_hemispheres_is_refused(form: str) -> None:
-    """The densest voxel of each hemisphere tells. Another table in the same file is right."""
+    """The densest voxels show it. The other table in the file is right."""
     rows = one_sided({1: 4000, 2: 7000}, count=30)
     rows += one_sided({1: 7000, 2: 4000}, count=20, experiment_id=2)
     rows += [unionize(2, 900, hemisphere_id, max_voxel_z=0) for hemisphere_id in (1, 3)]

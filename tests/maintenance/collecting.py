@@ -21,7 +21,7 @@ def missing_files(store: Store) -> list[str]:
 
 
 def collect(location: Path, rounds: int) -> None:
-    """Collect garbage without a grace period, so many times; 0 is once, and purges the trash."""
+    """Collect garbage without a grace period, ``rounds`` times; 0 is once, and purges the trash."""
     from bsv_store import open_store
 
     with open_store(location) as store:
@@ -30,7 +30,7 @@ def collect(location: Path, rounds: int) -> None:
 
 
 def use(location: Path, url: str, what: str, ids: tuple[int, ...], rounds: int) -> None:
-    """Use the store in one way, so many times."""
+    """Use the store in one way, ``rounds`` times."""
     from bsv_store import open_store
 
     with open_store(location) as store:

@@ -517,7 +517,7 @@ def test_volumes_that_are_replaced_meanwhile_are_no_damage(filled: Store, option
 
 
 def test_every_kind_of_finding_says_whether_it_is_damage() -> None:
-    notes = {"orphan", "foreign_file", "temporary", "changed_inputs", "outdated_annotation"}
+    notes = {"orphan", "foreign_file", "temporary", "contradictory_table", "changed_inputs", "outdated_annotation"}
     assert {name for name, row in FINDING_KINDS.items() if not row.is_damage} == notes
     damage = {
         *("missing", "wrong_size", "wrong_type", "unreadable", "damaged_file", "damaged_content", "implausible"),

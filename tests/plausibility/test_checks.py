@@ -189,7 +189,7 @@ def test_the_annotation_tells_how_much_signal_is_in_the_brain(
     ],
 )
 def test_doubtful_volumes_are_adopted(store: Store, tmp_path: Path, kind: VolumeKind, change: Change) -> None:
-    """Users cannot override a refusal. In the mirrored mask, 9 % of a structure are on the wrong side."""
+    """Users could not override a refusal. In the mirrored mask, 9 % of a structure are on the wrong side."""
     fill_catalog(store, tmp_path, tables=(TORN,), annotation=True)
     array = change(true_volume(TORN, kind))
     report = store.adopt(write_cache(tmp_path / "doubtful", TORN, {kind: array}))

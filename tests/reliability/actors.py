@@ -445,7 +445,7 @@ class Actor:
 
 
 def _run(stopping: Stopping, number: int, upstream: Upstream, shared: Shared, body: Callable[[Stopping], None]) -> None:
-    """In the process; never returns."""
+    """Answer calls, in the forked process; never returns."""
     status = 1
     try:
         # A warning shows nothing that the tests need.

@@ -12,7 +12,8 @@ from sqlalchemy import insert, update
 
 from bsv_store import Store, create_store
 from bsv_store.catalog.database.models import Structure, StructureSet, StructureSetMember
-from bsv_store.reports.anatomy import DIVISION_SET_ID, SUMMARY_SET_ID
+from bsv_store.reports.anatomy import DIVISION_SET_ID
+from bsv_store.vocabulary import SUMMARY_STRUCTURE_SET_ID
 from bsv_store.volumes.grid import Grid
 from tests.catalog import small_catalog
 from tests.datasets.world import add_annotation, add_volume
@@ -38,7 +39,10 @@ def fill(store: Store) -> None:
     with store.database.writing() as connection:
         small_catalog.fill(connection)
     with sealed_changes(store.database) as connection:
-        for set_id, members in ((DIVISION_SET_ID, (ISOCORTEX, TH)), (SUMMARY_SET_ID, (VISP, VISL, VISPM, TH, CP))):
+        for set_id, members in (
+            (DIVISION_SET_ID, (ISOCORTEX, TH)),
+            (SUMMARY_STRUCTURE_SET_ID, (VISP, VISL, VISPM, TH, CP)),
+        ):
             connection.execute(insert(StructureSet), [{"id": set_id, "name": None}])
             connection.execute(
                 insert(StructureSetMember),

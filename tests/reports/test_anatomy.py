@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bsv_store import Store
-from bsv_store.reports.anatomy import SUMMARY_SET_ID, brain_of, divisions, rows_of
-from bsv_store.vocabulary import PLANES
+from bsv_store.reports.anatomy import brain_of, divisions, rows_of
+from bsv_store.vocabulary import PLANES, SUMMARY_STRUCTURE_SET_ID
 from tests.datasets.world import add_annotation
 from tests.reports.charts import CP, ISOCORTEX, TH, VISP, VISPM, annotation, fill
 
@@ -22,7 +22,13 @@ def test_divisions_have_their_descendants_and_colors(store: Store) -> None:
     assert {ISOCORTEX, VISP, VISPM} < isocortex.ids
     assert not {TH, CP} & isocortex.ids
     assert thalamus.ids == {TH, 599}
-    assert [part.row.acronym for part in divisions(store, SUMMARY_SET_ID)] == ["VISp", "VISl", "VISpm", "CP", "TH"]
+    assert [part.row.acronym for part in divisions(store, SUMMARY_STRUCTURE_SET_ID)] == [
+        "VISp",
+        "VISl",
+        "VISpm",
+        "CP",
+        "TH",
+    ]
     assert {acronym: row.id for acronym, row in rows_of(store, ["CP", TH]).items()} == {"CP": CP, "TH": TH}
     assert rows_of(store, []) == {}
 

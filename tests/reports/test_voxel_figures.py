@@ -48,7 +48,7 @@ def texts_of(figure: Figure) -> list[str]:
 
 
 def everything_written(figure: Figure) -> set[str]:
-    """All texts, those of scales too."""
+    """All texts of a figure, including those of scales."""
     return {each.get_text() for each in figure.findobj(Text)}
 
 

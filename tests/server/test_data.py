@@ -729,7 +729,15 @@ def test_images_accept_the_parameters_that_the_document_describes(served: tuple[
     _, url = served
     values = {"version": "mean", "experiment": 1, "kind": "projection_density", "spacing_um": 100, "statistic": "mean"}
     values |= {"group": 0, "minus": 1, "key": "x", "chunk": "0-64_0-64_0-64", "structure": "VISp", "plane": "sagittal"}
-    values |= {"index": 3, "at_um": 3_000, "level": 2, "structure_set": 2, "content": "x", "side": "left", "map": "x"}
+    values |= {
+        "index": 3,
+        "at_um": 3_000,
+        "level": 2,
+        "structure_set": 2,
+        "content": "x",
+        "hemisphere": "left",
+        "map": "x",
+    }
     values |= {"scale": "linear", "vmin": 0, "vmax": 1, "theme": "dark", "zoom": 2}
     for described in (each for each in DESCRIBED if each.group == "images"):
         path = re.sub(r"\{(\w+)\}", lambda match: str(values[match[1]]), described.path)

@@ -253,6 +253,7 @@ def test_few_nifti_files_are_made_at_a_time(images: str, monkeypatch: pytest.Mon
         ("outlines", {"index": 3, "structure": "XYZ"}, "UnknownStructureError", "XYZ"),
         ("annotation", {"index": 3, "spacing_um": 25}, "MissingDataError", "annotation at 25 um"),
         ("position", {}, "InputError", "structure must be"),
+        ("position", {"structure": "VISp", "hemisphere": "up"}, "InputError", "hemisphere must be one of left, right"),
         ("volume.nii.gz", {"experiment": 1, "spacing_um": 25}, "InputError", "25 um"),
         ("precomputed/version/lines@1/mean/0/100um/0-64_0-64_0-65", {}, "InputError", "name of a chunk"),
         ("precomputed/version/lines@1/mean/0/25um/0-64_0-64_0-64", {}, "InputError", "no scale"),

@@ -29,7 +29,7 @@ class Altered(Fault):
 
 
 def in_pages(size: int, change: Callable[[dict[str, Any]], object] = lambda _: None) -> Fault:
-    """Replies with at most so many rows, whatever number is requested; ``change`` alters the envelope of each."""
+    """Replies with a limited number of rows, whatever number is requested; ``change`` alters the envelope of each."""
 
     def cut(body: bytes) -> bytes:
         page = json.loads(body)

@@ -76,7 +76,7 @@ def allensdk(tmp_path: Path) -> Path:
 
 
 def test_a_real_allensdk_cache(store: Store, data: Path, tmp_path: Path) -> None:
-    """By its names; the files are adopted by another test."""
+    """Its file names only; another test adopts the files."""
     real = data / "allensdk_cache"
     folder = tmp_path / "sdk"
     for path in real.rglob("*"):

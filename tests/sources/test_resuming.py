@@ -83,7 +83,7 @@ def test_lists_start_again(catalog: Store, server: SyntheticServer) -> None:
 
 @pytest.mark.parametrize("more", [0, 500_000])
 def test_a_whole_reply_replaces_what_had_arrived(catalog: Store, server: SyntheticServer, more: int) -> None:
-    """Also if it is shorter. In an NRRD file, no byte may be before or behind it."""
+    """Even if it is shorter. An NRRD file must not have bytes before or after it."""
 
     def former(reply: Reply) -> Reply:
         body = reply.body + bytes(more)

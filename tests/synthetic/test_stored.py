@@ -94,7 +94,7 @@ class _WithSmallStructure(InventedAnatomy):
 
 
 def test_a_table_is_complete_without_a_structure_too_small_for_a_voxel(empty: Store) -> None:
-    """As some are in Allen's annotation: their siblings fill the parent."""
+    """Allen's annotation has such structures, whose siblings fill the parent."""
     atlas = SyntheticAtlas(experiments=1, anatomy=_WithSmallStructure())
     with SyntheticServer(atlas) as server:
         empty.sync_structures(api_url=server.url)
@@ -121,7 +121,7 @@ def test_a_brain_without_the_needed_structures_is_refused(with_brain: Path) -> N
 
 
 def test_voxels_of_withdrawn_structures_are_refused(with_brain: Path, tmp_path: Path) -> None:
-    """They would count as those of other structures."""
+    """Otherwise they would be counted in other structures."""
     records = ontology.invented().ontology
     gone = ontology.invented().structure("CA1")
     kept = Ontology(tuple(r for r in records.structures if r.id != gone.id), records.structure_set_names)

@@ -46,7 +46,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Volu
 
 @pytest.fixture
 def files(originals: tuple[Path, list[VolumeFile]], tmp_path: Path) -> StoreFiles:
-    """A copy of their folder."""
+    """The files in a copy of their folder."""
     shutil.copytree(originals[0], tmp_path / "files")
     return StoreFiles(tmp_path / "files")
 

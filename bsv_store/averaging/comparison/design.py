@@ -52,6 +52,11 @@ def known_covariates(
     return found
 
 
+def unknown_covariate(name: Covariate) -> str:
+    """The reason why experiments without the covariate are left out of a comparison."""
+    return f"the {COVARIATES[name].words} is not known"
+
+
 def check_groups(groups: Sequence[Group], left_out: Sequence[LeftOut] = ()) -> None:
     """Check that there are two groups of at least two experiments.
 
@@ -82,7 +87,7 @@ def check_groups(groups: Sequence[Group], left_out: Sequence[LeftOut] = ()) -> N
 
 
 def _left_out_text(left_out: Sequence[LeftOut]) -> str:
-    """The experiments that were left out, in words, with a space before; empty if there are none."""
+    """The experiments that were left out, in words, with a leading space; empty if there are none."""
     if not left_out:
         return ""
     first = left_out[0]
@@ -143,7 +148,7 @@ def covariate_matrix(covariates: CovariateValues) -> NDArray[np.float64] | None:
 
 
 def at_equal_covariates(covariates: Sequence[Covariate]) -> str:
-    """For what a difference is adjusted, such as 'at equal values of the injection volume'; '' without covariates."""
+    """What a difference is adjusted for, such as 'at equal values of the injection volume'; '' without covariates."""
     words = joined([COVARIATES[name].words for name in covariates], "and")
     return f"at equal values of the {words}" if words else ""
 

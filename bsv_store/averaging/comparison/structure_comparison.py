@@ -12,13 +12,13 @@ from bsv_store.averaging.comparison.comparison import (
     checked_seed,
     checked_test,
 )
+from bsv_store.catalog.hemispheres import checked_hemispheres
 from bsv_store.check import boolean, choice, several, whole_number
 from bsv_store.errors import InputError, RecipeError
 from bsv_store.statistics.features import checked_share
 from bsv_store.text import shown
 from bsv_store.vocabulary import (
     EFFECT_SIZES,
-    MEASURED_HEMISPHERES,
     MEASURES,
     Covariate,
     EffectSize,
@@ -165,22 +165,6 @@ def structure_comparison(
         confidence=confidence,
         seed=seed,
     )
-
-
-def checked_hemispheres(
-    hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere],
-) -> tuple[MeasuredHemisphere, ...]:
-    """The hemispheres with these names, in the given order, each once.
-
-    Raises
-    ------
-    InputError
-        If there is none, or a name is not valid.
-    """
-    named = several("hemisphere", hemisphere, such_as="'both' or ['ipsilateral', 'contralateral']")
-    if not named:
-        raise InputError("hemisphere must not be empty", hint="For example ['ipsilateral', 'contralateral'].")
-    return tuple(dict.fromkeys(choice("hemisphere", side, MEASURED_HEMISPHERES).name for side in named))
 
 
 def _checked_targets(targets: Sequence[int] | None, structure_set: int | None) -> tuple[int, ...] | None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.tables.views import view
-from bsv_store.vocabulary import GROUPING_FIELDS
+from bsv_store.vocabulary import AXES, GROUPING_FIELDS, INJECTION_COLUMNS
 
 if TYPE_CHECKING:
     from bsv_store.vocabulary import Axis, GroupingField, Hemisphere
@@ -56,8 +56,7 @@ class ExperimentFacts:
 
     def coordinate(self, axis: Axis) -> float | None:
         """Injection coordinate in um along an axis; None if it is not known."""
-        coordinates = {"AP": self.injection_ap, "DV": self.injection_dv, "ML": self.injection_ml}
-        value = coordinates[axis]
+        value: float | None = getattr(self, AXES[axis].column)
         return float(value) if value is not None and is_known(value) else None
 
     @property
@@ -70,9 +69,7 @@ class ExperimentFacts:
 _COLUMNS = (
     "primary_structure",
     "primary_structure_id",
-    "injection_ap",
-    "injection_dv",
-    "injection_ml",
+    *INJECTION_COLUMNS,
     "injected_hemisphere",
     "injection_volume_left",
     "injection_volume_right",

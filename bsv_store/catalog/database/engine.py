@@ -358,7 +358,7 @@ class Database:
                 self._copy = None
 
     def __reduce__(self) -> tuple[Callable[..., Database], tuple[Path | URL, bool, bool]]:
-        # A copy opens its own connections, also in another process.
+        # A copy opens its own connections, even in another process.
         return _reopened, (self.target, self.read_only, self.pooled)
 
     def __str__(self) -> str:

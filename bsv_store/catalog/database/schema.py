@@ -20,6 +20,7 @@ from bsv_store.catalog.database.sqlite_copy import copy_sqlite
 from bsv_store.catalog.database.statements import recorded
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import (
+    UPGRADE_HINT,
     DamagedCatalogError,
     NotAStoreError,
     SchemaTooNewError,
@@ -91,7 +92,7 @@ def check_schema(connection: Connection, upgrade_command: str) -> None:
         )
     raise SchemaTooNewError(
         f"the store's schema is at revision {revision}, unknown to this version of bsv-store (it needs {HEAD})",
-        hint="Upgrade the package: pip install --upgrade bsv-store",
+        hint=UPGRADE_HINT,
     )
 
 

@@ -16,18 +16,17 @@ from typing import Any
 from bsv_store.catalog.ranks import Rank
 from bsv_store.catalog.records import ExperimentRecord, LineRecord
 from bsv_store.check import row_named
-from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS, SEXES, Sex
+from bsv_store.vocabulary import EXPERIMENT_SOURCE_KINDS, INJECTION_COLUMNS, SEXES, Sex
 
 _FILLING_KINDS = tuple(name for name, row in EXPERIMENT_SOURCE_KINDS.items() if row.fills_gaps)
 
 WILD_TYPE = "wild type"
 
-# Filled in together or not at all: the parts of a coordinate must come from one list.
-_COORDINATE = ("injection_ap", "injection_dv", "injection_ml")
 _NEVER_FILLED = ("id", "primary_structure_id", "primary_structure_acronym", "lines")
 _FILLED = (
-    _COORDINATE,
-    *((each.name,) for each in fields(ExperimentRecord) if each.name not in (*_COORDINATE, *_NEVER_FILLED)),
+    # Together or not at all: the parts of a coordinate must come from one list.
+    INJECTION_COLUMNS,
+    *((each.name,) for each in fields(ExperimentRecord) if each.name not in (*INJECTION_COLUMNS, *_NEVER_FILLED)),
 )
 
 
@@ -98,7 +97,7 @@ class CurrentExperiment:
         """The values of ``ROW_COLUMNS``. A coordinate of 0 means unknown: lists without coordinates have 0."""
         return (
             *(
-                getattr(self.record, name) or None if name in _COORDINATE else getattr(self.record, name)
+                getattr(self.record, name) or None if name in INJECTION_COLUMNS else getattr(self.record, name)
                 for name in _RECORD_COLUMNS
             ),
             *(getattr(self, name) for name in _DERIVED_COLUMNS),

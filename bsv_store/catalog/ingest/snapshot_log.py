@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -255,15 +255,8 @@ def record_snapshot(
         details = {name: count for name, count in counts.items() if count}
         # A URL is the same for all users, and is in the snapshot.
         origin = {} if action == "synced" else {"source": source}
-        record_activity(connection, action, SUBJECTS[what], {**details, **origin})
+        record_activity(connection, action, SNAPSHOT_CONTENTS[what].subject, {**details, **origin})
     return identifier
-
-
-SUBJECTS: Mapping[SnapshotContent, str] = {
-    "structures": "structures",
-    "experiments": "experiments",
-    "unionizes": "unionize tables",
-}
 
 
 def wait_for_turn(connection: Connection) -> None:

@@ -25,13 +25,9 @@ from bsv_store.catalog.records import Ontology, StructureRecord
 from bsv_store.check import boolean
 from bsv_store.errors import IncompleteListError, InputError
 from bsv_store.text import listed, number_of
-from bsv_store.vocabulary import Action
+from bsv_store.vocabulary import ONTOLOGY_SOURCE_KINDS, Action, OntologySourceKind
 
-# Fallbacks until a better graph is ingested: acronyms and names in the CSV have no commas; a bundle has the graph of
-# another store.
-STAND_IN_KINDS = ("csv", "bundle")
-# A graph that was older than the current one when it was ingested.
-OLDER_KIND = "older"
+_NOT_CURRENT = tuple(name for name, row in ONTOLOGY_SOURCE_KINDS.items() if not row.is_current)
 # Allen only adds structures, so a graph that lost more than these is probably incomplete.
 _PLAUSIBLE_LOSS = 0.02
 _PLAUSIBLE_COUNT = 20
@@ -73,7 +69,7 @@ def ingest_structures(
     ontology: Ontology,
     *,
     source: str,
-    kind: str = "file",
+    kind: OntologySourceKind = "file",
     upstream_date: date | None = None,
     allow_shrinking: bool = False,
     action: Action | None = None,
@@ -92,8 +88,8 @@ def ingest_structures(
     ----------
     source : str
         URL or file name.
-    kind : str
-        ``api``, ``file``, ``csv`` (the format of allenCCF, without the commas of acronyms and names) or ``bundle``.
+    kind : OntologySourceKind
+        'csv' is the format of allenCCF, without the commas of acronyms and names.
     upstream_date : datetime.date, optional
         Date of the graph at its source, if known.
     allow_shrinking : bool
@@ -123,13 +119,13 @@ def ingest_structures(
             _check_size(before, ontology, source)
             _check_whole(before, lost, source)
         newest = _newest_date(connection)
-        is_fallback = kind in STAND_IN_KINDS and _has_better(connection)
+        is_fallback = kind in _NOT_CURRENT and _has_better(connection)
         is_older = not is_fallback and (
             (newest is not None and (upstream_date is None or upstream_date < newest))
             or (upstream_date is None and bool(lost) and not allow_shrinking)
         )
         if is_older:
-            kind = OLDER_KIND
+            kind = "older"
         stands_in = is_fallback or is_older
         after = _merged(before, ontology, stands_in=stands_in, source=source)
         touched = [node for node in after.values() if before.get(node.id) != node]
@@ -213,7 +209,7 @@ def _why_older(source: str, newest: date | None, lost: Sequence[str]) -> str:
 def _newest_date(connection: Connection) -> date | None:
     """The newest upstream date of the graphs that became the current one."""
     query = select(func.max(SourceSnapshot.upstream_date)).where(
-        SourceSnapshot.what == "structures", SourceSnapshot.kind.not_in([*STAND_IN_KINDS, OLDER_KIND])
+        SourceSnapshot.what == "structures", SourceSnapshot.kind.not_in(_NOT_CURRENT)
     )
     newest: date | None = connection.execute(query).scalar_one()
     return newest
@@ -257,7 +253,7 @@ def _content_sha256(ontology: Ontology) -> str:
 
 def _has_better(connection: Connection) -> bool:
     query = select(SourceSnapshot.id).where(
-        SourceSnapshot.what == "structures", SourceSnapshot.kind.not_in([*STAND_IN_KINDS, OLDER_KIND])
+        SourceSnapshot.what == "structures", SourceSnapshot.kind.not_in(_NOT_CURRENT)
     )
     return connection.execute(query.limit(1)).scalar() is not None
 

@@ -26,7 +26,11 @@ from bsv_store.catalog.database.models import (
     UnionizeRevision,
 )
 from bsv_store.catalog.ingest.checks import MAX_INT, check_structures, sha256_of
-from bsv_store.catalog.ingest.completeness import check_complete_tables, injected_structures, ontology_facts
+from bsv_store.catalog.ingest.completeness import (
+    check_complete_tables,
+    injected_structures,
+    ontology_facts,
+)
 from bsv_store.catalog.ingest.hemisphere import update_injected_hemispheres
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, record_snapshot
 from bsv_store.catalog.locks import lock_experiments
@@ -37,6 +41,7 @@ from bsv_store.catalog.tables.frames import (
     list_injection_volumes,
     same_injection_volume,
 )
+from bsv_store.catalog.unionize_arithmetic import notes_on_contradictions
 from bsv_store.catalog.unionize_seals import damaged_halves, seal_unionizes
 from bsv_store.errors import DamagedCatalogError, InputError, UnknownExperimentError
 from bsv_store.text import ids_option, listed, number_of
@@ -123,7 +128,9 @@ def ingest_unionizes(
         check_structures(connection, structure_ids, source)
         listed_volumes = list_injection_volumes(connection, experiment_ids)
         injected = injected_structures(connection, {key for key, volume in listed_volumes.items() if volume > 0})
-        check_complete_tables(table, ontology_facts(connection), source, injected=injected)
+        ontology = ontology_facts(connection)
+        check_complete_tables(table, ontology, source, injected=injected)
+        notes = notes_on_contradictions(table.columns, parents=ontology.parents)
         stored = _coverage(connection, experiment_ids)
         measured = _root_volumes(table)
         stored_volumes = injection_volumes(connection, experiment_ids)
@@ -135,7 +142,8 @@ def ingest_unionizes(
         remarks = _check_volumes(new, listed_volumes, stored_volumes, source, replace=replace)
         damaged = _damaged(connection, stored)
     if not damaged and all(_is_stored(stored, half, content) for half, content in halves.items()):
-        return _report(database, table, kind, None, {"added": 0, "changed": 0, "unchanged": len(experiment_ids)})
+        outcome = {"added": 0, "changed": 0, "unchanged": len(experiment_ids)}
+        return _report(database, table, kind, None, outcome, notes)
     with database.writing() as connection:
         allowed = set(experiment_ids) if fence is None else set(fence(connection))
         lock_experiments(connection, experiment_ids)
@@ -171,7 +179,7 @@ def ingest_unionizes(
             )
             _write_history(connection, {half: stored[half] for half in new_content if half in stored}, snapshot_id)
             _write(connection, table, changed, stored, snapshot_id, remarks)
-    return _report(database, table, kind, snapshot_id, outcome)
+    return _report(database, table, kind, snapshot_id, outcome, notes)
 
 
 def _is_stored(stored: Mapping[_Half, _Stored], half: _Half, content: _Content | None) -> bool:
@@ -179,7 +187,12 @@ def _is_stored(stored: Mapping[_Half, _Stored], half: _Half, content: _Content |
 
 
 def _report(
-    database: Database, table: UnionizeTable, kind: str, snapshot_id: int | None, outcome: Mapping[str, int]
+    database: Database,
+    table: UnionizeTable,
+    kind: str,
+    snapshot_id: int | None,
+    outcome: Mapping[str, int],
+    notes: tuple[str, ...],
 ) -> IngestReport:
     with database.reading() as connection:
         different = differing_injection_volumes(connection, table.experiment_ids)
@@ -193,6 +206,7 @@ def _report(
         outcome["unchanged"],
         0,
         different_volumes=different,
+        notes=notes,
     )
 
 

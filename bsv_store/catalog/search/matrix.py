@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, StructureAncestor
-from bsv_store.catalog.hemispheres import hemisphere_ids
+from bsv_store.catalog.hemispheres import checked_hemispheres, hemisphere_ids
 from bsv_store.catalog.search.found import check_limit
 from bsv_store.catalog.search.matrix_layout import arranged
 from bsv_store.catalog.search.signal import Signal, find_targets, read_signal
@@ -25,13 +25,12 @@ from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef, StructureRow, find_structures
 from bsv_store.catalog.tables.frames import uncovered_among
 from bsv_store.catalog.without_unionizes import report_left_out, report_undecided, report_without_side
-from bsv_store.check import choice, several
+from bsv_store.check import choice
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import (
     MATRIX_LAYOUTS,
     MATRIX_ROWS,
     MATRIX_STATISTICS,
-    MEASURED_HEMISPHERES,
     MEASURES,
     MISSING_POLICIES,
     MatrixLayout,
@@ -68,7 +67,7 @@ def projection_matrix(
     arrangement = choice("layout", layout, MATRIX_LAYOUTS).name
     check_limit(limit)
     chosen = _checked_statistic(rows, statistic, sources)
-    sides = _sides(hemisphere)
+    sides = checked_hemispheres(hemisphere)
     targeted = find_targets(connection, targets, structure_set)
     membership = experiments_by_source(connection, selection, sources)
     ids = [experiment for experiment, _ in membership]
@@ -157,7 +156,7 @@ def matrix_sql(
     """See :meth:`bsv_store.store.catalog.Catalog.matrix_sql`."""
     chosen = _checked_statistic("sources", statistic, sources)
     name = choice("measure", measure, MEASURES).name
-    sides = _sides(hemisphere)
+    sides = checked_hemispheres(hemisphere)
     targeted = find_targets(connection, targets, structure_set)
     membership = experiments_by_source(connection, selection, sources)
     # The statistic 'n' needs no value, because n is always a column.
@@ -231,13 +230,6 @@ def _checked_statistic(
     if choice("rows", rows, MATRIX_ROWS).name == "experiments" and (sources is not None or chosen != "mean"):
         raise InputError("rows='experiments' cannot be combined with sources or a statistic", hint="Leave them out.")
     return chosen
-
-
-def _sides(hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere]) -> tuple[MeasuredHemisphere, ...]:
-    named = several("hemisphere", hemisphere, such_as="'both' or ['ipsilateral', 'contralateral']")
-    if not named:
-        raise InputError("hemisphere must not be empty", hint="For example ['ipsilateral', 'contralateral'].")
-    return tuple(dict.fromkeys(choice("hemisphere", side, MEASURED_HEMISPHERES).name for side in named))
 
 
 def experiments_by_source(

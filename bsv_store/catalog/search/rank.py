@@ -10,15 +10,14 @@ from sqlalchemy import Connection, false, select, true
 
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment, Structure, Unionize
-from bsv_store.catalog.hemispheres import hemisphere_ids
+from bsv_store.catalog.hemispheres import checked_hemispheres, hemisphere_ids
 from bsv_store.catalog.search.found import check_limit
 from bsv_store.catalog.search.signal import find_targets
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.catalog.tables.frames import require_unionizes
 from bsv_store.catalog.without_unionizes import selected_ids
-from bsv_store.check import boolean, choice, finite_number, several
-from bsv_store.errors import InputError
+from bsv_store.check import boolean, choice, finite_number
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES
 
 if TYPE_CHECKING:
@@ -88,10 +87,7 @@ _DTYPES = {
 }
 
 
-def _hemispheres(hemisphere: object) -> dict[int, str]:
+def _hemispheres(hemisphere: MeasuredHemisphere | Sequence[MeasuredHemisphere]) -> dict[int, str]:
     """The names of the hemispheres by their ids in the unionize records."""
-    given = several("hemisphere", hemisphere, such_as="['left', 'right']")
-    rows = [choice("hemisphere", each, _ABSOLUTE) for each in given]
-    if not rows:
-        raise InputError("hemisphere must not be empty", hint="For example ['left', 'right'].")
-    return {hemisphere_ids(row.name)[0]: row.name for row in rows}
+    names = checked_hemispheres(hemisphere, rows=_ABSOLUTE, such_as="['left', 'right']")
+    return {hemisphere_ids(name)[0]: name for name in names}

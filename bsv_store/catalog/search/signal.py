@@ -28,9 +28,8 @@ from bsv_store.catalog.structures import (
 )
 from bsv_store.check import choice
 from bsv_store.errors import InputError
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES, Measure, MeasuredHemisphere
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES, SUMMARY_STRUCTURE_SET_ID, Measure, MeasuredHemisphere
 
-SUMMARY_STRUCTURE_SET_ID = 167587189
 """Allen's summary structures: the whole brain without overlap."""
 
 _ROW = np.dtype([("experiment", "i8"), ("structure", "i8"), ("value", "f8")])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, assert_never
 
-from bsv_store.check import as_float, choice, scalar
+from bsv_store.check import boolean, choice, finite_number, scalar
 from bsv_store.errors import InputError, SelectionError
 from bsv_store.text import MAX_ID, MAX_NAME_LENGTH, as_reference, can_be_name, folded, shown
 from bsv_store.vocabulary import AXES, SPACINGS_UM
@@ -92,18 +92,11 @@ def _name(name: str, value: Any) -> str:
 
 
 def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise SelectionError(f"{name} must be True or False, got {shown(value)}")
-    return value
+    return boolean(name, value, error=SelectionError)
 
 
 def _number(name: str, value: Any) -> float:
-    number = as_float(value)
-    if number is None:
-        raise SelectionError(f"{name} must be a number, got {shown(value)}")
-    if not math.isfinite(number):
-        raise SelectionError(f"{name} must be a finite number, got {shown(value)}")
-    return number + 0.0  # -0.0 becomes 0.0
+    return finite_number(name, value, error=SelectionError) + 0.0  # -0.0 becomes 0.0
 
 
 def _amount(name: str, value: Any, limits: tuple[float, float]) -> float:

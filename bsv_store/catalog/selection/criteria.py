@@ -2,7 +2,8 @@
 
 Checks, SQL, error messages and the options of the command line all read the rows in ``CRITERIA``. A new criterion on a
 column of the view ``experiments`` needs a field of `Criteria` and a keyword of the same name in ``Selection``; one that
-is more than a comparison with a column also needs a condition in ``bsv_store.catalog.selection.resolve``.
+is more than a comparison with a column also needs a condition in ``bsv_store.catalog.selection.resolve``, and its words
+in ``bsv_store.catalog.selection.words`` and ``short_words``.
 
 This module imports neither NumPy nor SQLAlchemy, so that ``--help`` can read the rows.
 """
@@ -60,6 +61,7 @@ class Criteria:
             rows=INJECTION_SCOPES,
             belongs_to="injected_in",
             words="Whether --injected-in means the primary injection structure, or any.",
+            label="Injection structures",
         ).metadata,
     )
     line: tuple[str, ...] | None = field(
@@ -70,12 +72,20 @@ class Criteria:
             metavar="NAME",
             spellings={"wildtype": WILD_TYPE, "anycre": ANY_CRE},
             words="Mouse line: wild-type, any-cre, or a name; repeatable.",
+            label="Transgenic line",
         ).metadata,
     )
     product: tuple[int, ...] | None = field(
         default=None,
         metadata=Criterion(
-            form="ids", section="mouse", metavar="ID", column="product_id", words="Allen product id; repeatable."
+            form="ids",
+            section="mouse",
+            metavar="ID",
+            column="product_id",
+            words="Allen product id; repeatable.",
+            label="Allen product",
+            phrase="of the Allen product {}",
+            short="product {}",
         ).metadata,
     )
     sex: tuple[str, ...] | None = field(
@@ -87,12 +97,20 @@ class Criteria:
             column="sex",
             rows=SEXES,
             words="Sex, F or M; repeatable.",
+            phrase="in {} mice",
+            short="{}",
         ).metadata,
     )
     strain: tuple[str, ...] | None = field(
         default=None,
         metadata=Criterion(
-            form="names", section="mouse", metavar="NAME", column="strain", words="Strain; repeatable."
+            form="names",
+            section="mouse",
+            metavar="NAME",
+            column="strain",
+            words="Strain; repeatable.",
+            phrase="in mice of the strain {}",
+            short="{}",
         ).metadata,
     )
     injected_hemisphere: Hemisphere | None = field(
@@ -103,6 +121,8 @@ class Criteria:
             rows=HEMISPHERES,
             column="injected_hemisphere",
             words="Hemisphere with the larger part of the injection.",
+            phrase="injected in the {} hemisphere",
+            short="{} hemisphere",
         ).metadata,
     )
     bilateral: bool | None = field(
@@ -113,6 +133,10 @@ class Criteria:
             column="bilateral",
             option="--bilateral/--unilateral",
             words="At least 1 % of the injection in the other hemisphere, or less.",
+            phrase="with at least 1 % of the injection in the other hemisphere",
+            phrase_if_false="with less than 1 % of the injection in the other hemisphere",
+            short="bilateral",
+            short_if_false="unilateral",
         ).metadata,
     )
     min_injection_volume: float | None = field(
@@ -124,6 +148,9 @@ class Criteria:
             column="injection_volume",
             bound="lowest",
             words="Smallest injection volume, mm3.",
+            label="Injection volume",
+            phrase="with an injection volume of at least {} mm³",
+            short="≥ {} mm³",
         ).metadata,
     )
     max_injection_volume: float | None = field(
@@ -135,6 +162,8 @@ class Criteria:
             column="injection_volume",
             bound="highest",
             words="Largest injection volume, mm3.",
+            phrase="with an injection volume of at most {} mm³",
+            short="≤ {} mm³",
         ).metadata,
     )
     min_injection_overlap: float | None = field(
@@ -146,6 +175,9 @@ class Criteria:
             range=(0.0, 1.0),
             belongs_to="injected_in",
             words="Smallest share of the injection volume inside the structures of --injected-in, 0 to 1.",
+            label="Minimum inside these structures",
+            short="overlap ≥ {}",
+            unionize_part="injection",
         ).metadata,
     )
     max_injection_outside_primary: float | None = field(
@@ -158,6 +190,10 @@ class Criteria:
             bound="highest",
             range=(0.0, 1.0),
             words="Largest share of the injection volume outside the primary structure, 0 to 1.",
+            label="Maximum outside the primary structure",
+            phrase="with at most {} of the injection volume outside the primary structure",
+            short="outside primary ≤ {}",
+            unionize_part="injection",
         ).metadata,
     )
     box: Box | None = field(
@@ -167,6 +203,7 @@ class Criteria:
             section="injection",
             metavar="AP0,AP1,DV0,DV1,ML0,ML1",
             words="Injection coordinate inside a box: lowest and highest AP, DV and ML, um.",
+            label="Inside a box",
         ).metadata,
     )
     near: Point | None = field(
@@ -176,6 +213,7 @@ class Criteria:
             section="injection",
             metavar="AP,DV,ML",
             words="Injection coordinate within --radius of a point, um.",
+            label="Near a point",
         ).metadata,
     )
     radius_um: float | None = field(
@@ -187,6 +225,7 @@ class Criteria:
             option="--radius",
             belongs_to="near",
             words="Largest distance from --near, um.",
+            label="Radius",
         ).metadata,
     )
     projecting_to: tuple[StructureRef, ...] | None = field(
@@ -196,6 +235,8 @@ class Criteria:
             section="projection",
             metavar="ACRONYM",
             words="Target structure with signal outside the injection site; repeatable.",
+            short="projecting to {}",
+            unionize_part="projection",
         ).metadata,
     )
     target_measure: Measure = field(
@@ -240,6 +281,10 @@ class Criteria:
             bound="lowest",
             range=(-1.0, 1.0),
             words="Smallest (ipsilateral - contralateral) / (ipsilateral + contralateral) of the projection, -1 to 1.",
+            label="Laterality index",
+            phrase="with a laterality index of the projection of at least {}",
+            short="laterality ≥ {}",
+            unionize_part="projection",
         ).metadata,
     )
     max_laterality_index: float | None = field(
@@ -252,6 +297,9 @@ class Criteria:
             bound="highest",
             range=(-1.0, 1.0),
             words="Largest of this index.",
+            phrase="with a laterality index of the projection of at most {}",
+            short="laterality ≤ {}",
+            unionize_part="projection",
         ).metadata,
     )
     with_volume: VolumeKind | None = field(
@@ -262,6 +310,8 @@ class Criteria:
             metavar="KIND",
             rows=VOLUME_KINDS,
             words=f"The store has a volume of this kind: {', '.join(VOLUME_KINDS).replace('_', '-')}.",
+            label="Has a volume of",
+            phrase="with a volume of {} at {} um in the store",
         ).metadata,
     )
     with_volume_spacing_um: int = field(
@@ -273,6 +323,7 @@ class Criteria:
             option="--with-volume-spacing",
             belongs_to="with_volume",
             words="Edge of its voxels, um.",
+            label="Voxels of",
         ).metadata,
     )
     with_unionizes: bool | None = field(
@@ -282,6 +333,11 @@ class Criteria:
             section="store",
             option="--with-unionizes/--without-unionizes",
             words="The store has the whole unionize table, or not.",
+            label="Has the unionize table",
+            phrase="with a complete table of signal by structure in the store",
+            phrase_if_false="without a complete table of signal by structure in the store",
+            short="with table",
+            short_if_false="without table",
         ).metadata,
     )
     ids: tuple[int, ...] | None = field(
@@ -291,24 +347,40 @@ class Criteria:
             section="name",
             metavar="1,2,3|@FILE",
             words="Only these experiments; repeatable; @- reads standard input.",
+            label="Only these experiments",
         ).metadata,
     )
     exclude_ids: tuple[int, ...] | None = field(
         default=None,
         metadata=Criterion(
-            form="ids", section="name", metavar="1,2,3|@FILE", may_be_empty=True, words="Not these experiments."
+            form="ids",
+            section="name",
+            metavar="1,2,3|@FILE",
+            may_be_empty=True,
+            words="Not these experiments.",
+            label="Not these experiments",
         ).metadata,
     )
     include_withdrawn: bool = field(
         default=False,
         metadata=Criterion(
-            form="flag", section="name", words="Include experiments that Allen no longer lists."
+            form="flag",
+            section="name",
+            words="Include experiments that Allen no longer lists.",
+            label="Include withdrawn experiments",
+            phrase="including those that Allen no longer lists",
+            short="",
         ).metadata,
     )
     include_excluded: bool = field(
         default=False,
         metadata=Criterion(
-            form="flag", section="name", words="Include experiments on the exclusion list (see exclude list)."
+            form="flag",
+            section="name",
+            words="Include experiments on the exclusion list (see exclude list).",
+            label="Include excluded experiments",
+            phrase="including those on the exclusion list of the store",
+            short="",
         ).metadata,
     )
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from bsv_store.vocabulary import Row
+    from bsv_store.vocabulary import Row, UnionizePart
 
 Form = Literal["structures", "names", "ids", "choice", "flag", "number", "spacing", "point", "box"]
 """The type of a criterion: any of several structures, names or ids; or one value."""
@@ -32,6 +32,13 @@ class Criterion:
         Of the help.
     words : str
         Help text of the option.
+    label : str or None
+        In forms, if it is not the name with spaces.
+    phrase, phrase_if_false : str or None
+        For the methods text, after "experiments", with ``{}`` for the value. A flag has one for True, and one for False
+        unless that is the default. By default "with", the name and the value.
+    short, short_if_false : str or None
+        The same for titles and labels; '' if it is not said there, as criteria that belong to another one by default.
     metavar : str or None
         Placeholder for the value in the help.
     option : str or None
@@ -50,11 +57,18 @@ class Criterion:
         The criterion that this one qualifies; it has no meaning without it.
     may_be_empty : bool
         Whether an empty list means no restriction. For other criteria an empty list is an error.
+    unionize_part : UnionizePart or None
+        The half of the unionize table that decides it.
     """
 
     form: Form
     section: Section
     words: str
+    label: str | None = None
+    phrase: str | None = None
+    phrase_if_false: str | None = None
+    short: str | None = None
+    short_if_false: str | None = None
     metavar: str | None = None
     option: str | None = None
     rows: Mapping[str, Row] | None = None
@@ -64,6 +78,17 @@ class Criterion:
     range: tuple[float, float] = (0.0, math.inf)
     belongs_to: str | None = None
     may_be_empty: bool = False
+    unionize_part: UnionizePart | None = None
+
+    def texts(self, value: Any) -> list[str]:
+        """The value, or each of several, as texts: names of closed lists in words, numbers with at most 10 digits."""
+        return [self._text(each) for each in (value if isinstance(value, tuple) else (value,))]
+
+    def _text(self, value: Any) -> str:
+        if self.rows is not None:
+            row = self.rows[value]
+            return str(getattr(row, "words", row.name))
+        return f"{value:,.10g}" if isinstance(value, float) else str(value)
 
     @property
     def metadata(self) -> Mapping[str, Criterion]:

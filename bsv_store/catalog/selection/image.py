@@ -23,10 +23,10 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.catalog.selection.exclusions import exclusions
-from bsv_store.catalog.selection.in_store import UNIONIZE_PART_OF
 from bsv_store.catalog.selection.resolve import condition_of, left_out_of
 from bsv_store.catalog.structures import StructureRef, StructureRow, all_structures, unknown_structures
 from bsv_store.catalog.tables.views import view
+from bsv_store.vocabulary import INJECTION_COLUMNS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,15 +39,14 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
     """Shape (experiments,), by ascending id; False where the condition is unknown."""
 
-_COORDINATES = ("injection_ap", "injection_dv", "injection_ml")
 # Columns that are compared with limits or used in arithmetic.
 _NUMBERS = (
     *(
         each.column
-        for name, each in CRITERIA.items()
-        if each.column is not None and each.form == "number" and name not in UNIONIZE_PART_OF
+        for each in CRITERIA.values()
+        if each.column is not None and each.form == "number" and each.unionize_part is None
     ),
-    *_COORDINATES,
+    *INJECTION_COLUMNS,
 )
 # Columns with few distinct values.
 _VALUES = (
@@ -247,7 +246,7 @@ class _ImageTerms:
 
     def coordinates(self) -> Sequence[NDArray[np.float64]]:
         """See `Terms.coordinates`."""
-        return [self._image.numbers[name] for name in _COORDINATES]
+        return [self._image.numbers[name] for name in INJECTION_COLUMNS]
 
     def identified(self, ids: Collection[int]) -> Mask:
         """See `Terms.identified`."""

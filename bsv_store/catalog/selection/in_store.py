@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Connection, select
@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from bsv_store.catalog.selection.criteria import Criteria
     from bsv_store.catalog.selection.terms import C, Terms
     from bsv_store.vocabulary import UnionizePart, VolumeKind
-
-UNIONIZE_PART_OF: Mapping[str, UnionizePart] = {
-    "min_injection_overlap": "injection",
-    "max_injection_outside_primary": "injection",
-    "projecting_to": "projection",
-    "min_laterality_index": "projection",
-    "max_laterality_index": "projection",
-}
-"""The unionize rows that these criteria need."""
 
 
 def needs_side(name: str, leaf: Criteria) -> bool:
@@ -43,7 +34,7 @@ def with_unionizes(terms: Terms[C], leaf: Criteria) -> C:
 
 def needs_unionizes(leaf: Criteria) -> bool:
     """Whether a part of a selection has a criterion that unionize rows decide."""
-    return not UNIONIZE_PART_OF.keys().isdisjoint(leaf.to_dict())
+    return any(CRITERIA[name].unionize_part is not None for name in leaf.to_dict())
 
 
 def unionizes_read(connection: Connection, leaves: Collection[Criteria]) -> dict[UnionizePart, set[int]]:
@@ -62,9 +53,9 @@ def unionizes_read(connection: Connection, leaves: Collection[Criteria]) -> dict
             structures["injection"].update(row.id for row in find_structures(connection, leaf.injected_in or ()))
         if leaf.max_injection_outside_primary is not None:
             structures["injection"].update(connection.scalars(select(Experiment.primary_structure_id).distinct()))
-        given = leaf.to_dict()
-        for name, part in UNIONIZE_PART_OF.items():
-            if name in given:
+        for name in leaf.to_dict():
+            part = CRITERIA[name].unionize_part
+            if part is not None:
                 structures[part].add(ROOT_STRUCTURE_ID)
         if leaf.with_unionizes is not None:
             # Any structure: the tables that the store has are checked too.

@@ -95,11 +95,16 @@ def known_experiments(connection: Connection, ids: Collection[int]) -> set[int]:
 def _refuse_unknown(ids: Collection[int], known: Collection[int]) -> None:
     unknown = sorted(set(ids).difference(known))
     if unknown:
-        noun = "experiment" if len(unknown) == 1 else "experiments"
-        raise UnknownExperimentError(
-            f"the catalog has no {noun} {listed(unknown)}",
-            hint="Check the ids, or update the catalog: `bsv-store sync experiments`.",
-        )
+        raise unknown_experiments(unknown)
+
+
+def unknown_experiments(ids: Collection[int]) -> UnknownExperimentError:
+    """The error for experiments that the catalog does not have."""
+    noun, its_id = ("experiment", "id") if len(ids) == 1 else ("experiments", "ids")
+    return UnknownExperimentError(
+        f"the catalog has no {noun} {listed(ids)}",
+        hint=f"Check the {its_id}, or update the experiment list: `bsv-store sync experiments`.",
+    )
 
 
 def _check_lines(names: Names, wanted: Collection[str]) -> None:

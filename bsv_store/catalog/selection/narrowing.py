@@ -38,9 +38,9 @@ def narrowed(selection: Selection, criteria: Criteria) -> Selection:
     Parameters
     ----------
     selection : Selection
-        Whatever it includes, by its flags or by id, the criteria do not leave out again.
+        Withdrawn and excluded experiments that it includes, by its flags or by id, stay included.
     criteria : Criteria
-        Its ``include_withdrawn`` and ``include_excluded`` hold for every part of the selection too.
+        Its ``include_withdrawn`` and ``include_excluded`` apply to every part of the selection too.
 
     Raises
     ------

@@ -28,7 +28,7 @@ from bsv_store.catalog.selection.criteria import (
 )
 from bsv_store.catalog.selection.criterion import Criterion
 from bsv_store.catalog.selection.exclusions import excluded
-from bsv_store.catalog.selection.in_store import UNIONIZE_PART_OF, needs_side, with_unionizes
+from bsv_store.catalog.selection.in_store import needs_side, with_unionizes
 from bsv_store.catalog.selection.names import looked_up
 from bsv_store.catalog.selection.narrowing import including
 from bsv_store.catalog.selection.positions import in_box, near_point
@@ -171,7 +171,7 @@ def undecided(connection: Connection, selection: Selection) -> Undecided:
         part
         for leaf in selection.leaves()
         for name in leaf.to_dict()
-        if (part := UNIONIZE_PART_OF.get(name)) is not None
+        if (part := CRITERIA[name].unionize_part) is not None
     }
     if not parts:
         return Undecided((), ())
@@ -272,7 +272,7 @@ class _Compiler(Generic[C]):
             return terms.every(self._criteria(node, match_unknown))
 
         def certain(part: Node, match_unknown: bool) -> C:
-            # Unknown counts as false, also under NOT.
+            # Unknown counts as false, even under NOT.
             return terms.certain(self.condition(part, match_unknown=match_unknown, invert_subtracted=invert_subtracted))
 
         if node.operator == "minus":
@@ -302,8 +302,8 @@ class _Compiler(Generic[C]):
                 condition: C = CONDITIONS[name](self, leaf)
             else:
                 condition = _compared(terms, criterion, criterion.column, value)
-            if match_unknown and name in UNIONIZE_PART_OF:
-                condition = terms.some([condition, terms.opposite(terms.covered(UNIONIZE_PART_OF[name]))])
+            if match_unknown and criterion.unionize_part is not None:
+                condition = terms.some([condition, terms.opposite(terms.covered(criterion.unionize_part))])
                 if needs_side(name, leaf):
                     condition = terms.some([condition, terms.is_missing("injected_hemisphere")])
             yield condition

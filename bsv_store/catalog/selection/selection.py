@@ -25,7 +25,7 @@ from typing import Any, Literal, NoReturn
 from bsv_store.catalog.selection.criteria import Criteria
 from bsv_store.catalog.structures import StructureRef
 from bsv_store.documents import json_value
-from bsv_store.errors import SelectionError
+from bsv_store.errors import UPGRADE_HINT, SelectionError
 from bsv_store.html import card, preformatted
 from bsv_store.text import shown
 from bsv_store.vocabulary import Hemisphere, InjectionScope, Measure, MeasuredHemisphere, VolumeKind
@@ -251,7 +251,7 @@ class Selection:
             newer = type(version) is int and version > VERSION
             raise SelectionError(
                 f"the selection has version {shown(version)}; this version of bsv-store reads {VERSION}",
-                hint="Upgrade the package: pip install --upgrade bsv-store" if newer else _FORM,
+                hint=UPGRADE_HINT if newer else _FORM,
             )
         return cls.of(_from_dict(rest, 1))
 

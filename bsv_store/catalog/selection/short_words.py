@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bsv_store.catalog.selection.criteria import ANY_CRE, CRITERIA, Criteria
 from bsv_store.catalog.selection.selection import Combination, Selection
 from bsv_store.text import listed, number_of
-from bsv_store.vocabulary import AXES, SEXES, VOLUME_KINDS
+from bsv_store.vocabulary import AXES
 
 EVERYTHING = "all experiments"
 
-# ``{}`` is the value. Flags have two phrases, for True and False. `_phrase` has those of other criteria.
-_PHRASES: Mapping[str, str | tuple[str, str]] = {
-    "product": "product {}",
-    "strain": "{}",
-    "injected_hemisphere": "{} hemisphere",
-    "bilateral": ("bilateral", "unilateral"),
-    "min_injection_volume": "≥ {} mm³",
-    "max_injection_volume": "≤ {} mm³",
-    "min_injection_overlap": "overlap ≥ {}",
-    "max_injection_outside_primary": "outside primary ≤ {}",
-    "projecting_to": "projecting to {}",
-    "min_laterality_index": "laterality ≥ {}",
-    "max_laterality_index": "laterality ≤ {}",
-    "with_unionizes": ("with table", "without table"),
-}
-# Not needed in a title, or part of the phrase of another criterion.
-_OMITTED = frozenset(
-    {
-        "include_withdrawn",
-        "include_excluded",
-        "injection",
-        "radius_um",
-        "target_measure",
-        "target_threshold",
-        "target_hemisphere",
-        "with_volume_spacing_um",
-    }
-)
 # Criteria that list experiments by id.
 _IDS = frozenset({"ids", "exclude_ids"})
 _SIGNS = {"and": " and ", "or": " or ", "minus": " without "}
@@ -107,20 +79,18 @@ def _phrases(criteria: Criteria) -> dict[str, str]:
     """A phrase for each criterion by name; injected structures and lines come first."""
     given = criteria.to_dict()
     ordered = ["injected_in", "line", *(name for name in CRITERIA if name not in ("injected_in", "line"))]
-    return {name: _phrase(name, criteria) for name in ordered if name in given and name not in _OMITTED}
+    return {name: _phrase(name, criteria) for name in ordered if name in given and not _is_omitted(name)}
 
 
 def _phrase(name: str, criteria: Criteria) -> str:
     value = getattr(criteria, name)
     if name == "injected_in":
         secondary = "" if criteria.injection == "primary" else f" ({criteria.injection} injection)"
-        return f"{_values(value)}{secondary}"
+        return f"{_values(name, value)}{secondary}"
     if name == "line":
-        return _values(["any Cre" if each == ANY_CRE else each for each in value])
-    if name == "sex":
-        return _values([SEXES[each].words for each in value])
+        return _values(name, tuple("any Cre" if each == ANY_CRE else each for each in value))
     if name == "with_volume":
-        return f"with {VOLUME_KINDS[value].words} at {criteria.with_volume_spacing_um} um"
+        return f"with {_values(name, value)} at {criteria.with_volume_spacing_um} um"
     if name == "box":
         pairs = zip(AXES, value, strict=True)
         return ", ".join(f"{axis} {part[0]:,.10g} to {part[1]:,.10g} um" for axis, part in pairs if part is not None)
@@ -131,11 +101,16 @@ def _phrase(name: str, criteria: Criteria) -> str:
         return f"experiment {value[0]}" if len(value) == 1 else number_of(len(value), "experiment")
     if name == "exclude_ids":
         return f"without {number_of(len(value), 'experiment')}"
-    phrase = _PHRASES[name]
-    if isinstance(phrase, tuple):
-        return phrase[0] if value else phrase[1]
-    return phrase.format(_values(value if isinstance(value, tuple) else [value]))
+    criterion = CRITERIA[name]
+    phrase = criterion.short_if_false if value is False else criterion.short
+    return f"{name.replace('_', ' ')} {_values(name, value)}" if phrase is None else phrase.format(_values(name, value))
 
 
-def _values(values: Sequence[Any]) -> str:
-    return listed([f"{each:,.10g}" if isinstance(each, float) else str(each) for each in values], limit=_MAX_LISTED)
+def _values(name: str, value: Any) -> str:
+    return listed(CRITERIA[name].texts(value), limit=_MAX_LISTED)
+
+
+def _is_omitted(name: str) -> bool:
+    """Whether a criterion is not needed in a title, or is part of the phrase of another one."""
+    criterion = CRITERIA[name]
+    return criterion.short == "" or (criterion.short is None and criterion.belongs_to is not None)

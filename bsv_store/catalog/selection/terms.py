@@ -74,7 +74,7 @@ class Terms(Names, Protocol[C]):
         ...
 
     def certain(self, condition: C) -> C:
-        """Whether a condition holds; false where it is unknown, so that this never is."""
+        """Whether a condition holds; false where it is unknown. This is never unknown."""
         ...
 
     def equals(self, column: str, value: str | bool) -> C:

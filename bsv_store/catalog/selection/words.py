@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bsv_store.catalog.selection.canonical import Point
@@ -14,29 +14,9 @@ from bsv_store.vocabulary import (
     INJECTION_SCOPES,
     MEASURED_HEMISPHERES,
     MEASURES,
-    SEXES,
     VOLUME_KINDS,
     InjectionScope,
 )
-
-# Criteria after "experiments", with ``{}`` for the value; for flags, the phrase if it is True. Those that say more than
-# one value are in `_phrase`.
-PHRASES: Mapping[str, str] = {
-    "product": "of the Allen product {}",
-    "sex": "in {} mice",
-    "strain": "in mice of the strain {}",
-    "injected_hemisphere": "injected in the {} hemisphere",
-    "bilateral": "with at least 1 % of the injection in the other hemisphere",
-    "min_injection_volume": "with an injection volume of at least {} mm³",
-    "max_injection_volume": "with an injection volume of at most {} mm³",
-    "max_injection_outside_primary": "with at most {} of the injection volume outside the primary structure",
-    "min_laterality_index": "with a laterality index of the projection of at least {}",
-    "max_laterality_index": "with a laterality index of the projection of at most {}",
-    "with_volume": "with a volume of {} at {} um in the store",
-    "with_unionizes": "with a complete table of signal by structure in the store",
-    "include_withdrawn": "including those that Allen no longer lists",
-    "include_excluded": "including those on the exclusion list of the store",
-}
 
 # Longer lists of ids are only counted.
 _MAX_IDS = 5
@@ -77,14 +57,10 @@ def _phrase(name: str, criteria: Criteria) -> str:
         return _injected(value, criteria.injection, criteria.min_injection_overlap)
     if name == "line":
         return _lines(value)
-    if name == "sex":
-        return PHRASES[name].format(joined([SEXES[each].words for each in value], "or"))
-    if name == "bilateral" and value is False:
-        return "with less than 1 % of the injection in the other hemisphere"
-    if name == "with_unionizes" and value is False:
-        return "without a complete table of signal by structure in the store"
     if name == "with_volume":
-        return PHRASES[name].format(VOLUME_KINDS[value].words, criteria.with_volume_spacing_um)
+        phrase = CRITERIA[name].phrase
+        assert phrase is not None
+        return phrase.format(VOLUME_KINDS[value].words, criteria.with_volume_spacing_um)
     if name == "box":
         ranges = [
             f"{axis} {low:,.10g} to {high:,.10g} um"
@@ -104,11 +80,10 @@ def _phrase(name: str, criteria: Criteria) -> str:
 
 def _simple(name: str, value: Any) -> str:
     """The phrase of the criterion; without one, its name and the value."""
-    values = value if isinstance(value, tuple) else (value,)
-    texts = [f"{each:,.10g}" if isinstance(each, float) else str(each) for each in values]
-    if name in PHRASES:
-        return PHRASES[name].format(joined(texts, "or"))
-    return f"with {name.replace('_', ' ')} {joined(texts, 'or')}"
+    criterion = CRITERIA[name]
+    phrase = criterion.phrase_if_false if value is False else criterion.phrase
+    texts = joined(criterion.texts(value), "or")
+    return f"with {name.replace('_', ' ')} {texts}" if phrase is None else phrase.format(texts)
 
 
 def _injected(structures: Sequence[object], scope: InjectionScope, overlap: float | None) -> str:

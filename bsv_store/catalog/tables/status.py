@@ -23,7 +23,7 @@ from bsv_store.catalog.tables.frames import differing_injection_volumes
 from bsv_store.catalog.tables.views import view
 from bsv_store.html import text_card
 from bsv_store.text import fact_lines, number_of, size_text
-from bsv_store.vocabulary import DATASET_STANDINGS
+from bsv_store.vocabulary import DATASET_STANDINGS, SNAPSHOT_CONTENTS
 
 
 def content_counts(connection: Connection) -> list[tuple[str, str]]:
@@ -121,6 +121,11 @@ class CatalogStatus:
     unchecked_versions: int
     latest_snapshots: tuple[SnapshotInfo, ...]
 
+    @property
+    def latest_lists(self) -> tuple[SnapshotInfo, ...]:
+        """The newest lists and ontologies; unionize tables are omitted, because each experiment has its own."""
+        return tuple(each for each in self.latest_snapshots if SNAPSHOT_CONTENTS[each.what].is_complete)
+
     def __repr__(self) -> str:
         volumes = sum(each.volumes for each in self.volumes)
         return (
@@ -148,8 +153,7 @@ class CatalogStatus:
                 ("Datasets", f"{self.datasets:,} with {number_of(self.dataset_versions, 'version')}"),
                 *(
                     (f"List of {each.what}", f"{number_of(each.rows, 'row')}, stored {each.taken_at:%Y-%m-%d}")
-                    for each in self.latest_snapshots
-                    if each.what != "unionizes"
+                    for each in self.latest_lists
                 ),
             ]
         )

@@ -139,7 +139,7 @@ def verified_table(
 
 @dataclass(frozen=True, slots=True)
 class LargeResult:
-    """A result file at 25 or 10 um, and what is recorded of it.
+    """A result file at 25 or 10 um, as the catalog records it.
 
     Attributes
     ----------
@@ -169,7 +169,7 @@ class LargeResult:
     def read_into(self, out: NDArray[Any], name: str, group: int | str, where: tuple[slice, slice, slice]) -> bool:
         """Read a part of an array into ``out``, shape as ``where``; False if the whole file must be verified instead.
 
-        That is so if the file has no table, as from before slabs were hashed, or is damaged.
+        This is the case if the file was written before slabs were hashed, or is damaged.
 
         Raises
         ------

@@ -25,7 +25,7 @@ from bsv_store.datasets.result.content_hash import arrays_without_groups
 from bsv_store.datasets.result.contents import read_inputs as recorded_text
 from bsv_store.datasets.result.file import ResultWriter
 from bsv_store.datasets.result.slabs import TABLE
-from bsv_store.errors import FormatError, FrameError
+from bsv_store.errors import UPGRADE_HINT, FormatError, FrameError
 from bsv_store.text import SHA256, listed, shown
 from bsv_store.vocabulary import COMPARISON_MAPS, HEMISPHERE_RULES, STATISTICS
 from bsv_store.volumes.grid import FRAME
@@ -120,7 +120,7 @@ def check_manifest(value: Any, path: Path, *, version: int) -> dict[str, Any]:
     if value.get("bundle_version") != version or isinstance(value["bundle_version"], bool):
         raise FormatError(
             f"{path} is a bundle of version {shown(value.get('bundle_version'))}; this bsv-store reads {version}",
-            hint="Upgrade the package: pip install --upgrade bsv-store",
+            hint=UPGRADE_HINT,
         )
     if unknown := sorted(set(value).difference(_TYPES)):
         raise FormatError(f"{path} is not a valid bundle: its {MANIFEST} has the unknown part {shown(unknown[0])}")
@@ -252,7 +252,7 @@ def check_values(file: h5py.File, inputs: RecordedInputs, path: Path) -> None:
     subtracts = HEMISPHERE_RULES[inputs.recipe.hemisphere_rule].subtracts
     for name in inputs.recipe.statistics:
         dataset, row = file[name], STATISTICS[name]
-        may_be_negative = subtracts and name not in ("sd", "sem")
+        may_be_negative = subtracts and row.can_be_negative
         for group in inputs.groups:
             for slab in range(0, dataset.shape[1], dataset.chunks[1]):
                 block = dataset[group.number, slab : slab + dataset.chunks[1]]

@@ -53,7 +53,7 @@ def export_version(
     overwrite: bool = False,
 ) -> Path:
     """See `DatasetVersion.export`."""
-    path = checked_path("target", target)
+    path = checked_path("path", target)
     if not version.recipe.has_voxels:
         return _export_table(
             version, path, statistic=statistic, group=group, like_allen=like_allen, overwrite=overwrite
@@ -98,7 +98,7 @@ def export_groups(
     overwrite: bool = False,
 ) -> list[Path]:
     """See `DatasetVersion.export_groups`."""
-    path = checked_path("target", target)
+    path = checked_path("path", target)
     array = checked_array(statistic, version.recipe, what=version.ref)
     if array in COMPARISON_MAPS:
         raise InputError(f"{array} has no groups", hint="Export it as one file.")
@@ -110,7 +110,7 @@ def export_groups(
     stem, suffix = path.name[:-ending], path.name[-ending:]
     width = len(str(len(version.groups) - 1))
     paths = [path.with_name(f"{stem}-group{each.number:0{width}}{suffix}") for each in version.groups]
-    # All targets are checked before the first one is written.
+    # All paths are checked before the first file is written.
     for each in paths:
         check_target(each, overwrite=overwrite, marker=chosen.marker)
     for group, each in zip(version.groups, paths, strict=True):
@@ -204,7 +204,7 @@ VERSION_FORMATS: tuple[FileFormat[VersionExport], ...] = (
     FileFormat(".nc", "netCDF-4, the result file of the store", _write_netcdf),
     *map(_image_as, IMAGE_FORMATS),
     FileFormat(".npz", "NumPy arrays: every statistic and map, axes, groups, recipe", _write_npz),
-    FileFormat(".csv", "the members, also those left out; of a comparison by structure its table", _write_csv),
+    FileFormat(".csv", "the members, including those left out; of a comparison by structure its table", _write_csv),
     FileFormat(".bib", "references, BibTeX", _write_references),
     FileFormat(".ris", "references, RIS", _write_ris),
     FileFormat(".txt", "draft of the citation", _write_citation),

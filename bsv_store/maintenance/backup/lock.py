@@ -138,7 +138,7 @@ def _age(lock: Lock, name: str, values: dict[str, str]) -> timedelta:
     """The time since another lock was rewritten."""
     theirs, ours = lock.target.written_at(name), None
     if lock.is_written:
-        # That of this process has just been written. If it is gone already, the other one counts nevertheless.
+        # The lock of this process was just written. Without it, the age is computed from the time in the other lock.
         with contextlib.suppress(FileNotFoundError):
             ours = lock.target.written_at(lock.name)
     if ours is None or theirs is None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from bsv_store.documents import json_value, record_of
-from bsv_store.errors import BackupError
+from bsv_store.errors import UPGRADE_HINT, BackupError
 from bsv_store.file_systems import is_inside
 from bsv_store.text import MAX_ID, SHA256, reason, shown
 
@@ -193,7 +193,7 @@ def decoded(identifier: str, text: bytes, where: str) -> Snapshot:
             raise BackupError(
                 f"snapshot {identifier[:SHORT]} in {where} has format {shown(found)}; this version of bsv-store "
                 f"supports {FORMAT}",
-                hint="Upgrade the package: pip install --upgrade bsv-store",
+                hint=UPGRADE_HINT,
             )
         return _snapshot(identifier, values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bsv_store.documents import MAX_RECORD_BYTES, json_value
-from bsv_store.errors import BackupError, InputError
+from bsv_store.errors import UPGRADE_HINT, BackupError, InputError
 from bsv_store.maintenance.backup.manifest import FORMAT, Snapshot, decoded
 from bsv_store.maintenance.backup.target import TMP, Target, open_target, target_errors
 from bsv_store.progress import do_nothing
@@ -169,7 +169,7 @@ def open_repository(location: str | os.PathLike[str]) -> Repository:
     if values.get("format") != FORMAT:
         raise BackupError(
             f"{target} has format {shown(values.get('format'))}; this version of bsv-store supports {FORMAT}",
-            hint="Upgrade the package: pip install --upgrade bsv-store",
+            hint=UPGRADE_HINT,
         )
     return Repository(target)
 

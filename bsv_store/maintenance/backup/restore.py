@@ -27,7 +27,7 @@ from bsv_store.catalog.database.models import Claim, Dataset, StoreInfo
 from bsv_store.catalog.database.postgres import normalized_url
 from bsv_store.checkpoints import checkpoint
 from bsv_store.config import CATALOG_FILE, FOLDERS, FORMAT_VERSION, SQLITE, STORE_FILE, StoreConfig
-from bsv_store.errors import BackupError, NoSpaceError, SchemaTooNewError, StoreError, StoreExistsError
+from bsv_store.errors import UPGRADE_HINT, BackupError, NoSpaceError, SchemaTooNewError, StoreError, StoreExistsError
 from bsv_store.file_systems import read_errors
 from bsv_store.maintenance.backup.database_copy import create_indexes
 from bsv_store.maintenance.backup.lock import Lock, locked
@@ -174,7 +174,7 @@ def _check_supported(snapshot: Snapshot) -> None:
         raise SchemaTooNewError(
             f"snapshot {snapshot.short_id} was made by bsv-store {snapshot.release} and has the schema revision "
             f"{snapshot.revision}, which this version does not know",
-            hint="Upgrade the package: pip install --upgrade bsv-store",
+            hint=UPGRADE_HINT,
         )
 
 
@@ -402,7 +402,7 @@ def _adjust(run: _Run, connection: Connection, numbers: Mapping[str, int]) -> No
 
 
 def raise_last_numbers(connection: Connection, numbers: Mapping[str, int]) -> None:
-    """Make sure that version numbers up to these are not assigned again, also of datasets that do not exist."""
+    """Make sure that version numbers up to these are not assigned again, even those of datasets that do not exist."""
     for name, number in sorted(numbers.items()):
         condition = Dataset.name == name
         if connection.execute(update(Dataset.__table__).where(condition).values(last_number=number)).rowcount == 0:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bsv_store._version import __version__
 from bsv_store.check import boolean, text
-from bsv_store.check import path as checked_path
 from bsv_store.errors import InputError
+from bsv_store.figures.style import check_html_path
 from bsv_store.formats.output_file import atomic_output, check_target
 from bsv_store.reports.html_page import sections
 from bsv_store.reports.html_page.facts import PageFacts, page_facts
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
     from bsv_store.store.store import Store
 
-SUFFIXES = (".html", ".htm")
 # Nothing is loaded from elsewhere, even if the page were changed.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
@@ -76,9 +75,7 @@ def page(
     NoSpaceError
         If the disk is full.
     """
-    target = checked_path("path", path)
-    if target.suffix.lower() not in SUFFIXES:
-        raise InputError(f"path must end in {' or '.join(SUFFIXES)}, got {target.name!r}")
+    target = check_html_path(path)
     if title is not None:
         words = text("title", title, such_as="Visual areas by AP")
         if not words.strip() or not words.isprintable():

@@ -20,6 +20,7 @@ from bsv_store.reports.html_page.tables import Cell, Column, DataTable, Row, num
 from bsv_store.text import label_in_prose, number_of
 from bsv_store.vocabulary import (
     ANIMAL_WEIGHTS,
+    EFFECT_SIZES,
     MEASURED_HEMISPHERES,
     MISSING_POLICIES,
     STATISTICS,
@@ -168,7 +169,7 @@ def _compared(facts: PageFacts) -> Markup:
     is_short = all(len(label) <= _MAX_HEADING for label in attributes["labels"])
     has_sides = len(attributes["hemisphere"]) > 1
     heads = attributes["labels"] if is_short else ("first group", "second group")
-    effect = {"hedges_g": "Hedges' g", "cohens_d": "Cohen's d"}[attributes["effect_size"]]
+    effect = EFFECT_SIZES[attributes["effect_size"]].title
     columns = [
         Column("Structure"),
         Column("Name"),

@@ -16,7 +16,7 @@ def content_security_policy(extra: Mapping[str, Collection[str]] | None = None) 
     Parameters
     ----------
     extra : mapping of str to collection of str, optional
-        Sources that are permitted beside the server itself, by directive.
+        Sources that are permitted besides the server itself, by directive.
 
     Raises
     ------

@@ -105,7 +105,7 @@ class AccessMiddleware:
             self._record(exchange, scope)
 
     def _set_root_path(self, scope: Scope) -> str:
-        """The path below the root path, also if a proxy has removed that from the address already."""
+        """The path below the root path, even if a proxy has already removed that from the address."""
         path: str = scope["path"]
         root = self._root_path
         if not root:

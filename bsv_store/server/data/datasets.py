@@ -23,7 +23,7 @@ from bsv_store.server.data.parameters import (
 from bsv_store.server.data.replies import json_reply, table_reply
 from bsv_store.server.data.schemas import TABLE, an_object, list_of
 from bsv_store.server.data.written_file import MEDIA_TYPES, ending_of, written_file
-from bsv_store.vocabulary import COMPARISON_MAPS, STATISTICS
+from bsv_store.vocabulary import AXES, COMPARISON_MAPS, STATISTICS
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -56,7 +56,7 @@ def version_facts(version: DatasetVersion) -> dict[str, Any]:
     recipe = version.recipe
     grid = None
     if recipe.has_voxels:
-        grid = {"spacing_um": recipe.spacing_um, "shape": version.grid.shape, "axes": ["AP", "DV", "ML"]}
+        grid = {"spacing_um": recipe.spacing_um, "shape": version.grid.shape, "axes": list(AXES)}
     return {
         "ref": version.ref,
         "name": version.name,

@@ -11,7 +11,7 @@ from bsv_store import check
 from bsv_store.catalog.selection.criteria import CRITERIA, default_of
 from bsv_store.catalog.selection.resolve import excluded_from, resolve
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.catalog.selection.words import PHRASES, selection_words
+from bsv_store.catalog.selection.words import selection_words
 from bsv_store.catalog.tables.views import VIEWS
 from bsv_store.catalog.without_unionizes import report_undecided
 from bsv_store.errors import InputError
@@ -137,7 +137,7 @@ def criteria_rows() -> list[dict[str, Any]]:
             "kind": criterion.form,
             "section": criterion.section,
             "description": _in_json(criterion.words),
-            "phrase": PHRASES.get(name),
+            "phrase": criterion.phrase,
             "choices": [{"name": row.name, "words": str(getattr(row, "words", row.name))} for row in rows.values()]
             if (rows := criterion.rows) is not None
             else None,

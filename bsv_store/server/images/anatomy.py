@@ -19,6 +19,7 @@ from bsv_store.volumes.grid import AXES, Grid
 if TYPE_CHECKING:
     from bsv_store.catalog.structures import StructureRow
     from bsv_store.store.store import Store
+    from bsv_store.vocabulary import Hemisphere
     from bsv_store.volumes.annotation import AnnotationFile
 
 DEFAULT_LEVEL = 5
@@ -172,8 +173,10 @@ def outlines_json(codes: NDArray[np.uint16], table: NDArray[np.uint32], spacing_
     ]
 
 
-def position_um(store: Store, files: Sequence[AnnotationFile], structure: str | int, side: str) -> tuple[float, ...]:
-    """A point in a structure: the voxel nearest to the middle of its largest coronal plane.
+def position_um(
+    store: Store, files: Sequence[AnnotationFile], structure: str | int, hemisphere: Hemisphere
+) -> tuple[float, ...]:
+    """A point in a structure, in this hemisphere if possible: the voxel nearest to the middle of its largest plane.
 
     Raises
     ------
@@ -194,7 +197,7 @@ def position_um(store: Store, files: Sequence[AnnotationFile], structure: str | 
             if number == len(there):
                 raise
     middle = Grid(spacing_um).midline
-    half = slice(middle, None) if side == "right" else slice(None, middle)
+    half = slice(middle, None) if hemisphere == "right" else slice(None, middle)
     if mask[..., half].any():
         kept = np.zeros_like(mask)
         kept[..., half] = mask[..., half]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import InputError
+from bsv_store.figures.scale import DECADES, FADE, FIRST_COLOR, QUANTILE, check_scale, low_end
 from bsv_store.text import shown
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 COLOR_MAPS = Path(__file__).with_name("color_maps.json")
 """256 colors of each map, six hexadecimal digits each; also read by the viewer. ``NAME_r`` is the reversed map."""
 
-QUANTILE = 0.998
-_DECADES = 3
-_FIRST_COLOR = 0.12
-_FADE = 0.16
 # The last color of the palette is that of voxels without data.
 _COLORS = 255
 _NO_DATA = 255
@@ -87,20 +84,13 @@ def colors_of(
         raise InputError(
             f"map must be a color map, got {shown(name)}", hint=f"Valid: {', '.join(sorted(color_maps()))}."
         )
-    chosen: ColorScale = scale or ("linear" if is_signed else "power")
+    wanted = scale or ("linear" if is_signed else "power")
+    chosen, vmin, vmax, _ = check_scale(wanted, vmin=vmin, vmax=vmax, quantile=QUANTILE)
     high = vmax
     if high is None:
         found = np.abs(values[np.isfinite(values) & (values != 0)])
         high = float(np.quantile(found, QUANTILE)) if found.size else 1.0
-    if high <= 0:
-        raise InputError(f"vmax must be above 0, got {high:g}")
-    low = -high if is_signed else (vmin if vmin is not None else 0.0)
-    if chosen == "log" and not is_signed:
-        low = high / 10**_DECADES if vmin is None else vmin
-        if low <= 0:
-            raise InputError(f"vmin of a logarithmic scale must be above 0, got {low:g}")
-    if low >= high:
-        raise InputError(f"vmin must be below vmax, got {low:g} and {high:g}")
+    low = low_end(chosen, vmin=vmin, high=high, is_signed=is_signed)
     return Colors(low, high, chosen, is_signed, name, theme.no_data)
 
 
@@ -123,7 +113,7 @@ def fractions(values: NDArray[Any], colors: Colors) -> NDArray[np.float64]:
 
 def _symmetric_log(values: NDArray[Any], high: float) -> NDArray[np.float64]:
     # As Matplotlib's SymLogNorm: linear up to the threshold, over as much of the scale as a decade.
-    threshold = high / 10**_DECADES
+    threshold = high / 10**DECADES
     scaled = np.abs(values) / threshold
     outer = 1 / 0.9 + np.log10(np.maximum(scaled, 1))
     return np.asarray(np.sign(values) * np.where(scaled <= 1, scaled / 0.9, outer))
@@ -132,11 +122,11 @@ def _symmetric_log(values: NDArray[Any], high: float) -> NDArray[np.float64]:
 def palette(colors: Colors) -> NDArray[np.uint8]:
     """Red, green, blue and opacity of the 256 colors of an image, shape (256, 4)."""
     at = np.linspace(0, 1, _COLORS)
-    where = at if colors.is_signed else _FIRST_COLOR + (1 - _FIRST_COLOR) * at
+    where = at if colors.is_signed else FIRST_COLOR + (1 - FIRST_COLOR) * at
     table = color_maps()[colors.map]
     found = np.empty((_COLORS + 1, 4))
     found[:-1, :3] = table[np.minimum((where * len(table)).astype(int), len(table) - 1)]
-    found[:-1, 3] = np.clip((np.abs(2 * at - 1) if colors.is_signed else at) / _FADE, 0, 1)
+    found[:-1, 3] = np.clip((np.abs(2 * at - 1) if colors.is_signed else at) / FADE, 0, 1)
     found[-1] = [*(int(colors.no_data[start : start + 2], 16) / 255 for start in (1, 3, 5)), 1]
     return np.asarray(np.round(found * 255), np.uint8)
 

@@ -8,7 +8,7 @@ from bsv_store.server.data.operation import DescribedRoute, Parameter
 from bsv_store.server.data.parameters import choice
 from bsv_store.server.data.schemas import an_object, list_of
 from bsv_store.server.images.sources import DEFAULT_KIND, DEFAULT_SPACING_UM
-from bsv_store.vocabulary import COLOR_SCALES, COMPARISON_MAPS, PLANES, STATISTICS, THEMES, VOLUME_KINDS
+from bsv_store.vocabulary import COLOR_SCALES, COMPARISON_MAPS, HEMISPHERES, PLANES, STATISTICS, THEMES, VOLUME_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +111,13 @@ DESCRIBED: Final = (
         "position",
         "A point in a structure, um",
         Parameter(name="structure", kind="string", words="Acronym or name.", is_required=True, example="VISp"),
-        Parameter(name="side", kind="string", words="Side of the brain.", choices=("left", "right"), default="right"),
+        Parameter(
+            name="hemisphere",
+            kind="string",
+            words="Hemisphere, if the structure is in both.",
+            choices=tuple(HEMISPHERES),
+            default="right",
+        ),
     ),
     _image(
         "annotation",

@@ -34,7 +34,7 @@ from bsv_store.server.images.replies import (
     reply_of,
 )
 from bsv_store.server.images.sources import SOURCE_NAMES, Shown, number, plane_by, version_by, whole_number
-from bsv_store.vocabulary import COLOR_SCALES, THEMES, PlaneRow
+from bsv_store.vocabulary import COLOR_SCALES, HEMISPHERES, THEMES, PlaneRow
 from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
 _COLOR_NAMES = ("scale", "vmin", "vmax", "map", "theme", "zoom")
 _MAX_ZOOM = 8
-# Uncompressed bytes are made from memory for each request.
-_INLINE_BYTES = 1 << 20
 
 
 async def information(request: Request) -> Response:
@@ -141,13 +139,11 @@ async def structures(request: Request) -> Response:
 async def structure_position(request: Request) -> Response:
     """A point in a structure, um: AP, DV, ML."""
     images = images_of(request)
-    query = dict(checked_query(request, "structure", "side"))
-    side = query.get("side", "right")
-    if side not in ("left", "right"):
-        raise InputError(f"side must be left or right, got {side[:20]!r}")
+    query = dict(checked_query(request, "structure", "hemisphere"))
+    half = check.choice("hemisphere", query.get("hemisphere", "right"), HEMISPHERES).name
     name = check.text("structure", query.get("structure"), such_as="VISp")
     files = await images.annotations()
-    found = await images.looked_up(("position", name, side), lambda: position_um(images.store, files, name, side))
+    found = await images.looked_up(("position", name, half), lambda: position_um(images.store, files, name, half))
     body = json_body({"structure": name, "at_um": found}, compress=False)
     return _reply_now(request, body, body.data)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bsv_store import check
 from bsv_store.catalog.current_volume import CurrentVolume
+from bsv_store.check import checked_group
 from bsv_store.datasets.arrays import require_voxels
 from bsv_store.errors import InputError, UnknownDatasetError
 from bsv_store.server.images.blocks import ReadSlab, ReadStored
@@ -204,8 +205,8 @@ def version_term(version: DatasetVersion, name: Any, group: int | None) -> Term:
     present = (*version.recipe.statistics, *version.recipe.maps)
     if name not in present:
         raise InputError(f"{version.ref} does not have {name}", hint=f"It has {', '.join(present)}.")
-    if group is not None and group not in range(len(version.groups)):
-        raise InputError(f"{version.ref} has no group {group}", hint=f"Its groups are 0 to {len(version.groups) - 1}.")
+    if group is not None:
+        checked_group(group, len(version.groups), what=version.ref)
 
     def read(first: int, last: int) -> NDArray[Any]:
         return version.statistic(name, group=group, box=slab_box(version.grid, first, last))

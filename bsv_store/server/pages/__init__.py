@@ -1,1 +1,1 @@
-"""Web pages for people who only want to look: search, experiments, datasets."""
+"""Web pages for reading only: search, experiments, datasets."""

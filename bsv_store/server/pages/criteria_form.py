@@ -23,26 +23,6 @@ _HEADINGS: Mapping[Section, str] = {
     "store": "In this store",
     "name": "By id",
 }
-# Criteria whose name with spaces is not good enough.
-_LABELS = {
-    "injection": "Injection structures",
-    "line": "Transgenic line",
-    "product": "Allen product",
-    "min_injection_volume": "Injection volume",
-    "max_injection_outside_primary": "Maximum outside the primary structure",
-    "min_injection_overlap": "Minimum inside these structures",
-    "near": "Near a point",
-    "radius_um": "Radius",
-    "box": "Inside a box",
-    "min_laterality_index": "Laterality index",
-    "with_volume": "Has a volume of",
-    "with_volume_spacing_um": "Voxels of",
-    "with_unionizes": "Has the unionize table",
-    "ids": "Only these experiments",
-    "exclude_ids": "Not these experiments",
-    "include_withdrawn": "Include withdrawn experiments",
-    "include_excluded": "Include excluded experiments",
-}
 _UNITS = {"MM3": "mm³", "UM": "um"}
 
 
@@ -61,7 +41,7 @@ def criteria_form(store: Store) -> Markup:
 
 def label_of(name: str) -> str:
     """A criterion in a few words."""
-    return _LABELS.get(name, name.removesuffix("_um").replace("_", " ").capitalize())
+    return CRITERIA[name].label or name.removesuffix("_um").replace("_", " ").capitalize()
 
 
 def _known_values(store: Store) -> Mapping[str, list[tuple[str, int]]]:

@@ -58,7 +58,7 @@ def kept_content(request: Request, name: str, make: Callable[[], Content]) -> Ma
 
 
 def kept_text(request: Request, question: Hashable, make: Callable[[], str], *, marker: str | None = None) -> str:
-    """A text that depends on the catalog and the question only: made, or kept since it was made last.
+    """A text that depends on the catalog and the question only, from memory if it is still current.
 
     ``marker`` is the change marker of the catalog, if this request has read it already.
     """

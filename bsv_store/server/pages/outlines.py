@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bsv_store.reports.anatomy import SUMMARY_SET_ID, brain_of, divisions
+from bsv_store.reports.anatomy import brain_of, divisions
 from bsv_store.reports.html_page.markup import Markup, element
-from bsv_store.vocabulary import PLANES
+from bsv_store.vocabulary import PLANES, SUMMARY_STRUCTURE_SET_ID
 from bsv_store.volumes.grid import AXES, EXTENT_UM
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def outline_maps(store: Store) -> list[OutlineMap]:
             seen = silhouettes[number][0]
             path = outline_path(seen.ids != 0, seen.spacing_um)
         if surface is not None and row.name == "horizontal":
-            parts = divisions(store, SUMMARY_SET_ID)
+            parts = divisions(store, SUMMARY_STRUCTURE_SET_ID)
             for part in parts:
                 inside = np.isin(surface.ids, list(part.ids))
                 if inside.any():

@@ -135,8 +135,7 @@ def _content(status: CatalogStatus) -> Content:
             f"{each.taken_at:%Y-%m-%d}",
             str(each.upstream_date or ""),
         ]
-        for each in status.latest_snapshots
-        if each.what != "unionizes"
+        for each in status.latest_lists
     ]
     volumes = table("Volumes", [("Volumes", False), ("Voxels", True), ("Number", True), ("Size", True)], rows)
     snapshots = table(

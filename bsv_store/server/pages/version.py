@@ -166,7 +166,9 @@ def _in_table(request: Request, version: DatasetVersion) -> Markup:
 
 def _downloads(request: Request, version: DatasetVersion) -> Markup:
     words = {each.ending: each.words for each in VERSION_FORMATS}
-    words[".csv"] = "the members, also those left out" if version.recipe.has_voxels else "the table of the comparison"
+    words[".csv"] = (
+        "the members, including those left out" if version.recipe.has_voxels else "the table of the comparison"
+    )
 
     def link(ending: str, text: str, **query: str | int | None) -> Markup:
         to = address(request, f"/v1/versions/{version.ref}/file", format=ending.removeprefix("."), **query)

@@ -173,7 +173,7 @@ _AVERAGING = (
     help="Confidence level of the interval.",
 )
 @_structure_option(
-    "--sort",
+    "--sort-by",
     "sort_by",
     type=RowChoice(COMPARISON_ORDERS),
     default="p",

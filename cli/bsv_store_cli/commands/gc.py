@@ -32,7 +32,7 @@ _TABLE = (
     metavar="N",
     help="Delete trashed files after N days.  [default: the setting trash_days, or 30]",
 )
-@click.option("--allow-many", is_flag=True, help="Collect also if very many files are not in the catalog.")
+@click.option("--allow-many", is_flag=True, help="Collect even if very many files are not in the catalog.")
 @click.option("--files", "show_files", is_flag=True, help="List every file; JSON and CSV always do.")
 @format_option
 def gc(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsv_store.vocabulary import INJECTION_SCOPES, MEASURED_HEMISPHERES
+from bsv_store.vocabulary import INJECTION_SCOPES, MEASURED_HEMISPHERES, SUMMARY_STRUCTURE_SET_ID
 from bsv_store_cli.help import Group, RowChoice, SectionedCommand
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.limit import limit_and_format_options
@@ -47,7 +47,7 @@ _STRUCTURE_SET = click.option(
     "--structure-set",
     type=int,
     metavar="ID",
-    help="Compare the structures of this set.  [default: 167587189, the summary structures]",
+    help=f"Compare the structures of this set.  [default: {SUMMARY_STRUCTURE_SET_ID}, the summary structures]",
 )
 _LIMIT_AND_FORMAT = limit_and_format_options(20, "Maximum number of experiments to print.")
 

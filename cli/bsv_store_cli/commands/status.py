@@ -237,7 +237,7 @@ def _verified(state: VerificationState) -> str:
 
 
 def _lists(catalog: CatalogStatus) -> list[dict[str, Any]]:
-    """The newest lists. Unionize tables are omitted: each experiment has its own."""
+    """The newest lists."""
     return [
         {
             "what": each.what,
@@ -247,8 +247,7 @@ def _lists(catalog: CatalogStatus) -> list[dict[str, Any]]:
             "taken_at": each.taken_at,
             "rows": each.rows,
         }
-        for each in catalog.latest_snapshots
-        if each.what != "unionizes"
+        for each in catalog.latest_lists
     ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bsv_store.formats.table import IMAGE_FORMATS
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, STRUCTURE_KEYS
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, STRUCTURE_KEYS, SUMMARY_STRUCTURE_SET_ID
 from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.export import format_lines, like_allen_option
@@ -245,7 +245,7 @@ def labels(
     "--structure-set",
     type=int,
     metavar="ID",
-    help="Rank the structures of this set.  [default: 167587189, the summary structures]",
+    help=f"Rank the structures of this set.  [default: {SUMMARY_STRUCTURE_SET_ID}, the summary structures]",
 )
 @click.option(
     "--hemisphere",

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from bsv_store.vocabulary import MATRIX_ROWS, MATRIX_STATISTICS, MEASURED_HEMISPHERES
+from bsv_store.vocabulary import MATRIX_ROWS, MATRIX_STATISTICS, MEASURED_HEMISPHERES, SUMMARY_STRUCTURE_SET_ID
 from bsv_store_cli.help import RowChoice
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.measure import measure_option
@@ -40,7 +40,8 @@ def matrix_options(command: _Command) -> _Command:
             "--structure-set",
             type=int,
             metavar="ID",
-            help="Targets are the structures of this set.  [default: 167587189, the summary structures]",
+            help="Targets are the structures of this set."
+            f"  [default: {SUMMARY_STRUCTURE_SET_ID}, the summary structures]",
         ),
         click.option(
             "--hemisphere",

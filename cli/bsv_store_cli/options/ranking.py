@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsv_store.vocabulary import ANIMAL_WEIGHTS, MEASURED_HEMISPHERES
+from bsv_store.vocabulary import ANIMAL_WEIGHTS, MEASURED_HEMISPHERES, SUMMARY_STRUCTURE_SET_ID
 from bsv_store_cli.help import RowChoice
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.limit import limit_and_format_options
@@ -76,7 +76,7 @@ def target_options_by(option: Callable[..., Any]) -> Callable[[_Command], _Comma
             type=int,
             metavar="ID",
             help="Targets are the structures of this set; 687527670 has the major divisions."
-            "  [default: 167587189, the summary structures]",
+            f"  [default: {SUMMARY_STRUCTURE_SET_ID}, the summary structures]",
         ),
         option(
             "--within",

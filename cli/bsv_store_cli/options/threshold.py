@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bsv_store.vocabulary import THRESHOLD_RULES
+from bsv_store.vocabulary import SUMMARY_STRUCTURE_SET_ID, THRESHOLD_RULES
 from bsv_store_cli.help import RowChoice
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.limit import limit_and_format_options
@@ -46,7 +46,10 @@ _OPTIONS = (
         help="Show this structure; repeatable.",
     ),
     click.option(
-        "--structure-set", type=int, metavar="ID", help="Or the structures of this set.  [default: 167587189, summary]"
+        "--structure-set",
+        type=int,
+        metavar="ID",
+        help=f"Or the structures of this set.  [default: {SUMMARY_STRUCTURE_SET_ID}, the summary structures]",
     ),
     click.option(
         "-o", "--output", "target", type=click.Path(path_type=Path), metavar="FILE", help="Image file for the mask."

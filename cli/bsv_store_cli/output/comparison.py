@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.vocabulary import TWO_SAMPLE_STATISTICS
+from bsv_store.vocabulary import EFFECT_SIZES, MEASURED_HEMISPHERES, TWO_SAMPLE_STATISTICS
 from bsv_store_cli.output.datasets import comparison_text, note_local, origin_words, print_answer
 from bsv_store_cli.output.formats import frame_rows, print_facts, print_rows, say
 from bsv_store_cli.output.messages import note
@@ -72,9 +72,7 @@ def print_structure_comparison(frame: pd.DataFrame, output_format: str, *, cut: 
         Column("mean_b", heads[1], _short),
         Column("difference", "difference", _short),
         Column("interval", f"{100 * facts['confidence']:.6g}% interval", right=True, spare=True),
-        Column(
-            "effect_size", {"hedges_g": "g", "cohens_d": "d"}[facts["effect_size"]], lambda value: _number(value, ".2f")
-        ),
+        Column("effect_size", EFFECT_SIZES[facts["effect_size"]].symbol, lambda value: _number(value, ".2f")),
         Column("p_permutation", "p", _p),
         Column("p_max_t", "p max-t", _p),
         Column("structure_name", "name", spare=True),
@@ -83,7 +81,7 @@ def print_structure_comparison(frame: pd.DataFrame, output_format: str, *, cut: 
     shown = [
         {
             **row,
-            "side": row["hemisphere"].replace("lateral", "") if has_sides else None,
+            "side": (MEASURED_HEMISPHERES[row["hemisphere"]].short or "both") if has_sides else None,
             "interval": _interval(row["lower"], row["upper"]),
         }
         for row in rows

@@ -122,7 +122,7 @@ ORDERS = [
 
 
 def part_of(lists: dict[str, ExperimentList], step: int) -> dict[str, ExperimentList]:
-    """Every so many experiments of real lists; and all that only one list has, or not all lists of the API."""
+    """Every ``step``-th experiment of real lists, and all that are missing from some of the lists."""
     count = Counter(record.id for each in lists.values() for record in each.experiments)
     of_api = Counter(record.id for each in lists.values() if each.kind == "api" for record in each.experiments)
     kept = set(sorted(count)[::step]) | {each for each in count if count[each] == 1 or of_api[each] in (1, 2)}

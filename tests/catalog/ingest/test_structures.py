@@ -17,6 +17,7 @@ from tests.catalog.ingest.dump import dump, rows
 if TYPE_CHECKING:
     from bsv_store import Store
     from bsv_store.catalog.database.engine import Database
+    from bsv_store.vocabulary import OntologySourceKind
 
 STRUCTURES = ("structure", "structure_ancestor", "structure_set", "structure_set_member")
 
@@ -61,12 +62,17 @@ def test_again_changes_nothing(catalog: Database, real_ontology: Ontology) -> No
     assert dump(catalog, *STRUCTURES, "source_snapshot") == before
 
 
-@pytest.mark.parametrize("csv_first", [True, False])
-def test_damaged_acronyms_of_the_csv_never_stay(
-    store: Store, catalog: Database, real_ontology: Ontology, csv_ontology: Ontology, csv_first: bool
+@pytest.mark.parametrize(("stand_in", "is_first"), [("csv", True), ("csv", False), ("bundle", False)])
+def test_damaged_acronyms_of_a_stand_in_never_stay(
+    store: Store,
+    catalog: Database,
+    real_ontology: Ontology,
+    csv_ontology: Ontology,
+    stand_in: OntologySourceKind,
+    is_first: bool,
 ) -> None:
-    forms = [("csv", csv_ontology), ("api", real_ontology)]
-    for kind, ontology in forms if csv_first else forms[::-1]:
+    forms: list[tuple[OntologySourceKind, Ontology]] = [(stand_in, csv_ontology), ("api", real_ontology)]
+    for kind, ontology in forms if is_first else forms[::-1]:
         ingest_structures(catalog, ontology, source=kind, kind=kind)
 
     stored = {row["id"]: row for row in rows(catalog, "SELECT * FROM structure")}
@@ -256,7 +262,7 @@ def test_sets_and_names_of_another_source_stay(small_atlas: Database) -> None:
 
 @pytest.mark.parametrize(("kind", "has_sets"), [("api", False), ("csv", True)])
 def test_sets_of_a_source_that_does_not_know_them_do_not_count(
-    small_atlas: Database, kind: str, has_sets: bool
+    small_atlas: Database, kind: OntologySourceKind, has_sets: bool
 ) -> None:
     before = dump(small_atlas, *STRUCTURES)
     others = tuple(replace(record, structure_set_ids=(7,)) for record in small_ontology().structures)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store.vocabulary import MEASURED_HEMISPHERES
+from bsv_store.vocabulary import MEASURED_HEMISPHERES, SUMMARY_STRUCTURE_SET_ID
 from bsv_store_cli.help import Command, RowChoice
 from bsv_store_cli.options.completion import complete_structures
 from bsv_store_cli.options.dataset import REF
@@ -42,7 +42,10 @@ _TABLE = (
     help="Measure this structure; repeatable.",
 )
 @click.option(
-    "--structure-set", type=int, metavar="ID", help="Or the structures of this set.  [default: 167587189, summary]"
+    "--structure-set",
+    type=int,
+    metavar="ID",
+    help=f"Or the structures of this set.  [default: {SUMMARY_STRUCTURE_SET_ID}, the summary structures]",
 )
 @click.option("--group", "groups", type=int, multiple=True, metavar="N", help="Group; repeatable.  [default: all]")
 @click.option(

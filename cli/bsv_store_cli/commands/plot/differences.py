@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @REF
 @click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
 @click.option(
-    "--sort",
+    "--sort-by",
     "sort_by",
     type=RowChoice(COMPARISON_ORDERS),
     default="p",
@@ -58,7 +58,7 @@ def differences(
 
     \b
     Example:
-      bsv-store plot differences age-in-thalamus differences.pdf --sort effect-size --width-mm 85
+      bsv-store plot differences age-in-thalamus differences.pdf --sort-by effect-size --width-mm 85
     """  # noqa: D301 (click wants the character)
     from bsv_store.reports import structure_differences
 

@@ -458,8 +458,8 @@ async function jump(text) {
     return;
   }
   try {
-    const side = state.at[2] < facts.extent_um[2] / 2 ? "left" : "right";
-    const { at_um: at } = await json("position", { structure: row.acronym, side });
+    const hemisphere = state.at[2] < facts.extent_um[2] / 2 ? "left" : "right";
+    const { at_um: at } = await json("position", { structure: row.acronym, hemisphere });
     state.structure = row.acronym;
     byId("jump").value = row.acronym;
     clearFailure();

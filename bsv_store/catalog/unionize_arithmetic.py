@@ -1,0 +1,233 @@
+"""Contradictions inside a unionize table: columns and rows of which one follows from the others.
+
+In 40 real tables all these rules hold within 3e-7. Tables that were made by hand or rounded need not keep them. So a
+rule is broken only if nearly all other rows keep it, or if all rows differ from it by the same factor while other rules
+hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bsv_store.catalog.records import ROOT_STRUCTURE_ID
+from bsv_store.vocabulary import MEASURED_HEMISPHERES
+
+_Columns = Mapping[str, NDArray[Any]]
+
+PIXEL_MM3: Final = 1.225e-9
+"""The volume of a pixel in the unionize tables, in mm3."""
+
+_HEMISPHERES = {row.unionize_id: row.name for row in MEASURED_HEMISPHERES.values() if not row.is_relative}
+_HALVES = 2 * (len(_HEMISPHERES) + 1)
+_BOTH = MEASURED_HEMISPHERES["both"].unionize_id
+_TOLERANCE = 1e-4
+_FILLED = 1e-6
+# A rule is known to hold for a table if at least this fraction of at least so many rows with different values keep it.
+_NEARLY_ALL = 0.9
+_FEWEST_ROWS, _FEWEST_VALUES = 20, 5
+# So many other rules must hold before a column is said to be scaled.
+_FEWEST_RULES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A column that follows from others.
+
+    Attributes
+    ----------
+    column : str
+    words : str
+        What it is equal to.
+    expected : callable
+        The values that it should have; NaN where the rule does not apply.
+    """
+
+    column: str
+    words: str
+    expected: Callable[[_Columns], NDArray[np.float64]]
+
+
+def _volume(columns: _Columns) -> NDArray[np.float64]:
+    return np.asarray(columns["sum_pixels"] * PIXEL_MM3)
+
+
+def _projection_volume(columns: _Columns) -> NDArray[np.float64]:
+    return np.asarray(columns["sum_projection_pixels"] * PIXEL_MM3)
+
+
+def _density(columns: _Columns) -> NDArray[np.float64]:
+    return np.asarray(columns["sum_projection_pixels"] / columns["sum_pixels"])
+
+
+def _intensity(columns: _Columns) -> NDArray[np.float64]:
+    return np.asarray(columns["sum_projection_pixel_intensity"] / columns["sum_projection_pixels"])
+
+
+def _energy(columns: _Columns) -> NDArray[np.float64]:
+    return np.asarray(columns["sum_projection_pixel_intensity"] / columns["sum_pixels"])
+
+
+def _normalized(columns: _Columns) -> NDArray[np.float64]:
+    of_root = columns["structure_id"] == ROOT_STRUCTURE_ID
+    injection = columns["projection_volume"][of_root & columns["is_injection"] & (columns["hemisphere_id"] == _BOTH)]
+    divisor = float(injection[0]) if injection.size == 1 and injection[0] > 0 else np.nan
+    return np.asarray(columns["projection_volume"] / divisor)
+
+
+_PER_PIXEL = (
+    _Rule("volume", f"sum_pixels x {PIXEL_MM3:g} mm3", _volume),
+    _Rule("projection_volume", f"sum_projection_pixels x {PIXEL_MM3:g} mm3", _projection_volume),
+)
+_RULES = (
+    *_PER_PIXEL,
+    _Rule("projection_density", "sum_projection_pixels / sum_pixels", _density),
+    _Rule("projection_intensity", "sum_projection_pixel_intensity / sum_projection_pixels", _intensity),
+    _Rule("projection_energy", "sum_projection_pixel_intensity / sum_pixels", _energy),
+    _Rule("normalized_projection_volume", "projection_volume / injection volume", _normalized),
+)
+_ADDED_UP = ("sum_projection_pixels", "sum_pixel_intensity", "sum_projection_pixel_intensity")
+
+_READ = (
+    *("structure_id", "hemisphere_id", "is_injection", "sum_pixels"),
+    *(rule.column for rule in _RULES),
+    *_ADDED_UP,
+)
+
+
+def contradictions(columns: _Columns, *, parents: Mapping[int, int | None]) -> dict[int, tuple[str, ...]]:
+    """The contradictions in unionize tables, by experiment; experiments without one are absent.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (n_rows,)
+        Rows of one or more experiments, sorted by experiment.
+    parents : mapping of int to int or None
+        The parent of each structure.
+
+    Returns
+    -------
+    dict of int to tuple of str
+        One text for each rule that is broken.
+    """
+    ids, starts = np.unique(columns["experiment_id"], return_index=True)
+    stops = [*starts[1:], len(columns["experiment_id"])]
+    found = {}
+    for experiment_id, start, stop in zip(ids.tolist(), starts, stops, strict=True):
+        own = {name: columns[name][start:stop] for name in _READ}
+        problems = (*_broken_rules(own), *_broken_sums(own, parents))
+        if problems:
+            found[experiment_id] = problems
+    return found
+
+
+def notes_on_contradictions(columns: _Columns, *, parents: Mapping[int, int | None]) -> tuple[str, ...]:
+    """The `contradictions` in unionize tables, one sentence each."""
+    return tuple(
+        f"The table of experiment {key} contradicts itself, unlike Allen's tables: {words}."
+        for key, problems in contradictions(columns, parents=parents).items()
+        for words in problems
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """A column compared with what it should be.
+
+    Attributes
+    ----------
+    values, expected : ndarray of float64, shape (n_rows,)
+    compared, differs : ndarray of bool, shape (n_rows,)
+    ratio : float or None
+        The common ratio of all values to the expected ones; None if they have none.
+    """
+
+    values: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    compared: NDArray[np.bool_]
+    differs: NDArray[np.bool_]
+    ratio: float | None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether nearly all rows keep the rule."""
+        rows = np.count_nonzero(self.compared)
+        return bool(rows and np.count_nonzero(self.differs) <= (1 - _NEARLY_ALL) * rows)
+
+    def exceptions(self, words: str, place: Callable[[int], str]) -> str:
+        """The text on the rows that differ."""
+        at = int(np.argmax(self.differs))
+        return (
+            f"{words} in {np.count_nonzero(self.differs):,} of {np.count_nonzero(self.compared):,} rows, as in "
+            f"{place(at)}: {self.values[at]:.6g} instead of {self.expected[at]:.6g}"
+        )
+
+
+def _compared(values: NDArray[np.float64], expected: NDArray[np.float64]) -> _Comparison:
+    compared = np.isfinite(expected) & (expected > 0)
+    if np.count_nonzero(compared) < _FEWEST_ROWS or np.unique(expected[compared]).size < _FEWEST_VALUES:
+        nothing = np.zeros(len(values), bool)
+        return _Comparison(values, expected, nothing, nothing, None)
+    # Values that were rounded to some decimals differ from the expected ones by up to half of the smallest one.
+    positive = values[values > 0]
+    rounding = 0.6 * positive.min() if positive.size else 0.0
+    differs = compared & (np.abs(values - expected) > np.maximum(_TOLERANCE * np.abs(expected), rounding))
+    ratios = values[compared] / expected[compared]
+    is_common = ratios.min() > 0 and np.ptp(ratios) <= _TOLERANCE * ratios.min()
+    return _Comparison(values, expected, compared, differs, float(np.median(ratios)) if is_common else None)
+
+
+def _broken_rules(columns: _Columns) -> list[str]:
+    with np.errstate(all="ignore"):
+        results = {rule: _compared(columns[rule.column], rule.expected(columns)) for rule in _RULES}
+    kept = [rule for rule, result in results.items() if result.is_kept]
+    is_allens = len(kept) >= _FEWEST_RULES and any(rule in kept for rule in _PER_PIXEL)
+    problems = []
+    for rule, result in results.items():
+        if rule in kept and result.differs.any():
+            problems.append(result.exceptions(f"{rule.column} is not {rule.words}", lambda at: _place(columns, at)))
+        elif is_allens and rule not in kept and result.ratio is not None:
+            problems.append(f"{rule.column} is {result.ratio:.6g} times {rule.words} in all rows")
+    return problems
+
+
+def _broken_sums(columns: _Columns, parents: Mapping[int, int | None]) -> list[str]:
+    """Compare structures with the sums of their children, where the children have all of their pixels."""
+    structures, which = np.unique(columns["structure_id"], return_inverse=True)
+    places = {structure: place for place, structure in enumerate(structures.tolist())}
+    above = np.array([places.get(parents.get(each) or -1, -1) for each in structures.tolist()])
+    # One cell for each structure, hemisphere and half.
+    half = columns["hemisphere_id"] * 2 + columns["is_injection"]
+    cells = which * _HALVES + half
+    has_parent = above[which] >= 0
+    parent_cells = (above[which] * _HALVES + half)[has_parent]
+
+    def sums(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        values, added = np.zeros((2, structures.size * _HALVES))
+        values[cells] = columns[name]
+        np.add.at(added, parent_cells, columns[name][has_parent])
+        return values, added
+
+    def place(cell: int) -> str:
+        return _place(columns, int(np.argmax(cells == cell)))
+
+    pixels, of_children = sums("sum_pixels")
+    is_filled = (of_children > 0) & (np.abs(pixels - of_children) <= _FILLED * pixels)
+    problems = []
+    for name in _ADDED_UP:
+        values, added = sums(name)
+        with np.errstate(all="ignore"):
+            result = _compared(values, np.where(is_filled, added, np.nan))
+        if result.is_kept and result.differs.any():
+            problems.append(result.exceptions(f"{name} is not the sum of the structures within", place))
+    return problems
+
+
+def _place(columns: _Columns, at: int) -> str:
+    half = "inside" if columns["is_injection"][at] else "outside"
+    hemisphere = _HEMISPHERES[int(columns["hemisphere_id"][at])]
+    return f"structure {columns['structure_id'][at]}, {hemisphere}, {half} the injection site"
