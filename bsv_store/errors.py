@@ -62,6 +62,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from bsv_store.advice import for_open_stores
+
 UPGRADE_HINT = "Upgrade the package: pip install --upgrade bsv-store"
 """The hint of errors about data in a form that only later releases read."""
 
@@ -74,7 +76,7 @@ class BsvStoreError(Exception):
     message : str
         What happened, and to which object.
     hint : str, optional
-        What the user can do next; shown on a separate line.
+        What the user can do next; shown on a separate line. See `bsv_store.advice` for stores on servers.
     """
 
     exit_code = 3
@@ -82,7 +84,7 @@ class BsvStoreError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint and for_open_stores(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -296,7 +298,7 @@ class BsvStoreWarning(UserWarning):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint and for_open_stores(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message

@@ -36,6 +36,7 @@ LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"config", "checkpoints", "file_systems", "owner", "program"}),
     frozenset({"check", "documents", "html", "quantities"}),
     frozenset({"errors", "text", "vocabulary", "_version"}),
+    frozenset({"advice"}),
 )
 
 # Lists the public names and nothing else, so it may import all packages.

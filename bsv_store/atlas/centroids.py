@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
+from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.missing import available_volumes
 from bsv_store.catalog.tables.views import view
+from bsv_store.catalog.volume_use import record_use
 from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice
 from bsv_store.progress import NO_PROGRESS, Progress
@@ -53,12 +55,14 @@ def injection_centroids(
         query = select(experiments.experiment_id, *columns).where(id_in(connection, experiments.experiment_id, found))
         facts = {row[0]: tuple(row[1:]) for row in connection.execute(query)}
     watched = progress or NO_PROGRESS
+    record_use(database, found.values())
     prefetch(files, found.values())
     rows: list[tuple[Any, ...]] = []
     watched.start(len(found), "volumes")
     try:
         for identifier in sorted(found):
-            rows.append((identifier, *facts[identifier], *_moments(files, found[identifier])))
+            moments = CurrentVolume(database, found[identifier]).read(lambda file: _moments(files, file))
+            rows.append((identifier, *facts[identifier], *moments))
             watched.advance()
     finally:
         watched.finish()

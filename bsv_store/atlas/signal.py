@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from bsv_store.atlas.annotation import annotation_facts, named_structures, references, stored_annotation
 from bsv_store.atlas.masks import StructureVoxels, hemisphere_columns
+from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.hemispheres import checked_hemispheres
@@ -143,7 +144,7 @@ def signal_in(
     keys, voxels, facts = regions()
     record_use(database, found.values())
     table = _Table(keys, sides)
-    for identifier, volume in _volumes(files, found, voxels.planes, shown_progress(progress)):
+    for identifier, volume in _volumes(database, files, found, voxels.planes, shown_progress(progress)):
         sums, counts = voxels.sums(volume)
         table.add(identifier, sums / divisors.get(identifier, 1.0), counts, injected[identifier])
     frame = table.frame()
@@ -159,14 +160,19 @@ def signal_in(
 
 
 def _volumes(
-    files: StoreFiles, found: Mapping[int, VolumeFile], planes: tuple[int, int], progress: Progress
+    database: Database,
+    files: StoreFiles,
+    found: Mapping[int, VolumeFile],
+    planes: tuple[int, int],
+    progress: Progress,
 ) -> Iterator[tuple[int, SparseArray | NDArray[np.floating[Any]]]]:
     """The volumes by experiment id, ascending. A damaged one raises DamagedFileError."""
     prefetch(files, found.values())
     progress.start(len(found), "volumes")
     try:
         for identifier in sorted(found):
-            yield identifier, read_slab(files, found[identifier], *planes)
+            volume = CurrentVolume(database, found[identifier])
+            yield identifier, volume.read(lambda file: read_slab(files, file, *planes))
             progress.advance()
     finally:
         progress.finish()

@@ -92,4 +92,13 @@ def experiment_stack(
         raise nothing_left(selection, left_out, kinds=(wanted,), spacing_um=spacing_um)
     record_use(database, [found[each] for each in members])
     volumes = [StackedVolume(found[each], rule, injected[each], known.values.get(each)) for each in members]
-    return VolumeStack(files, volumes, spacing_um=spacing_um, dtype=volumes[0].dtype, left_out=left_out)
+    return VolumeStack(
+        database,
+        files,
+        volumes,
+        spacing_um=spacing_um,
+        dtype=volumes[0].dtype,
+        left_out=left_out,
+        # Nothing of them is known yet.
+        follow=True,
+    )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.averaging.hemisphere import is_mirrored, process_volume
+from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.errors import InputError
 from bsv_store.html import card, paragraph, table
 from bsv_store.text import listed, number_of, size_text
@@ -21,6 +22,7 @@ from bsv_store.volumes.library import read_slab
 from bsv_store.volumes.volume import SparseArray
 
 if TYPE_CHECKING:
+    from bsv_store.catalog.database.engine import Database
     from bsv_store.vocabulary import Hemisphere, HemisphereRule, ResultDtype
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.library import VolumeFile
@@ -92,21 +94,29 @@ class VolumeStack:
         float32 as stored or mirrored, float64 if normalized or subtracted.
     left_out : dict of int to str
         Selected experiments that are not in the array, with the reason, where ``missing="leave_out"`` was given.
+
+    Notes
+    -----
+    All that is read of a volume is of the same content. If another process replaces the volume afterwards, or before a
+    copy of the array in another process reads it, that is a `StoreError`.
     """
 
     ndim = 4
 
     def __init__(
         self,
+        database: Database,
         files: StoreFiles,
         volumes: Sequence[StackedVolume],
         *,
         spacing_um: int,
         dtype: Any,
         left_out: Mapping[int, str] | None = None,
+        follow: bool = False,
     ) -> None:
         self._files = files
         self._volumes = tuple(volumes)
+        self._current = tuple(CurrentVolume(database, each.file, follow=follow) for each in self._volumes)
         self.experiment_ids = tuple(each.file.experiment_id for each in self._volumes)
         self.shape = (len(self._volumes), *Grid(spacing_um).shape)
         self.dtype = np.dtype(dtype)
@@ -127,6 +137,8 @@ class VolumeStack:
             If an index is out of bounds, or there are more than four.
         DamagedFileError
             If a volume file differs from what was published.
+        StoreError
+            If a volume was replaced after it was first read, or in another process.
         """
         first, rest = _split(key)
         # NumPy interprets the first index, whatever its type.
@@ -144,8 +156,8 @@ class VolumeStack:
 
         Raises
         ------
-        DamagedFileError
-            If its file differs from what was published.
+        DamagedFileError, StoreError
+            As for `__getitem__`.
         """
         return self._planes(number, 0, self.shape[1])
 
@@ -162,7 +174,8 @@ class VolumeStack:
         return result
 
     def _planes(self, number: int, start: int, stop: int) -> NDArray[Any]:
-        return self._volumes[operator.index(number)].planes(self._files, start, stop)
+        stacked, current = self._volumes[operator.index(number)], self._current[operator.index(number)]
+        return current.read(lambda file: replace(stacked, file=file).planes(self._files, start, stop))
 
     def to_dask(self) -> Any:
         """A dask array that reads the volumes when it is computed: one chunk for each volume, at 25 and 10 um several.

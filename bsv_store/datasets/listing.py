@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
@@ -33,7 +33,10 @@ _DTYPES = {
     "size_bytes": "int64",
     "standing": "object",
     "tags": "object",
+    "ref": "object",
 }
+# Those that are columns of the view.
+_STORED = tuple(name for name in _DTYPES if name not in ("tags", "ref"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,15 @@ def versions_table(database: Database) -> Table:
     found = view("dataset_versions").c
     with database.reading() as connection:
         # Not sorted in SQL: the databases sort text by different rules.
-        columns = [found[name] for name in _DTYPES if name != "tags"]
+        columns = [found[name] for name in _STORED]
         rows = sorted(map(tuple, connection.execute(select(*columns))))
         tags = _tags(connection)
-    # Tags are the last column.
-    tagged = [(*row, ", ".join(tags[row[:2]]) if row[:2] in tags else None) for row in rows]
-    return Table(tuple(_DTYPES), tuple(_DTYPES.values()), tagged)
+    stored = [(*row, ", ".join(tags[row[:2]]) if row[:2] in tags else None, f"{row[0]}@{row[1]}") for row in rows]
+    local = [
+        tuple({**asdict(each), "number": 0, "standing": "local", "tags": None}[name] for name in _DTYPES)
+        for each in sorted(database.local_versions(), key=lambda each: (each.name, each.created_at))
+    ]
+    return Table(tuple(_DTYPES), tuple(_DTYPES.values()), [*stored, *local])
 
 
 def _tags(connection: Connection) -> dict[tuple[str, int], list[str]]:

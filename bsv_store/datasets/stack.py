@@ -30,4 +30,4 @@ def volume_stack(
         for each in inputs.members
     ]
     dtype = "float64" if processed else "float32"
-    return VolumeStack(files, volumes, spacing_um=inputs.recipe.spacing_um, dtype=dtype)
+    return VolumeStack(database, files, volumes, spacing_um=inputs.recipe.spacing_um, dtype=dtype)

@@ -23,6 +23,7 @@ from bsv_store.catalog.database.models import (
 )
 from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.database.models.base import now
+from bsv_store.catalog.local_versions import local_versions_hint
 from bsv_store.catalog.tables.views import view
 from bsv_store.datasets.groups import GroupInfo
 from bsv_store.datasets.history.checks import NewCheck, VersionCheck
@@ -102,8 +103,14 @@ def find_version(
         If the store does not have the version; the hint suggests similar names.
     """
     wanted = ref if isinstance(ref, DatasetRef) else parse_ref(ref)
-    with database.reading() as connection:
-        version = read_version(database, connection, files, version_id(connection, wanted))
+    try:
+        with database.reading() as connection:
+            version = read_version(database, connection, files, version_id(connection, wanted))
+    except UnknownDatasetError as error:
+        if (local := local_versions_hint(database.local_versions(), wanted.name)) is None:
+            raise
+        hint = local if error.hint is None else f"{local}\n{error.hint}"
+        raise UnknownDatasetError(error.message, hint=hint) from None
     if check_rows:
         require_undamaged(version)
     return version

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from bsv_store.averaging.hemisphere import half_names
+from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.catalog.tables.views import view
 from bsv_store.catalog.volume_lookup import stored_volume
 from bsv_store.catalog.volume_use import record_use
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.vocabulary import Axis, ColorScale, ComparisonMap, Statistic, VolumeKind
     from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.library import VolumeFile
 
 Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 
@@ -369,15 +371,19 @@ def source_of_volumes(
     names = experiment_names(database, ids)
     memory = _Memory(grid)
 
-    def reader(file: Any) -> Read:
+    def reader(file: VolumeFile) -> Read:
+        # A figure names the hash of the content, and is drawn from several slabs.
+        pinned = CurrentVolume(database, file, follow=False)
+
+        def slab(first: int, last: int) -> NDArray[Any]:
+            return pinned.read(lambda file: _dense(read_slab(files, file, first, last), first, last))
+
         def read_all(part: tuple[int, int, int]) -> NDArray[Any]:
             axis, first, last = part
             if axis == 0:
-                return _dense(read_slab(files, file, first, last), first, last)
+                return slab(first, last)
             where = (slice(None), *(slice(first, last) if other == axis else slice(None) for other in (1, 2)))
-            return np.concatenate(
-                [_dense(read_slab(files, file, *slab), *slab)[where] for slab in slab_ranges(file.layout.grid)]
-            )
+            return np.concatenate([slab(*each)[where] for each in slab_ranges(file.layout.grid)])
 
         return memory.reader(read_all)
 

@@ -2,8 +2,7 @@
 
 Nothing that a row names is touched, so tags, datasets and the volumes behind them are safe by construction. A file
 without a row may be about to get one: see `bsv_store.catalog.unused_files`. Because of the
-grace period and live claims, such a file rarely has to be published again. Files whose names bsv-store does not use are
-left.
+grace period and live claims, such a file rarely has to be published again. Files of other programs and stores are left.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from bsv_store.errors import BsvStoreError, StoreError
 from bsv_store.html import text_card
 from bsv_store.maintenance.inventory import FoundFile, expected_objects, found_files
 from bsv_store.maintenance.trash import TRASH_DAYS, current_time, read_trash, trash_items
-from bsv_store.maintenance.unlisted import named_file
+from bsv_store.maintenance.unlisted import foreign_reason, known_ids
 from bsv_store.owner import has_ended, is_running
 from bsv_store.text import duration_text, number_of, size_text
 from bsv_store.vocabulary import GARBAGE_KINDS
@@ -90,7 +89,7 @@ class GarbageReport:
     garbage : tuple of Garbage
     young, claimed, foreign : int
         Numbers of files without a row that were left: younger than the grace period; claimed by a running download;
-        with names that bsv-store does not use.
+        not of this store (`bsv_store.maintenance.unlisted.foreign_reason`), which `verify` lists.
     grace : datetime.timedelta
     trash_days : float
     many_orphans : str or None
@@ -183,6 +182,7 @@ class _Plan:
         with database.reading() as connection:
             self._expected = {each.path for each in expected_objects(connection)}
             self._claims = live_keys(connection)
+            self._experiments = known_ids(connection)
             expired = expired_claims(connection)
             changes = connection.execute(select(func.count()).select_from(CatalogChange)).scalar_one() - 1
         self._orphans = list(self._find_orphans(listed))
@@ -209,9 +209,9 @@ class _Plan:
 
     def _find_orphans(self, listed: list[FoundFile]) -> Iterator[FoundFile]:
         for found in sorted(listed, key=lambda each: each.path):
-            if found.path in self._expected or not found.is_regular:
+            if found.path in self._expected:
                 continue
-            if named_file(found.path) is None:
+            if foreign_reason(found, self._experiments) is not None:
                 self.foreign += 1
             elif object_key(found.path) in self._claims:
                 self.claimed += 1

@@ -83,6 +83,25 @@ def _is_spacing(um: str) -> bool:
     return int(um) in SPACINGS_UM
 
 
+def foreign_reason(file: FoundFile, experiment_ids: Collection[int]) -> str | None:
+    """Why a file in ``volumes/`` or ``datasets/`` is not one of this store; None if it may be one.
+
+    Nothing moves or deletes such files: `verify` reports them, and `collect_garbage` counts them.
+
+    Parameters
+    ----------
+    file : FoundFile
+    experiment_ids : collection of int
+        The result of `known_ids`.
+    """
+    named = named_file(file.path)
+    if named is None or not file.is_regular:
+        return "bsv-store has no files with such names or of such a type; nothing reads it"
+    if named.key.startswith("volume/") and int(named.key.rpartition("/")[2]) not in experiment_ids:
+        return "a volume of an experiment that the catalog does not have, as of another store"
+    return None
+
+
 def known_ids(connection: Connection) -> set[int]:
     """The ids of all experiments in the catalog."""
     return set(connection.scalars(select(Experiment.id)))
@@ -119,33 +138,30 @@ def unlisted_findings(
                 problem = f"left by a run that was aborted; last changed {file.modified_at:%Y-%m-%d %H:%M} UTC"
                 yield Finding(file.path, file.path, "temporary", problem, _COLLECT)
             continue
-        named = named_file(file.path) if file.is_regular else None
-        if named is None:
-            problem = "bsv-store has no files with such names; nothing reads it"
-            yield Finding(file.path, file.path, "foreign_file", problem, f"Move {file.path} out of the store's folder.")
-        elif named.key not in claimed:
-            yield from _orphan(files, named, listed_keys, experiment_ids, read=read)
+        foreign = foreign_reason(file, experiment_ids)
+        if foreign is not None:
+            yield Finding(file.path, file.path, "foreign_file", foreign, f"Move {file.path} out of the store's folder.")
+            continue
+        named = named_file(file.path)
+        assert named is not None
+        if named.key not in claimed:
+            yield from _orphan(files, named, listed_keys, read=read)
 
 
-def _orphan(
-    files: StoreFiles, named: Unlisted, listed_keys: Collection[str], experiment_ids: Collection[int], *, read: bool
-) -> Iterator[Finding]:
+def _orphan(files: StoreFiles, named: Unlisted, listed_keys: Collection[str], *, read: bool) -> Iterator[Finding]:
     if read:
         try:
             sha256, _ = file_sha256(files.path(named.path))
         except FileNotFoundError:
             return
         except OSError as error:
-            yield Finding(named.path, named.path, "foreign_file", f"it cannot be read: {error.strerror}", _COLLECT)
+            yield Finding(named.path, named.path, "orphan", f"it cannot be read: {error.strerror}", _COLLECT)
             return
         if not sha256.startswith(named.hash):
             problem = "the bytes do not have the hash in the name; nothing reads it"
-            yield Finding(named.path, named.path, "foreign_file", problem, _COLLECT)
+            yield Finding(named.path, named.path, "orphan", problem, _COLLECT)
             return
-    if named.key.startswith("volume/") and int(named.key.rpartition("/")[2]) not in experiment_ids:
-        problem = "a volume of an experiment that the catalog does not have, as of another store"
-        yield Finding(named.path, named.path, "foreign_file", problem, f"Move {named.path} out of the store's folder.")
-    elif named.key in listed_keys:
+    if named.key in listed_keys:
         problem = f"an earlier file of {named.key}, or one that an aborted run stored"
         yield Finding(named.path, named.path, "orphan", problem, _COLLECT)
     elif named.is_result:

@@ -19,16 +19,15 @@ from bsv_store.errors import InputError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.core import complete_copies, is_undamaged, opened_core
 from bsv_store.remote.eviction import CachedObject, listed_objects, remove_object
-from bsv_store.remote.folder import SERVERS, cache_folder, cache_max_bytes
+from bsv_store.remote.folder import SERVERS, cache_errors, cache_folder, cache_max_bytes
 from bsv_store.remote.leftovers import remove_leftovers
-from bsv_store.remote.results import listed_results, remove_result
+from bsv_store.remote.local_records import listed_results, remove_result
 from bsv_store.remote.state import read_state
 from bsv_store.text import number_of, size_text
-from bsv_store.volumes.files import store_errors
 
 if TYPE_CHECKING:
     from bsv_store.progress import Progress
-    from bsv_store.remote.results import LocalResult
+    from bsv_store.remote.local_records import LocalResult
 
 _BLOCK: Final = 1 << 20
 _OTHER_BYTES: Final = "its bytes do not have the hash that it was stored with"
@@ -286,10 +285,10 @@ def prune_cache(
     if apply:
         removed = [each for each in removed if remove_object(contents.folder, _object(each))]
         for each in servers:
-            with store_errors(each.folder):
+            with cache_errors(each.folder):
                 shutil.rmtree(each.folder)
         for folder_of, result in results:
-            with store_errors(folder_of):
+            with cache_errors(folder_of):
                 remove_result(folder_of, result)
         remove_leftovers(contents.folder)
     gone = {each.path for each in removed}
@@ -343,7 +342,7 @@ def verify_cache(
             if problem is not None:
                 findings.append(CacheFinding(each.path, each.name, problem))
                 if is_discarding:
-                    with store_errors(each.path):
+                    with cache_errors(each.path):
                         each.remove()
             shown.advance()
     finally:

@@ -11,16 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from bsv_store.catalog.database.engine import Database, ReadableFile
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
 from bsv_store.errors import DamagedCatalogError, ReadOnlyStoreError, StoreUnreachableError
 from bsv_store.remote.core import attach, is_attached
+from bsv_store.remote.local_records import listed_results
 from bsv_store.remote.locks import ThreadLock
 from bsv_store.remote.sql import query_server
 
 if TYPE_CHECKING:
+    from bsv_store.catalog.local_versions import LocalVersionRow
     from bsv_store.catalog.tables.table import Table
     from bsv_store.remote.mirror import Mirror
 
@@ -37,16 +39,11 @@ class MirrorDatabase(Database):
         self.mirror = mirror
         self._switching = ThreadLock()
         super().__init__(mirror.core, read_only=True)
-        self._listen()
 
     def _connect(self, target: Path) -> CatalogConnection:
         driver = connect_sqlite(target, read_only=True, immutable=True)
-        # Of statements that are executed without SQLAlchemy.
         driver.before_statement = self._require_rows
         return driver
-
-    def _listen(self) -> None:
-        event.listen(self.engine, "before_cursor_execute", self._before_statement)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -77,16 +74,8 @@ class MirrorDatabase(Database):
             if self.target != self.mirror.core:
                 old, self.target = self.engine, self.mirror.core
                 self.engine = self._new_engine(self.target)
-                self._listen()
                 # Connections in use stay open until their transactions end.
                 old.dispose()
-
-    def _before_statement(
-        self, connection: Connection, _cursor: Any, statement: str, _parameters: Any, _context: Any, _many: bool
-    ) -> None:
-        driver: Any = connection.connection.driver_connection
-        assert isinstance(driver, CatalogConnection)
-        self._require_rows(driver, statement)
 
     def _require_rows(self, driver: CatalogConnection, statement: str) -> None:
         if self.mirror.needs_unionizes(statement) and not is_attached(driver):
@@ -131,6 +120,10 @@ class MirrorDatabase(Database):
         if self.mirror.needs_unionizes(statement):
             self.mirror.unionizes(self.target)
         return None
+
+    def local_versions(self) -> tuple[LocalVersionRow, ...]:
+        """See `Database.local_versions`. The oldest first."""
+        return tuple(each.to_row() for each in listed_results(self.mirror.folder))
 
     def change_marker(self) -> str:
         """See `Database.change_marker`."""

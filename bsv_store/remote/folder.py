@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from bsv_store.config import setting
 from bsv_store.config.home import expanded, has_home, user_folder
-from bsv_store.errors import InputError
+from bsv_store.errors import InputError, NoSpaceError, ReadOnlyStoreError
 from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.folders import sync_folder
 
@@ -65,6 +67,35 @@ def server_folder(cache: Path, url: str) -> Path:
     return cache / SERVERS / f"{words.strip('-.')[:80]}-{digest}"
 
 
+PRUNE_HINT: Final = (
+    "Free disk space: bsv-store cache prune --max-bytes 5GB --apply; or choose a folder on another disk: "
+    "export BSV_STORE_CACHE=FOLDER"
+)
+_WRITABLE_HINT: Final = (
+    "This account may not write to the cache of stores on servers; what is in it can be read. Choose another folder: "
+    "export BSV_STORE_CACHE=FOLDER"
+)
+
+
+@contextmanager
+def cache_errors(path: Path) -> Iterator[None]:
+    """As `bsv_store.volumes.files.store_errors`, with hints for the cache.
+
+    Raises
+    ------
+    NoSpaceError, ReadOnlyStoreError, StoreError
+    """
+    try:
+        with store_errors(path):
+            yield
+    except NoSpaceError as error:
+        error.hint = PRUNE_HINT
+        raise
+    except ReadOnlyStoreError as error:
+        error.hint = _WRITABLE_HINT
+        raise
+
+
 def make_private(folder: Path) -> Path:
     """Create a folder of the cache and its missing parents, for this account only, and flush their names to disk.
 
@@ -73,7 +104,7 @@ def make_private(folder: Path) -> Path:
     NoSpaceError, ReadOnlyStoreError, StoreError
         If that fails.
     """
-    with store_errors(folder):
+    with cache_errors(folder):
         for new in (*reversed(folder.parents), folder):
             if not new.is_dir():
                 new.mkdir(mode=FOLDER_MODE, exist_ok=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bsv_store.remote.eviction import is_object_name, listed_objects
 from bsv_store.remote.folder import SERVERS, make_private
+from bsv_store.remote.local_records import RESULTS, listed_results
 from bsv_store.remote.locks import locked_if_free
 from bsv_store.remote.partial import MARKS_ENDING, remove_partial
-from bsv_store.remote.results import RESULTS, listed_results
 
 
 def remove_leftovers(folder: Path) -> None:

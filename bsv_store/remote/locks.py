@@ -19,8 +19,7 @@ from typing import Final
 
 from bsv_store.errors import BusyError
 from bsv_store.progress import do_nothing
-from bsv_store.remote.folder import FILE_MODE
-from bsv_store.volumes.files import store_errors
+from bsv_store.remote.folder import FILE_MODE, cache_errors
 
 _FIRST_WAIT_S: Final = 0.005
 _LONGEST_WAIT_S: Final = 0.2
@@ -123,7 +122,7 @@ if hasattr(os, "register_at_fork"):
 
 def _try(path: Path) -> int | None:
     """The descriptor of the lock file, locked; None if it is held elsewhere."""
-    with store_errors(path):
+    with cache_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         if _lock(descriptor) and _is_current(descriptor, path):

@@ -26,6 +26,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from bsv_store.advice import forget_server, note_server
 from bsv_store.catalog.database import schema
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import (
@@ -51,13 +52,12 @@ from bsv_store.remote.core import (
     recorded_halves,
     row_objects,
 )
-from bsv_store.remote.folder import FILE_MODE, make_private
+from bsv_store.remote.folder import FILE_MODE, cache_errors, make_private
 from bsv_store.remote.locks import ThreadLock, locked
 from bsv_store.remote.protocol import CATALOG, PROTOCOL
 from bsv_store.remote.state import MirrorState, checked_now, read_state, write_state
 from bsv_store.remote.unionizes import complete_rows, existing_rows, forget_verified
 from bsv_store.text import MAX_ID, SHA256, shown
-from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.folders import sync_folder
 
 REVALIDATE_S: Final = 60.0
@@ -88,6 +88,7 @@ class Mirror:
         self._checked = time.monotonic()
         self._lock = ThreadLock()
         self._words = _words(self.core)
+        note_server(self, client.url)
 
     @property
     def url(self) -> str:
@@ -156,6 +157,7 @@ class Mirror:
 
     def close(self) -> None:
         """Close the connections to the server."""
+        forget_server(self)
         self.client.close()
 
     def __reduce__(self) -> tuple[Callable[..., Mirror], tuple[str, Path, MirrorState, bool]]:
@@ -188,6 +190,7 @@ def open_mirror(client: Client, folder: Path) -> Mirror:
             raise StoreUnreachableError(
                 f"{client.url} cannot be opened, and its catalog is not in the cache: {error.message}", hint=error.hint
             ) from error
+        _check_schema(state)
         _warn_offline(state, error)
         return Mirror(client, folder, state, is_offline=True)
 
@@ -210,6 +213,8 @@ def _current(client: Client, folder: Path, state: MirrorState | None) -> MirrorS
             answer = client.json(CATALOG, "the catalog", etag=None if known is None else known.etag)
         except NotModifiedError:
             assert known is not None
+            # This version may be another one than that which made the copy.
+            _check_schema(known)
             # A cache that cannot be written can still be read; only the time of the check is lost.
             with suppress(NoSpaceError, ReadOnlyStoreError):
                 return _written(folder, known)
@@ -259,6 +264,10 @@ def _check(folder: Path, found: MirrorState, before: MirrorState | None) -> None
             f"{found.url} is now the store {found.store_id}; it was the store {before.store_id}",
             hint=f"If that is intended, delete the copy of the former one: {folder}",
         )
+    _check_schema(found)
+
+
+def _check_schema(found: MirrorState) -> None:
     if found.schema_revision == schema.HEAD:
         return
     start = f"the catalog of {found.url} has the schema {found.schema_revision} of bsv-store {found.release}"
@@ -278,11 +287,11 @@ def _downloaded(client: Client, folder: Path, found: MirrorState) -> MirrorState
         is_it = state is not None and state.sha256 == found.sha256 and _is_intact(folder, state)
         return state.core if state is not None and is_it else None
 
-    with store_errors(folder), locked(folder / "catalog.lock", f"the catalog of {client.url}"):
+    with cache_errors(folder), locked(folder / "catalog.lock", f"the catalog of {client.url}"):
         if (name := existing()) is not None:
             return _written(folder, replace(found, core=name))
         temporary = folder / f"catalog-{os.getpid()}-{secrets.token_hex(8)}.tmp"
-        with store_errors(temporary):
+        with cache_errors(temporary):
             try:
                 with temporary.open("x+b") as file:
                     temporary.chmod(FILE_MODE)
@@ -347,7 +356,7 @@ def _is_intact(folder: Path, state: MirrorState) -> bool:
     if state.prepared != PREPARED or not file.is_file():
         return False
     # Another process may remove it, if it is damaged or an old one.
-    with store_errors(file), suppress(FileNotFoundError):
+    with cache_errors(file), suppress(FileNotFoundError):
         if is_undamaged(file):
             return True
         file.unlink()

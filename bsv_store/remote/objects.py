@@ -23,19 +23,14 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 from bsv_store.checkpoints import checkpoint
 from bsv_store.errors import BsvStoreError, DamagedFileError, NoSpaceError, StoreUnreachableError
 from bsv_store.remote.eviction import CachedObject, Eviction, listed_objects
-from bsv_store.remote.folder import FILE_MODE, make_private
+from bsv_store.remote.folder import FILE_MODE, cache_errors, make_private
 from bsv_store.remote.locks import ThreadLock, locked
 from bsv_store.remote.partial import BLOCK_BYTES, PartialFile, remove_partial
-from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.folders import sync_folder
 
 if TYPE_CHECKING:
     from bsv_store.progress import Progress
 
-PRUNE_HINT: Final = (
-    "Free disk space: bsv-store cache prune --max-bytes 5GB --apply; or choose a folder on another disk: "
-    "export BSV_STORE_CACHE=FOLDER"
-)
 _AT_ONCE: Final = 8
 _HASHED_BYTES: Final = 1 << 20
 # Times of use are written at most once in this time.
@@ -412,10 +407,10 @@ class ObjectCache:
     @contextmanager
     def _writing(self, file: RemoteFile) -> Iterator[None]:
         try:
-            with store_errors(self.path(file)):
+            with cache_errors(self.path(file)):
                 yield
         except NoSpaceError as error:
-            raise NoSpaceError(f"no space left in the cache {self.folder} for {file.path}", hint=PRUNE_HINT) from error
+            raise NoSpaceError(f"no space left in the cache {self.folder} for {file.path}", hint=error.hint) from error
 
     def _unreachable(self, file: RemoteFile, cause: StoreUnreachableError | None) -> StoreUnreachableError:
         found = listed_objects(self.folder)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bsv_store import errors
+from bsv_store.advice import THIS_SERVER, for_readers_of
 from bsv_store.errors import BsvStoreError
 
 PROTOCOL: Final = 1
@@ -89,7 +90,7 @@ _TITLE: Final = "The request failed."
 
 
 def problem_of(error: BsvStoreError, *, status: int, title: str | None = None) -> dict[str, Any]:
-    """An error as a problem document.
+    """An error as a problem document, for users of the server.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def problem_of(error: BsvStoreError, *, status: int, title: str | None = None) -
         "status": status,
         "detail": error.message,
         "code": name,
-        "hint": error.hint,
+        "hint": error.hint and for_readers_of(error.hint, [THIS_SERVER]),
     }
 
 

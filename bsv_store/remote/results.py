@@ -1,24 +1,16 @@
 """Averages that were computed on this computer from a store on a server, which can only be read.
 
-::
-
-    SERVER/results/SHA256.nc                 a result, by the SHA-256 of its bytes
-    SERVER/results/FINGERPRINT.NAME.json     what was asked: hashes, user and time; the rest is in the result file
-
-They are not versions of the server: they have no number, and their reference is the name with ``local-`` and the
-start of the fingerprint. The same question finds them without computing.
+`bsv_store.remote.local_records` says how they are kept. The same question finds them without computing.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from bsv_store.averaging.recorded import fingerprint_of
 from bsv_store.checkpoints import checkpoint
@@ -29,11 +21,11 @@ from bsv_store.datasets.refs import check_name
 from bsv_store.datasets.result.file import open_result
 from bsv_store.datasets.share.bundle_schema import read_inputs
 from bsv_store.datasets.version import DatasetVersion
-from bsv_store.documents import read_document, record_of, seal_of, sealed_value
 from bsv_store.errors import DamagedFileError, FormatError, InputError, UnknownDatasetError
 from bsv_store.progress import shown_progress
 from bsv_store.remote.files import CachedFiles
-from bsv_store.remote.folder import FILE_MODE, FOLDER_MODE, make_private
+from bsv_store.remote.folder import FILE_MODE, FOLDER_MODE, cache_errors, make_private
+from bsv_store.remote.local_records import LocalResult, listed_results, local_ref, start_of_fingerprint
 from bsv_store.volumes.files import StoreFiles
 
 if TYPE_CHECKING:
@@ -43,11 +35,6 @@ if TYPE_CHECKING:
     from bsv_store.datasets.result.file import EncodedResult
     from bsv_store.progress import Progress
 
-RESULTS: Final = "results"
-_LOCAL: Final = "local-"
-_DIGITS: Final = 12
-_REF = re.compile(rf"(?P<name>[^@]+)@{_LOCAL}(?P<start>[0-9a-f]{{{_DIGITS}}})")
-
 
 class LocalVersion(DatasetVersion):
     """An average that was computed on this computer; a `DatasetVersion` without a number (0) in its dataset."""
@@ -55,82 +42,12 @@ class LocalVersion(DatasetVersion):
     @property
     def ref(self) -> str:
         """Name and start of the fingerprint, such as ``visual-by-AP@local-1f2e3d4c5b6a``."""
-        return f"{self.name}@{_LOCAL}{self.fingerprint[:_DIGITS]}"
+        return local_ref(self.name, self.fingerprint)
 
     @contextmanager
     def _unless_deleted(self) -> Iterator[None]:
         """Nothing deletes it while it is open, so that a damaged file is one."""
         yield
-
-
-@dataclass(frozen=True, slots=True)
-class LocalResult:
-    """What is recorded of a local average beside its file.
-
-    Attributes
-    ----------
-    name : str
-        Of the dataset.
-    fingerprint, content_sha256, file_sha256 : str
-    size_bytes : int
-    algorithm_version : int
-    created_at : str
-        ISO 8601, UTC.
-    created_by : str
-    software : str
-    """
-
-    name: str
-    fingerprint: str
-    content_sha256: str
-    file_sha256: str
-    size_bytes: int
-    algorithm_version: int
-    created_at: str
-    created_by: str
-    software: str
-
-    @property
-    def ref(self) -> str:
-        """The reference of the version."""
-        return f"{self.name}@{_LOCAL}{self.fingerprint[:_DIGITS]}"
-
-    @property
-    def path(self) -> str:
-        """The result file, relative to the folder of the server."""
-        return f"{RESULTS}/{self.file_sha256}.nc"
-
-    def to_json(self) -> str:
-        """JSON with a checksum."""
-        values = asdict(self)
-        return json.dumps({"result": values, "sha256": seal_of(values)}, indent=1)
-
-
-def listed_results(server: Path, *, fingerprint: str = "") -> list[LocalResult]:
-    """The local averages in the folder of a server whose fingerprint begins like this, the oldest first.
-
-    Damaged records are left out.
-    """
-    found = [_read(path) for path in (server / RESULTS).glob(f"{fingerprint}*.json")]
-    return sorted((each for each in found if each is not None), key=lambda each: (each.created_at, each.ref))
-
-
-def remove_result(server: Path, result: LocalResult, *, other_names: bool = False) -> None:
-    """Remove a local average from the folder of a server, and its file unless another name refers to it too.
-
-    Parameters
-    ----------
-    server : pathlib.Path
-    result : LocalResult
-    other_names : bool
-        Remove the same average under other names too.
-    """
-    same = [each for each in listed_results(server, fingerprint=result.fingerprint) if each.path == result.path]
-    removed = same if other_names else [each for each in same if each.name == result.name]
-    for each in removed:
-        (server / _record_path(each)).unlink(missing_ok=True)
-    if len(removed) == len(same):
-        (server / result.path).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -154,7 +71,7 @@ class LocalResults:
             version = self._version(each, name=name, was_computed=False)
             if version is not None:
                 if each.name != name:
-                    self._record(_renamed(each, name))
+                    self._record(replace(each, name=name))
                 return version
         return None
 
@@ -165,15 +82,22 @@ class LocalResults:
         ------
         UnknownDatasetError
             If this computer does not have it.
+        DamagedFileError
+            If its file is missing or damaged.
         """
-        match = _REF.fullmatch(ref)
-        if match is None:
+        start = start_of_fingerprint(ref)
+        if start is None:
             return None
-        for each in listed_results(self.files.root, fingerprint=match["start"]):
+        for each in listed_results(self.files.root, fingerprint=start):
             if each.ref == ref:
                 version = self._version(each, name=each.name, was_computed=False)
-                if version is not None:
-                    return version
+                if version is None:
+                    raise DamagedFileError(
+                        f"the file of {ref} is missing or damaged: {self.files.root / each.path}",
+                        hint="Compute it again with the same arguments; or remove it: bsv-store cache prune --average "
+                        f"{ref} --apply",
+                    )
+                return version
         raise UnknownDatasetError(
             f"this computer has no average {ref!r}",
             hint="List those that it has: bsv-store cache list. Or compute it again with the same arguments.",
@@ -202,14 +126,18 @@ class LocalResults:
             content_sha256=result.content_sha256,
             file_sha256=result.file_sha256,
             size_bytes=result.size_bytes,
+            group_count=len(version.groups),
+            member_count=sum(member.group is not None for member in version.experiments),
+            spacing_um=version.recipe.spacing_um,
             algorithm_version=version.algorithm_version,
             created_at=datetime.now(UTC).isoformat(),
             created_by=version.created_by,
             software=version.software,
         )
-        result.publish(self._own_files(), record.path)
-        checkpoint("local:published")
-        self._record(record)
+        with cache_errors(self.files.root):
+            result.publish(self._own_files(), record.path)
+            checkpoint("local:published")
+            self._record(record)
         stored = self._version(record, name=name, was_computed=True)
         if stored is None:
             raise DamagedFileError(
@@ -222,7 +150,7 @@ class LocalResults:
         return StoreFiles(self.files.root, FILE_MODE, FOLDER_MODE)
 
     def _record(self, record: LocalResult) -> None:
-        self._own_files().publish(_record_path(record), record.to_json().encode())
+        self._own_files().publish(record.record_path, record.to_json().encode())
 
     def _version(self, record: LocalResult, *, name: str, was_computed: bool) -> DatasetVersion | None:
         """The version of a record, from its result file; None if that is missing or damaged."""
@@ -265,19 +193,3 @@ class LocalResults:
 def local_results(database: Database, files: StoreFiles) -> LocalResults | None:
     """The local averages of a store on a server; None for a store in a folder."""
     return LocalResults(database, files) if isinstance(files, CachedFiles) else None
-
-
-def _record_path(record: LocalResult) -> str:
-    return f"{RESULTS}/{record.fingerprint}.{record.name}.json"
-
-
-def _renamed(record: LocalResult, name: str) -> LocalResult:
-    return LocalResult(**{**asdict(record), "name": name})
-
-
-def _read(path: Path) -> LocalResult | None:
-    try:
-        return record_of(LocalResult, sealed_value(read_document(path), "result"))
-    except (OSError, ValueError):
-        # As if it was not there: it is computed again.
-        return None

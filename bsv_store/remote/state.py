@@ -12,8 +12,7 @@ from typing import Final
 
 from bsv_store.documents import read_document, record_of, seal_of, sealed_value
 from bsv_store.errors import StoreError
-from bsv_store.remote.folder import FILE_MODE
-from bsv_store.volumes.files import store_errors
+from bsv_store.remote.folder import FILE_MODE, cache_errors
 from bsv_store.volumes.folders import sync_folder
 
 _STATE: Final = "state.json"
@@ -89,7 +88,7 @@ def write_state(folder: Path, state: MirrorState) -> MirrorState:
     state = checked_now(state)
     values = asdict(state)
     temporary = folder / f"state-{os.getpid()}-{secrets.token_hex(8)}.tmp"
-    with store_errors(temporary):
+    with cache_errors(temporary):
         try:
             with temporary.open("x", encoding="utf-8") as file:
                 temporary.chmod(FILE_MODE)

@@ -33,12 +33,11 @@ from bsv_store.remote.core import (
     recorded_halves,
     row_objects,
 )
-from bsv_store.remote.folder import FILE_MODE
+from bsv_store.remote.folder import FILE_MODE, cache_errors
 from bsv_store.remote.locks import locked
 from bsv_store.remote.protocol import UNIONIZES
 from bsv_store.text import number_of
 from bsv_store.volumes.file_identity import FileIdentity, file_identity, is_settled
-from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.folders import sync_folder
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def existing_rows(folder: Path, content: str) -> Path | None:
     """The complete file with these unionize rows, if it is there and undamaged; a damaged one is removed."""
     for file in folder.glob(f"{ROWS_PREFIX}{content[:16]}-*.db"):
         # Another process may remove it, if it has rows of a newer catalog.
-        with store_errors(file), suppress(FileNotFoundError):
+        with cache_errors(file), suppress(FileNotFoundError):
             looked_ns, identity = time.time_ns(), file_identity(file.stat())
             if _verified.get(file) == identity:
                 return file
@@ -110,7 +109,7 @@ def complete_rows(client: Client, folder: Path, core: Path) -> Path:
     content = content_of(wanted)
     if (found := existing_rows(folder, content)) is not None:
         return found
-    with store_errors(folder), locked(folder / "unionizes.lock", f"the unionize rows of {client.url}"):
+    with cache_errors(folder), locked(folder / "unionizes.lock", f"the unionize rows of {client.url}"):
         if (found := existing_rows(folder, content)) is not None:
             return found
         part = folder / _PART
@@ -272,8 +271,10 @@ def _add_pack(
             f"{UNIONIZES}?ids={','.join(map(str, ids))}", what, lambda sink: _array(sink, what), limit_bytes=_PACK_LIMIT
         )
     except StoreUnreachableError as error:
+        # The address has the ids.
+        reason = error.message.removeprefix(f"{what}: ").partition("; requested ")[0]
         raise StoreUnreachableError(
-            f"the unionize rows of {number_of(remaining, 'experiment')} are not in the cache: {error.message}",
+            f"the unionize rows of {number_of(remaining, 'experiment')} are not in the cache: {reason}",
             hint=error.hint,
         ) from error
     if not np.isin(rows["experiment_id"], ids).all():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store import check
 from bsv_store.datasets.version import DatasetVersion
+from bsv_store.errors import ReadOnlyStoreError
 from bsv_store.vocabulary import MISSING_POLICIES
 
 if TYPE_CHECKING:
@@ -63,10 +64,15 @@ class Datasets:
     def _ipython_key_completions_(self) -> builtins.list[str]:
         """What the Tab key offers after ``store.datasets["``."""
         rows = self.versions()
-        versions = list(zip(rows["name"], rows["number"], rows["tags"], strict=True))
-        tagged = [(name, tag) for name, _, tags in versions if tags for tag in tags.split(", ")]
-        numbered = [(name, str(number)) for name, number, _ in versions]
-        return [*dict.fromkeys(rows["name"]), *(f"{name}@{which}" for name, which in [*numbered, *tagged])]
+        # A name alone means a numbered version.
+        names = dict.fromkeys(rows["name"][rows["number"] > 0])
+        tagged = [
+            f"{name}@{tag}"
+            for name, tags in zip(rows["name"], rows["tags"], strict=True)
+            if tags
+            for tag in tags.split(", ")
+        ]
+        return [*names, *rows["ref"], *tagged]
 
     # -- look up ----------------------------------------------------------------------------------------------------
 
@@ -79,12 +85,16 @@ class Datasets:
     def versions(self) -> pd.DataFrame:
         """All versions of all datasets, one row each, by name and number.
 
+        Of a store on a server, those that were computed on this computer come last; ``bsv-store cache prune --average
+        REF --apply`` removes one.
+
         Returns
         -------
         pandas.DataFrame
-            Columns name, number, group_count, member_count, spacing_um, created_at (aware UTC), created_by,
-            fingerprint, size_bytes, tags (separated by commas; None if there are none), standing ('computed', or
-            whether an imported version was checked).
+            Columns name, number (0 if it was computed on this computer), group_count, member_count, spacing_um,
+            created_at (aware UTC), created_by, fingerprint, size_bytes, standing ('computed', whether an imported
+            version was checked, or 'local'), tags (separated by commas; None if there are none), ref (such as
+            ``visual@3``, for `get`).
         """
         from bsv_store.datasets.listing import versions_table
 
@@ -107,13 +117,17 @@ class Datasets:
             If its recipe, groups or members are not the ones that were stored.
         """
         from bsv_store.datasets.table import find_version
-        from bsv_store.remote.results import local_results
 
         if isinstance(ref, DatasetVersion):
             return ref
+        return self._local(ref) or find_version(self._database, self._files, ref)
+
+    def _local(self, ref: str) -> DatasetVersion | None:
+        """The version that a reference means if it is one that was computed on this computer."""
+        from bsv_store.remote.results import local_results
+
         local = local_results(self._database, self._files)
-        found = None if local is None else local.get(check.text("ref", ref, such_as="visual-by-AP@3"))
-        return found or find_version(self._database, self._files, ref)
+        return None if local is None else local.get(check.text("ref", ref, such_as="visual-by-AP@3"))
 
     def lineage(self, ref: str | DatasetVersion) -> Lineage:
         """The volumes, unionize tables and lists that a version was computed from, and its tags.
@@ -215,6 +229,7 @@ class Datasets:
         from bsv_store.averaging.comparison.comparison import Comparison, checked_covariates, checked_test
         from bsv_store.datasets.aggregate import aggregate
         from bsv_store.datasets.comparison import comparison_of_groups, warn_if_few
+        from bsv_store.remote.results import local_results
 
         names = checked_covariates(covariates)
         comparison = Comparison(
@@ -228,7 +243,14 @@ class Datasets:
         policy = check.choice("missing", missing, MISSING_POLICIES).name
         recipe = comparison_of_groups(self.get(ref), a, b, comparison, missing=policy)
         version = aggregate(
-            self._database, self._files, recipe, name=name, progress=progress, executor=executor, workers=workers
+            self._database,
+            self._files,
+            recipe,
+            name=name,
+            progress=progress,
+            executor=executor,
+            workers=workers,
+            publisher=local_results(self._database, self._files),
         )
         warn_if_few(version)
         return version
@@ -526,7 +548,7 @@ class Datasets:
         return rebuild_version(
             self._database,
             self._files,
-            _text(ref),
+            self._local(_text(ref)) or _text(ref),
             check_only=check_only,
             progress=progress,
             executor=executor,
@@ -608,10 +630,17 @@ class Datasets:
         InputError
             If ``ref`` is a name without a version, or the version has a tag or was exported or cited, and ``force`` is
             False.
+        ReadOnlyStoreError
+            If the store is read-only. For a version that was computed on this computer, the hint says how to remove it.
         """
         from bsv_store.datasets.delete import delete_version
 
         check.boolean("force", force)
+        if (local := self._local(_text(ref))) is not None:
+            raise ReadOnlyStoreError(
+                f"{local.ref} is not a version of the server, but in the cache of this computer",
+                hint=f"Remove it from the cache: bsv-store cache prune --average {local.ref} --apply",
+            )
         return delete_version(self._database, self._files, _text(ref), force=force)
 
     def import_bundle(

@@ -55,7 +55,7 @@ def stored_names(path: Path | str | None, kind: NameKind) -> list[tuple[str, str
     try:
         location = locate_store(path)
         if location.url is not None:
-            return [(str(name), description) for name, description in _from_mirror(location.url, _QUERIES[kind])]
+            return [(str(name), description) for name, description in _from_mirror(location.url, kind)]
         config = read_located_config(location)
         if config.database == SQLITE:
             rows = _from_sqlite(location.path / CATALOG_FILE, _QUERIES[kind])
@@ -66,14 +66,18 @@ def stored_names(path: Path | str | None, kind: NameKind) -> list[tuple[str, str
         return []
 
 
-def _from_mirror(url: str, query: str) -> list[tuple[Any, Any]]:
-    """From the copy of a server's catalog, without asking the server."""
+def _from_mirror(url: str, kind: NameKind) -> list[tuple[Any, Any]]:
+    """From the copy of a server's catalog, without asking the server. Versions include those computed here."""
     from bsv_store.remote.folder import cache_folder, server_folder
+    from bsv_store.remote.local_records import listed_results
     from bsv_store.remote.state import read_state
 
     folder = server_folder(cache_folder(), url)
     state = read_state(folder)
-    return [] if state is None else _from_sqlite(folder / state.core, query)
+    names = [] if state is None else _from_sqlite(folder / state.core, _QUERIES[kind])
+    if kind == "versions":
+        names += [(each.ref, "computed on this computer") for each in listed_results(folder)]
+    return names
 
 
 def _from_sqlite(catalog: Path, query: str) -> list[tuple[Any, Any]]:

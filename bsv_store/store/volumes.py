@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bsv_store import check
-from bsv_store.errors import DamagedFileError
 from bsv_store.vocabulary import VOLUME_KINDS
 
 if TYPE_CHECKING:
@@ -272,7 +271,10 @@ class Volumes:
             If ``file`` is not such a record.
         DamagedFileError
             If the file of the volume differs from what was published.
+        StoreError
+            If the volume was replaced since it was looked up, and the file of the record is gone.
         """
+        from bsv_store.catalog.current_volume import CurrentVolume
         from bsv_store.catalog.volume_use import record_use
         from bsv_store.volumes.layout import ml_blocks
         from bsv_store.volumes.library import VolumeFile, dense_slabs
@@ -280,7 +282,14 @@ class Volumes:
         hint = "store.volumes.recorded(EXPERIMENT_ID) returns it."
         file = check.instance("file", file, VolumeFile, words="the record of a volume", hint=hint)
         record_use(self._database, [file])
-        return ml_blocks(lambda: dense_slabs(self._files, file), file.layout.grid)
+        recorded = CurrentVolume(self._database, file, follow=False)
+
+        def slabs() -> Iterator[tuple[int, NDArray[np.float32]]]:
+            following = dense_slabs(self._files, file)
+            while (slab := recorded.read(lambda _: next(following, None))) is not None:
+                yield slab
+
+        return ml_blocks(slabs, file.layout.grid)
 
     def export(
         self,
@@ -455,17 +464,10 @@ class Volumes:
 
     def _of_current_file(self, experiment_id: int, kind: str, spacing_um: int, read: Callable[[VolumeFile], T]) -> T:
         """The result of ``read`` for a volume, which may be replaced after it was looked up."""
+        from bsv_store.catalog.current_volume import CurrentVolume
         from bsv_store.catalog.volume_use import record_use
 
         name = check.choice("kind", kind, VOLUME_KINDS).name
         file = self.recorded(experiment_id, kind=name, spacing_um=spacing_um)
         record_use(self._database, [file])
-        while True:
-            try:
-                return read(file)
-            except DamagedFileError:
-                # The file that was replaced may have been removed.
-                current = self.recorded(experiment_id, kind=name, spacing_um=spacing_um)
-                if current == file:
-                    raise
-                file = current
+        return CurrentVolume(self._database, file).read(read)

@@ -84,6 +84,40 @@ def test_files_of_others_are_left(filled: Store) -> None:
     assert all(path.exists() for path in paths)
 
 
+@sqlite_first
+def test_the_files_that_verify_calls_foreign_are_those_that_are_left(filled: Store, tmp_path: Path) -> None:
+    names = [
+        *(f"{folder}/notes.txt" for folder in ("volumes", "volumes/projection_density/100um", "datasets", "new/er")),
+        "volumes/projection_density/100um/.DS_Store",
+        "volumes/projection_density/33um/1.0123456789abcdef.h5",
+        "volumes/cats/100um/1.0123456789abcdef.h5",
+        # Of an experiment of another store.
+        "volumes/projection_density/100um/999.0123456789abcdef.h5",
+        "datasets/link",
+        "datasets/dangling",
+        "volumes/pipe",
+    ]
+    ours = [
+        "volumes/projection_density/100um/1.0123456789abcdef.h5",
+        "datasets/test/0123456789abcdef.0123456789abcdef.nc",
+    ]
+    for name in (*names[:8], *ours):
+        put(filled, name)
+    (filled.path / names[8]).symlink_to(put(filled, "new/er/target"))
+    (filled.path / names[9]).symlink_to(tmp_path / "nothing")
+    os.mkfifo(filled.path / names[10])
+    # Only what is in the folders of the store's files is theirs to judge.
+    foreign = {name for name in names if not name.startswith("new/")}
+    for deep in (False, True):
+        report = filled.admin.verify(deep=deep)
+        assert {each.path for each in report.notes if each.kind == "foreign_file"} == foreign
+        assert {each.path for each in report.notes if each.kind == "orphan"} == set(ours)
+    collected = filled.admin.collect_garbage(apply=True)
+    assert collected.foreign == len(foreign)
+    assert {each.path for each in collected.garbage if each.kind == "orphan"} == set(ours)
+    assert all(os.path.lexists(filled.path / name) for name in foreign)
+
+
 def test_what_the_catalog_names_is_never_garbage(filled: Store) -> None:
     add_annotation(filled, blocks())
     version = ask(filled)
@@ -338,7 +372,7 @@ def test_times_are_aware_utc(filled: Store) -> None:
 def test_very_many_files_without_a_row_are_not_collected_unless_allowed(filled: Store) -> None:
     folder = filled.path / "volumes" / "projection_density" / "100um"
     for number in range(101):
-        file = folder / f"{number}.{number:016x}.h5"
+        file = folder / f"1.{number:016x}.h5"
         file.write_bytes(b"x")
         os.utime(file, (0, 0))
     plan = filled.admin.collect_garbage()

@@ -164,7 +164,7 @@ def test_a_file_of_another_store_in_the_place_of_ours_is_damage(whole: Store) ->
     [
         ("volumes/projection_density/100um/100.0123456789abcdef.h5", "foreign_file"),
         ("volumes/notes.txt", "foreign_file"),
-        ("datasets/visual/0123456789abcdef.0123456789abcdef.nc", "foreign_file"),
+        ("datasets/visual/0123456789abcdef.0123456789abcdef.nc", "orphan"),
     ],
 )
 def test_files_that_the_catalog_does_not_list_are_notes(whole: Store, name: str, kind: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from bsv_store import DatasetVersion, Selection, Store, by_coordinate, by_field, by_region, open_store
 from bsv_store.errors import BsvStoreWarning, StoreUnreachableError, UnknownDatasetError
-from bsv_store.remote.results import listed_results
+from bsv_store.remote.local_records import listed_results
 from tests.datasets.test_weighted import PRIMARY, SHARES, add_shares
 from tests.datasets.world import IDS, VISUAL
 from tests.remote.lab import Laptop, laptop

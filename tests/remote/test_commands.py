@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store import open_store
+from bsv_store.advice import FOLDER_COMMANDS
 from tests.cli.running import Runner
 from tests.cli.test_help import LEAVES
 from tests.remote.filled import make
@@ -113,10 +114,16 @@ REFUSED: Mapping[str, str] = {
     "verify": "",
 }
 FIGURES = ("3d", "differences", "injections", "matrix", "overlay", "projections", "regions", "slices", "targets")
+# Of these, the option needs the folder, or its absence does.
+REFUSED_OPTIONS: Mapping[str, str] = {
+    "aggregate": "--ids FIRST --name x --fetch",
+    "dataset rebuild": "all",
+}
 ELSEWHERE = {
     # Averages: tests/remote/test_averages.py.
     "aggregate",
     "compare",
+    # Below: refused, unless the server has the version.
     "dataset import",
     # Without the data that they need.
     "reproduce",
@@ -200,6 +207,23 @@ def test_a_command_that_needs_the_folder_says_so(
     outcome.refused(3, f"{url} is a store on a server")
 
 
+@pytest.mark.parametrize("command", REFUSED_OPTIONS)
+def test_an_option_that_needs_the_folder_says_so(
+    served: tuple[Path, str], run: Runner, command: str, tmp_path: Path
+) -> None:
+    folder, url = served
+    outcome = run("--store", url, *command.split(), *_words(REFUSED_OPTIONS[command], folder, tmp_path / "x"))
+    outcome.refused(3, f"{url} is a store on a server")
+
+
+def test_hints_know_which_commands_are_refused() -> None:
+    # A hint names `init` for a store of one's own.
+    refused = (REFUSED.keys() | REFUSED_OPTIONS.keys() | {"dataset import"}) - {"init"}
+    assert {each.name for each in FOLDER_COMMANDS} == refused
+    for each in FOLDER_COMMANDS:
+        assert bool(each.only_with or each.unless) == (each.name in REFUSED_OPTIONS)
+
+
 def test_every_command_has_a_row() -> None:
     assert {" ".join(path) for path in LEAVES} == SAME.keys() | REFUSED.keys() | ELSEWHERE
 
@@ -214,7 +238,7 @@ def test_status_and_settings_show_the_address(served: tuple[Path, str], run: Run
     assert url in run("--store", url, "config", "show").succeeded().out
 
 
-def test_a_comparison_says_how_to_share_it(served: tuple[Path, str], run: Runner) -> None:
+def test_a_comparison_says_how_to_share_it(served: tuple[Path, str], run: Runner, tmp_path: Path) -> None:
     folder, url = served
     with open_store(folder, read_only=True) as store:
         ids = store.select()
@@ -224,3 +248,6 @@ def test_a_comparison_says_how_to_share_it(served: tuple[Path, str], run: Runner
     local = re.search(r"Dataset: (mine@local-\w+) \(computed now, only on this computer\)", done.err)
     assert local is not None
     assert f"To share it: bsv-store dataset export {local[1]} mine.bsv.zip" in done.err
+    bundle = str(tmp_path / "mine.bsv.zip")
+    run("--store", url, "dataset", "export", local[1], bundle).succeeded()
+    run("--store", url, "dataset", "import", bundle).refused(3, f"{url} is a store on a server")

@@ -7,16 +7,20 @@ import inspect
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from bsv_store import Selection, Store, open_store
-from bsv_store.errors import ReadOnlyStoreError
-from bsv_store.reports import injection_map, matrix_map, structure_differences
+from bsv_store.datasets.share.export import VERSION_FORMATS
+from bsv_store.errors import BsvStoreError, BsvStoreWarning, ReadOnlyStoreError, StoreUnreachableError
+from bsv_store.formats.table import IMAGE_FORMATS
+from bsv_store.reports import injection_map, matrix_map, page, structure_differences
+from bsv_store.sources.allen.transfer import Request
 from bsv_store.store.schema_changes import grant_access
 from tests.conftest import DatabaseKind
 from tests.databases import repeated
@@ -33,6 +37,7 @@ Asked = Callable[[Store], object]
 SAME: Mapping[str, Asked] = {
     "experiments": lambda s: s.experiments(),
     "select": lambda s: s.select(Selection(injected_in="VISp")),
+    # The synthetic atlas does not have what they need.
     "reproduce": lambda s: _error(lambda: s.reproduce("knox_2019_table_1")),
     "sql": lambda s: s.sql("SELECT experiment_id, injection_volume, sex, withdrawn FROM experiments ORDER BY 1"),
     "dataset": lambda s: s.dataset("all").statistic("sd"),
@@ -89,22 +94,17 @@ SAME: Mapping[str, Asked] = {
     "atlas.signal": lambda s: s.atlas.signal(s.select(), ["VISp", "root"]),
     "atlas.masks": lambda s: [mask for _, mask in s.atlas.masks(["VISp", "root"])],
     "atlas.subregions": lambda s: s.atlas.subregions(s.select()[:2], ["VISp"], bins={"AP": 2}),
-    "atlas.export_labels": lambda s: _error(lambda: s.atlas.export_labels("/nonexistent/x.nrrd")),
-    "atlas.export_template": lambda s: _error(lambda: s.atlas.export_template("/nonexistent/x.nrrd")),
-    "atlas.export_mask": lambda s: _error(lambda: s.atlas.export_mask("VISp", "/nonexistent/x.nrrd")),
-    "atlas.export_masks": lambda s: _error(lambda: s.atlas.export_masks("VISp", "/nonexistent/x/y")),
     "volumes.read": lambda s: s.volumes.read(_first(s)),
     "volumes.stack": lambda s: s.volumes.stack(s.select()[:2])[0],
     "volumes.describe": lambda s: {**s.volumes.describe(_first(s)), "path": None},
     "volumes.recorded": lambda s: s.volumes.recorded(_first(s)),
     "volumes.ml_blocks": lambda s: next(iter(s.volumes.ml_blocks(s.volumes.recorded(_first(s))))),
     "volumes.of_experiment": lambda s: s.volumes.of_experiment(_first(s)),
-    "volumes.export": lambda s: _error(lambda: s.volumes.export(_first(s), "/nonexistent/x.nrrd")),
     "volumes.threshold": lambda s: s.volumes.threshold(_first(s), 0.1).mask,
     "volumes.check": lambda s: s.volumes.check(s.select()[:2]),
     "volumes.injection_centroids": lambda s: _error(lambda: s.volumes.injection_centroids(s.select())),
     "datasets.list": lambda s: s.datasets.list(),
-    "datasets.versions": lambda s: s.datasets.versions(),
+    "datasets.versions": lambda s: s.datasets.versions().query("number > 0"),
     "datasets.get": lambda s: s.datasets.get("compared").statistic("difference"),
     "datasets.lineage": lambda s: s.datasets.lineage("all"),
     "datasets.cite": lambda s: s.datasets.cite("all"),
@@ -117,6 +117,41 @@ SAME: Mapping[str, Asked] = {
     "datasets.threshold": lambda s: s.datasets.threshold("all", 0.1).mask,
     "datasets.stale": lambda s: s.datasets.stale(),
 }
+# Calls that write files into a folder: they have the same names and bytes. Each format is that of a row.
+Writing = Callable[[Store, Path], object]
+
+
+def _volume_as(ending: str) -> Writing:
+    return lambda s, to: s.volumes.export(_first(s), to / f"x{ending}")
+
+
+def _version_as(ending: str) -> Writing:
+    return lambda s, to: s.dataset("all").export(to / f"x{ending}")
+
+
+def _labels_as(ending: str) -> Writing:
+    return lambda s, to: s.atlas.export_labels(to / f"x{ending}")
+
+
+WRITTEN: Mapping[str, Writing] = {
+    **{f"volumes.export {each.ending}": _volume_as(each.ending) for each in IMAGE_FORMATS},
+    "volumes.export like_allen": lambda s, to: s.volumes.export(
+        _first(s), to / "x.nrrd", hemisphere_rule="flip_to_right", like_allen=True
+    ),
+    "volumes.export of another spacing": lambda s, to: s.volumes.export(_first(s), to / "x.nrrd", spacing_um=25),
+    "volumes.export nowhere": lambda s, _: s.volumes.export(_first(s), "/nonexistent/x.nrrd"),
+    **{f"atlas.export_labels {ending}": _labels_as(ending) for ending in (".nrrd", ".nii", ".nii.gz")},
+    "atlas.export_template": lambda s, to: s.atlas.export_template(to / "x.nrrd"),
+    "atlas.export_mask": lambda s, to: s.atlas.export_mask("VISp", to / "x.nrrd", hemisphere="left"),
+    "atlas.export_masks": lambda s, to: s.atlas.export_masks(["VISp", "root"], to),
+    **{f"dataset {each.ending}": _version_as(each.ending) for each in VERSION_FORMATS},
+    "dataset groups": lambda s, to: s.dataset("all").export_groups(to / "x.nii", statistic="sd"),
+    "dataset comparison": lambda s, to: s.dataset("compared").export(to / "x.nrrd", statistic="difference"),
+    "dataset by structure": lambda s, to: s.dataset("by-structure").export(to / "x.csv"),
+    "dataset by structure, bundle": lambda s, to: s.dataset("by-structure").export(to / "x.bsv.zip"),
+    "reports.page": lambda s, to: page(s, "all", to / "x.html"),
+}
+NOT_WRITTEN = {"volumes.export of another spacing", "volumes.export nowhere"}
 REFUSALS: Mapping[str, Asked] = {
     "ingest_structures": lambda s: s.ingest_structures("x.json"),
     "ingest_experiments": lambda s: s.ingest_experiments("x.csv"),
@@ -166,7 +201,7 @@ ELSEWHERE = {
     "refresh",
     "check",
     "status",
-    # Averages: tests/remote/test_averages.py.
+    # Averages: tests/remote/test_averages.py and test_local_versions.py.
     "aggregate",
     "compare_voxels",
     "datasets.compare_groups",
@@ -248,6 +283,95 @@ def test_a_method_gives_what_it_gives_in_the_folder(both: tuple[DatabaseKind, St
     same(SAME[name](own), SAME[name](remote))
 
 
+@contextmanager
+def unplugged(store: Store) -> Iterator[None]:
+    """The server cannot be reached."""
+    assert store._mirror is not None
+    client = store._mirror.client
+
+    def refuse(request: Request, _read: object) -> NoReturn:
+        raise StoreUnreachableError(f"{request.what}: the cable is unplugged", hint="Plug it in.")
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", BsvStoreWarning)
+        patch.setattr(client, "_get", refuse)
+        store._mirror.revalidate()
+        yield
+    store._mirror.revalidate()
+
+
+@pytest.fixture(scope="module")
+def bare(_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Store]]:
+    """A store in its folder, and the same on a server of which the cache has the catalog alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BSV_STORE_CACHE", str(tmp_path_factory.mktemp("bare")))
+        with (
+            open_store(_sqlite, read_only=True) as own,
+            serving(own) as address,
+            open_store(address) as remote,
+            unplugged(remote),
+        ):
+            yield own, remote
+
+
+@pytest.mark.parametrize("name", [*SAME, *WRITTEN])
+def test_without_the_server_a_method_works_or_says_what_is_missing(
+    bare: tuple[Store, Store], name: str, tmp_path: Path
+) -> None:
+    own, remote = bare
+    try:
+        if name in WRITTEN:
+            WRITTEN[name](remote, tmp_path)
+            return
+        found = SAME[name](remote)
+    except BsvStoreError as error:
+        failed = error
+    else:
+        same(SAME[name](own), found)
+        return
+    if name not in NOT_WRITTEN:
+        assert isinstance(failed, StoreUnreachableError)
+        assert "not in the cache: the cable is unplugged" in failed.message
+        assert failed.hint
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", SAME)
+def test_without_the_server_a_method_gives_the_same_from_the_cache(
+    both: tuple[DatabaseKind, Store, Store], name: str
+) -> None:
+    kind, own, remote = both
+    SAME[name](remote)
+    with unplugged(remote):
+        if kind != "sqlite" and name in ("sql", "catalog.matrix_sql"):
+            with pytest.raises(StoreUnreachableError, match="whose dialect of SQL"):
+                SAME[name](remote)
+        else:
+            same(SAME[name](own), SAME[name](remote))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=[pytest.mark.long] if each == "reports.page" else []) for each in WRITTEN]
+)
+def test_files_are_written_as_in_the_folder(both: tuple[DatabaseKind, Store, Store], name: str, tmp_path: Path) -> None:
+    _, own, remote = both
+    written = []
+    for folder, store in ((tmp_path / "own", own), (tmp_path / "remote", remote)):
+        folder.mkdir()
+        try:
+            WRITTEN[name](store, folder)
+            refused = None
+        except BsvStoreError as error:
+            refused = repr(error)
+        files = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        written.append((refused, files))
+    (refused, files), found = written
+    assert (refused is None) == (name not in NOT_WRITTEN)
+    assert bool(files) == (refused is None)
+    assert found == (refused, files)
+
+
 def test_queries_on_postgres_have_its_types(both: tuple[DatabaseKind, Store, Store]) -> None:
     kind, own, remote = both
     if kind == "sqlite":
@@ -315,7 +439,8 @@ def test_every_public_method_has_a_row() -> None:
     for namespace, kind in kinds.items():
         members = inspect.getmembers(kind, inspect.isfunction)
         found |= {f"{namespace}.{name}" for name, _ in members if not name.startswith("_")}
-    assert found == SAME.keys() | REFUSALS.keys() | ELSEWHERE
+    written = {name.partition(" ")[0] for name in WRITTEN} & found
+    assert found == SAME.keys() | REFUSALS.keys() | ELSEWHERE | written
 
 
 def test_figures_have_the_same_pixels(both: tuple[DatabaseKind, Store, Store]) -> None:
@@ -359,7 +484,9 @@ def test_names_are_completed_from_the_copy(
     _, own, remote = both
     monkeypatch.setenv("BSV_STORE_CACHE", str(remote.path.parents[1]))
     for kind in ("structures", "datasets", "versions", "selections", "lines", "experiments"):
-        assert stored_names(remote.url, kind) == stored_names(own.path, kind) != []
+        # Versions that other tests computed on this computer are only in the cache.
+        found = [each for each in stored_names(remote.url, kind) if each[1] != "computed on this computer"]
+        assert found == stored_names(own.path, kind) != []
 
 
 def test_a_copy_opens_the_same_address_and_has_no_token(both: tuple[DatabaseKind, Store, Store]) -> None:

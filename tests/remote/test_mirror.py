@@ -19,10 +19,12 @@ import requests
 
 from bsv_store import Selection, Store, open_store
 from bsv_store.errors import (
+    BsvStoreError,
     BsvStoreWarning,
     BusyError,
     DamagedCatalogError,
     InputError,
+    NoSpaceError,
     QueryError,
     ReadOnlyStoreError,
     SchemaTooNewError,
@@ -331,6 +333,28 @@ def test_a_server_with_another_protocol_is_refused(
         open_store(served.url)
 
 
+@pytest.mark.parametrize("is_down", [False, True])
+@pytest.mark.parametrize(
+    ("revision", "error", "hint"),
+    [
+        ("0020", SchemaTooOldError, "upgrade bsv-store, or install that version"),
+        ("9999", SchemaTooNewError, "pip install --upgrade"),
+    ],
+)
+def test_a_copy_of_another_schema_is_refused_also_if_the_server_has_nothing_newer(
+    served: Served, is_down: bool, revision: str, error: type[Exception], hint: str
+) -> None:
+    with open_store(served.url) as store:
+        assert store.select()
+    # As if another release of the package had made the copy.
+    change_state(served, schema_revision=revision)
+    if is_down:
+        served.stop()
+    with pytest.raises(error, match=f"has the schema {revision} of bsv-store") as caught:
+        open_store(served.url)
+    assert hint in str(getattr(caught.value, "hint", None))
+
+
 def test_a_token_is_sent_and_never_shown(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -512,6 +536,38 @@ def test_a_cache_that_cannot_be_written_can_be_read(served: Served, monkeypatch:
     monkeypatch.setattr(mirror, "write_state", refused)
     with open_store(served.url) as store:
         pd.testing.assert_frame_equal(rows(store), expected)
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "hint"),
+    [
+        (13, ReadOnlyStoreError, "Choose another folder: export BSV_STORE_CACHE=FOLDER"),
+        (28, NoSpaceError, "bsv-store cache prune --max-bytes 5GB --apply"),
+    ],
+)
+def test_a_cache_that_takes_nothing_more_says_what_to_do(
+    served: Served, monkeypatch: pytest.MonkeyPatch, number: int, error: type[BsvStoreError], hint: str
+) -> None:
+    real, allowed = os.open, [0]
+
+    def refused(path: Any, flags: int, *mode: int) -> int:
+        if str(path).endswith(".lock"):
+            allowed[0] -= 1
+            if allowed[0] < 0:
+                raise OSError(number, os.strerror(number))
+        return real(path, flags, *mode)
+
+    # The lock of each download is the first file that it makes.
+    monkeypatch.setattr("bsv_store.remote.locks.os.open", refused)
+    with pytest.raises(error) as caught:
+        open_store(served.url)
+    assert hint in str(caught.value.hint)
+    allowed[0] = 1
+    with open_store(served.url) as store:
+        assert store.select()
+        with pytest.raises(error) as caught:
+            rows(store)
+        assert hint in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(

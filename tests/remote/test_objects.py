@@ -297,8 +297,9 @@ def test_in_a_cache_that_cannot_be_written_what_it_has_can_be_read(
 
     monkeypatch.setattr("bsv_store.remote.locks.os.open", refused)
     assert (here.store.volume(3) == voxels(3)).all()
-    with pytest.raises(ReadOnlyStoreError, match="no permission to write"):
+    with pytest.raises(ReadOnlyStoreError, match="no permission to write") as caught:
         here.store.volume(4)
+    assert "Choose another folder: export BSV_STORE_CACHE=FOLDER" in str(caught.value.hint)
     monkeypatch.undo()
 
 

@@ -50,6 +50,7 @@ from bsv_store.text import masked
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.private_copy import RecoveredCopy
+    from bsv_store.catalog.local_versions import LocalVersionRow
     from bsv_store.catalog.tables.table import Table
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -277,6 +278,10 @@ class Database:
     ) -> Table | None:
         """The rows of a query of a user, from the server that this database is a copy of; None to run it here."""
         return None
+
+    def local_versions(self) -> tuple[LocalVersionRow, ...]:
+        """The dataset versions that were computed on this computer, if this is a copy of a server's catalog."""
+        return ()
 
     @contextmanager
     def _transaction(self, options: dict[str, Any]) -> Iterator[Connection]:

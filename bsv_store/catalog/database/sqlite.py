@@ -108,6 +108,17 @@ def _usual_wait_s() -> float:
     return LONG_RUN_TIMEOUT_S if _is_long_run.get() else BUSY_TIMEOUT_S
 
 
+class _ObservedCursor(sqlite3.Cursor):
+    """A cursor of a `CatalogConnection` with a `before_statement`."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> _ObservedCursor:
+        connection = self.connection
+        assert isinstance(connection, CatalogConnection)
+        if connection.before_statement is not None:
+            connection.before_statement(connection, sql)
+        return super().execute(sql, parameters)
+
+
 class CatalogConnection(sqlite3.Connection):
     """A connection whose transactions wait for other jobs, and report a long wait with a warning."""
 
@@ -117,11 +128,19 @@ class CatalogConnection(sqlite3.Connection):
     before_statement: Callable[[CatalogConnection, str], None] | None = None
     _timeout_ms = -1
 
+    def cursor(self, factory: Any = None) -> Any:
+        """A cursor; `before_statement` is told of each statement first."""
+        if self.before_statement is None:
+            return super().cursor() if factory is None else super().cursor(factory)
+        return super().cursor(_ObservedCursor)
+
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Execute a statement; `before_statement` is told of it first."""
-        if self.before_statement is not None:
-            self.before_statement(self, sql)
-        return super().execute(sql, parameters)
+        if self.before_statement is None:
+            return super().execute(sql, parameters)
+        # The method of the base class would make an ordinary cursor.
+        cursor: sqlite3.Cursor = self.cursor().execute(sql, parameters)
+        return cursor
 
     def prepare(self, path: Path, *, wait_s: float) -> None:
         """Set up a new connection to a file; see `begin` for the errors."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.catalog.missing import report_without_volume
 from bsv_store.catalog.search.found import check_limit, found_frame
 from bsv_store.catalog.selection.commands import fetch_command
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
     from bsv_store.vocabulary import VolumeKind
     from bsv_store.volumes.files import StoreFiles
+    from bsv_store.volumes.library import VolumeFile
 
 
 def search_point(
@@ -60,7 +62,11 @@ def search_point(
     experiments = sorted(found)
     record_use(database, found.values())
     prefetch(files, found.values())
-    values = [_value(read_slab(files, found[identifier], voxel[0], voxel[0] + 1), voxel) for identifier in experiments]
+
+    def value(file: VolumeFile) -> float:
+        return _value(read_slab(files, file, voxel[0], voxel[0] + 1), voxel)
+
+    values = [CurrentVolume(database, found[identifier]).read(value) for identifier in experiments]
     with database.reading() as connection:
         frame = found_frame(connection, experiments, {wanted.name: values}, limit=limit)
     frame.attrs["without_volume"] = without

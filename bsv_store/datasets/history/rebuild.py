@@ -25,6 +25,7 @@ from bsv_store.datasets.result.content_hash import arrays_without_groups
 from bsv_store.datasets.result.contents import software
 from bsv_store.datasets.result.file import EncodedResult, result_path
 from bsv_store.datasets.table import add_check, find_version, replace_file, version_id
+from bsv_store.datasets.version import DatasetVersion
 from bsv_store.datasets.workers import checked_workers
 from bsv_store.errors import MissingDataError, ReadOnlyStoreError, StoreError
 from bsv_store.html import card
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
-    from bsv_store.datasets.version import DatasetVersion
     from bsv_store.datasets.workers import Executor
     from bsv_store.progress import Progress
     from bsv_store.volumes.files import StoreFiles
@@ -94,7 +94,7 @@ class RebuildReport:
 def rebuild_version(
     database: Database,
     files: StoreFiles,
-    ref: str,
+    ref: str | DatasetVersion,
     *,
     check_only: bool = False,
     checked_by: str | None = None,
@@ -106,6 +106,8 @@ def rebuild_version(
 
     Parameters
     ----------
+    ref : str or DatasetVersion
+        A version itself only if it is not in the catalog, but on this computer.
     check_only : bool
         Do not replace a damaged file. Works with a store that is open read-only, where nothing is recorded.
     checked_by : str, optional
@@ -125,7 +127,7 @@ def rebuild_version(
     checked_workers(workers, executor)
     if not check_only:
         require_writable(database, files)
-    version = find_version(database, files, ref)
+    version = ref if isinstance(ref, DatasetVersion) else find_version(database, files, ref)
     user = checked_by or current_user()
     content = content_of_file(version)
     state: FileState = "damaged" if content is None else "intact"

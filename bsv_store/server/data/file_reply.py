@@ -63,7 +63,7 @@ def file_reply(
         if size_bytes is not None and found != size_bytes:
             raise DamagedFileError(
                 f"{name} is damaged: it has {found:,} bytes, {size_bytes:,} are recorded",
-                hint="On the server: bsv-store repair --apply",
+                hint="Repair the store: bsv-store repair --apply",
             )
         common = {**headers, "ETag": etag, "Accept-Ranges": "bytes" if has_ranges else "none"}
         if is_current(request.headers.get("if-none-match"), etag):

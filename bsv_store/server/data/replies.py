@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from bsv_store.advice import THIS_SERVER, for_readers_of
 from bsv_store.server.context import context_of
 from bsv_store.server.data import tables
 from bsv_store.server.data.formats import ARROW, CSV, JSON, SPREADSHEET
@@ -90,7 +91,7 @@ def described(warned: Sequence[BsvStoreWarning], paths: PrivatePaths) -> list[di
         {
             "code": type(each).__name__,
             "message": paths.removed(each.message),
-            "hint": None if each.hint is None else paths.removed(each.hint),
+            "hint": None if each.hint is None else paths.removed(for_readers_of(each.hint, [THIS_SERVER])),
         }
         for each in warned
     ]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store import check
+from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.check import checked_group
 from bsv_store.datasets.arrays import require_voxels
 from bsv_store.errors import InputError, UnknownDatasetError
@@ -26,6 +27,7 @@ from bsv_store.vocabulary import (
     StatisticRow,
 )
 from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
+from bsv_store.volumes.large import dense_planes
 from bsv_store.volumes.library import read_slab
 
 if TYPE_CHECKING:
@@ -235,11 +237,14 @@ def _of_volume(store: Store, query: Mapping[str, str]) -> Shown:
             hint="Reload the page.",
         )
 
-    def read(first: int, last: int) -> NDArray[Any]:
-        return store.volumes.read(experiment_id, kind=kind.name, spacing_um=spacing_um, box=slab_box(grid, first, last))
+    # The image is kept by the hash of the content, so that it must not be that of a newer volume.
+    pinned = CurrentVolume(store.database, file, follow=False)
 
     def read_stored(first: int, last: int) -> SparseArray | NDArray[np.float32]:
-        return read_slab(store.files, file, first, last)
+        return pinned.read(lambda file: read_slab(store.files, file, first, last))
+
+    def read(first: int, last: int) -> NDArray[Any]:
+        return dense_planes(read_stored(first, last), first, last)
 
     term = Term(f"{sha256}/{kind.name}", grid, np.dtype("<f4"), read, read_stored)
     return Shown(term, None, kind.unit, False, expected is not None)

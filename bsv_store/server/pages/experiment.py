@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
+from bsv_store.advice import THIS_SERVER, for_readers_of
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
@@ -343,8 +344,9 @@ def _without_table(identifier: int) -> Markup:
 
 
 def _refused(error: InputError) -> Markup:
-    hint = None if error.hint is None else element("p", error.hint, class_="small")
-    return element("div", element("p", sentence(error.message)), hint, class_="nothing")
+    lines = for_readers_of(error.hint, [THIS_SERVER]).splitlines() if error.hint else []
+    hints = [element("p", line, class_="small") for line in lines]
+    return element("div", element("p", sentence(error.message)), *hints, class_="nothing")
 
 
 def _hex(

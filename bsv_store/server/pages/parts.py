@@ -35,7 +35,11 @@ def tiles(values: Iterable[tuple[str, Content, str | None]]) -> Markup:
 
 
 def hint(text: str) -> Markup:
-    """A hint, with what is between backticks as code."""
+    """A hint: a paragraph for each line, with what is between backticks as code."""
+    return joined(*map(_hint_line, text.splitlines()))
+
+
+def _hint_line(text: str) -> Markup:
     parts = text.split("`")
     return element("p", (element("code", part) if at % 2 else part for at, part in enumerate(parts)))
 

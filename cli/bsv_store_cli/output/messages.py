@@ -6,13 +6,14 @@ import sys
 
 import click
 
+from bsv_store.advice import for_open_stores
 from bsv_store.text import printable
 from bsv_store_cli.spelling import with_options
 
 
 def note(text: str) -> None:
-    """Print a message."""
-    click.echo(printable(text, keep="\n\t"), err=True)
+    """Print a message. Of commands in it that a store on a server refuses, it says who can run them."""
+    click.echo(printable(for_open_stores(text), keep="\n\t"), err=True)
 
 
 def in_options(text: str) -> str:

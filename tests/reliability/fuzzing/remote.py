@@ -17,10 +17,9 @@ from bsv_store.catalog.records import UNIONIZE_FIELDS
 from bsv_store.documents import seal_of
 from bsv_store.errors import BsvStoreError, QueryError
 from bsv_store.remote.client import Answer, Client, _parsed, _problem
+from bsv_store.remote.local_records import LocalResult, read_record
 from bsv_store.remote.mirror import _manifest
 from bsv_store.remote.protocol import PROTOCOL
-from bsv_store.remote.results import LocalResult
-from bsv_store.remote.results import _read as read_result
 from bsv_store.remote.sql import query_server
 from bsv_store.remote.state import MirrorState, read_state
 from bsv_store.remote.unionizes import _array
@@ -136,12 +135,13 @@ def _state(scratch: Path) -> Prepared:
 
 
 def _result(scratch: Path) -> Prepared:
-    value = asdict(LocalResult("a", "b" * 64, "c" * 64, "d" * 64, 5, 1, "2025-01-01T00:00:00+00:00", "me", "software"))
+    created = "2025-01-01T00:00:00+00:00"
+    value = asdict(LocalResult("a", "b" * 64, "c" * 64, "d" * 64, 5, 1, 2, 100, 1, created, "me", "software"))
     seed = json.dumps({"result": value, "sha256": seal_of(value)}).encode()
 
     def run(data: bytes) -> None:
         (scratch / "r.json").write_bytes(data)
-        found = read_result(scratch / "r.json")
+        found = read_record(scratch / "r.json")
         if found is None:
             raise QueryError("damaged")
 

@@ -42,6 +42,7 @@ _COLUMNS = (
     "fingerprint",
     "tags",
     "standing",
+    "ref",
 )
 _TABLE = (
     Column("ref", "dataset"),
@@ -68,20 +69,26 @@ def dataset() -> None:
 @dataset.command("list")
 @format_option
 def list_(output_format: str) -> None:
-    """List all versions of all datasets."""
+    """List all versions of all datasets; of a store on a server also those computed on this computer."""
     from bsv_store.datasets.listing import versions_table
     from bsv_store.text import size_text
 
     with opened_store() as store:
         rows = versions_table(store.database).to_dicts()
     for row in rows:
-        row["ref"] = f"{row['name']}@{row['number']}"
         row["size"] = size_text(row["size_bytes"])
         # A comparison by structure has no voxels.
         row["spacing_shown"] = row["spacing_um"] or None
         row["remark"] = None if row["standing"] == "computed" else row["standing"]
     print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE)
-    note(number_of(len(rows), "version"))
+    local = sum(row["standing"] == "local" for row in rows)
+    if not local:
+        note(number_of(len(rows), "version"))
+        return
+    note(
+        f"{number_of(len(rows) - local, 'version')} on the server, {local} only on this computer. To remove one of "
+        f"these: bsv-store cache prune --average {rows[-1]['ref']} --apply"
+    )
 
 
 @dataset.command()
