@@ -92,11 +92,12 @@ def check_unionizes(
     """
     wanted = np.array(sorted(set(structure_ids)), "<i8")
     with damaged_values("unionize"):
-        sealed = _sealed(connection, part)
-        stored = set(connection.scalars(covered(part)))
-        refuse("unionize", [str(key) for key in stored ^ sealed.keys()])
+        sealed = _sealed(connection, part, experiment_ids)
+        query = covered(part)
         if experiment_ids is not None:
-            sealed = {key: sealed[key] for key in sealed.keys() & set(experiment_ids)}
+            query = query.where(id_in(connection, query.selected_columns[0], experiment_ids))
+        stored = set(connection.scalars(query))
+        refuse("unionize", [str(key) for key in stored ^ sealed.keys()])
         rows = _read(connection, wanted.tolist(), part, experiment_ids)
         if connection.dialect.name == "sqlite":
             _compare_index(connection, rows, wanted.tolist(), part, experiment_ids)
@@ -352,8 +353,10 @@ def _expected(sealed: Mapping[int, bytes], structure_ids: NDArray[Any]) -> dict[
     return dict(zip(places, found["hash"].tolist(), strict=True))
 
 
-def _sealed(connection: Connection, part: UnionizePart) -> dict[int, bytes]:
+def _sealed(connection: Connection, part: UnionizePart, experiment_ids: Collection[int] | None) -> dict[int, bytes]:
     query = select(UnionizeSeal.experiment_id, UnionizeSeal.hashes).where(UnionizeSeal.part == part)
+    if experiment_ids is not None:
+        query = query.where(id_in(connection, UnionizeSeal.experiment_id, experiment_ids))
     # All rows at once, which takes a third of the time of fetching them one by one.
     return {experiment_id: hashes for experiment_id, hashes in connection.execute(query).all()}
 

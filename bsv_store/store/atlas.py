@@ -197,6 +197,11 @@ class Atlas:
         """The structures with their sets as records of an ontology, in graph order: what another store would ingest.
 
         Withdrawn structures are left out, except those that current experiments name and their ancestors.
+
+        Raises
+        ------
+        DamagedCatalogError
+            If rows differ from what was stored.
         """
         from bsv_store.catalog.tables.lists import current_ontology
 

@@ -411,6 +411,11 @@ class Catalog:
         -------
         UnionizeRows
             ``columns``, the 19 columns of table ``unionize`` as tuples, and ``total``.
+
+        Raises
+        ------
+        DamagedCatalogError
+            If rows of these experiments and structures differ from what was stored.
         """
         from bsv_store.catalog.tables.unionize_rows import unionize_rows
 
@@ -430,6 +435,11 @@ class Catalog:
         """The current experiments as records of a list, ascending by id: what another store would ingest.
 
         Withdrawn experiments are left out, as in the lists of the Allen Institute. The exclusion list has no effect.
+
+        Raises
+        ------
+        DamagedCatalogError
+            If rows differ from what was stored.
         """
         from bsv_store.catalog.tables.lists import experiment_list
 

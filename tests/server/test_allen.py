@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,6 +21,8 @@ import requests
 from numpy.typing import NDArray
 
 from bsv_store import Selection, create_store, open_store
+from bsv_store.catalog.tables.unionize_rows import RowCondition
+from bsv_store.errors import DamagedCatalogError
 from bsv_store.server.allen.files import zip_file
 from bsv_store.server.data.openapi import DESCRIBED, document
 from bsv_store.vocabulary import VolumeKind
@@ -260,6 +263,54 @@ def test_withdrawn_experiments_are_not_listed_and_excluded_ones_are(tmp_path: Pa
 
 
 # -- queries -------------------------------------------------------------------------------------------------------
+
+
+def test_damaged_rows_are_not_passed_on(tmp_path: Path) -> None:
+    with create_store(tmp_path / "whole") as store, SyntheticServer(ATLAS) as server:
+        store.sync_structures(api_url=server.url)
+        store.sync_experiments(api_url=server.url)
+        store.sync_unionizes([FIRST], api_url=server.url)
+    rows = f"model::ProjectionStructureUnionize,rma::criteria,[section_data_set_id$eq{FIRST}]"
+    cases = {
+        "UPDATE structure SET name = 'Another' WHERE id = 997": "model::Structure",
+        f"UPDATE experiment SET injection_volume = injection_volume * 2 WHERE id = {FIRST}": "model::ApiConnectivity",
+        "UPDATE transgenic_line SET name = 'Another'": "model::ApiConnectivity",
+        f"UPDATE unionize SET projection_volume = projection_volume * 2 WHERE experiment_id = {FIRST}": rows,
+        f"DELETE FROM unionize WHERE experiment_id = {FIRST} AND structure_id = 997": rows,
+    }
+    for number, (damage, query) in enumerate(cases.items()):
+        shutil.copytree(tmp_path / "whole", tmp_path / f"{number}")
+        with open_store(tmp_path / f"{number}") as store, serving(store) as url:
+            assert requests.get(url + QUERY, params={"q": query}, timeout=60).json()["success"] is True
+            with store.database.writing() as connection:
+                assert connection.exec_driver_sql(damage).rowcount
+            reply = requests.get(url + QUERY, params={"q": query}, timeout=60)
+            assert (reply.status_code, reply.json()["code"]) == (500, "DamagedCatalogError"), damage
+
+
+def test_damaged_rows_are_refused_whatever_is_asked(tmp_path: Path) -> None:
+    with create_store(tmp_path / "a") as a:
+        with SyntheticServer(ATLAS) as server:
+            a.sync_structures(api_url=server.url)
+            a.sync_experiments(api_url=server.url)
+            a.sync_unionizes([FIRST, SECOND], api_url=server.url)
+        of_structure = [RowCondition("structure_id", "eq", (997,))]
+        whole = [RowCondition("experiment_id", "in", (FIRST, SECOND))]
+        large = [RowCondition("sum_pixels", "gt", (0.0,))]
+        for conditions in (of_structure, whole, large, [*whole, *of_structure]):
+            assert a.catalog.unionize_rows(conditions, limit=50).columns["id"]
+        with a.database.writing() as connection:
+            connection.exec_driver_sql(
+                "UPDATE unionize SET projection_density = projection_density / 2 + 0.01 "
+                f"WHERE experiment_id = {SECOND} AND structure_id = 997 AND hemisphere_id = 2 AND is_injection = false"
+            )
+        for conditions in (of_structure, whole, large, [*whole, *of_structure]):
+            with pytest.raises(DamagedCatalogError, match=str(SECOND)):
+                a.catalog.unionize_rows(conditions)
+        # Other rows are answered.
+        others = [[RowCondition("experiment_id", "eq", (FIRST,))], [RowCondition("structure_id", "eq", (4000000001,))]]
+        for conditions in (*others, [*whole, RowCondition("is_injection", "eq", (True,))]):
+            assert a.catalog.unionize_rows(conditions).columns["id"]
 
 
 def test_replies_are_those_of_the_synthetic_server(chain: Chain) -> None:

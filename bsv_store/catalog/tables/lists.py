@@ -19,6 +19,7 @@ from bsv_store.catalog.database.models import (
     TransgenicLine,
 )
 from bsv_store.catalog.records import ExperimentRecord, LineRecord, Ontology, StructureRecord
+from bsv_store.catalog.seals import check_experiments, check_lines, check_ontology
 
 
 def experiment_list(connection: Connection) -> tuple[ExperimentRecord, ...]:
@@ -28,7 +29,15 @@ def experiment_list(connection: Connection) -> tuple[ExperimentRecord, ...]:
 
 
 def experiment_records(connection: Connection, ids: Collection[int]) -> tuple[ExperimentRecord, ...]:
-    """The records of these experiments, ascending by id."""
+    """The records of these experiments, ascending by id.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If rows of any experiment or line differ from what was stored. Another store would seal them as right.
+    """
+    check_experiments(connection)
+    check_lines(connection)
     table = Experiment.__table__
     shared = [each.name for each in fields(ExperimentRecord) if each.name in table.c]
     query = (
@@ -79,7 +88,14 @@ def current_ontology(connection: Connection) -> Ontology:
 
 
 def ontology_records(connection: Connection, needed: Collection[int]) -> Ontology:
-    """The current structures in graph order, and withdrawn ones that are needed, with the structures above them."""
+    """The current structures in graph order, and withdrawn ones that are needed, with the structures above them.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If rows of any structure or set differ from what was stored.
+    """
+    check_ontology(connection)
     members: dict[int, list[int]] = defaultdict(list)
     member = StructureSetMember
     for set_id, structure_id in connection.execute(

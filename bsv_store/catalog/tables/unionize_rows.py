@@ -14,9 +14,11 @@ from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Unionize
 from bsv_store.catalog.records import UNIONIZE_COLUMNS
+from bsv_store.catalog.seals import refuse
+from bsv_store.catalog.unionize_seals import check_unionizes, damaged_tables
 from bsv_store.errors import InputError
 from bsv_store.text import shown
-from bsv_store.vocabulary import UNIONIZE_PARTS
+from bsv_store.vocabulary import UNIONIZE_PARTS, UnionizePartRow
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -101,6 +103,7 @@ def unionize_rows(
         *(table.c[name].desc() if down else table.c[name] for name, down in order), *table.primary_key
     )
     rows = connection.execute(query.limit(limit).offset(start)).all()
+    _check_seals(connection, conditions, rows)
     total = None
     if count:
         is_last = len(rows) < limit and (rows or not start)
@@ -156,16 +159,46 @@ def _check_column(name: object) -> None:
         raise InputError(f"unionize rows have no column {shown(name)}", hint=f"Columns: {', '.join(UNIONIZE_COLUMNS)}.")
 
 
+def _check_seals(connection: Connection, conditions: Sequence[RowCondition], rows: Sequence[Any]) -> None:
+    """Check the tables from which the rows come, because who copies them would seal damaged ones as right.
+
+    Of experiments and structures that the conditions name, missing rows are noticed too.
+    """
+    found = {
+        column: {row[UNIONIZE_COLUMNS.index(column)] for row in rows} | (_named(conditions, column) or set())
+        for column in ("experiment_id", "structure_id")
+    }
+    if not found["experiment_id"]:
+        return
+    parts = _possible_parts(conditions)
+    if _named(conditions, "structure_id") is None and _named(conditions, "experiment_id") is not None:
+        damaged = damaged_tables(connection, found["experiment_id"])
+        refuse("unionize", [str(key) for key, halves in damaged.items() if {part.name for part in parts} & set(halves)])
+        return
+    for part in parts:
+        check_unionizes(connection, found["structure_id"], part.name, experiment_ids=found["experiment_id"])
+
+
+def _possible_parts(conditions: Sequence[RowCondition]) -> list[UnionizePartRow]:
+    """The halves that may have rows under the conditions."""
+    on_half = [each for each in conditions if each.column == "is_injection"]
+    return [part for part in UNIONIZE_PARTS.values() if all(each.holds(part.is_injection) for each in on_half)]
+
+
+def _named(conditions: Sequence[RowCondition], column: str) -> set[int] | None:
+    """The ids in a column to which the conditions restrict the rows; None if they do not name them."""
+    named = [set(each.values) for each in conditions if each.column == column and each.operator in ("eq", "in")]
+    return set.intersection(*named) if named else None
+
+
 def _complete(connection: Connection, conditions: Sequence[RowCondition]) -> list[ColumnElement[bool]]:
     """Conditions that the store has all halves of the experiment's table that the others may select."""
-    on_half = [each for each in conditions if each.column == "is_injection"]
-    parts = [part for part in UNIONIZE_PARTS.values() if all(each.holds(part.is_injection) for each in on_half)]
+    parts = _possible_parts(conditions)
     having: list[ColumnElement[bool]] = [Unionize.experiment_id.in_(covered(part.name)) for part in parts]
-    named = [each for each in conditions if each.column == "experiment_id" and each.operator in ("eq", "in")]
-    if not named:
+    ids = _named(conditions, "experiment_id")
+    if ids is None:
         return having
     # With the ids as constants, both databases search the primary key.
-    ids = set(named[0].values).intersection(*(each.values for each in named[1:]))
     for part in parts:
         query = covered(part.name)
         column = query.selected_columns[0]
