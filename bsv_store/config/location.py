@@ -101,7 +101,7 @@ def _with_login(named: str) -> InputError:
     # The text is not shown, because it may contain a password.
     return InputError(
         f"{named} contains a user name or password",
-        hint="Use an address without them, such as https://lab.example/bsv. If the server demands a token: "
+        hint="Use an address without them, such as https://lab.example/bsv. If the server requires a token: "
         "export BSV_STORE_TOKEN=TOKEN",
     )
 
