@@ -76,7 +76,7 @@ class RegionValues:
         For the footer.
     fingerprint : str or None
     is_count : bool
-        Whether values are numbers of something, such as experiments or voxels.
+        Whether the values are counts, such as numbers of experiments or voxels.
     """
 
     title: str

@@ -306,7 +306,7 @@ def _column(table: pd.DataFrame, column: str | None, key: str) -> str:
 
 
 def _quantity(table: pd.DataFrame, column: str | None) -> str:
-    """What the column has; it has the unit of the table unless it counts something."""
+    """The quantity in a column, with the unit of the table unless it is a count."""
     if column in _COUNTS:
         return _COUNTS[column]
     measure = table.attrs.get("measure")
