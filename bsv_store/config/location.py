@@ -113,7 +113,7 @@ def _folder(value: object, origin: str) -> Path:
     if not isinstance(text, str):
         raise InputError(f"{named} must be a path, got {shown(value)}", hint="Use a string or a pathlib.Path.")
     if not text:
-        raise InputError(f"{named} must not be empty", hint='For example "/data/bsv-store".')
+        raise InputError(f"{named} must not be empty", hint='For example: "/data/bsv-store".')
     if (scheme := _SCHEME.match(text)) is not None:
         # The rest is not shown, because it may contain a password.
         raise InputError(

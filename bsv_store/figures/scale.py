@@ -109,7 +109,7 @@ def check_scale(
             finite_number(argument, value)
     finite_number("quantile", quantile)
     if not 0 < quantile <= 1:
-        raise InputError(f"quantile must be above 0 and at most 1, got {quantile:g}", hint="For example 0.998.")
+        raise InputError(f"quantile must be above 0 and at most 1, got {quantile:g}", hint="For example: 0.998.")
     if vmax is not None and vmax <= 0:
         raise InputError(f"vmax must be above 0, got {vmax:g}")
     if name == "log" and vmin is not None and vmin <= 0:

@@ -214,7 +214,7 @@ def source_of_version(
     """
     if not hasattr(version, "groups"):
         raise InputError(
-            f"version must be a DatasetVersion, got {version!r}", hint="For example store.dataset('visual')."
+            f"version must be a DatasetVersion, got {version!r}", hint="For example: store.dataset('visual')."
         )
     rows_by_name: dict[str, StatisticRow | ComparisonMapRow] = {**STATISTICS, **COMPARISON_MAPS}
     row = choice("statistic", statistic, rows_by_name)

@@ -103,7 +103,7 @@ class ServerOptions:
             _check_origin(origin)
         for name in self.allow_host:
             if not name or "/" in name or name != name.strip():
-                raise InputError(f"allow_host must be host names, got {shown(name)}", hint="For example lab.example.")
+                raise InputError(f"allow_host must be host names, got {shown(name)}", hint="For example: lab.example.")
         for proxy in self.trusted_proxy:
             _check_network(proxy)
 
@@ -156,7 +156,7 @@ def _check_root_path(value: str) -> None:
     if value and (not value.startswith("/") or not is_plain or not value.isascii()):
         raise InputError(
             f"root_path must begin with a slash and have only letters, digits, '.', '-' and '_', got {shown(value)}",
-            hint="For example /bsv.",
+            hint="For example: /bsv.",
         )
 
 
@@ -165,7 +165,7 @@ def _check_origin(value: str) -> None:
     if value != f"{parts.scheme}://{parts.netloc}" or parts.scheme not in ("http", "https") or not parts.netloc:
         raise InputError(
             f"allow_origin must be a scheme and a host without a path, got {shown(value)}",
-            hint="For example https://lab.example.",
+            hint="For example: https://lab.example.",
         )
 
 
@@ -175,5 +175,5 @@ def _check_network(value: str) -> None:
     except ValueError as error:
         raise InputError(
             f"trusted_proxy must be an address or a network, got {shown(value)}",
-            hint="For example 127.0.0.1 or 10.0.0.0/24.",
+            hint="For example: 127.0.0.1 or 10.0.0.0/24.",
         ) from error

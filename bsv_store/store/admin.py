@@ -496,7 +496,7 @@ class Admin:
             user = check.text("user", user, such_as="'miller'")
         chosen = None if action is None else check.choice("action", action, ACTIONS).name
         if since is not None and not isinstance(since, timedelta):
-            raise InputError(f"since must be a timedelta, got {shown(since)}", hint="For example timedelta(days=7).")
+            raise InputError(f"since must be a timedelta, got {shown(since)}", hint="For example: timedelta(days=7).")
         with self._database.reading() as connection:
             records = recorded_activity(connection, user=user, action=chosen, since=since, limit=limit)
         columns = list(ActivityRecord.__dataclass_fields__)

@@ -140,7 +140,7 @@ def names_version(query: Mapping[str, str]) -> bool:
         If they name both or neither.
     """
     if ("version" in query) == ("experiment" in query):
-        raise InputError("give either version or experiment", hint="For example ?version=visual@1&group=0.")
+        raise InputError("give either version or experiment", hint="For example: ?version=visual@1&group=0.")
     return "version" in query
 
 
