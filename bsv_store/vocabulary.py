@@ -1288,8 +1288,8 @@ class AccessScopeRow:
 ACCESS_SCOPES: Mapping[str, AccessScopeRow] = _rows(
     AccessScope,
     [
-        AccessScopeRow("read", "everything but SQL queries", ("read",)),
-        AccessScopeRow("sql", "everything, SQL queries included", ("read", "sql")),
+        AccessScopeRow("read", "everything except SQL queries", ("read",)),
+        AccessScopeRow("sql", "everything, including SQL queries", ("read", "sql")),
     ],
 )
 

@@ -224,7 +224,7 @@ def _broken_sums(columns: _Columns, parents: Mapping[int, int | None]) -> list[s
         with np.errstate(all="ignore"):
             result = _compared(values, np.where(is_filled, added, np.nan))
         if result.is_kept and result.differs.any():
-            problems.append(result.exceptions(f"{name} is not the sum of the structures within", place))
+            problems.append(result.exceptions(f"{name} is not the sum over its substructures", place))
     return problems
 
 

@@ -515,7 +515,7 @@ class Admin:
             Who uses it, for lists and the access log: letters, digits, '.', '_', '@' and '-'. Names of revoked tokens
             are not used again.
         scope : AccessScope
-            'read' for everything but SQL queries; 'sql' includes them.
+            'read' for everything except SQL queries; 'sql' includes them.
         expires_in : datetime.timedelta, optional
             By default, it does not expire.
 
