@@ -1,4 +1,4 @@
-"""Hints that name commands: which of them a store on a server refuses, and what its users are told about these.
+"""Hints that name commands: which commands a store on a server refuses, and what hints say about them.
 
 Hints are written for a store in a folder. While this process has a store on a server open, each error and warning adds
 a sentence to a hint with a command that such a store refuses. The sentence names the server, because another store may
@@ -90,25 +90,25 @@ THIS_SERVER: Final = "this server"
 
 _BY_NAME: Final = {each.name: each for each in FOLDER_COMMANDS}
 _NAMES: Final = "|".join(re.escape(each) for each in sorted(_BY_NAME, key=len, reverse=True))
-# A command ends where the sentence goes on.
+# A command ends where the next command, sentence or line begins.
 _COMMAND: Final = re.compile(
     rf"\bbsv-store (?:--store (?:'[^']*'|\S+) )?(?P<name>{_NAMES})\b(?!-)(?P<rest>(?:(?!bsv-store )[^`;\n])*)"
 )
-# A hint that has this word says already who can run the command.
+# A hint with this word already says who can run the command.
 _ADMINISTRATOR: Final = "administrator"
 
-# Addresses of the servers of open stores, by the identity of what keeps each of them open.
+# Addresses of the servers of open stores, by the identity of the object that keeps each of them open.
 _open: dict[int, str] = {}
 
 
 def note_server(owner: object, url: str) -> None:
-    """Note that a store on a server is open, until `forget_server` or the end of its owner's life."""
+    """Record that a store on a server is open, until `forget_server` is called or its owner is garbage-collected."""
     _open[id(owner)] = url
     weakref.finalize(owner, _open.pop, id(owner), None)
 
 
 def forget_server(owner: object) -> None:
-    """Note that a store on a server is closed."""
+    """Record that a store on a server is closed."""
     _open.pop(id(owner), None)
 
 

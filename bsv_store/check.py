@@ -41,7 +41,7 @@ def text(name: str, value: object, *, such_as: str, error: type[InputError] = In
     """
     if isinstance(value, str):
         return value
-    raise error(f"{name} must be a string, got {shown(value)}", hint=f"For example {such_as!r}.")
+    raise error(f"{name} must be a string, got {shown(value)}", hint=f"For example: {such_as!r}.")
 
 
 _RowT = TypeVar("_RowT", bound="Row")
@@ -249,7 +249,7 @@ def duration(name: str, value: Any) -> timedelta:
     """
     if not isinstance(value, timedelta) or value < timedelta(0):
         raise InputError(
-            f"{name} must be a duration of at least 0, got {shown(value)}", hint="For example timedelta(days=1)."
+            f"{name} must be a duration of at least 0, got {shown(value)}", hint="For example: timedelta(days=1)."
         )
     return value
 
@@ -321,7 +321,7 @@ def several(name: str, value: Any, *, such_as: str, error: type[InputError] = In
         return [value]
     if isinstance(value, Iterable) and not isinstance(value, bytes | Mapping):
         return list(value)
-    raise error(f"{name} must be a single value or a list, got {shown(value)}", hint=f"For example {such_as}.")
+    raise error(f"{name} must be a single value or a list, got {shown(value)}", hint=f"For example: {such_as}.")
 
 
 def is_group(number: Any, count: int) -> bool:

@@ -193,7 +193,7 @@ class AccessDeniedError(StoreError):
 
 
 class TokenError(StoreError):
-    """A server demands a token and got none, or one that is not valid."""
+    """A server requires a token and got none, or one that is not valid."""
 
 
 class ScopeError(TokenError):

@@ -30,7 +30,7 @@ def parse_duration(name: str, text: str) -> timedelta:
     if found is None or unit is None or float(found[1]) * unit > _MAX_DAYS * 86_400:
         raise InputError(
             f"{name} must be a number with a unit of time, got {shown(text)}",
-            hint="For example 90s, 30m, 12h, 7d or 4w.",
+            hint="For example: 90s, 30m, 12h, 7d or 4w.",
         )
     return timedelta(seconds=float(found[1]) * unit)
 
@@ -48,6 +48,6 @@ def parse_size(name: str, text: str) -> int:
     if found is None or unit is None:
         raise InputError(
             f"{name} must be a number of bytes or a number with a unit, got {shown(text)}",
-            hint="For example 800MB, 500GB or 1.5TB.",
+            hint="For example: 800MB, 500GB or 1.5TB.",
         )
     return round(float(found[1]) * unit)

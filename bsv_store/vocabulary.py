@@ -725,7 +725,7 @@ class StatisticRow:
     is_count : bool
         Whether it counts experiments: whole numbers.
     can_be_negative : bool
-        Whether it can be below 0 where values are.
+        Whether it can be below 0 if values are.
     empty_value : float
         Its value in a group without experiments.
     needs_spread, needs_extremes : bool
@@ -978,7 +978,7 @@ class SnapshotContentRow:
     subject : str
         As in the record of activities.
     is_complete : bool
-        Whether a snapshot has everything of its kind, so that the newest one is in force.
+        Whether a snapshot is complete, so that the newest one is current.
     """
 
     name: SnapshotContent
@@ -1054,8 +1054,8 @@ class OntologySourceKindRow:
     Attributes
     ----------
     is_current : bool
-        Whether its structures are current until another one is ingested. Others are only used for what the store has
-        from no better source.
+        Whether it is the current ontology until another one is ingested. Other kinds are only used for structures that
+        no such ontology has.
     """
 
     name: OntologySourceKind
@@ -1069,7 +1069,7 @@ ONTOLOGY_SOURCE_KINDS: Mapping[str, OntologySourceKindRow] = _rows(
     [
         OntologySourceKindRow("api", "structure graph of the Allen API", is_current=True),
         OntologySourceKindRow("file", "structure graph in a JSON file", is_current=True),
-        OntologySourceKindRow("csv", "CSV file, whose acronyms and names have no commas", is_current=False),
+        OntologySourceKindRow("csv", "CSV file, whose acronyms and names lack their commas", is_current=False),
         OntologySourceKindRow("bundle", "ontology of the store that exported an imported version", is_current=False),
         OntologySourceKindRow("older", "ontology that was older than the current one when ingested", is_current=False),
     ],
@@ -1288,8 +1288,8 @@ class AccessScopeRow:
 ACCESS_SCOPES: Mapping[str, AccessScopeRow] = _rows(
     AccessScope,
     [
-        AccessScopeRow("read", "everything but SQL queries", ("read",)),
-        AccessScopeRow("sql", "everything, SQL queries included", ("read", "sql")),
+        AccessScopeRow("read", "everything except SQL queries", ("read",)),
+        AccessScopeRow("sql", "everything, including SQL queries", ("read", "sql")),
     ],
 )
 
@@ -1735,7 +1735,7 @@ FINDING_KINDS: Mapping[str, FindingKindRow] = _rows(
             "contradictory_table",
             "contradictory table",
             False,
-            "A stored unionize table has a column that does not follow from the others, as it does in Allen's tables.",
+            "Columns or rows of a stored unionize table do not follow from the others, as they do in Allen's tables.",
         ),
         FindingKindRow(
             "changed_inputs",

@@ -37,7 +37,7 @@ def test_what_users_get_has_a_card_or_a_reason_to_have_none() -> None:
     without = {kind.__name__: call for kind, call in found.items() if not hasattr(kind, "_repr_html_")}
     missing = {name: call for name, call in without.items() if name not in WITHOUT_CARD}
     assert not missing, "give them a method _repr_html_ (bsv_store/html.py), or list them in WITHOUT_CARD"
-    assert not WITHOUT_CARD.keys() - without.keys(), "these have a card, or are not returned any more"
+    assert not WITHOUT_CARD.keys() - without.keys(), "these have a card, or are no longer returned"
 
 
 def _returned() -> Iterator[tuple[type, str]]:

@@ -94,7 +94,7 @@ def test_strings_paths_and_dates() -> None:
     assert check.past_day("day", datetime.date(2020, 7, 1)) == datetime.date(2020, 7, 1)
     with pytest.raises(RecipeError, match="name must be a string, got 3") as caught:
         check.text("name", 3, such_as="visual", error=RecipeError)
-    assert caught.value.hint == "For example 'visual'."
+    assert caught.value.hint == "For example: 'visual'."
     with pytest.raises(InputError, match="file must be a path, got b'a'"):
         check.path("file", b"a")
     with pytest.raises(InputError, match=r"day must be a datetime\.date, got '2020'"):

@@ -45,7 +45,7 @@ class FetchReport:
         Experiments, included in those fetched or recovered, whose stored file was missing, truncated or changed.
     downloaded_bytes : int
     hint : str or None
-        What to do about that reason, if something can be done.
+        What the user can do about that reason; None if nothing.
     """
 
     kind: VolumeKind

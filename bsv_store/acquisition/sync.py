@@ -41,7 +41,7 @@ class UnionizeSyncReport:
         Rows that were downloaded.
     downloaded_bytes : int
     hint : str or None
-        What to do about that reason, if something can be done.
+        What the user can do about that reason; None if nothing.
     """
 
     fetched: tuple[int, ...]

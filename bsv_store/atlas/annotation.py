@@ -101,7 +101,7 @@ def check_planes(ap: object) -> None:
         If they are not a slice.
     """
     if not isinstance(ap, slice):
-        raise InputError(f"ap must be a slice, got {ap!r}", hint="For example slice(40, 60).")
+        raise InputError(f"ap must be a slice, got {ap!r}", hint="For example: slice(40, 60).")
 
 
 def structure_mask(

@@ -33,7 +33,7 @@ Bins = Mapping[str, int | Sequence[float]]
 Labels = NDArray[np.integer[Any]] | Path | str
 """A label image: an array, or an ``.nrrd`` or ``.npy`` file."""
 
-_BINS_HINT = "For example bins={'AP': 5, 'ML': [0, 1000, 2000]} (--bins AP=5 --bins ML=0,1000,2000)."
+_BINS_HINT = "For example: bins={'AP': 5, 'ML': [0, 1000, 2000]} (--bins AP=5 --bins ML=0,1000,2000)."
 _MAX_SUBREGIONS = 2_000
 _LARGEST_LABEL = 2**32 - 1
 
@@ -86,7 +86,7 @@ def parcellation(
     if labels is None and label_names is not None:
         raise InputError("label_names has no meaning without labels")
     if bins is not None and structures is None:
-        raise InputError("bins need a structure", hint="For example subregions(selection, 'CP', bins={'AP': 5}).")
+        raise InputError("bins need a structure", hint="For example: subregions(selection, 'CP', bins={'AP': 5}).")
     grid = Grid(spacing_um)
     checked = None if bins is None else _checked_bins(bins)
     mask = None if structures is None else structure_mask(database, files, structures, spacing_um=spacing_um)

@@ -111,7 +111,7 @@ class Recipe:
         if not isinstance(self.selection, Selection):
             raise RecipeError(
                 f"selection must be a Selection, got {shown(self.selection)}",
-                hint="For example Selection(ids=[100141219]).",
+                hint="For example: Selection(ids=[100141219]).",
             )
         if not isinstance(self.grouping, Grouping):
             raise RecipeError(
@@ -144,12 +144,12 @@ class Recipe:
         if not isinstance(self.comparison, Comparison | StructureComparison):
             raise RecipeError(
                 f"comparison must be a Comparison or None, got {shown(self.comparison)}",
-                hint="For example Comparison(permutations=10_000, seed=0).",
+                hint="For example: Comparison(permutations=10_000, seed=0).",
             )
         if isinstance(self.grouping, NoGrouping):
             raise RecipeError(
                 "a comparison needs two groups of experiments",
-                hint="For example grouping=by_selection({'a': Selection(...), 'b': Selection(...)}).",
+                hint="For example: grouping=by_selection({'a': Selection(...), 'b': Selection(...)}).",
             )
         if self.weight_by_data_mask:
             raise RecipeError("a comparison cannot be weighted by the data mask", hint="Leave out weight_by_data_mask.")

@@ -99,6 +99,6 @@ def experiment_stack(
         spacing_um=spacing_um,
         dtype=volumes[0].dtype,
         left_out=left_out,
-        # Nothing of them is known yet.
+        # No hash of their content has been used yet.
         follow=True,
     )

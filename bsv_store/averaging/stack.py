@@ -97,8 +97,8 @@ class VolumeStack:
 
     Notes
     -----
-    All that is read of a volume is of the same content. If another process replaces the volume afterwards, or before a
-    copy of the array in another process reads it, that is a `StoreError`.
+    All parts of a volume are read from the same content. Reading raises `StoreError` if another process replaced the
+    volume after its first part was read, or after the array was copied to this process.
     """
 
     ndim = 4

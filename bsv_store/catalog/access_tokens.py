@@ -147,5 +147,5 @@ def _check_name(name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InputError(
             f"the name of a token must be 1 to 64 letters, digits, '.', '_', '@' or '-', got {shown(name)}",
-            hint="For example laptop-anna.",
+            hint="For example: laptop-anna.",
         )

@@ -18,8 +18,8 @@ T = TypeVar("T")
 class CurrentVolume:
     """A volume of the catalog. Safe to share between threads, with a fork, and to pickle.
 
-    Until something was read of it, a volume that has been replaced since is looked up again. Afterwards all that is
-    read is of the same content; a replacement is then an error, because the parts would not belong together.
+    A volume that was replaced is looked up again if nothing was read of it. Afterwards, a replacement is an error, so
+    that all parts are read from the same content.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class CurrentVolume:
     file : VolumeFile
         As it was looked up.
     follow : bool
-        False if its content is known by then, so that each replacement is an error.
+        False if its content is already identified, such as by a hash, so that every replacement is an error.
     """
 
     def __init__(self, database: Database, file: VolumeFile, *, follow: bool = True) -> None:
@@ -37,7 +37,7 @@ class CurrentVolume:
         self._read: dict[int, VolumeFile] = {} if follow else {0: file}
 
     def __reduce__(self) -> tuple[Callable[..., CurrentVolume], tuple[Database, VolumeFile]]:
-        # Copies in several processes cannot agree on another content.
+        # Copies in several processes cannot agree on a newer content.
         return _fixed, (self._database, self._read.get(0, self._newest))
 
     def read(self, read: Callable[[VolumeFile], T]) -> T:

@@ -33,7 +33,7 @@ def checked_hemispheres(
     """
     named = several("hemisphere", hemisphere, such_as=such_as)
     if not named:
-        raise InputError("hemisphere must not be empty", hint=f"For example {such_as}.")
+        raise InputError("hemisphere must not be empty", hint=f"For example: {such_as}.")
     return tuple(dict.fromkeys(choice("hemisphere", side, rows).name for side in named))
 
 

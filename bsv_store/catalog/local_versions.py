@@ -1,4 +1,4 @@
-"""Dataset versions that this computer keeps beside the copy of a server's catalog, because it computed them."""
+"""Dataset versions that were computed on this computer from a store on a server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LocalVersionRow:
-    """What lists of versions show of a version that was computed on this computer.
+    """The row of a version that was computed on this computer, in lists of versions.
 
     Attributes
     ----------

@@ -89,13 +89,13 @@ _LITERATURE = {
 
 # Monavarfeshani, Sabbagh and Fox 2017, doi:10.1017/S0952523817000098.
 _LATERAL_GENICULATE = ("LGd", "LGv", "IGL")
-# Usage differs; the areas that authors name most: Laubach et al. 2018, doi:10.1523/ENEURO.0315-18.2018.
+# Usage differs; these are the areas that most authors include: Laubach et al. 2018, doi:10.1523/ENEURO.0315-18.2018.
 _MEDIAL_PREFRONTAL = ("ACA", "PL", "ILA")
 _PREFRONTAL = (*_MEDIAL_PREFRONTAL, "ORB")
 
-# Names of what is more than one structure in Allen's ontology, which has none that contains these and nothing else.
+# Names of regions that are several structures in Allen's ontology, without a structure for the whole.
 _SEVERAL = {
-    # The parts of Allen's ontology that have the full name in theirs.
+    # The structures whose names contain the full name.
     "GP": ("GPe", "GPi"),
     "SC": ("SCs", "SCm"),
     "SN": ("SNc", "SNr", "SNl"),
@@ -112,7 +112,7 @@ STRUCTURE_SYNONYMS: Mapping[str, tuple[str, ...]] = {
     **{name: (acronym,) for name, acronym in (_PAXINOS_FRANKLIN | _LITERATURE).items()},
     **_SEVERAL,
 }
-"""Allen's acronyms for each name: mostly one, several where Allen has no structure for the whole."""
+"""Allen's acronyms for each name: usually one, or several if Allen has no structure for the whole."""
 
 _BY_FOLDED = {name.casefold(): acronyms for name, acronyms in STRUCTURE_SYNONYMS.items()}
 
@@ -123,5 +123,5 @@ def acronyms_of_synonym(text: str) -> tuple[str, ...]:
 
 
 def is_written_as_synonym(text: str) -> bool:
-    """Whether the case, too, is that of a known name."""
+    """Whether the text is a known name, in the same case."""
     return text.strip() in STRUCTURE_SYNONYMS

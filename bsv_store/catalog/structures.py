@@ -105,7 +105,7 @@ def all_structures(connection: Connection) -> tuple[StructureRow, ...]:
 
 
 def search(connection: Connection, text: str, *, limit: int | None = None) -> tuple[StructureRow, ...]:
-    """The structures whose acronym or name contains the text, ignoring case, or which other atlases call that.
+    """The structures whose acronym or name contains the text, ignoring case, or of which the text is a synonym.
 
     The exact acronym comes first, then the structures of which the text is a known synonym in the same case (EC is the
     entorhinal area, ec the external capsule), acronyms and names that differ only in case, structures of which the text
@@ -142,7 +142,7 @@ def search(connection: Connection, text: str, *, limit: int | None = None) -> tu
 
     def order(pair: tuple[int, StructureRow]) -> tuple[int, ...]:
         number, row = pair
-        # Several structures of one synonym have the order of the table.
+        # The structures of one synonym keep the order of the table.
         place = synonyms.index(row.acronym) if row.acronym in synonyms else 0
         return number, place, row.id not in parents, row.depth, row.graph_order
 

@@ -1,8 +1,8 @@
-"""Contradictions inside a unionize table: columns and rows of which one follows from the others.
+"""Contradictions inside a unionize table: columns and rows that do not follow from the others, as in Allen's tables.
 
-In 40 real tables all these rules hold within 3e-7. Tables that were made by hand or rounded need not keep them. So a
-rule is broken only if nearly all other rows keep it, or if all rows differ from it by the same factor while other rules
-hold.
+In 40 real tables, all these rules hold within 3e-7. They need not hold in tables that were made by hand or rounded. So
+a rule counts as broken only if it holds in nearly all other rows, or if all rows differ from it by the same factor
+while other rules hold.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ _HALVES = 2 * (len(_HEMISPHERES) + 1)
 _BOTH = MEASURED_HEMISPHERES["both"].unionize_id
 _TOLERANCE = 1e-4
 _FILLED = 1e-6
-# A rule is known to hold for a table if at least this fraction of at least so many rows with different values keep it.
+# A rule holds for a table if it holds in at least this fraction of its rows. It applies to tables with at least this
+# many rows, and this many different values.
 _NEARLY_ALL = 0.9
 _FEWEST_ROWS, _FEWEST_VALUES = 20, 5
-# So many other rules must hold before a column is said to be scaled.
+# Minimum number of other rules that must hold before a column is reported as scaled.
 _FEWEST_RULES = 3
 
 
@@ -154,12 +155,12 @@ class _Comparison:
 
     @property
     def is_kept(self) -> bool:
-        """Whether nearly all rows keep the rule."""
+        """Whether the rule holds in nearly all rows."""
         rows = np.count_nonzero(self.compared)
         return bool(rows and np.count_nonzero(self.differs) <= (1 - _NEARLY_ALL) * rows)
 
     def exceptions(self, words: str, place: Callable[[int], str]) -> str:
-        """The text on the rows that differ."""
+        """The description of the rows that differ."""
         at = int(np.argmax(self.differs))
         return (
             f"{words} in {np.count_nonzero(self.differs):,} of {np.count_nonzero(self.compared):,} rows, as in "
@@ -172,7 +173,7 @@ def _compared(values: NDArray[np.float64], expected: NDArray[np.float64]) -> _Co
     if np.count_nonzero(compared) < _FEWEST_ROWS or np.unique(expected[compared]).size < _FEWEST_VALUES:
         nothing = np.zeros(len(values), bool)
         return _Comparison(values, expected, nothing, nothing, None)
-    # Values that were rounded to some decimals differ from the expected ones by up to half of the smallest one.
+    # Values that were rounded to a number of decimals differ from the expected ones by up to half the smallest value.
     positive = values[values > 0]
     rounding = 0.6 * positive.min() if positive.size else 0.0
     differs = compared & (np.abs(values - expected) > np.maximum(_TOLERANCE * np.abs(expected), rounding))
@@ -223,7 +224,7 @@ def _broken_sums(columns: _Columns, parents: Mapping[int, int | None]) -> list[s
         with np.errstate(all="ignore"):
             result = _compared(values, np.where(is_filled, added, np.nan))
         if result.is_kept and result.differs.any():
-            problems.append(result.exceptions(f"{name} is not the sum of the structures within", place))
+            problems.append(result.exceptions(f"{name} is not the sum over its substructures", place))
     return problems
 
 

@@ -266,7 +266,7 @@ class TableProblems:
     damage : tuple of str
         The damaged halves, or why they cannot be read.
     contradictions : tuple of str
-        Contradictions inside the table, which was stored like this.
+        Contradictions inside a table that is as it was stored.
     """
 
     damage: tuple[str, ...] = ()
@@ -281,7 +281,7 @@ def unionize_problems(database: Database, experiment_ids: Collection[int]) -> di
     except DamagedCatalogError as error:
         if len(experiment_ids) == 1:
             return {key: TableProblems(damage=(error.message,)) for key in experiment_ids}
-        # One of them cannot be read.
+        # At least one of them cannot be read: check each alone.
         return {key: each for one in experiment_ids for key, each in unionize_problems(database, [one]).items()}
     return {
         **{key: TableProblems(contradictions=words) for key, words in found.contradictions.items()},

@@ -101,7 +101,7 @@ def _with_login(named: str) -> InputError:
     # The text is not shown, because it may contain a password.
     return InputError(
         f"{named} contains a user name or password",
-        hint="Use an address without them, such as https://lab.example/bsv. If the server demands a token: "
+        hint="Use an address without them, such as https://lab.example/bsv. If the server requires a token: "
         "export BSV_STORE_TOKEN=TOKEN",
     )
 
@@ -113,7 +113,7 @@ def _folder(value: object, origin: str) -> Path:
     if not isinstance(text, str):
         raise InputError(f"{named} must be a path, got {shown(value)}", hint="Use a string or a pathlib.Path.")
     if not text:
-        raise InputError(f"{named} must not be empty", hint='For example "/data/bsv-store".')
+        raise InputError(f"{named} must not be empty", hint='For example: "/data/bsv-store".')
     if (scheme := _SCHEME.match(text)) is not None:
         # The rest is not shown, because it may contain a password.
         raise InputError(

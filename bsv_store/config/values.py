@@ -141,7 +141,7 @@ def base_address(named: str, value: object, *, such_as: str) -> str:
         If it is not a plain http or https address. The message does not show passwords.
     """
     if not isinstance(value, str):
-        raise InputError(f"{named} must be a string, got {shown(value)}", hint=f"For example {such_as}.")
+        raise InputError(f"{named} must be a string, got {shown(value)}", hint=f"For example: {such_as}.")
     if "@" in unquote(value):
         # Not shown, and not chained: the address is recorded as the source of everything downloaded from it.
         raise InputError(
@@ -153,7 +153,7 @@ def base_address(named: str, value: object, *, such_as: str) -> str:
         meant = address_meant(value)
         raise InputError(
             f"{named} must be an http or https address, got {shown(_without_query(value))}",
-            hint=f"Did you mean {meant}?" if meant else f"For example {such_as}. It must not have a query.",
+            hint=f"Did you mean {meant}?" if meant else f"For example: {such_as}. It must not have a query.",
         )
     return value.rstrip("/")
 

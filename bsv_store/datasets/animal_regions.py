@@ -195,7 +195,7 @@ class AnimalStatistics:
     Attributes
     ----------
     voxels : ndarray of int64
-        Largest number of voxels with a value of an animal.
+        Largest number of voxels with a value in one animal.
     n : ndarray of int64
         Animals with a value.
     mean, sd, sem : ndarray of float64

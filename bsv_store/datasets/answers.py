@@ -52,7 +52,7 @@ def catalog_state(connection: Connection) -> int:
     DamagedCatalogError
         If the number of removed changes is missing.
     """
-    # One statement, so that both numbers are of one state even where each statement sees another one.
+    # One statement, so that both numbers are of the same state even if each statement has its own snapshot.
     removed = select(CatalogChangeBase.changes).scalar_subquery()
     rows = select(func.count()).select_from(CatalogChange).scalar_subquery()
     state: int | None = connection.execute(select(removed + rows)).scalar_one()

@@ -62,7 +62,7 @@ def two_sides(
     else:
         given = several("labels", labels, such_as="['VISp', 'VISl']", error=RecipeError)
         if len(given) != len(sides) or not all(isinstance(each, str) for each in given):
-            raise RecipeError(f"labels must be two strings, got {shown(labels)}", hint="For example ['VISp', 'VISl'].")
+            raise RecipeError(f"labels must be two strings, got {shown(labels)}", hint="For example: ['VISp', 'VISl'].")
     if given[0] == given[1]:
         raise RecipeError(
             f"the two sides of a comparison have the same label {shown(given[0])}",

@@ -73,7 +73,7 @@ def parse_ref(text: str) -> DatasetRef:
         return DatasetRef(checked, number=int(which))
     if not which:
         raise InputError(
-            f"{text!r} is not a valid reference", hint=f"For example {checked}, {checked}@3 or {checked}@tag."
+            f"{text!r} is not a valid reference", hint=f"For example: {checked}, {checked}@3 or {checked}@tag."
         )
     return DatasetRef(checked, tag=check_tag(which))
 

@@ -59,10 +59,10 @@ def mask_slices(grid: Grid, mask: NDArray[np.bool_]) -> tuple[slice, slice, slic
     if not isinstance(mask, np.ndarray):
         raise InputError(
             f"mask must be an array, got {reprlib.repr(mask)}",
-            hint="For example store.atlas.mask('CP'), at the spacing of the version.",
+            hint="For example: store.atlas.mask('CP'), at the spacing of the version.",
         )
     if mask.dtype != np.bool_:
-        raise InputError(f"mask must be boolean, got {mask.dtype}", hint="For example np.isin(annotation, ids).")
+        raise InputError(f"mask must be boolean, got {mask.dtype}", hint="For example: np.isin(annotation, ids).")
     if mask.shape != grid.shape:
         raise FrameError(
             f"the mask has the shape {mask.shape}, the result has {grid.shape}", hint="Use a mask of the same spacing."

@@ -331,7 +331,7 @@ class Brain:
         if isinstance(outlines, bool):
             raise InputError(
                 f"outlines must be a level, a structure set or structures, got {shown(outlines)}",
-                hint="For example 5, 167587189 or ['CP', 'TH'].",
+                hint="For example: 5, 167587189 or ['CP', 'TH'].",
             )
         if isinstance(outlines, int) and 0 <= outlines <= MAX_LEVEL:
             level = {}

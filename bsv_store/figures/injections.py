@@ -388,7 +388,7 @@ def _entries(sites: Sites, theme: Theme) -> tuple[_Entry, ...]:
 
 
 def _free_marker(entries: Sequence[_Entry], color: str) -> str:
-    """The symbol that the fewest entries with the color have, and of these the fewest with a similar one."""
+    """The symbol that the fewest entries of the same color have and, among these, the fewest of similar colors."""
     same = Counter(entry.marker for entry in entries if entry.color == color)
     alike = Counter(entry.marker for entry in entries if _are_alike(entry.color, color))
     return min(MARKERS, key=lambda each: (same[each], alike[each]))

@@ -222,7 +222,7 @@ def new_page(
 
 
 def halo(axes: Axes, at: tuple[float, float], text: str, colors: ThemeRow, **style: Any) -> None:
-    """The background of a text: a text of its own, since text with an effect is written to SVG files as shapes."""
+    """Draw the halo of a text, as a second text, because Matplotlib writes text with path effects to SVG as shapes."""
     from matplotlib.patheffects import withStroke
 
     behind = axes.text(*at, text, **{**style, "color": colors.background})

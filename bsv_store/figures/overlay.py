@@ -213,7 +213,7 @@ def _checked_colors(colors: Sequence[str] | None, count: int) -> list[str]:
     chosen = list(GROUP_COLORS if colors is None else [colors] if isinstance(colors, str) else colors)
     for color in chosen:
         if not is_color_like(color):
-            raise InputError(f"colors must be colors, got {color!r}", hint="For example '#0072b2' or 'tab:blue'.")
+            raise InputError(f"colors must be colors, got {color!r}", hint="For example: '#0072b2' or 'tab:blue'.")
     if not 1 <= count <= len(chosen):
         raise InputError(
             f"{count} sources cannot be told apart with {len(chosen)} colors",

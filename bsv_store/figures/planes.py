@@ -301,7 +301,7 @@ class Anatomy:
     Attributes
     ----------
     labels : mapping of int to int
-        For each structure the one as part of which it is outlined.
+        For each structure, the structure as part of which it is outlined.
     emphasized : tuple of (label, ids, color)
         Structures with their descendants.
     targets : frozenset of str

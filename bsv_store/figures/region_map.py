@@ -76,7 +76,7 @@ class RegionValues:
         For the footer.
     fingerprint : str or None
     is_count : bool
-        Whether values are numbers of something, such as experiments or voxels.
+        Whether the values are counts, such as numbers of experiments or voxels.
     """
 
     title: str
@@ -102,7 +102,7 @@ def checked_values(values: Mapping[Any, Any], brain: Brain) -> dict[int, float]:
         If there are none, one is not a number, or a structure does not exist.
     """
     if not values:
-        raise InputError("values must not be empty", hint="For example {'VISp': 0.8, 'LGd': 0.3}.")
+        raise InputError("values must not be empty", hint="For example: {'VISp': 0.8, 'LGd': 0.3}.")
     numbers: list[float] = []
     for structure, value in values.items():
         number = as_float(value)

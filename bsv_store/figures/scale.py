@@ -50,7 +50,7 @@ class Scale:
         How its upper end was found, such as 'the 0.998 quantile of the non-zero values'; empty if it was given, or if
         no quantile was used.
     is_count : bool
-        Whether values are numbers of something, so that only whole numbers are labeled.
+        Whether the values are counts, so that only whole numbers are labeled.
     """
 
     norm: Any
@@ -109,7 +109,7 @@ def check_scale(
             finite_number(argument, value)
     finite_number("quantile", quantile)
     if not 0 < quantile <= 1:
-        raise InputError(f"quantile must be above 0 and at most 1, got {quantile:g}", hint="For example 0.998.")
+        raise InputError(f"quantile must be above 0 and at most 1, got {quantile:g}", hint="For example: 0.998.")
     if vmax is not None and vmax <= 0:
         raise InputError(f"vmax must be above 0, got {vmax:g}")
     if name == "log" and vmin is not None and vmin <= 0:
@@ -152,7 +152,7 @@ def scale_of(
     least : (float, str), optional
         Lower bound of the upper end of the scale unless ``vmax`` is given, and its meaning, such as 'p = 0.05'.
     is_count : bool
-        Whether values are numbers of something: the scale ends at a whole number unless ``vmax`` is given.
+        Whether the values are counts: the scale ends at a whole number unless ``vmax`` is given.
 
     Raises
     ------

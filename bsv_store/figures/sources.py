@@ -175,7 +175,7 @@ class Source:
     is_everywhere : bool
         Whether voxels outside the brain have values too; these are not drawn.
     is_count : bool
-        Whether values are numbers of experiments, or their differences.
+        Whether the values are counts of experiments, or differences of counts.
     least_end : (float, str) or None
         Lower bound of the upper end of the default color scale, and its meaning, such as 'p = 0.05'.
     """
@@ -214,7 +214,7 @@ def source_of_version(
     """
     if not hasattr(version, "groups"):
         raise InputError(
-            f"version must be a DatasetVersion, got {version!r}", hint="For example store.dataset('visual')."
+            f"version must be a DatasetVersion, got {version!r}", hint="For example: store.dataset('visual')."
         )
     rows_by_name: dict[str, StatisticRow | ComparisonMapRow] = {**STATISTICS, **COMPARISON_MAPS}
     row = choice("statistic", statistic, rows_by_name)
@@ -372,7 +372,7 @@ def source_of_volumes(
     memory = _Memory(grid)
 
     def reader(file: VolumeFile) -> Read:
-        # A figure names the hash of the content, and is drawn from several slabs.
+        # A figure states the hash of the content, and is drawn from several slabs.
         pinned = CurrentVolume(database, file, follow=False)
 
         def slab(first: int, last: int) -> NDArray[Any]:

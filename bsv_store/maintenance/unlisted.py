@@ -96,9 +96,9 @@ def foreign_reason(file: FoundFile, experiment_ids: Collection[int]) -> str | No
     """
     named = named_file(file.path)
     if named is None or not file.is_regular:
-        return "bsv-store has no files with such names or of such a type; nothing reads it"
+        return "bsv-store does not use files of this name or type"
     if named.key.startswith("volume/") and int(named.key.rpartition("/")[2]) not in experiment_ids:
-        return "a volume of an experiment that the catalog does not have, as of another store"
+        return "a volume of an experiment that the catalog does not have, perhaps of another store"
     return None
 
 

@@ -80,7 +80,7 @@ def verify_store(
         if value is not None and depth == "quick":
             raise InputError(f"{name} needs a deep verification", hint="For example: deep=True.")
         if value is not None and value < timedelta(0):
-            raise InputError(f"{name} must not be negative, got {value}", hint="For example 7 days (7d).")
+            raise InputError(f"{name} must not be negative, got {value}", hint="For example: 7 days (7d).")
     run = _Run(database, files, depth, threads, shown_progress(progress), Recorder(database))
     run.deadline = None if time_limit is None else time.monotonic() + time_limit.total_seconds()
     with database.reading() as connection:

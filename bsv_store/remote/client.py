@@ -243,7 +243,7 @@ class Client:
                 hint="It may have been revoked or replaced: ask the administrator of the server for a new one.",
             )
         return TokenError(
-            f"the server demands a token for {what}; asked {self.url}",
+            f"the server requires a token for {what}; asked {self.url}",
             hint=f'Set {TOKEN_VARIABLE}, or write it into {tokens_file()} (mode 0600): "{self.url}" = "TOKEN"',
         )
 

@@ -40,7 +40,7 @@ def start_of_fingerprint(ref: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class LocalResult:
-    """What is recorded of a local average beside its file.
+    """The record of a local average, which is next to its file.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class LocalResult:
 
 
 def listed_results(server: Path, *, fingerprint: str = "") -> list[LocalResult]:
-    """The local averages in the folder of a server whose fingerprint begins like this, the oldest first.
+    """The local averages in the folder of a server whose fingerprint begins with a text, the oldest first.
 
     Damaged records are left out.
     """
@@ -136,7 +136,7 @@ def remove_result(server: Path, result: LocalResult, *, other_names: bool = Fals
 
 
 def read_record(path: Path) -> LocalResult | None:
-    """The record in a file; None if it is missing or damaged, as if the average had to be computed again."""
+    """The record in a file; None if it is missing or damaged, so that the average is computed again."""
     try:
         return record_of(LocalResult, sealed_value(read_document(path), "result"))
     except (OSError, ValueError):

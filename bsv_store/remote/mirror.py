@@ -213,7 +213,7 @@ def _current(client: Client, folder: Path, state: MirrorState | None) -> MirrorS
             answer = client.json(CATALOG, "the catalog", etag=None if known is None else known.etag)
         except NotModifiedError:
             assert known is not None
-            # This version may be another one than that which made the copy.
+            # Another version of bsv-store may have made the copy.
             _check_schema(known)
             # A cache that cannot be written can still be read; only the time of the check is lost.
             with suppress(NoSpaceError, ReadOnlyStoreError):

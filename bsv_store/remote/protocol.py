@@ -97,13 +97,13 @@ def problem_of(error: BsvStoreError, *, status: int, title: str | None = None) -
     error : BsvStoreError
     status : int
     title : str, optional
-        The name of the status, for a problem that is no more than that. By default the type and the title are those of
-        the class of the error.
+        The name of the status, for a problem of which only the status is known. By default, the type and the title are
+        those of the class of the error.
     """
     # For a private class, its public base class, which clients know.
     kind = next(each for each in type(error).__mro__ if getattr(errors, each.__name__, None) is each)
     name = kind.__name__
-    # The base class says nothing about a problem, and with the option -OO no class does.
+    # The docstring of the base class describes no problem, and with the option -OO there are no docstrings.
     words = _TITLE if kind is BsvStoreError or not kind.__doc__ else kind.__doc__.strip().splitlines()[0]
     return {
         "type": f"urn:bsv-store:problem:{name}" if title is None else "about:blank",

@@ -271,7 +271,7 @@ def _add_pack(
             f"{UNIONIZES}?ids={','.join(map(str, ids))}", what, lambda sink: _array(sink, what), limit_bytes=_PACK_LIMIT
         )
     except StoreUnreachableError as error:
-        # The address has the ids.
+        # The address contains the ids.
         reason = error.message.removeprefix(f"{what}: ").partition("; requested ")[0]
         raise StoreUnreachableError(
             f"the unionize rows of {number_of(remaining, 'experiment')} are not in the cache: {reason}",

@@ -49,7 +49,7 @@ def brain_of(store: Store) -> Brain:
         If it is not a store.
     """
     if not hasattr(store, "database"):
-        raise InputError(f"store must be a Store, got {shown(store)}", hint="For example open_store().")
+        raise InputError(f"store must be a Store, got {shown(store)}", hint="For example: open_store().")
     return Brain(store.database, store.files)
 
 

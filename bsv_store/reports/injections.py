@@ -102,7 +102,7 @@ def injection_map(
         "color", color or ("structure" if groups is None else "group"), INJECTION_COLORS
     ).name  # fmt: skip
     if chosen == "group" and groups is None:
-        raise InputError("color='group' needs groups", hint="For example groups='AP', or a dataset version.")
+        raise InputError("color='group' needs groups", hint="For example: groups='AP', or a dataset version.")
     if selection is None and version is not None:
         # Members may be on the exclusion list now.
         members = [member for group in version.groups for member in group.experiment_ids]

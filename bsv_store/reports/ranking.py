@@ -136,7 +136,7 @@ def _labeled(selection: SelectionLike | Mapping[str, SelectionLike] | None) -> d
     if not 1 <= len(selection) <= _MAX_SELECTIONS:
         raise InputError(
             f"1 to {_MAX_SELECTIONS} selections can be drawn side by side, got {len(selection)}",
-            hint='For example {"VISp": Selection(injected_in="VISp"), "VISl": Selection(injected_in="VISl")}.',
+            hint='For example: {"VISp": Selection(injected_in="VISp"), "VISl": Selection(injected_in="VISl")}.',
         )
     return dict(selection)
 

@@ -80,7 +80,7 @@ def _ids(source: Any) -> int | Sequence[int]:
         return source  # type: ignore[return-value]
     raise InputError(
         f"source must be a dataset version, an experiment id or several ids, got {shown(source)}",
-        hint="For example 'visual@1', 158375425 or [158375425, 100141219].",
+        hint="For example: 'visual@1', 158375425 or [158375425, 100141219].",
     )
 
 
@@ -108,7 +108,7 @@ def overlaid_sources(
     else:
         raise InputError(
             f"sources must be a mapping of labels to sources, got {shown(sources)}",
-            hint="For example {'VISp': 'visual@1', 'VPM': 158375425}.",
+            hint="For example: {'VISp': 'visual@1', 'VPM': 158375425}.",
         )
     overlaid: list[OverlaidSource] = []
     found: list[Source] = []
@@ -130,7 +130,7 @@ def overlaid_sources(
             overlaid.append(OverlaidSource(row, text, source.quantity))
         found.append(source)
     if not found:
-        raise InputError("sources must not be empty", hint="For example {'VISp': 'visual@1', 'VPM': 158375425}.")
+        raise InputError("sources must not be empty", hint="For example: {'VISp': 'visual@1', 'VPM': 158375425}.")
     first = found[0]
     for source in found[1:]:
         if source.grid != first.grid or source.halves != first.halves:
@@ -208,7 +208,7 @@ def region_values(store: Store, values: Any, *, column: str | None, groups: int 
         return RegionValues("Values by structure", "", (row_of("", checked_values(values, brain)),), _SIDES)
     raise InputError(
         f"values must be a dataset version, a table or a mapping of structures to numbers, got {shown(values)}",
-        hint="For example 'visual@1', store.search.targets_of('visual'), or {'VISp': 0.8, 'LGd': 0.3}.",
+        hint="For example: 'visual@1', store.search.targets_of('visual'), or {'VISp': 0.8, 'LGd': 0.3}.",
     )
 
 
@@ -306,7 +306,7 @@ def _column(table: pd.DataFrame, column: str | None, key: str) -> str:
 
 
 def _quantity(table: pd.DataFrame, column: str | None) -> str:
-    """What the column has; it has the unit of the table unless it counts something."""
+    """The quantity in a column, with the unit of the table unless it is a count."""
     if column in _COUNTS:
         return _COUNTS[column]
     measure = table.attrs.get("measure")

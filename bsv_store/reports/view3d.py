@@ -265,7 +265,7 @@ def _levels(signals: Sequence[_Signal], level: float | Sequence[float] | None) -
         return tuple(part * high for part in (_LEVELS if len(signals) == 1 else _LEVELS[:1]))
     given = finite_numbers("level", level, such_as="0.1 or [0.1, 0.4]")
     if not given or min(given) <= 0:
-        raise InputError(f"level must be a positive number, got {shown(level)}", hint="For example 0.1 or [0.1, 0.4].")
+        raise InputError(f"level must be a positive number, got {shown(level)}", hint="For example: 0.1 or [0.1, 0.4].")
     return tuple(sorted(set(given)))
 
 

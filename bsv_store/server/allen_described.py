@@ -13,7 +13,7 @@ from bsv_store.vocabulary import VOLUME_KINDS
 
 _EXPERIMENT = Parameter(name="experiment_id", kind="integer", words="Allen's id of the experiment.", least=1)
 _CRITERIA = Parameter(name="criteria", kind="string", words="A query in RMA, or a service of the connectivity atlas.")
-# Texts, because a value that is not valid is not refused by a status but in the envelope, like any other query.
+# Strings, because a value that is not valid is answered with status 200 and an error in the envelope.
 _ROWS = (
     Parameter(name="start_row", kind="string", words="Number of rows to leave out at the start."),
     Parameter(name="num_rows", kind="string", words="Maximum number of rows, or all."),
@@ -41,10 +41,10 @@ _ENVELOPE: Final = {
         _envelope(success=False, msg={"type": "string"}),
     ]
 }
-_NOT_FOUND: Final = {404: "A page, as Allen answers an address that it does not have"}
+_NOT_FOUND: Final = {404: "An HTML page, as the Allen API returns for an unknown address"}
 _NO_FILE: Final = {
-    404: "A page, as Allen answers a file that it does not have",
-    503: "A page, if other large files are being computed",
+    404: "An HTML page, as the Allen API returns for an unknown file",
+    503: "An HTML page, if other large files are being computed",
 }
 
 

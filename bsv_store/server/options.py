@@ -23,7 +23,7 @@ class ServerOptions:
     Attributes
     ----------
     host : str
-        Address or name to listen on. Tokens are demanded unless it is a loopback address.
+        Address or name to listen on. Tokens are required unless it is a loopback address.
     port : int
         0 takes a free one.
     workers : int
@@ -40,10 +40,10 @@ class ServerOptions:
     trusted_proxy : tuple of str
         Addresses or networks of proxies whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed.
     require_token : bool
-        Demand a token on a loopback address too.
+        Require a token on a loopback address too.
     rate : float or None
         Requests per second of one token or client address, with bursts of five seconds; 0 for no limit. None is 100
-        where tokens are demanded, and otherwise no limit.
+        where tokens are required, and otherwise no limit.
     concurrency : int
         Maximum number of requests in progress.
     max_body_bytes : int
@@ -103,7 +103,7 @@ class ServerOptions:
             _check_origin(origin)
         for name in self.allow_host:
             if not name or "/" in name or name != name.strip():
-                raise InputError(f"allow_host must be host names, got {shown(name)}", hint="For example lab.example.")
+                raise InputError(f"allow_host must be host names, got {shown(name)}", hint="For example: lab.example.")
         for proxy in self.trusted_proxy:
             _check_network(proxy)
 
@@ -113,7 +113,7 @@ class ServerOptions:
         return _is_loopback(self.host)
 
     @property
-    def demands_token(self) -> bool:
+    def requires_token(self) -> bool:
         """Whether requests need a token: others than local users can reach the server, directly or through a proxy."""
         return (
             self.require_token
@@ -126,7 +126,7 @@ class ServerOptions:
     def requests_per_second(self) -> float:
         """The rate in force; 0 for no limit."""
         if self.rate is None:
-            return 100.0 if self.demands_token else 0.0
+            return 100.0 if self.requires_token else 0.0
         return float(self.rate)
 
     @property
@@ -156,7 +156,7 @@ def _check_root_path(value: str) -> None:
     if value and (not value.startswith("/") or not is_plain or not value.isascii()):
         raise InputError(
             f"root_path must begin with a slash and have only letters, digits, '.', '-' and '_', got {shown(value)}",
-            hint="For example /bsv.",
+            hint="For example: /bsv.",
         )
 
 
@@ -165,7 +165,7 @@ def _check_origin(value: str) -> None:
     if value != f"{parts.scheme}://{parts.netloc}" or parts.scheme not in ("http", "https") or not parts.netloc:
         raise InputError(
             f"allow_origin must be a scheme and a host without a path, got {shown(value)}",
-            hint="For example https://lab.example.",
+            hint="For example: https://lab.example.",
         )
 
 
@@ -175,5 +175,5 @@ def _check_network(value: str) -> None:
     except ValueError as error:
         raise InputError(
             f"trusted_proxy must be an address or a network, got {shown(value)}",
-            hint="For example 127.0.0.1 or 10.0.0.0/24.",
+            hint="For example: 127.0.0.1 or 10.0.0.0/24.",
         ) from error

@@ -64,13 +64,13 @@ def serve(folder: Path | None, options: ServerOptions, *, on_start: Callable[[st
     Raises
     ------
     InputError
-        If the server demands a token, but the store has no valid one; the address cannot be used; or the
+        If the server requires a token, but the store has no valid one; the address cannot be used; or the
         certificate is not valid.
     StoreError, SchemaError
         If the store cannot be opened, or the workers do not start.
     """
     with _log_on_standard_error(), open_store(folder, read_only=True) as store:
-        if options.demands_token:
+        if options.requires_token:
             _require_token(store)
         _check_certificate(options)
         with _listening(options) as listening:
@@ -111,7 +111,7 @@ class _SafeFormatter(logging.Formatter):
 def _require_token(store: Store) -> None:
     if not any(token.is_valid(datetime.now(UTC)) for token in store.admin.tokens()):
         raise InputError(
-            "the server would demand a token, but the store has no valid token",
+            "the server would require a token, but the store has no valid token",
             hint="Add one: bsv-store serve token add NAME --scope read",
         )
 
@@ -197,7 +197,7 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             timer.cancel()
-            # Also stops work that waited for other work. Queries that the caller starts later must not be stopped.
+            # Also stops work that waited in the queue. Queries that the caller starts later must not be stopped.
             stop().join(_STOP_S)
 
     @contextmanager

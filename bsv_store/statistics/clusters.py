@@ -72,7 +72,7 @@ def neighborhood(shape_and_index: tuple[tuple[int, ...], ArrayLike] | None, voxe
     except (TypeError, ValueError) as error:
         raise InputError(
             f"shape_and_index must be a shape and an array, got {shown(shape_and_index)}",
-            hint="For example ((132, 80, 114), index).",
+            hint="For example: ((132, 80, 114), index).",
         ) from error
     index = np.asarray(given)
     size = int(np.prod(shape))

@@ -263,7 +263,7 @@ def checked_share(name: str, value: object) -> float:
     """
     number = as_float(value)
     if number is None or not 0 < number < 1:
-        raise InputError(f"{name} must be a number between 0 and 1, got {shown(value)}", hint="For example 0.95.")
+        raise InputError(f"{name} must be a number between 0 and 1, got {shown(value)}", hint="For example: 0.95.")
     return number
 
 

@@ -38,7 +38,7 @@ def relabelings(
     ----------
     in_a : ndarray of shape (animals,), bool
     exchange_all : bool
-        Whether every order of the animals is distinct, as it is with covariates; otherwise only who is in which group.
+        Whether every order of the animals is distinct, as with covariates; otherwise, only the groups are compared.
     limit : int
     seed : SeedSequence
     """

@@ -496,7 +496,7 @@ class Admin:
             user = check.text("user", user, such_as="'miller'")
         chosen = None if action is None else check.choice("action", action, ACTIONS).name
         if since is not None and not isinstance(since, timedelta):
-            raise InputError(f"since must be a timedelta, got {shown(since)}", hint="For example timedelta(days=7).")
+            raise InputError(f"since must be a timedelta, got {shown(since)}", hint="For example: timedelta(days=7).")
         with self._database.reading() as connection:
             records = recorded_activity(connection, user=user, action=chosen, since=since, limit=limit)
         columns = list(ActivityRecord.__dataclass_fields__)
@@ -515,7 +515,7 @@ class Admin:
             Who uses it, for lists and the access log: letters, digits, '.', '_', '@' and '-'. Names of revoked tokens
             are not used again.
         scope : AccessScope
-            'read' for everything but SQL queries; 'sql' includes them.
+            'read' for everything except SQL queries; 'sql' includes them.
         expires_in : datetime.timedelta, optional
             By default, it does not expire.
 

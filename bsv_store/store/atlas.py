@@ -142,7 +142,7 @@ class Atlas:
     def find_structures(self, text: str, *, limit: int | None = None) -> FoundStructures:
         """Structures whose acronym or name contains a text, best first; if there are none, those with similar names.
 
-        Common names of other atlases and the literature are known, too: V1 is VISp, and LGN is LGd, LGv and IGL.
+        Common names in other atlases and the literature are known, too: V1 is VISp, and LGN is LGd, LGv and IGL.
 
         Parameters
         ----------

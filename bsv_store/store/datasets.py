@@ -85,15 +85,15 @@ class Datasets:
     def versions(self) -> pd.DataFrame:
         """All versions of all datasets, one row each, by name and number.
 
-        Of a store on a server, those that were computed on this computer come last; ``bsv-store cache prune --average
-        REF --apply`` removes one.
+        For a store on a server, versions that were computed on this computer come last; ``bsv-store cache prune
+        --average REF --apply`` removes one.
 
         Returns
         -------
         pandas.DataFrame
             Columns name, number (0 if it was computed on this computer), group_count, member_count, spacing_um,
-            created_at (aware UTC), created_by, fingerprint, size_bytes, standing ('computed', whether an imported
-            version was checked, or 'local'), tags (separated by commas; None if there are none), ref (such as
+            created_at (aware UTC), created_by, fingerprint, size_bytes, standing ('computed', 'local', or whether an
+            imported version was checked), tags (separated by commas; None if there are none), ref (such as
             ``visual@3``, for `get`).
         """
         from bsv_store.datasets.listing import versions_table

@@ -73,7 +73,7 @@ def open_store(path: Path | str | None = None, *, read_only: bool = False, token
     read_only : bool
         Never write anything to the store, not even a journal. A store on a server is always read-only.
     token : str, optional
-        For a server that demands one. By default the variable ``BSV_STORE_TOKEN``, else the entry of the address in
+        For a server that requires one. By default the variable ``BSV_STORE_TOKEN``, else the entry of the address in
         ``tokens.toml`` beside the user's configuration file, which only the user may read. It is only ever sent to the
         scheme, host and port of the address.
 
@@ -90,7 +90,7 @@ def open_store(path: Path | str | None = None, *, read_only: bool = False, token
     StoreUnreachableError
         If the folder or the database cannot be reached, or the server cannot and its catalog is not in the cache.
     TokenError
-        If the server does not accept the token, or demands one.
+        If the server does not accept the token, or requires one.
 
     Warns
     -----

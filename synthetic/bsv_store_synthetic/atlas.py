@@ -97,7 +97,7 @@ class SyntheticAtlas:
     def __post_init__(self) -> None:
         if self.experiments < 1:
             raise InputError(
-                f"experiments must be a positive integer, got {self.experiments}", hint="For example experiments=24."
+                f"experiments must be a positive integer, got {self.experiments}", hint="For example: experiments=24."
             )
 
     @property

@@ -1,4 +1,4 @@
-"""All pages on a phone and in both themes: they are as wide as the screen, and can be pressed and read."""
+"""All pages on a phone and in both themes: width, size of targets, and contrast of texts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADDRESSES = (
 # What the scripts of some pages add last.
 ADDED = {"/experiments": "#table tbody tr", "/view": "#viewer[data-limits]"}
 
-# Elements to press that are smaller than 24 pixels, but for links within sentences (WCAG 2.2, 2.5.8).
+# Controls that are smaller than 24 pixels, except links within sentences (WCAG 2.2, 2.5.8).
 SMALL = r"""() => {
   const found = [];
   for (const each of document.querySelectorAll("a[href], button, input, select, textarea, summary")) {
@@ -83,7 +83,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def phone(store: Store) -> Iterator[Any]:
-    """A page of the size of a phone, whose addresses are those of the server."""
+    """A page as large as the screen of a phone, with addresses relative to the server."""
     with serving(store) as url, opened_browser() as browser:
         context = browser.new_context(
             base_url=url, viewport={"width": 390, "height": 844}, has_touch=True, reduced_motion="reduce"
@@ -92,7 +92,7 @@ def phone(store: Store) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_page_fits_a_phone_its_targets_can_be_hit_and_its_text_be_read(phone: Any, address: str) -> None:
+def test_pages_fit_a_phone_with_large_targets_and_legible_text(phone: Any, address: str) -> None:
     phone.goto(address)
     path, is_scripted, _ = address.partition("?")
     if path == "/experiments" or is_scripted:

@@ -160,7 +160,7 @@ def test_an_image_opens_in_neuroglancer_and_its_address_can_be_copied(viewer: Vi
     assert requests.get(f"{layer['source'].removeprefix('precomputed://')}/info", timeout=60).status_code == 200
     assert view["position"] == [88.5, 15.5, 85.5]
     assert view["dimensions"]["z"] == [0.0001, "m"]
-    # It must learn nothing of this page.
+    # It must get no information about this page.
     assert link.get_attribute("target") == "_blank"
     assert "noopener" in link.get_attribute("rel")
     viewer.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -363,7 +363,7 @@ class Fingers:
         for number, step in enumerate((*steps, ())):
             points = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in step]
             if not step:
-                # Fingers that rest do not leave the page moving.
+                # A pause before the fingers are lifted, so that the page does not keep scrolling.
                 self.touched.page.wait_for_timeout(120)
             kind = "touchEnd" if not step else "touchMove" if number else "touchStart"
             self.protocol.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
@@ -375,7 +375,7 @@ def state_of(phone: Viewer) -> tuple[list[float], float, float]:
     return [float(each) for each in query["at"].split(",")], float(query.get("zoom", 1)), phone.page.evaluate("scrollY")
 
 
-def test_a_finger_on_a_plane_scrolls_up_and_down_and_moves_the_cross_hair_sideways(phone: Viewer) -> None:
+def test_one_finger_scrolls_vertically_and_moves_the_cross_hair_sideways(phone: Viewer) -> None:
     phone.open(f"version=lines@1&at={AT}")
     fingers = Fingers(phone.page, "canvas[data-plane=sagittal]")
     start = [float(each) for each in AT.split(",")]
@@ -393,7 +393,7 @@ def test_a_finger_on_a_plane_scrolls_up_and_down_and_moves_the_cross_hair_sidewa
     fingers(((0.25, 0.75),))
     at, _, _ = state_of(phone)
     assert at == pytest.approx([0.25 * 13_200, 0.75 * 8_000, start[2]], abs=100)
-    # Two fingers apart: the image grows, also if they move up and down.
+    # Two fingers apart: the image grows, even if they move up and down.
     fingers(((0.5, 0.4), (0.5, 0.6)), ((0.5, 0.3), (0.5, 0.7)), ((0.5, 0.2), (0.5, 0.8)))
     pinched, zoom, after = state_of(phone)
     assert pinched == at

@@ -85,7 +85,7 @@ def test_files_of_others_are_left(filled: Store) -> None:
 
 
 @sqlite_first
-def test_the_files_that_verify_calls_foreign_are_those_that_are_left(filled: Store, tmp_path: Path) -> None:
+def test_gc_leaves_the_files_that_verify_reports_as_foreign(filled: Store, tmp_path: Path) -> None:
     names = [
         *(f"{folder}/notes.txt" for folder in ("volumes", "volumes/projection_density/100um", "datasets", "new/er")),
         "volumes/projection_density/100um/.DS_Store",
@@ -106,7 +106,7 @@ def test_the_files_that_verify_calls_foreign_are_those_that_are_left(filled: Sto
     (filled.path / names[8]).symlink_to(put(filled, "new/er/target"))
     (filled.path / names[9]).symlink_to(tmp_path / "nothing")
     os.mkfifo(filled.path / names[10])
-    # Only what is in the folders of the store's files is theirs to judge.
+    # Both only look into the folders of the store's files.
     foreign = {name for name in names if not name.startswith("new/")}
     for deep in (False, True):
         report = filled.admin.verify(deep=deep)

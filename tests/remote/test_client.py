@@ -29,7 +29,7 @@ Reply = tuple[int, dict[str, str], bytes]
 
 @contextmanager
 def answering(*replies: Reply, certificate: Path | None = None) -> Iterator[tuple[str, list[Any]]]:
-    """A server that gives these replies in turn, the last one again and again; yields its address and the requests.
+    """A server that gives these replies in turn, and repeats the last one; yields its address and the requests.
 
     With a certificate, it speaks TLS.
     """

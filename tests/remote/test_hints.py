@@ -74,7 +74,7 @@ def test_all_texts_with_commands_are_found() -> None:
 
 
 @pytest.mark.parametrize(("place", "text"), TEXTS, ids=[place for place, _ in TEXTS])
-def test_a_hint_with_a_command_helps_a_user_of_a_server(server: str, place: str, text: str) -> None:
+def test_a_hint_says_who_can_run_a_command_that_a_server_refuses(server: str, place: str, text: str) -> None:
     named = {command for words in _WORDS.findall(text) if (command := _command(words)) is not None}
     refused = named & ((REFUSED.keys() | {"dataset import"}) - {"init"})
     assert named <= SAME.keys() | REFUSED.keys() | ELSEWHERE | REFUSED_OPTIONS.keys()
@@ -129,17 +129,17 @@ def test_a_hint_is_changed_only_while_a_store_on_a_server_is_open() -> None:
     assert BsvStoreError("x", hint=hint).hint == hint
 
 
-def test_a_server_says_it_too(server: str) -> None:
+def test_a_server_adds_the_sentence_to_its_answers(server: str) -> None:
     error = MissingDataError("x")
     error.hint = "Fetch them: bsv-store fetch --ids 1"
     problem = problem_of(error, status=404)
     assert problem["hint"].endswith("ask the administrator of this server to run it.")
-    # Once.
+    # Not added twice.
     assert error_of(problem).hint == problem["hint"]
 
 
 @pytest.mark.usefixtures("lab")
-def test_an_opened_store_is_one(tmp_path: Path, lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_a_store_on_a_server_changes_hints(tmp_path: Path, lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.server.serving import serving
 
     monkeypatch.setenv("BSV_STORE_CACHE", str(tmp_path / "cache"))

@@ -111,7 +111,7 @@ def test_the_command_lists_it_and_says_how_to_remove_it(remote: Store, local: Da
     assert local.ref not in str(caught.value)
 
 
-def test_it_can_be_checked_but_not_deleted_as_one_of_the_store(remote: Store, local: DatasetVersion) -> None:
+def test_it_can_be_checked_but_not_deleted(remote: Store, local: DatasetVersion) -> None:
     report = remote.datasets.rebuild(local.ref, check_only=True)
     assert (report.ref, report.file_state, report.is_identical) == (local.ref, "intact", True)
     assert not report.was_recorded

@@ -290,7 +290,7 @@ def unplugged(store: Store) -> Iterator[None]:
     client = store._mirror.client
 
     def refuse(request: Request, _read: object) -> NoReturn:
-        raise StoreUnreachableError(f"{request.what}: the cable is unplugged", hint="Plug it in.")
+        raise StoreUnreachableError(f"{request.what}: the network is down", hint="Connect to it.")
 
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore", BsvStoreWarning)
@@ -331,7 +331,7 @@ def test_without_the_server_a_method_works_or_says_what_is_missing(
         return
     if name not in NOT_WRITTEN:
         assert isinstance(failed, StoreUnreachableError)
-        assert "not in the cache: the cable is unplugged" in failed.message
+        assert "not in the cache: the network is down" in failed.message
         assert failed.hint
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

@@ -341,7 +341,7 @@ def test_a_server_with_another_protocol_is_refused(
         ("9999", SchemaTooNewError, "pip install --upgrade"),
     ],
 )
-def test_a_copy_of_another_schema_is_refused_also_if_the_server_has_nothing_newer(
+def test_a_copy_of_another_schema_is_refused_even_if_the_server_has_nothing_newer(
     served: Served, is_down: bool, revision: str, error: type[Exception], hint: str
 ) -> None:
     with open_store(served.url) as store:
@@ -364,7 +364,7 @@ def test_a_token_is_sent_and_never_shown(
     monkeypatch.setattr(tokens, "REFRESH_S", 0.0)
     caplog.set_level(0)
     with open_store(served.folder, read_only=True) as own, serving(own, options) as url:
-        with pytest.raises(TokenError, match="demands a token") as missing:
+        with pytest.raises(TokenError, match="requires a token") as missing:
             open_store(url)
         assert "BSV_STORE_TOKEN" in str(missing.value.hint)
         with pytest.raises(TokenError, match="does not accept this token") as wrong:
@@ -545,7 +545,7 @@ def test_a_cache_that_cannot_be_written_can_be_read(served: Served, monkeypatch:
         (28, NoSpaceError, "bsv-store cache prune --max-bytes 5GB --apply"),
     ],
 )
-def test_a_cache_that_takes_nothing_more_says_what_to_do(
+def test_errors_of_a_full_or_read_only_cache_say_what_to_do(
     served: Served, monkeypatch: pytest.MonkeyPatch, number: int, error: type[BsvStoreError], hint: str
 ) -> None:
     real, allowed = os.open, [0]

@@ -33,7 +33,7 @@ def token(store: Store) -> str:
 
 @pytest.fixture(scope="module")
 def url(store: Store, token: str) -> Iterator[str]:
-    """A server with a name on the network, which demands a token."""
+    """A server with a name on the network, which requires a token."""
     with serving(store, ServerOptions(require_token=True, shutdown_s=2)) as address:
         yield address
 

@@ -151,7 +151,7 @@ def test_a_local_user_needs_no_token(served: Store) -> None:
         assert get(f"{url}/who", cookies={"bsv_store_token": "bsv_wrong"}).status_code == 200
 
 
-def test_a_token_is_demanded(served: Store, secrets: dict[str, str]) -> None:
+def test_a_token_is_required(served: Store, secrets: dict[str, str]) -> None:
     with serving(served, WITH_TOKEN) as url:
         refused = get(f"{url}/who")
         assert refused.status_code == 401
@@ -281,9 +281,7 @@ def test_error_pages_say_nothing_about_the_store_to_visitors_without_a_token(
         "/datasets/a%20b",
     ],
 )
-def test_after_signing_in_a_browser_is_where_it_wanted_to_be(
-    served: Store, secrets: dict[str, str], address: str
-) -> None:
+def test_signing_in_leads_to_the_requested_address(served: Store, secrets: dict[str, str], address: str) -> None:
     with serving(served, WITH_TOKEN) as url:
         with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=20) as connection:
             # Sent as it is.
@@ -532,7 +530,7 @@ def test_no_page_may_permit_inline_scripts(source: str) -> None:
         content_security_policy({"script-src": (source,)})
 
 
-def test_answers_are_private_where_a_token_is_demanded(served: Store, secrets: dict[str, str]) -> None:
+def test_answers_are_private_where_a_token_is_required(served: Store, secrets: dict[str, str]) -> None:
     with serving(served) as url:
         assert get(f"{url}/immutable").headers["cache-control"] == "public, max-age=31536000, immutable"
         assert get(f"{url}/who").headers["cache-control"] == "no-cache"
@@ -618,7 +616,7 @@ def test_settings_that_are_not_valid_are_refused(values: dict[str, Any], message
 
 
 @pytest.mark.parametrize(
-    ("values", "demanded"),
+    ("values", "required"),
     [
         ({}, False),
         ({"host": "localhost"}, False),
@@ -633,7 +631,7 @@ def test_settings_that_are_not_valid_are_refused(values: dict[str, Any], message
         ({"trusted_proxy": ("127.0.0.1",)}, True),
     ],
 )
-def test_a_token_is_demanded_where_others_can_reach_the_server(values: dict[str, Any], demanded: bool) -> None:
+def test_a_token_is_required_where_others_can_reach_the_server(values: dict[str, Any], required: bool) -> None:
     options = ServerOptions(**values)
-    assert options.demands_token is demanded
-    assert options.requests_per_second == (100 if demanded else 0)
+    assert options.requires_token is required
+    assert options.requests_per_second == (100 if required else 0)

@@ -482,10 +482,10 @@ def test_the_form_warns_where_the_browser_would_not_keep_the_token() -> None:
 
 
 def signed_in(
-    monkeypatch: pytest.MonkeyPatch, body: bytes = b"", *, path: str = "/login", demanded: bool = True, **scope: Any
+    monkeypatch: pytest.MonkeyPatch, body: bytes = b"", *, path: str = "/login", required: bool = True, **scope: Any
 ) -> Reply:
     """The answer of the routes of the form."""
-    around = context(require_token=demanded)
+    around = context(require_token=required)
     monkeypatch.setattr(login_module, "context_of", lambda _request: around)
     (route,) = [each for each in ROUTES if each.path == path]  # type: ignore[attr-defined]
     values = {"type": "http", "scheme": "https", "headers": [(b"host", b"lab.org")], "path": path, "query_string": b""}
@@ -527,11 +527,11 @@ def test_nobody_is_led_to_another_server(monkeypatch: pytest.MonkeyPatch, then: 
     assert 'name="next" value="/"' in asked.text
 
 
-def test_the_form_is_shown_only_where_a_token_is_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_form_is_shown_only_where_a_token_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = signed_in(monkeypatch, method="GET", query_string=b"next=/who")
     assert (asked.status, 'name="next" value="/who"' in asked.text) == (200, True)
     assert 'name="next" value="/"' in signed_in(monkeypatch, method="GET").text
-    led = signed_in(monkeypatch, method="GET", query_string=b"next=/who", demanded=False)
+    led = signed_in(monkeypatch, method="GET", query_string=b"next=/who", required=False)
     assert (led.status, led.headers["location"]) == (303, "/who")
 
 

@@ -53,9 +53,9 @@ TOKENS = (
 )
 
 
-def access(path: str = "/experiments", *, demanded: bool = True, **headers: str) -> Access | None:
+def access(path: str = "/experiments", *, required: bool = True, **headers: str) -> Access | None:
     """What a request with these headers may do."""
-    context: Any = SimpleNamespace(options=SimpleNamespace(demands_token=demanded), tokens=KnownTokens(lambda: TOKENS))
+    context: Any = SimpleNamespace(options=SimpleNamespace(requires_token=required), tokens=KnownTokens(lambda: TOKENS))
     given = Headers({name.replace("_", "-"): value for name, value in headers.items()})
     return asyncio.run(authenticate(context, given, path))
 
@@ -79,9 +79,9 @@ def request(scheme: str = "http", host: str = "lab.org", **scope: Any) -> Reques
         f"BASIC {base64.b64encode(b':anna:1').decode()}",
     ],
 )
-@pytest.mark.parametrize("demanded", [True, False])
-def test_a_token_is_taken_from_the_header(value: str, demanded: bool) -> None:
-    assert access(authorization=value, demanded=demanded) == Access("anna:1", ("read", "sql"))
+@pytest.mark.parametrize("required", [True, False])
+def test_a_token_is_taken_from_the_header(value: str, required: bool) -> None:
+    assert access(authorization=value, required=required) == Access("anna:1", ("read", "sql"))
 
 
 @pytest.mark.parametrize(
@@ -100,26 +100,26 @@ def test_a_token_is_taken_from_the_header(value: str, demanded: bool) -> None:
         "Basic /w==",
     ],
 )
-@pytest.mark.parametrize("demanded", [True, False])
-def test_a_token_that_is_not_valid_is_refused_even_where_none_is_demanded(value: str, demanded: bool) -> None:
+@pytest.mark.parametrize("required", [True, False])
+def test_a_token_that_is_not_valid_is_refused_even_where_none_is_required(value: str, required: bool) -> None:
     with pytest.raises(TokenError, match="the token is not valid"):
-        access(authorization=value, demanded=demanded)
+        access(authorization=value, required=required)
 
 
 def test_a_local_user_may_do_everything() -> None:
-    assert access(demanded=False) is LOCAL_USER
-    assert access(demanded=False, authorization="Digest x") is LOCAL_USER
+    assert access(required=False) is LOCAL_USER
+    assert access(required=False, authorization="Digest x") is LOCAL_USER
     assert Access(None, tuple(row.name for row in ACCESS_SCOPES.values())) == LOCAL_USER
 
 
 def test_a_cookie_of_another_local_server_is_ignored() -> None:
-    assert access(demanded=False, cookie="bsv_store_token=wrong") is LOCAL_USER
+    assert access(required=False, cookie="bsv_store_token=wrong") is LOCAL_USER
 
 
 def test_a_missing_token_is_an_error() -> None:
-    with pytest.raises(TokenError, match="demands a token"):
+    with pytest.raises(TokenError, match="requires a token"):
         access()
-    with pytest.raises(TokenError, match="demands a token"):
+    with pytest.raises(TokenError, match="requires a token"):
         access(authorization="Digest anna:1")
 
 

@@ -436,8 +436,8 @@ def _of(form: dict[str, Any], name: str) -> Any:
     return form["properties"][name]["const"]
 
 
-def test_the_server_stands_in_for_allens_as_their_proxy(chain: Chain) -> None:
-    """As docs/mirror.md says, for clients whose addresses are fixed."""
+def test_the_server_works_as_a_proxy_for_allens_addresses(chain: Chain) -> None:
+    """As in docs/mirror.md, for clients whose addresses cannot be changed."""
 
     def get(address: str) -> requests.Response:
         return requests.get(address, proxies={"http": chain.url}, timeout=60)

@@ -831,5 +831,5 @@ def test_weights_that_are_only_in_a_missing_file_are_named(filled: Store) -> Non
     with serving(filled) as url:
         refused = _get(f"{url}/v1/versions/old/members", CLOSING).json()
     assert refused["code"] == "DamagedFileError"
-    assert refused["detail"].startswith("the weights of old@1 are in its file only")
+    assert refused["detail"].startswith("the weights of old@1 are only in its file")
     assert "bsv-store dataset rebuild old@1" in refused["hint"]

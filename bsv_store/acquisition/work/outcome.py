@@ -42,7 +42,7 @@ class Outcome:
     stopped : str or None
         Reason why the run stopped early; None if it did not.
     hint : str or None
-        What to do about the reason, if something can be done.
+        What the user can do about the reason; None if nothing.
     """
 
     stored: tuple[int, ...]
@@ -93,7 +93,7 @@ class Report(Protocol):
 
     @property
     def hint(self) -> str | None:
-        """What to do about the reason why the run stopped early, if something can be done."""
+        """What the user can do about the reason why the run stopped early; None if nothing."""
 
 
 def require_any_success(reports: Sequence[Report], *, is_shown: bool = False) -> None:

@@ -240,7 +240,7 @@ def by_region(regions: Sequence[str | Sequence[str]] | Mapping[str, str | Sequen
         ]
         groups = tuple(RegionGroup("+".join(listed), listed) for listed in listed_groups)
     if not groups:
-        raise RecipeError("regions must not be empty", hint="For example ['VISp', 'VISl'].")
+        raise RecipeError("regions must not be empty", hint="For example: ['VISp', 'VISl'].")
     _refuse_repeated("region", [acronym for group in groups for acronym in group.regions])
     _refuse_repeated("group label", [group.label for group in groups])
     return RegionGrouping(groups)
@@ -297,7 +297,7 @@ def by_selection(selections: Mapping[str, SelectionLike]) -> SelectionGrouping:
     if not isinstance(given, Mapping) or not given:
         raise RecipeError(
             f"selections must be a mapping of labels to selections, got {shown(given)}",
-            hint="For example by_selection({'primary': Selection(injected_in='VISp'), 'lateral': [100141219]}).",
+            hint="For example: by_selection({'primary': Selection(injected_in='VISp'), 'lateral': [100141219]}).",
         )
     for label in given:
         if not isinstance(label, str) or not label.strip() or not label.isprintable() or len(label) > _MAX_LABEL:

@@ -152,7 +152,7 @@ def _check_options(options: str) -> None:
     if path is not None and schema_in(path) is None:
         raise InputError(
             "the search_path in the database URL must name the schema of the store and no other",
-            hint="For example options=-csearch_path=atlas.",
+            hint="For example: options=-csearch_path=atlas.",
         )
 
 

@@ -129,16 +129,16 @@ class CatalogConnection(sqlite3.Connection):
     _timeout_ms = -1
 
     def cursor(self, factory: Any = None) -> Any:
-        """A cursor; `before_statement` is told of each statement first."""
+        """A cursor that calls `before_statement` before each statement."""
         if self.before_statement is None:
             return super().cursor() if factory is None else super().cursor(factory)
         return super().cursor(_ObservedCursor)
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        """Execute a statement; `before_statement` is told of it first."""
+        """Execute a statement after calling `before_statement`."""
         if self.before_statement is None:
             return super().execute(sql, parameters)
-        # The method of the base class would make an ordinary cursor.
+        # The method of the base class would create an ordinary cursor.
         cursor: sqlite3.Cursor = self.cursor().execute(sql, parameters)
         return cursor
 

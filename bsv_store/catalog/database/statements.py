@@ -36,7 +36,7 @@ def recorded(connection: Connection, statements: list[str]) -> Iterator[None]:
 def with_values(statement: str, values: Sequence[Any] | Mapping[str, Any] | None) -> str:
     """The statement with its values in place of the marks, with a semicolon at the end."""
     found = statement.strip().rstrip(";")
-    # With names, %% is an escape even where there are no values; with question marks it is text.
+    # In statements with named values, %% is an escape even if there are none; with question marks, it is text.
     if values or isinstance(values, Mapping):
         order = iter(values if not isinstance(values, Mapping) else ())
 

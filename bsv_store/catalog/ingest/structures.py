@@ -89,7 +89,7 @@ def ingest_structures(
     source : str
         URL or file name.
     kind : OntologySourceKind
-        'csv' is the format of allenCCF, without the commas of acronyms and names.
+        'csv' is the format of allenCCF, whose acronyms and names lack their commas.
     upstream_date : datetime.date, optional
         Date of the graph at its source, if known.
     allow_shrinking : bool

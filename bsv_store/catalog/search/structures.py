@@ -33,7 +33,7 @@ class FoundStructures:
     structures : tuple of StructureRow
         Best first.
     exact : bool
-        Whether their acronyms or names contain the text, or it is a synonym; otherwise they are merely similar.
+        Whether the text is part of their acronyms or names, or a synonym; otherwise, their names are similar.
     """
 
     structures: tuple[StructureRow, ...]

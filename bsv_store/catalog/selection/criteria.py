@@ -456,14 +456,14 @@ def _check_together(criteria: Criteria, spell: Callable[[str], str]) -> None:
     if (criteria.near is None) != (criteria.radius_um is None):
         raise SelectionError(
             f"{spell('near')} and {spell('radius_um')} must be given together",
-            hint="For example near=(8000, 1500, 8500), radius_um=500.",
+            hint="For example: near=(8000, 1500, 8500), radius_um=500.",
         )
     for name in given:
         base = CRITERIA[name].belongs_to
         if base is not None and base not in given:
             raise SelectionError(
                 f"{spell(name)} has no meaning without {spell(base)}",
-                hint=f"For example {base}='VISp' (--{base.replace('_', '-')} VISp).",
+                hint=f"For example: {base}='VISp' (--{base.replace('_', '-')} VISp).",
             )
     for least, most in _LIMITS:
         low, high = getattr(criteria, least), getattr(criteria, most)

@@ -33,12 +33,13 @@ class Criterion:
     words : str
         Help text of the option.
     label : str or None
-        In forms, if it is not the name with spaces.
+        Label in forms, if it is not the name with spaces.
     phrase, phrase_if_false : str or None
-        For the methods text, after "experiments", with ``{}`` for the value. A flag has one for True, and one for False
-        unless that is the default. By default "with", the name and the value.
+        Phrase in the methods text, after "experiments", with ``{}`` for the value. A flag has one for True, and one for
+        False unless that is the default. By default, "with", the name and the value.
     short, short_if_false : str or None
-        The same for titles and labels; '' if it is not said there, as criteria that belong to another one by default.
+        The same for titles and labels; '' if these omit the criterion. By default, they omit criteria that qualify
+        another one.
     metavar : str or None
         Placeholder for the value in the help.
     option : str or None
@@ -58,7 +59,7 @@ class Criterion:
     may_be_empty : bool
         Whether an empty list means no restriction. For other criteria an empty list is an error.
     unionize_part : UnionizePart or None
-        The half of the unionize table that decides it.
+        The half of the unionize table that it depends on.
     """
 
     form: Form

@@ -294,7 +294,7 @@ def as_selection(value: SelectionLike) -> Selection:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Integral | Iterable):
         raise SelectionError(
             f"selection must be a Selection or experiment ids, got {shown(value)}",
-            hint="For example Selection(injected_in=['VISp']) or [100141219]; Selection() selects all experiments.",
+            hint="For example: Selection(injected_in=['VISp']) or [100141219]; Selection() selects all experiments.",
         )
     return Selection(ids=value)
 
@@ -312,7 +312,7 @@ def selection_or_all(value: SelectionLike | None) -> Selection:
 
 SELECTION_NOTE = "store.experiments(selection) lists the experiments."
 
-_FORM = 'For example {"version":1,"injected_in":["VISp"],"line":"wild-type"}.'
+_FORM = 'For example: {"version":1,"injected_in":["VISp"],"line":"wild-type"}.'
 
 
 def _combined(operator: Operator, parts: Sequence[Node]) -> Node:

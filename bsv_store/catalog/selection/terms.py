@@ -74,7 +74,7 @@ class Terms(Names, Protocol[C]):
         ...
 
     def certain(self, condition: C) -> C:
-        """Whether a condition holds; false where it is unknown. This is never unknown."""
+        """Whether a condition holds: false where it is unknown, and so never unknown itself."""
         ...
 
     def equals(self, column: str, value: str | bool) -> C:

@@ -76,7 +76,7 @@ def experiments_table(connection: Connection, selection: Selection, *, missing: 
 
 
 def _without_bytes(rows: Sequence[R]) -> Sequence[R]:
-    """Rows about experiments, checked: one flipped bit makes bytes of a text in SQLite."""
+    """Rows about experiments, with checked types: one flipped bit can turn a text into bytes in SQLite."""
     with damaged_values("experiment"):
         if bytes in set(map(type, chain.from_iterable(rows))):
             raise TypeError("bytes instead of text")

@@ -161,7 +161,7 @@ def _checked(
     if (seconds := as_float(time_limit_s)) is None or not 0 < seconds < math.inf:
         raise QueryError(f"timeout_s must be a positive number of seconds, got {shown(time_limit_s)}")
     if not (parameters is None or isinstance(parameters, Mapping)):
-        raise QueryError(f"parameters must be a dict, got {shown(parameters)}", hint="For example {'id': 158314987}.")
+        raise QueryError(f"parameters must be a dict, got {shown(parameters)}", hint="For example: {'id': 158314987}.")
     values = {str(name): _parameter(str(name), value) for name, value in (parameters or {}).items()}
     limit = None if row_limit is None else int(row_limit)
     return _Query(statement, values, limit, min(seconds, _MAX_TIME_S), int(max_bytes), allow_superuser=allow_superuser)

@@ -118,7 +118,7 @@ def _checked_conditions(conditions: Any) -> list[RowCondition]:
     checked = check.several("conditions", conditions, such_as=such_as)
     for each in checked:
         if not isinstance(each, RowCondition):
-            raise InputError(f"conditions must be RowConditions, got {shown(each)}", hint=f"For example {such_as}.")
+            raise InputError(f"conditions must be RowConditions, got {shown(each)}", hint=f"For example: {such_as}.")
         if str(each.operator) not in COMPARISONS:
             raise InputError(
                 f"the operator of a condition must be one of {', '.join(COMPARISONS)}, got {shown(each.operator)}"
@@ -148,7 +148,7 @@ def _checked_order(order: Any) -> list[tuple[str, bool]]:
         if not (isinstance(each, tuple) and len(each) == 2 and isinstance(each[1], bool)):
             raise InputError(
                 f"order must be pairs of a column and whether it is descending, got {shown(each)}",
-                hint=f"For example {such_as}.",
+                hint=f"For example: {such_as}.",
             )
         _check_column(each[0])
     return checked

@@ -107,7 +107,7 @@ def rebuild_version(
     Parameters
     ----------
     ref : str or DatasetVersion
-        A version itself only if it is not in the catalog, but on this computer.
+        A `DatasetVersion` only if it was computed on this computer and is not in the catalog.
     check_only : bool
         Do not replace a damaged file. Works with a store that is open read-only, where nothing is recorded.
     checked_by : str, optional

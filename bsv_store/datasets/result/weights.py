@@ -40,7 +40,7 @@ def read_weights(files: StoreFiles, path: str, *, size_bytes: int, fingerprint: 
         text = files.read_undamaged(path, lambda: _inputs(files, path, size_bytes, fingerprint, what))
     except DamagedFileError as error:
         raise DamagedFileError(
-            f"the weights of {what} are in its file only: {error.message}", hint=rebuild_hint(what)
+            f"the weights of {what} are only in its file: {error.message}", hint=rebuild_hint(what)
         ) from error
     return [float(each) for each in json_value(text)["weights"]]
 

@@ -204,7 +204,7 @@ VERSION_FORMATS: tuple[FileFormat[VersionExport], ...] = (
     FileFormat(".nc", "netCDF-4, the result file of the store", _write_netcdf),
     *map(_image_as, IMAGE_FORMATS),
     FileFormat(".npz", "NumPy arrays: every statistic and map, axes, groups, recipe", _write_npz),
-    FileFormat(".csv", "the members, including those left out; of a comparison by structure its table", _write_csv),
+    FileFormat(".csv", "the members, including those left out; for a comparison by structure, its table", _write_csv),
     FileFormat(".bib", "references, BibTeX", _write_references),
     FileFormat(".ris", "references, RIS", _write_ris),
     FileFormat(".txt", "draft of the citation", _write_citation),

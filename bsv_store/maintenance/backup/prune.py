@@ -87,7 +87,7 @@ def prune_target(
     if not any((rules.last, rules.daily, rules.weekly, rules.monthly, rules.yearly)):
         raise InputError(
             "prune needs at least one rule, or it would remove all snapshots",
-            hint="For example --keep-daily 7 --keep-weekly 4.",
+            hint="For example: --keep-daily 7 --keep-weekly 4.",
         )
     repository = open_repository(target)
     if not apply:

@@ -84,7 +84,7 @@ def open_target(location: object) -> Target:
     if not isinstance(text, str) or not text:
         raise InputError(
             f"the target of a backup must be a folder or a URL, got {shown(location)}",
-            hint="For example /backup/bsv-store or s3://bucket/bsv-store.",
+            hint="For example: /backup/bsv-store or s3://bucket/bsv-store.",
         )
     if "\0" in text:
         raise InputError(f"the target of a backup must not contain a NUL character, got {shown(text)}")
@@ -264,7 +264,7 @@ def _options(url: str) -> dict[str, Any]:
     """The options of the file system of a URL."""
     if "::" in url:
         raise InputError(
-            f"the target of a backup must be one URL, got {shown(url)}", hint="For example s3://bucket/bsv-store."
+            f"the target of a backup must be one URL, got {shown(url)}", hint="For example: s3://bucket/bsv-store."
         )
     protocol = url.partition("://")[0].lower()
     if protocol in ("http", "https"):

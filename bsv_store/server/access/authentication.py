@@ -35,7 +35,7 @@ async def authenticate(context: Context, headers: Headers, path: str) -> Access 
     Raises
     ------
     TokenError
-        If a token is demanded and missing, or not valid.
+        If a token is required and missing, or not valid.
     BsvStoreError
         If the tokens cannot be read.
     """
@@ -44,12 +44,12 @@ async def authenticate(context: Context, headers: Headers, path: str) -> Access 
     given = _given_token(headers.get("authorization", ""))
     if given is not None:
         return await _access(context, given)
-    if not context.options.demands_token:
+    if not context.options.requires_token:
         # Browsers send the cookie of one local server to all others.
         return LOCAL_USER
     kept = cookie_token(headers)
     if kept is None:
-        raise TokenError("the server demands a token", hint=_HINT)
+        raise TokenError("the server requires a token", hint=_HINT)
     return await _access(context, kept)
 
 

@@ -25,7 +25,7 @@ _MAX_FIELDS = 10
 _NEXT = re.compile(r"/(?![/\\])[^\x00-\x20\x7f\\]*")
 
 
-# What is not encoded (once more).
+# Characters that are not encoded, or not again.
 _IN_PATH: Final = "/=&:,;+@!$'()*~"
 _IN_QUERY: Final = f"{_IN_PATH}?%[]"
 _IN_ADDRESS: Final = f"{_IN_QUERY}#"
@@ -87,7 +87,7 @@ def login_page(request: Request, *, then: str, problem: str | None = None, statu
 def own_address(path: str, query: bytes) -> str:
     """An address of the server as it stands in a link, of its decoded path and of the query as it was sent.
 
-    Browsers send some characters of a query as they are, among them the backslash, which means a slash in a path.
+    Browsers do not encode all characters of a query. One of these is the backslash, which means a slash in a path.
     """
     return f"{quote(path, safe=_IN_PATH)}{'?' if query else ''}{quote(query, safe=_IN_QUERY)}"
 
@@ -105,7 +105,7 @@ async def _login(request: Request) -> Response:
     context = context_of(request)
     if request.method != "POST":
         then = _valid_next(request.query_params.get("next", "/"))
-        return login_page(request, then=then) if context.options.demands_token else _redirect(request, then)
+        return login_page(request, then=then) if context.options.requires_token else _redirect(request, then)
     try:
         fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=_MAX_FIELDS)
     except ValueError as error:

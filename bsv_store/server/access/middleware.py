@@ -69,7 +69,7 @@ class AccessMiddleware:
         options = context.options
         self._root_path = options.root_path
         self._hosts = options.accepted_hosts
-        self._is_private = options.demands_token
+        self._is_private = options.requires_token
         rate = options.requests_per_second
         self._rate = RateLimit(rate, buckets=buckets_in(context.folder)) if rate else None
 

@@ -35,7 +35,7 @@ _VERSIONS: Final = 20
 
 Values = Mapping[str, str]
 
-# By the name of the operation. Those that are not listed need nothing.
+# By the name of the operation. Operations that are not listed need nothing.
 NEEDS: Final[Mapping[str, Need | None]] = {
     "structure": "ontology",
     "experiment": "experiment",
@@ -67,7 +67,7 @@ NEEDS: Final[Mapping[str, Need | None]] = {
     # It reads the volumes of all members.
     "animal_regions": None,
 }
-# Parameters without which an address is refused or answers more than an example should, beyond the required ones.
+# Optional parameters without which an address is refused, or returns too much for an example.
 ALSO: Final[Mapping[str, tuple[str, ...]]] = {
     "matrix": ("selection", "targets"),
     "signal": ("selection",),
@@ -103,12 +103,12 @@ class Examples:
         for need, wanted in _EXPERIMENTS.items():
             if ids := store.select(wanted):
                 with suppress(DamagedCatalogError):
-                    # Then it is no example.
+                    # A damaged experiment is not used as an example.
                     self._values[need] = _of_experiment(store, ids[0])
         self._add_versions(store, root)
 
     def query(self, operation: Described) -> dict[str, str] | None:
-        """The values of the parameters for an address that answers, also those in the path; None if there is none."""
+        """The parameters of an example, including those in the path; None if the store does not have its data."""
         need = NEEDS.get(operation.name, "nothing")
         if need is None or (values := self._values.get(need)) is None:
             return None
@@ -128,7 +128,7 @@ class Examples:
             try:
                 version = store.dataset(f"{row.name}@{row.number}")
             except BsvStoreError:
-                # Deleted in between, or damaged: then it is no example.
+                # Deleted meanwhile, or damaged.
                 continue
             values = {"ref": version.ref, "version": version.ref, "other": version.ref}
             self._values.setdefault("version", values)

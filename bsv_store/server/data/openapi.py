@@ -121,7 +121,7 @@ def document() -> dict[str, Any]:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "Demanded by servers that others can reach: bsv-store serve token add",
+                    "description": "Required by servers that others can reach: bsv-store serve token add",
                 }
             },
         },

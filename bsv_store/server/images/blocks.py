@@ -2,8 +2,8 @@
 
 Files are written in slabs of AP planes. Volumes of 100 and 50 um are cached as a whole. Of 25 and 10 um, a coronal
 plane needs the slab of the file that contains it. A sagittal or horizontal plane needs the whole file. At 25 um it is
-then read once and cached: its voxels that are not 0, or all voxels if few are 0. At 10 um one pass over the file
-collects as many neighboring planes as fit into a block.
+then read once and cached: the voxels that are not 0, or all voxels if more than 30 % are not 0. At 10 um, one pass over
+the file collects as many neighboring planes as fit into a block.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from bsv_store.volumes.volume import SparseArray
 
 _SLAB_BYTES = 1 << 24
 _BLOCK_BYTES = 320 << 20
-# Index and value of a sparse voxel take 4 bytes more than a dense one, and planes of it take longer to make. Structure
-# ids, 2 bytes each, would not be smaller in the sparse form, since a third of the voxels is in the brain.
+# A voxel in the sparse form takes 4 to 6 bytes more than a dense one, and planes take longer to make. Structure ids, 2
+# bytes each, would not be smaller in the sparse form, because a third of the voxels are in the brain.
 _DENSE_ABOVE = 0.3
 _ALWAYS_DENSE_ITEMSIZE = 2
 
@@ -118,10 +118,10 @@ class SparseBlock:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseVolume(SparseBlock):
-    """A whole volume as its coronal planes, of which most voxels are 0.
+    """A whole volume as coronal planes in which most voxels are 0.
 
-    Sagittal and horizontal planes are found without another copy that is sorted by them, which would take longer to
-    make than a hundred planes. `index` ascends in each coronal plane, so that a horizontal plane is a range of each.
+    There is no copy that is sorted by sagittal or horizontal planes: making it would take longer than finding a hundred
+    planes. `index` ascends in each coronal plane, so that a horizontal plane is a range of each.
 
     Attributes
     ----------
@@ -254,7 +254,7 @@ def _voxels(slab: SparseArray | NDArray[Any], start: int, stop: int, grid: Grid)
         index, values = slab.index.astype(np.uint32), slab.values
     else:
         flat = slab.reshape(-1)
-        # Positions of booleans are found much faster than those of numbers.
+        # NumPy finds the positions of booleans much faster than those of numbers.
         index = np.flatnonzero(flat != 0).astype(np.uint32)
         values = flat[index]
     places = np.searchsorted(index, bounds.astype(np.uint32))

@@ -74,7 +74,7 @@ def chunk_ranges(grid: Grid, name: str) -> list[tuple[int, int]]:
             for (first, last), count in zip(ranges, grid.shape, strict=True)
         ):
             return ranges
-    raise InputError(f"{quoted(name[:60])} is not the name of a chunk", hint="For example 0-64_0-64_64-114.")
+    raise InputError(f"{quoted(name[:60])} is not the name of a chunk", hint="For example: 0-64_0-64_64-114.")
 
 
 async def chunk_blocks(images: Images, shown: Shown, first: int, last: int) -> list[tuple[Block, Block | None]]:

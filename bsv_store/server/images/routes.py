@@ -214,7 +214,7 @@ async def regions(request: Request) -> Response:
     images = images_of(request)
     query = dict(checked_query(request, "version", "content"))
     if "version" not in query:
-        raise InputError("version is missing", hint="For example ?version=visual@1.")
+        raise InputError("version is missing", hint="For example: ?version=visual@1.")
     version, _ = await images.looked_up(("version", *query.items()), lambda: version_by(images.store, query))
     files = await images.annotations()
     known = await images.structures()

@@ -140,7 +140,7 @@ def names_version(query: Mapping[str, str]) -> bool:
         If they name both or neither.
     """
     if ("version" in query) == ("experiment" in query):
-        raise InputError("give either version or experiment", hint="For example ?version=visual@1&group=0.")
+        raise InputError("give either version or experiment", hint="For example: ?version=visual@1&group=0.")
     return "version" in query
 
 
@@ -237,7 +237,7 @@ def _of_volume(store: Store, query: Mapping[str, str]) -> Shown:
             hint="Reload the page.",
         )
 
-    # The image is kept by the hash of the content, so that it must not be that of a newer volume.
+    # The image is cached by the hash of the content, so it must not show a newer volume.
     pinned = CurrentVolume(store.database, file, follow=False)
 
     def read_stored(first: int, last: int) -> SparseArray | NDArray[np.float32]:

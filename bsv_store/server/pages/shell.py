@@ -129,7 +129,7 @@ def _footer(request: Request, *, bare: bool) -> Markup:
     if not bare:
         places = [("Cite", address(request, "/cite")), ("Licenses", address(request, "/licenses"))]
         links += [element("a", name, href=to) for name, to in places]
-        if context_of(request).options.demands_token:
+        if context_of(request).options.requires_token:
             button = element("button", "Sign out", type="submit", class_="quiet")
             links.append(element("form", button, method="post", action=address(request, "/logout")))
     listed = element("ul", (element("li", each) for each in links)) if links else None

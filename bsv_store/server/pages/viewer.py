@@ -175,9 +175,9 @@ def _neuroglancer(request: Request) -> Markup:
         "Neuroglancer is a web application on the internet. In your browser, it reads the image from this server, at "
         "the address below."
     )
-    if options.demands_token:
+    if options.requires_token:
         link = None
-        needs += " It cannot send the token that this server demands: download a file, or use a program that can."
+        needs += " It cannot send the token that this server requires: download a file, or use a program that can."
     elif _NEUROGLANCER not in options.allow_origin:
         needs += f" The server permits this if it is started with `--allow-origin {_NEUROGLANCER}`."
     return joined(

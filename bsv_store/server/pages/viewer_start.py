@@ -26,7 +26,7 @@ _EXPERIMENTS = 8
 
 
 def start_page(request: Request) -> Response:
-    """What can be shown."""
+    """The page that lists what the viewer can show."""
     content = kept_content(request, "viewer", lambda: _content(request, context_of(request).store))
     return page(
         request,
@@ -68,7 +68,7 @@ def _volumes(request: Request, store: Store) -> Content:
     counts = store.status().catalog.volumes
     if not counts:
         return element("p", "The store has no volumes of experiments yet.", class_="nothing")
-    # The kind that most people want first.
+    # Projection density if there is any, because most people want it first.
     most = max(counts, key=lambda each: (each.kind == "projection_density", each.volumes))
     selection = Selection(with_volume=most.kind, with_volume_spacing_um=most.spacing_um)  # type: ignore[arg-type]
     found = store.experiments(selection).sort_values(["projection_volume", "experiment_id"], ascending=[False, True])

@@ -12,7 +12,7 @@ from bsv_store_cli.spelling import with_options
 
 
 def note(text: str) -> None:
-    """Print a message. Of commands in it that a store on a server refuses, it says who can run them."""
+    """Print a message, and who can run the commands in it that a store on a server refuses."""
     click.echo(printable(for_open_stores(text), keep="\n\t"), err=True)
 
 

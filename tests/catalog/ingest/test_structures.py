@@ -63,7 +63,7 @@ def test_again_changes_nothing(catalog: Database, real_ontology: Ontology) -> No
 
 
 @pytest.mark.parametrize(("stand_in", "is_first"), [("csv", True), ("csv", False), ("bundle", False)])
-def test_damaged_acronyms_of_a_stand_in_never_stay(
+def test_acronyms_without_commas_are_replaced_by_those_of_the_api(
     store: Store,
     catalog: Database,
     real_ontology: Ontology,

@@ -73,7 +73,7 @@ def test_a_signal_that_moved_to_another_structure_is_noted(atlas: Store, saved: 
 
     remarks = atlas.ingest_unionizes(saved(move)).remarks()
     assert remarks
-    assert all("is not the sum of the structures within" in each for each in remarks)
+    assert all("is not the sum over its substructures" in each for each in remarks)
 
 
 @pytest.mark.parametrize("decimals", [3, 6, 9])

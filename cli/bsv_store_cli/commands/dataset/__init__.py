@@ -69,7 +69,7 @@ def dataset() -> None:
 @dataset.command("list")
 @format_option
 def list_(output_format: str) -> None:
-    """List all versions of all datasets; of a store on a server also those computed on this computer."""
+    """List all versions of all datasets; for a store on a server, also those computed on this computer."""
     from bsv_store.datasets.listing import versions_table
     from bsv_store.text import size_text
 

@@ -33,7 +33,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--root-path", metavar="PATH", default="", help="Prefix of all addresses behind a proxy, such as /bsv.")
 @click.option("--tls-certificate", type=_FILE, metavar="FILE", help="Certificate, as PEM, to serve HTTPS.")
 @click.option("--tls-key", type=_FILE, metavar="FILE", help="Private key of the certificate, as PEM.")
-@click.option("--require-token", is_flag=True, help="Demand a token from local clients too.")
+@click.option("--require-token", is_flag=True, help="Require a token from local clients too.")
 @click.option(
     "--allow-host",
     multiple=True,
@@ -58,7 +58,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     type=float,
     metavar="N",
     help="Requests per second of one token or address, with bursts of five seconds; 0 for no limit."
-    "  [default: 100 where a token is demanded]",
+    "  [default: 100 where a token is required]",
 )
 @click.option(
     "--concurrency",
@@ -135,7 +135,7 @@ def serve(
         raise InputError(
             f"{error.name} is not installed, which the server needs", hint="Install it: pip install 'bsv-store[server]'"
         ) from error
-    if options.demands_token and not options.is_loopback and tls_certificate is None:
+    if options.requires_token and not options.is_loopback and tls_certificate is None:
         note("Connections are not encrypted. Use --tls-certificate and --tls-key, or a proxy with HTTPS.")
     run_server(store_folder(), options, on_start=say)
 

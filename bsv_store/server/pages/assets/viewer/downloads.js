@@ -50,7 +50,7 @@ function showNeuroglancer(set, facts, state, end) {
   const source = `precomputed://${location.origin}${root}/precomputed/${path}`;
   document.getElementById("neuroglancer-address").textContent = visible(source);
   const link = document.getElementById("neuroglancer");
-  // It cannot read from a server that demands a token.
+  // It cannot read from a server that requires a token.
   if (!link) return;
   const view = {
     dimensions: Object.fromEntries(["x", "y", "z"].map((axis) => [axis, [facts.spacing_um / 1e6, "m"]])),
