@@ -43,6 +43,8 @@ _LITERATURE = {
     "DRN": "DR",
     # Witter et al. 2017, doi:10.3389/fnsys.2017.00046, also for LEC and MEC.
     "EC": "ENT",
+    # Its children are GPe and GPi.
+    "GP": "PALd",
     "HPC": "HIP",
     "LEC": "ENTl",
     "MEC": "ENTm",
@@ -96,7 +98,6 @@ _PREFRONTAL = (*_MEDIAL_PREFRONTAL, "ORB")
 # Names of what is more than one structure in Allen's ontology, which has none that contains these and nothing else.
 _SEVERAL = {
     # The parts of Allen's ontology that have the full name in theirs.
-    "GP": ("GPe", "GPi"),
     "SC": ("SCs", "SCm"),
     "SN": ("SNc", "SNr", "SNl"),
     "POA": ("MPO", "LPO"),
