@@ -111,7 +111,7 @@ def _is_short(cell: Content) -> bool:
 
 
 def version_list(store: Store, versions: pd.DataFrame, limit: int, href: Callable[[str], str]) -> Markup:
-    """The newest of some rows of `Store.datasets.versions`: a link, the date, and the question of each in words."""
+    """The newest of some rows of `listed_versions`: a link, the date, and the question of each in words."""
     newest = versions.sort_values(["created_at", "name"], ascending=[False, True]).head(limit)
     items = []
     for row in newest.to_dict("records"):
