@@ -114,8 +114,8 @@ def forget_server(owner: object) -> None:
 
 def for_open_stores(hint: str) -> str:
     """A hint for the users of all stores that this process has open."""
-    # Copied in one step, because other threads may open and close stores.
-    servers = tuple(_open.values())
+    # A copy, because other threads and the garbage collector may close stores meanwhile.
+    servers = tuple(_open.copy().values())
     return for_readers_of(hint, servers) if servers else hint
 
 

@@ -60,7 +60,8 @@ class CurrentVolume:
                 current = stored_volume(self._database, file.experiment_id, kind=file.kind, spacing_um=file.spacing_um)
                 if current.path == file.path:
                     raise
-                if 0 in self._read:
+                # Another thread may have read a newer one first; then that is read here, too.
+                if self._read.get(0) == file:
                     what = f"{file.kind} at {file.spacing_um} um of experiment {file.experiment_id}"
                     raise StoreError(
                         f"the {what} was replaced after it was looked up",

@@ -43,6 +43,8 @@ _LITERATURE = {
     "DRN": "DR",
     # Witter et al. 2017, doi:10.3389/fnsys.2017.00046, also for LEC and MEC.
     "EC": "ENT",
+    # Its children are GPe and GPi.
+    "GP": "PALd",
     "HPC": "HIP",
     "LEC": "ENTl",
     "MEC": "ENTm",
@@ -95,8 +97,7 @@ _PREFRONTAL = (*_MEDIAL_PREFRONTAL, "ORB")
 
 # Names of regions that are several structures in Allen's ontology, without a structure for the whole.
 _SEVERAL = {
-    # The structures whose names contain the full name.
-    "GP": ("GPe", "GPi"),
+    # The parts of Allen's ontology whose names contain the full name.
     "SC": ("SCs", "SCm"),
     "SN": ("SNc", "SNr", "SNl"),
     "POA": ("MPO", "LPO"),

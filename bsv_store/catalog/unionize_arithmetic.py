@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +28,8 @@ _HALVES = 2 * (len(_HEMISPHERES) + 1)
 _BOTH = MEASURED_HEMISPHERES["both"].unionize_id
 _TOLERANCE = 1e-4
 _FILLED = 1e-6
+MOST_DIGITS: Final = 9
+"""More digits are those of numbers that were not rounded."""
 # A rule holds for a table if it holds in at least this fraction of its rows. It applies to tables with at least this
 # many rows, and this many different values.
 _NEARLY_ALL = 0.9
@@ -46,11 +49,15 @@ class _Rule:
         What it is equal to.
     expected : callable
         The values that it should have; NaN where the rule does not apply.
+    above, below : str
+        The column that it is proportional to, and the one by which that is divided; '' if there is none.
     """
 
     column: str
     words: str
     expected: Callable[[_Columns], NDArray[np.float64]]
+    above: str
+    below: str = ""
 
 
 def _volume(columns: _Columns) -> NDArray[np.float64]:
@@ -81,15 +88,38 @@ def _normalized(columns: _Columns) -> NDArray[np.float64]:
 
 
 _PER_PIXEL = (
-    _Rule("volume", f"sum_pixels x {PIXEL_MM3:g} mm3", _volume),
-    _Rule("projection_volume", f"sum_projection_pixels x {PIXEL_MM3:g} mm3", _projection_volume),
+    _Rule("volume", f"sum_pixels x {PIXEL_MM3:g} mm3", _volume, "sum_pixels"),
+    _Rule(
+        "projection_volume",
+        f"sum_projection_pixels x {PIXEL_MM3:g} mm3",
+        _projection_volume,
+        "sum_projection_pixels",
+    ),
 )
 _RULES = (
     *_PER_PIXEL,
-    _Rule("projection_density", "sum_projection_pixels / sum_pixels", _density),
-    _Rule("projection_intensity", "sum_projection_pixel_intensity / sum_projection_pixels", _intensity),
-    _Rule("projection_energy", "sum_projection_pixel_intensity / sum_pixels", _energy),
-    _Rule("normalized_projection_volume", "projection_volume / injection volume", _normalized),
+    _Rule(
+        "projection_density",
+        "sum_projection_pixels / sum_pixels",
+        _density,
+        "sum_projection_pixels",
+        "sum_pixels",
+    ),
+    _Rule(
+        "projection_intensity",
+        "sum_projection_pixel_intensity / sum_projection_pixels",
+        _intensity,
+        "sum_projection_pixel_intensity",
+        "sum_projection_pixels",
+    ),
+    _Rule(
+        "projection_energy",
+        "sum_projection_pixel_intensity / sum_pixels",
+        _energy,
+        "sum_projection_pixel_intensity",
+        "sum_pixels",
+    ),
+    _Rule("normalized_projection_volume", "projection_volume / injection volume", _normalized, "projection_volume"),
 )
 _ADDED_UP = ("sum_projection_pixels", "sum_pixel_intensity", "sum_projection_pixel_intensity")
 
@@ -116,11 +146,14 @@ def contradictions(columns: _Columns, *, parents: Mapping[int, int | None]) -> d
         One text for each rule that is broken.
     """
     ids, starts = np.unique(columns["experiment_id"], return_index=True)
-    stops = [*starts[1:], len(columns["experiment_id"])]
+    bounds = [*starts.tolist(), len(columns["experiment_id"])]
     found = {}
-    for experiment_id, start, stop in zip(ids.tolist(), starts, stops, strict=True):
+    for experiment_id, (start, stop) in zip(ids.tolist(), pairwise(bounds), strict=True):
         own = {name: columns[name][start:stop] for name in _READ}
-        problems = (*_broken_rules(own), *_broken_sums(own, parents))
+        problems = _problems(own, parents, {})
+        if problems:
+            # Rounded columns may be the reason. Few tables have problems, so that only these are looked at.
+            problems = _problems(own, parents, _rounding_of(own))
         if problems:
             found[experiment_id] = problems
     return found
@@ -133,6 +166,27 @@ def notes_on_contradictions(columns: _Columns, *, parents: Mapping[int, int | No
         for key, problems in contradictions(columns, parents=parents).items()
         for words in problems
     )
+
+
+def decimals_of(values: NDArray[np.float64]) -> int | None:
+    """The number of decimals to which values were rounded; None if there are more than nine."""
+    # Numbers that are too large or too small to be scaled are not rounded ones; NumPy need not warn about them.
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        for decimals in range(MOST_DIGITS + 1):
+            if (np.abs(np.round(values, decimals) - values) <= 1e-12 * values).all():
+                return decimals
+    return None
+
+
+def _rounding_of(columns: _Columns) -> dict[str, float]:
+    """The largest error by rounding to some decimals, by column; columns that were not rounded are absent."""
+    names = {name for rule in _RULES for name in (rule.above, rule.below) if name} | set(_ADDED_UP)
+    found = {name: decimals_of(columns[name]) for name in names}
+    return {name: 0.5 * 10.0**-decimals for name, decimals in found.items() if decimals is not None}
+
+
+def _problems(columns: _Columns, parents: Mapping[int, int | None], rounding: Mapping[str, float]) -> tuple[str, ...]:
+    return (*_broken_rules(columns, rounding), *_broken_sums(columns, parents, rounding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +222,10 @@ class _Comparison:
         )
 
 
-def _compared(values: NDArray[np.float64], expected: NDArray[np.float64]) -> _Comparison:
+def _compared(
+    values: NDArray[np.float64], expected: NDArray[np.float64], uncertainty: NDArray[np.float64] | float = 0.0
+) -> _Comparison:
+    """Compare a column with what it should be, which may have errors because other columns were rounded."""
     compared = np.isfinite(expected) & (expected > 0)
     if np.count_nonzero(compared) < _FEWEST_ROWS or np.unique(expected[compared]).size < _FEWEST_VALUES:
         nothing = np.zeros(len(values), bool)
@@ -176,15 +233,32 @@ def _compared(values: NDArray[np.float64], expected: NDArray[np.float64]) -> _Co
     # Values that were rounded to a number of decimals differ from the expected ones by up to half the smallest value.
     positive = values[values > 0]
     rounding = 0.6 * positive.min() if positive.size else 0.0
-    differs = compared & (np.abs(values - expected) > np.maximum(_TOLERANCE * np.abs(expected), rounding))
+    tolerance = np.maximum(_TOLERANCE * np.abs(expected), rounding) + uncertainty
+    differs = compared & (np.abs(values - expected) > tolerance)
     ratios = values[compared] / expected[compared]
     is_common = ratios.min() > 0 and np.ptp(ratios) <= _TOLERANCE * ratios.min()
     return _Comparison(values, expected, compared, differs, float(np.median(ratios)) if is_common else None)
 
 
-def _broken_rules(columns: _Columns) -> list[str]:
+def _uncertainty(
+    rule: _Rule, columns: _Columns, expected: NDArray[np.float64], rounding: Mapping[str, float]
+) -> NDArray[np.float64]:
+    """The largest error of the expected values, because the columns that they follow from were rounded."""
+    above = rounding.get(rule.above, 0.0) / columns[rule.above]
+    if not rule.below:
+        return np.asarray(expected * above)
+    error, values = rounding.get(rule.below, 0.0), columns[rule.below]
+    below = np.where(values > error, error / (values - error), np.inf)
+    return np.asarray(expected * (above + (1 + above) * below))
+
+
+def _broken_rules(columns: _Columns, rounding: Mapping[str, float]) -> list[str]:
     with np.errstate(all="ignore"):
-        results = {rule: _compared(columns[rule.column], rule.expected(columns)) for rule in _RULES}
+        results = {}
+        for rule in _RULES:
+            expected = rule.expected(columns)
+            uncertainty = _uncertainty(rule, columns, expected, rounding)
+            results[rule] = _compared(columns[rule.column], expected, uncertainty)
     kept = [rule for rule, result in results.items() if result.is_kept]
     is_allens = len(kept) >= _FEWEST_RULES and any(rule in kept for rule in _PER_PIXEL)
     problems = []
@@ -196,7 +270,7 @@ def _broken_rules(columns: _Columns) -> list[str]:
     return problems
 
 
-def _broken_sums(columns: _Columns, parents: Mapping[int, int | None]) -> list[str]:
+def _broken_sums(columns: _Columns, parents: Mapping[int, int | None], rounding: Mapping[str, float]) -> list[str]:
     """Compare structures with the sums of their children, where the children have all of their pixels."""
     structures, which = np.unique(columns["structure_id"], return_inverse=True)
     places = {structure: place for place, structure in enumerate(structures.tolist())}
@@ -217,12 +291,13 @@ def _broken_sums(columns: _Columns, parents: Mapping[int, int | None]) -> list[s
         return _place(columns, int(np.argmax(cells == cell)))
 
     pixels, of_children = sums("sum_pixels")
+    terms = 1 + np.bincount(parent_cells, minlength=len(pixels))
     is_filled = (of_children > 0) & (np.abs(pixels - of_children) <= _FILLED * pixels)
     problems = []
     for name in _ADDED_UP:
         values, added = sums(name)
         with np.errstate(all="ignore"):
-            result = _compared(values, np.where(is_filled, added, np.nan))
+            result = _compared(values, np.where(is_filled, added, np.nan), np.float64(rounding.get(name, 0.0)) * terms)
         if result.is_kept and result.differs.any():
             problems.append(result.exceptions(f"{name} is not the sum over its substructures", place))
     return problems

@@ -166,9 +166,12 @@ def checked_tables(
     with damaged_values("unionize"):
         rows = _rows_of(connection, ids)
         damaged = _damaged_tables(connection, rows, ids)
-    columns = {name: rows[name] for name in UNIONIZE_COLUMNS}
-    found = {} if parents is None else contradictions(columns, parents=parents)
-    return TableChecks(damaged, {key: words for key, words in found.items() if key not in damaged})
+    if parents is None:
+        return TableChecks(damaged, {})
+    # Damaged rows can have hemispheres that do not exist, or be there twice.
+    intact = rows[~np.isin(rows["experiment_id"], list(damaged))] if damaged else rows
+    columns = {name: intact[name] for name in UNIONIZE_COLUMNS}
+    return TableChecks(damaged, contradictions(columns, parents=parents))
 
 
 def _damaged_tables(connection: Connection, rows: NDArray[Any], ids: list[int]) -> dict[int, list[UnionizePart]]:

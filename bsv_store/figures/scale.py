@@ -50,7 +50,7 @@ class Scale:
         How its upper end was found, such as 'the 0.998 quantile of the non-zero values'; empty if it was given, or if
         no quantile was used.
     is_count : bool
-        Whether the values are counts, so that only whole numbers are labeled.
+        Whether the values are counts, so that only whole numbers are labeled between the ends.
     """
 
     norm: Any
@@ -85,8 +85,8 @@ class Scale:
         else:
             inner = [float(self.norm.inverse(at)) for at in (0.25, 0.5, 0.75)]
             rounded = sorted({float(f"{value:.1g}") for value in inner if self.low < value < self.high})
-            if self.is_count:
-                rounded = [value for value in rounded if value.is_integer()]
+        if self.is_count:
+            rounded = [value for value in rounded if value.is_integer()]
         # Labels closer than this would touch.
         far = [value for value in rounded if _TICK_GAP < float(self.norm(value)) < 1 - _TICK_GAP]
         return [self.low, *far, self.high]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
+from bsv_store.catalog.unionize_arithmetic import MOST_DIGITS, decimals_of
 from bsv_store.errors import FormatError
 from bsv_store.formats.delimited import plain_lines
 from bsv_store.formats.envelope import read_json, rows_of
@@ -48,7 +49,6 @@ _ROUNDING = 1e-6
 _MANY_ROWS = 20
 # Spreadsheets write numbers with six significant digits.
 _ENOUGH_DIGITS = 6
-_MOST_DIGITS = 9
 # Up to here a float is an exact integer.
 _EXACT = 2.0**53
 # Left, right, both.
@@ -356,7 +356,7 @@ def _check_sides(columns: _Columns, *, what: str) -> None:
         digits = _significant_digits(columns[name])
         if digits is not None and digits >= _ENOUGH_DIGITS and (difference <= 10.0 ** (1 - digits) * total).all():
             continue
-        decimals = _decimals(columns[name])
+        decimals = decimals_of(columns[name])
         if decimals is not None and (difference <= 1.5 * 10.0**-decimals).all():
             raise FormatError(
                 f"{what}: {name} was rounded to {decimals} decimals, which is not enough: left and right do not add up "
@@ -392,19 +392,10 @@ def _significant_digits(values: NDArray[np.float64]) -> int | None:
     """The number of significant digits to which values were rounded; None if there are more than nine."""
     numbers = values[values > 0]
     exponents = np.floor(np.log10(numbers))
-    for digits in range(1, _MOST_DIGITS + 1):
+    for digits in range(1, MOST_DIGITS + 1):
         unit = 10.0 ** (exponents + 1 - digits)
         if (np.abs(np.round(numbers / unit) * unit - numbers) <= 1e-12 * numbers).all():
             return digits
-    return None
-
-
-@_unscalable_ignored
-def _decimals(values: NDArray[np.float64]) -> int | None:
-    """The number of decimals to which values were rounded; None if there are more than nine."""
-    for decimals in range(_MOST_DIGITS + 1):
-        if (np.abs(np.round(values, decimals) - values) <= 1e-12 * values).all():
-            return decimals
     return None
 
 

@@ -86,7 +86,7 @@ ABBREVIATIONS = {
     **{"PAG": "PAG", "PBN": "PB", "POm": "PO", "PPC": "PTLp", "PVH": "PVH", "PVN": "PVH", "RSC": "RSP"},
     **{"S1BF": "SSp-bfd", "SCN": "SCH", "SNc": "SNc", "SNr": "SNr", "SON": "SO", "STN": "STN", "Tu": "OT"},
     **{"VTA": "VTA", "ZI": "ZI", "ec": "ec"},
-    **{"GP": "GPe GPi", "LGN": "LGd LGv IGL", "PFC": "ACA PL ILA ORB", "POA": "MPO LPO", "SC": "SCs SCm"},
+    **{"GP": "PALd", "LGN": "LGd LGv IGL", "PFC": "ACA PL ILA ORB", "POA": "MPO LPO", "SC": "SCs SCm"},
     **{"SN": "SNc SNr SNl", "lateral  geniculate nucleus": "LGd LGv IGL", "mPFC": "ACA PL ILA"},
 }
 
@@ -105,3 +105,11 @@ def test_every_synonym_is_unknown_to_the_ontology_and_names_a_structure(atlas_20
     assert {each for meant in STRUCTURE_SYNONYMS.values() for each in meant} <= acronyms
     assert not set(STRUCTURE_SYNONYMS) & acronyms
     assert not {name.casefold() for name in STRUCTURE_SYNONYMS} & names
+
+
+def test_synonyms_of_several_structures_have_no_structure_of_exactly_these(atlas_2020: Store) -> None:
+    children: dict[int | None, set[str]] = {}
+    for row in atlas_2020.atlas.structure_tree("root"):
+        children.setdefault(row.parent_structure_id, set()).add(row.acronym)
+    several = {name: set(meant) for name, meant in STRUCTURE_SYNONYMS.items() if len(meant) > 1}
+    assert {name for name, meant in several.items() if meant in children.values()} == set()

@@ -38,6 +38,11 @@ def test_counts_are_labeled_with_whole_numbers(high: int, scale: ColorScale) -> 
     assert number_text(found.ticks()[-1]) == f"{int(found.high):,}"
 
 
+def test_counts_on_a_logarithmic_scale_are_labeled_with_whole_numbers() -> None:
+    scale = scale_of([np.arange(13)], theme="light", scale="log", quantile=1.0, is_count=True)
+    assert scale.ticks()[1:-1] == [1]
+
+
 def test_a_logarithmic_scale_is_labeled_with_powers_of_ten() -> None:
     scale = scale_of([np.array([0.0, 0.87])], theme="light", scale="log", vmax=0.87)
     assert scale.ticks()[1:-1] == [0.01, 0.1]

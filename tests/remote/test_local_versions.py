@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from bsv_store import DatasetVersion, Selection, Store, by_field, open_store
 from bsv_store.errors import BsvStoreWarning, DamagedFileError, ReadOnlyStoreError, UnknownDatasetError
@@ -53,8 +55,6 @@ def test_an_unknown_reference_names_the_local_version_of_its_dataset(
 
 def test_an_unknown_number_of_a_known_dataset_names_it_too(lab: Path, tmp_path: Path) -> None:
     # Without a server: the copy of the catalog has the dataset.
-    import shutil
-
     with open_store(shutil.copytree(lab, tmp_path / "copy")) as store:
         store.aggregate(ALL, name="visual")
     with (
@@ -144,3 +144,24 @@ def test_the_error_of_a_damaged_one_says_what_to_do(
     assert f"bsv-store cache prune --average {local.ref} --apply" in str(caught.value.hint)
     assert remote.aggregate(VISUAL, name="visual").was_computed
     assert remote.dataset(local.ref) == local
+
+
+def test_a_server_of_the_copy_lists_only_the_versions_of_the_first_server(
+    lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BSV_STORE_CACHE", str(tmp_path / "cache"))
+    with open_store(shutil.copytree(lab, tmp_path / "copy")) as store:
+        store.aggregate(ALL, name="visual")
+    with (
+        open_store(tmp_path / "copy", read_only=True) as own,
+        serving(own) as url,
+        open_store(url) as copied,
+    ):
+        made = copied.aggregate(VISUAL, name="visual")
+        assert made.number == 0
+        with serving(copied) as again:
+            for path in ("", "view", "datasets", "docs", "v1/versions"):
+                answer = requests.get(f"{again}/{path}", headers={"Connection": "close"}, timeout=30)
+                assert answer.status_code == 200, path
+                assert "@0" not in answer.text
+                assert made.fingerprint not in answer.text

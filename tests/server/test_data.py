@@ -821,6 +821,20 @@ def test_a_damaged_value_is_an_error_about_damage(filled: Store, change: str) ->
 
 
 @pytest.mark.parametrize("database", ["sqlite"])
+@pytest.mark.parametrize("change", ["dataset_member SET weight = 3", "dataset_version SET recipe = '{}'"])
+def test_a_damaged_version_does_not_stop_the_pages_that_list_it(filled: Store, change: str) -> None:
+    filled.aggregate(VISUAL, name="damaged", missing="leave_out")
+    _damage(filled, f"UPDATE {change}")
+    with serving(filled) as url:
+        for path in ("", "view"):
+            shown = _get(f"{url}/{path}", CLOSING)
+            assert shown.status_code == 200
+            assert "damaged@1</a>" in shown.text
+            assert "It is damaged, or was computed by a newer version" in shown.text
+        assert _get(f"{url}/datasets/damaged@1", CLOSING).status_code in (500, 503)
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_weights_that_are_only_in_a_missing_file_are_named(filled: Store) -> None:
     add_annotation(filled, np.full(Grid(100).shape, VISP, np.uint32))
     version = filled.aggregate(

@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 
 from bsv_store import Store
+from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.errors import DamagedFileError, MissingDataError, StoreError
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes import library
+from bsv_store.volumes.library import VolumeFile
 from tests.datasets.world import SHAPE, add_annotation, add_volume, remove_volume, voxels
 
 REPLACED = 2
@@ -121,3 +123,21 @@ def test_a_volume_that_was_removed_is_missing(filled: Store) -> None:
     remove_volume(filled, REPLACED)
     with pytest.raises(MissingDataError, match="of experiment 2"):
         stack[1]
+
+
+def test_threads_that_meet_a_replacement_read_the_same_content(filled: Store) -> None:
+    old = filled.volumes.recorded(REPLACED)
+    current = CurrentVolume(filled.database, old)
+
+    def overtaken(file: VolumeFile) -> str:
+        if file == old:
+            # Another thread meets the replacement before this one, and reads the new content.
+            add_volume(filled, REPLACED, seed=1)
+            assert current.read(lambda new: new.path if new != old else missing()) != old.path
+            missing()
+        return file.path
+
+    def missing() -> str:
+        raise DamagedFileError("is missing")
+
+    assert current.read(overtaken) == filled.volumes.recorded(REPLACED).path

@@ -30,8 +30,6 @@ from bsv_store.check import choice
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, MEASURES, SUMMARY_STRUCTURE_SET_ID, Measure, MeasuredHemisphere
 
-"""Allen's summary structures: the whole brain without overlap."""
-
 _ROW = np.dtype([("experiment", "i8"), ("structure", "i8"), ("value", "f8")])
 # The layout of such a row in COPY BINARY: the number of fields, then the length of each before its value.
 _COPIED = np.dtype(

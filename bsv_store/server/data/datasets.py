@@ -10,6 +10,7 @@ from bsv_store.datasets.share.export import VERSION_FORMATS
 from bsv_store.datasets.weights import members_with_weights
 from bsv_store.server.data.experiments import sorted_page
 from bsv_store.server.data.formats import TABLE_TYPES
+from bsv_store.server.data.listed_versions import listed_versions
 from bsv_store.server.data.operation import Operation, Parameter, routes_of
 from bsv_store.server.data.parameters import (
     FORMAT,
@@ -39,7 +40,7 @@ def _datasets(call: Call) -> Response:
 
 
 def _versions(call: Call) -> Response:
-    frame = call.store.datasets.versions()
+    frame = listed_versions(call.store)
     return table_reply(call, sorted_page(call, frame), total=len(frame))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.errors import BsvStoreError, DamagedCatalogError, MissingDataError
 from bsv_store.server.data.experiments import experiment_row
+from bsv_store.server.data.listed_versions import listed_versions
 
 if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
@@ -123,7 +124,7 @@ class Examples:
         return found
 
     def _add_versions(self, store: Store, root: str) -> None:
-        newest = store.datasets.versions().sort_values("created_at", ascending=False, kind="stable")
+        newest = listed_versions(store).sort_values("created_at", ascending=False, kind="stable")
         for row in newest.head(_VERSIONS).itertuples():
             try:
                 version = store.dataset(f"{row.name}@{row.number}")

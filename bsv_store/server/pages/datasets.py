@@ -9,6 +9,7 @@ from starlette.routing import Route
 from bsv_store.reports.html_page.markup import Content, Markup, element
 from bsv_store.reports.html_page.sections import question
 from bsv_store.server.context import context_of
+from bsv_store.server.data.listed_versions import listed_versions
 from bsv_store.server.pages.address import address
 from bsv_store.server.pages.kept import kept_content
 from bsv_store.server.pages.parts import code
@@ -50,7 +51,7 @@ def _list(request: Request, store: Store) -> Content:
     if not summaries:
         return _nothing()
     stale = {report.ref: report for report in store.datasets.stale()}
-    by_name = {str(name): frame for name, frame in store.datasets.versions().groupby("name")}
+    by_name = {str(name): frame for name, frame in listed_versions(store).groupby("name")}
     cards = (_dataset(request, by_name[each.name], question(store.dataset(each.name)), stale) for each in summaries)
     count = element("span", class_="soft", role="status", id="count")
     return [

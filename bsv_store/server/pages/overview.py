@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.context import context_of
+from bsv_store.server.data.listed_versions import listed_versions
 from bsv_store.server.pages.address import address, public_address
 from bsv_store.server.pages.kept import kept_content
 from bsv_store.server.pages.parts import code, notes, table, tiles, version_list
@@ -87,7 +88,7 @@ def _remarks(status: CatalogStatus) -> list[str]:
 
 
 def _latest(request: Request, store: Store) -> Content:
-    versions = store.datasets.versions()
+    versions = listed_versions(store)
     if versions.empty:
         return element("p", "No version has been computed yet.", class_="soft")
     return version_list(store, versions, _LATEST, lambda ref: address(request, f"/datasets/{ref}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from bsv_store.errors import StoreError, UnknownDatasetError
 from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.reports.html_page.sections import question
 from bsv_store.server.context import context_of
@@ -110,14 +111,21 @@ def _is_short(cell: Content) -> bool:
 
 
 def version_list(store: Store, versions: pd.DataFrame, limit: int, href: Callable[[str], str]) -> Markup:
-    """The newest of some rows of `Store.datasets.versions`: a link, the date, and a description of each."""
+    """The newest of some rows of `listed_versions`: a link, the date, and a description of each."""
     newest = versions.sort_values(["created_at", "name"], ascending=[False, True]).head(limit)
     items = []
     for row in newest.to_dict("records"):
         ref = f"{row['name']}@{row['number']}"
         link = element("a", ref, href=href(ref))
         when = element("span", f"{row['created_at']:%Y-%m-%d}", class_="soft small")
-        items.append(element("li", link, " ", when, element("p", question(store.dataset(ref)), class_="small")))
+        try:
+            words = question(store.dataset(ref))
+        except UnknownDatasetError:
+            # Deleted in between.
+            continue
+        except StoreError:
+            words = "It is damaged, or was computed by a newer version of bsv-store. Its page says what to do."
+        items.append(element("li", link, " ", when, element("p", words, class_="small")))
     return element("ul", items, class_="latest")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bsv_store.catalog.selection.selection import Selection
 from bsv_store.reports.html_page.markup import Content, Markup, element
 from bsv_store.server.context import context_of
+from bsv_store.server.data.listed_versions import listed_versions
 from bsv_store.server.pages.address import address
 from bsv_store.server.pages.kept import kept_content
 from bsv_store.server.pages.parts import table, version_list
@@ -53,7 +54,7 @@ def _content(request: Request, store: Store) -> Content:
 
 
 def _versions(request: Request, store: Store) -> Content:
-    versions = store.datasets.versions()
+    versions = listed_versions(store)
     # A comparison by structure has no voxels.
     versions = versions[versions["spacing_um"] > 0]
     if versions.empty:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +86,23 @@ def test_a_rounded_column_is_not_noted(atlas: Store, saved: Any, decimals: int) 
     assert atlas.ingest_unionizes(saved(rounded)).remarks() == ()
 
 
+@pytest.mark.parametrize("decimals", [0, 1, 2])
+def test_rounded_sums_are_not_noted(atlas: Store, saved: Any, decimals: int) -> None:
+    sums = ["sum_pixels", "sum_projection_pixels", "sum_pixel_intensity", "sum_projection_pixel_intensity"]
+
+    def rounded(frame: DataFrame) -> None:
+        frame[sums] = frame[sums].round(decimals)
+
+    assert atlas.ingest_unionizes(saved(rounded, "rounded.csv")).remarks() == ()
+
+    def changed(frame: DataFrame) -> None:
+        rounded(frame)
+        change_one_cell(frame, "projection_density")
+
+    (remark,) = atlas.ingest_unionizes(saved(changed), replace=True).remarks()
+    assert f"{DENSITY} in 1 of " in remark
+
+
 @pytest.mark.parametrize("column", ["projection_intensity", "projection_energy", "projection_density", "volume"])
 def test_columns_of_other_units_or_made_by_hand_are_not_noted(atlas: Store, saved: Any, column: str) -> None:
     def made(frame: DataFrame) -> None:
@@ -105,6 +124,25 @@ def test_verification_finds_a_stored_contradiction(atlas: Store, saved: Any) -> 
     assert f"sync unionizes --refresh --ids {EXPERIMENT}" in finding.remedy
     # It is intact.
     assert atlas.admin.repair().steps == ()
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE unionize SET hemisphere_id = 9 WHERE structure_id = (SELECT max(structure_id) FROM unionize)"
+        " AND hemisphere_id = 1",
+        "DELETE FROM unionize",
+    ],
+)
+def test_verification_of_damaged_rows_does_not_look_for_contradictions(atlas: Store, saved: Any, change: str) -> None:
+    atlas.ingest_unionizes(saved(lambda frame: change_one_cell(frame, "projection_density")))
+    with closing(sqlite3.connect(atlas.path / "catalog.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        assert connection.execute(change).rowcount
+    found = {(each.object, each.kind) for each in atlas.admin.verify(deep=True).findings}
+    assert (f"unionizes/{EXPERIMENT}", "damaged_catalog") in found
+    assert "contradictory_table" not in {kind for _, kind in found}
 
 
 def test_adopting_notes_a_contradiction(atlas: Store, saved: Callable[..., Path], tmp_path: Path) -> None:
