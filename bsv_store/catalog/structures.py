@@ -294,6 +294,9 @@ def _suggestion(rows: Sequence[StructureRow], unknown: Sequence[StructureRef]) -
             ambiguous.append(f"Allen's ontology has no single structure {ref}. Choose from {joined(options, 'and')}.")
     if known or ambiguous:
         return " ".join([f"In Allen's ontology, use {listed(known)}."] * bool(known) + ambiguous[:3])
+    for ref, meant in synonyms.items():
+        if meant:
+            return f"In Allen's ontology, {ref} is {joined(meant, 'and')}, which the ontology of this store lacks."
     near: dict[int, StructureRow] = {}
     for ref in unknown[:3]:
         if isinstance(ref, str):

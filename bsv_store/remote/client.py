@@ -240,7 +240,7 @@ class Client:
         if self._token is not None:
             return TokenError(
                 f"the server does not accept this token for {what}; asked {self.url}",
-                hint="It may have been revoked or replaced: ask the administrator of the server for a new one.",
+                hint="It may be misspelled, expired, revoked or replaced: ask the administrator for a new one.",
             )
         return TokenError(
             f"the server requires a token for {what}; asked {self.url}",

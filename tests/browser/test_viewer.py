@@ -210,6 +210,43 @@ def test_a_structure_is_found_by_its_name(viewer: Viewer) -> None:
     assert 6200 <= ml < 7200
 
 
+def test_a_name_that_is_not_allens_is_answered_beside_its_field(viewer: Viewer) -> None:
+    viewer.open(f"version=lines@1&at={AT}")
+    viewer.page.fill("#jump", "V1")
+    viewer.page.keyboard.press("Enter")
+    viewer.page.wait_for_selector("#jump-problem:not(:empty)", timeout=_WAIT_MS)
+    assert "use VISp (the VISp) for V1" in viewer.page.text_content("#jump-problem")
+    assert "structure=" not in viewer.address()
+    viewer.page.fill("#jump", "VISpm")
+    viewer.page.keyboard.press("Enter")
+    viewer.page.wait_for_function("() => location.search.includes('structure=VISpm')", timeout=_WAIT_MS)
+    assert not viewer.page.is_visible("#jump-problem")
+    # Chromium logs every reply with an error status.
+    assert all("404 (Not Found)" in each for each in viewer.messages)
+    viewer.messages.clear()
+
+
+def test_what_the_version_does_not_have_is_not_replaced_silently(viewer: Viewer) -> None:
+    viewer.open(f"version=lines@1&group=0,9&minus=8&statistic=sem&at={AT}")
+    viewer.page.wait_for_selector("#address-problem:not(:empty)", timeout=_WAIT_MS)
+    words = viewer.page.text_content("#address-problem")
+    assert words == "lines@1 does not have what the address names: group 9, group 8, statistic sem."
+    viewer.page.check("#groups input[value='1']")
+    viewer.page.wait_for_selector("#address-problem", state="hidden", timeout=_WAIT_MS)
+    viewer.open(f"version=lines@1&group=1,0&minus=1&statistic=mean&at={AT}")
+    viewer.page.wait_for_selector("#viewer[data-ready]", timeout=_WAIT_MS)
+    assert not viewer.page.is_visible("#address-problem")
+
+
+def test_the_read_out_shows_whole_labels(viewer: Viewer) -> None:
+    viewer.open(f"version=lines@1&group=0,1&minus=1&at={AT}")
+    viewer.value("g0-1")
+    widths = "each => each.map(name => [name.scrollWidth, name.clientWidth])"
+    names = viewer.page.eval_on_selector_all("#readout .value span", widths)
+    assert len(names) == 3
+    assert all(scrolled <= width for scrolled, width in names)
+
+
 def test_copied_code_gives_the_values_and_the_figures(
     viewer: Viewer, location: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

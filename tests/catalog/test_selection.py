@@ -17,7 +17,7 @@ import pytest
 from bsv_store import Selection
 from bsv_store.catalog.selection.criteria import CRITERIA, default_of
 from bsv_store.catalog.selection.resolve import CONDITIONS, QUALIFIERS
-from bsv_store.catalog.selection.selection import MAX_DEPTH, MAX_PARTS
+from bsv_store.catalog.selection.selection import MAX_DEPTH, MAX_PARTS, as_selection
 from bsv_store.errors import SelectionError
 from bsv_store.vocabulary import MEASURES
 
@@ -397,3 +397,12 @@ def test_dict_form_is_the_json_form() -> None:
     selection = (VISP & MALE) - SOME
     assert json.loads(selection.to_json()) == selection.to_dict()
     assert Selection.from_dict(selection.to_dict()) == selection
+
+
+def test_the_name_of_a_saved_selection_is_explained() -> None:
+    with pytest.raises(SelectionError, match="got 'visual'") as caught:
+        as_selection("visual")  # type: ignore[arg-type]
+    assert "store.catalog.selection('visual')" in str(caught.value.hint)
+    with pytest.raises(SelectionError) as caught:
+        as_selection(1.5)  # type: ignore[arg-type]
+    assert "store.catalog.selection" not in str(caught.value.hint)

@@ -305,6 +305,11 @@ def test_wrong_statement_is_a_query_error_with_the_database_s_words(
 def test_unknown_name_points_to_the_documentation(small_store: Store) -> None:
     with pytest.raises(QueryError, match="sql --schema"):
         small_store.sql("select * from experiment_list")
+    with pytest.raises(QueryError, match=r"Did you mean unionize\b"):
+        small_store.sql("select * from unionizes")
+    with pytest.raises(QueryError) as caught:
+        small_store.sql("select nothing from experiments")
+    assert "Did you mean" not in str(caught.value.hint)
 
 
 # -- read-only --------------------------------------------------------------------------------------------------------

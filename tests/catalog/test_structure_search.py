@@ -78,6 +78,14 @@ def test_names_of_other_atlases_are_found_and_suggested_but_not_accepted(atlas_2
     )
 
 
+def test_a_synonym_of_structures_that_the_ontology_lacks_says_which(small_store: Store) -> None:
+    with pytest.raises(UnknownStructureError) as failed:
+        small_store.search.sources("mPFC")
+    assert failed.value.hint == (
+        "In Allen's ontology, mPFC is ACA, PL and ILA, which the ontology of this store lacks."
+    )
+
+
 # What a neuroscientist types, and what comes first.
 ABBREVIATIONS = {
     **{"A1": "AUDp", "ACC": "ACA", "ARC": "ARH", "BLA": "BLA", "BNST": "BST", "CA1": "CA1", "CeA": "CEA", "DG": "DG"},

@@ -49,6 +49,9 @@ def test_the_matrix_is_limited_in_tables_only(run: Runner, filled: Path) -> None
     assert "limited to 3 rows (--limit, --all)" in cut.err
     table = run("matrix", *IDS, store=filled).succeeded()
     assert "limited to 8 targets" in table.err
+    for layout in ("wide", "transposed"):
+        few = run("matrix", *IDS, "--target", "CP", "--layout", layout, store=filled).succeeded()
+        assert "limited" not in few.err
     every = run("matrix", *IDS, "--all", store=filled).succeeded()
     assert "limited" not in every.err
     wide = run("matrix", *IDS, "--format", "csv", store=filled).succeeded().rows

@@ -145,6 +145,7 @@ def test_a_refused_token_is_explained() -> None:
     with answering((401, {}, b"")) as (url, asked):
         with pytest.raises(TokenError, match="does not accept this token") as caught:
             client(url).json("/v1/catalog", "x")
+        assert "misspelled, expired, revoked" in str(caught.value.hint)
         assert SECRET not in repr(caught.value)
     assert len(asked) == 1
 

@@ -292,10 +292,10 @@ def as_selection(value: SelectionLike) -> Selection:
         return value
     # Not every iterable: a string of digits or the keys of a mapping are probably a mistake.
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Integral | Iterable):
-        raise SelectionError(
-            f"selection must be a Selection or experiment ids, got {shown(value)}",
-            hint="For example: Selection(injected_in=['VISp']) or [100141219]; Selection() selects all experiments.",
-        )
+        hint = "For example: Selection(injected_in=['VISp']) or [100141219]; Selection() selects all experiments."
+        if isinstance(value, str):
+            hint += f" If a selection is saved under this name: store.catalog.selection({shown(value)})."
+        raise SelectionError(f"selection must be a Selection or experiment ids, got {shown(value)}", hint=hint)
     return Selection(ids=value)
 
 

@@ -34,6 +34,7 @@ from bsv_store.catalog.database.running import RunningQuery
 from bsv_store.catalog.database.sqlite import READ_LIMIT_S
 from bsv_store.catalog.tables.functions import ALLOWED, FUNCTIONS_HINT, check_functions
 from bsv_store.catalog.tables.table import Table, typed_table
+from bsv_store.catalog.tables.views import unknown_name_hint
 from bsv_store.check import as_float
 from bsv_store.errors import BsvStoreError, BusyError, NoSpaceError, QueryError
 from bsv_store.text import MAX_ID, shown, size_text
@@ -445,9 +446,7 @@ def _hint(text: str) -> str | None:
         return _READ_ONLY_HINT
     if "binding" in lowered:
         return _PARAMETER_HINT
-    if "no such" in lowered or "does not exist" in lowered:
-        return "`bsv-store sql --schema` lists the views and tables with their columns."
-    return None
+    return unknown_name_hint(text)
 
 
 def _stopped() -> BusyError:

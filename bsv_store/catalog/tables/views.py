@@ -6,6 +6,7 @@ and a test compares the descriptions with the databases.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -27,6 +28,7 @@ from sqlalchemy.types import TypeEngine
 from bsv_store.catalog.database.models import Base
 from bsv_store.catalog.database.models.base import UtcDateTime
 from bsv_store.catalog.records import UNIONIZE_COLUMNS
+from bsv_store.text import listed, near_names
 from bsv_store.vocabulary import DATASET_STANDINGS, MEASURES
 
 ColumnKind = Literal["integer", "float", "text", "boolean", "time"]
@@ -292,6 +294,20 @@ def view(name: str) -> TableClause:
 def tables() -> Mapping[str, TableDescription]:
     """The tables that SQL users may rely on, by name."""
     return {name: _of_table(Base.metadata.tables[name], description) for name, description in _TABLES.items()}
+
+
+# The words of SQLite and Postgres.
+_UNKNOWN_TABLE = re.compile(r'no such table: (\w+)|relation "(\w+)" does not exist', re.IGNORECASE)
+
+
+def unknown_name_hint(error: str) -> str | None:
+    """What to do about a database's message, if it is about an unknown name; otherwise None."""
+    if "no such" not in error.lower() and "does not exist" not in error.lower():
+        return None
+    hint = "`bsv-store sql --schema` lists the views and tables with their columns."
+    unknown = _UNKNOWN_TABLE.search(error)
+    near = near_names(unknown[1] or unknown[2], [*VIEWS, *_TABLES], limit=3) if unknown else []
+    return f"Did you mean {listed(near)}? {hint}" if near else hint
 
 
 def schema_markdown() -> str:

@@ -76,6 +76,7 @@ def _viewer(request: Request) -> Response:
             _controls(),
             element(
                 "div",
+                element("p", id="address-problem", class_="problem", role="alert"),
                 element("div", id="stage", class_="stage", aria_label="Planes", role="group"),
                 element(
                     "div",
@@ -206,6 +207,7 @@ def _controls() -> Markup:
                     placeholder="VISp or primary visual area", spellcheck="false",
                 ),
                 element("datalist", id="structure-names"),
+                element("p", id="jump-problem", class_="problem", role="alert"),
                 class_="field",
             ),
             element(

@@ -91,6 +91,11 @@ def matrix(
             layout=layout,
             limit=limit,
         )
+    if layout == "long":
+        counted, count = "rows", frame.shape[0]
+    else:
+        axis = frame.columns if layout == "wide" else frame.index
+        counted, count = "targets", axis.get_level_values("target").nunique()
     without_data = 0
     what = "experiment" if matrix_rows == "experiments" else "source"
     size = number_of(frame.shape[0], "row")
@@ -107,8 +112,7 @@ def matrix(
     print_rows(frame_rows(frame), output_format, columns=list(frame.columns))
     if without_data:
         note(f"{number_of(without_data, what)} without a value left out of the table; --format csv includes them")
-    counted = "rows" if layout == "long" else "targets"
-    limited = "" if limit is None else f", limited to {limit:,} {counted} (--limit, --all)"
+    limited = "" if limit is None or count < limit else f", limited to {limit:,} {counted} (--limit, --all)"
     note(f"{size} of {measure}{limited}")
 
 

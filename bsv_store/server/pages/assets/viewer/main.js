@@ -8,7 +8,7 @@ import { Colors, drawBar, isMap, mapNames, setColors, short, themeOf } from "./c
 import { fillDownloads, picture } from "./downloads.js";
 import { AXES, Panel } from "./panel.js";
 import { command, python } from "./snippets.js";
-import { DEFAULTS, arrayOf, clamp, hasGroups, parsed, query, shownSets } from "./state.js";
+import { DEFAULTS, absentFrom, arrayOf, clamp, hasGroups, parsed, query, shownSets } from "./state.js";
 
 const ORIENTATIONS = ["coronal", "sagittal", "horizontal"];
 const MAX_SETS = 12;
@@ -50,6 +50,7 @@ async function start() {
   showControls();
   listen();
   setSolid();
+  showAbsent();
   viewer.dataset.ready = "true";
 }
 
@@ -63,13 +64,22 @@ function stateOfAddress() {
   return isMap(found.map) ? found : { ...found, map: DEFAULTS.map };
 }
 
+function showAbsent() {
+  const absent = absentFrom(location.search, facts).join(", ");
+  byId("address-problem").textContent = absent && visible(`${facts.version} does not have what the address names: ${absent}.`);
+}
+
 function snapped(um) {
   return (Math.floor(um / facts.spacing_um) + 0.5) * facts.spacing_um;
 }
 
+function wordsOf(error) {
+  return error.hint ? `${error.message}. ${error.hint}` : error.message;
+}
+
 function fail(error) {
   console.debug(error);
-  status.textContent = visible(error.hint ? `${error.message}. ${error.hint}` : error.message);
+  status.textContent = visible(wordsOf(error));
   status.classList.add("problem");
 }
 
@@ -107,6 +117,7 @@ window.addEventListener("popstate", () => {
   build();
   showControls();
   setSolid();
+  showAbsent();
 });
 
 // -- panels -----------------------------------------------------------------------------------------------------
@@ -452,14 +463,14 @@ function select(orientation) {
 }
 
 async function jump(text) {
-  const row = anatomy.named(text);
-  if (!row) {
-    if (text.trim()) status.textContent = visible(`There is no structure “${text.trim()}”.`);
-    return;
-  }
+  const wanted = text.trim();
+  if (!wanted) return;
+  byId("jump-problem").textContent = "";
   try {
     const hemisphere = state.at[2] < facts.extent_um[2] / 2 ? "left" : "right";
-    const { at_um: at } = await json("position", { structure: row.acronym, hemisphere });
+    const row = anatomy.named(wanted) ?? anatomy.byId.get(Number(wanted));
+    // The server knows the names of other atlases, and says which structures a name that is not Allen's may mean.
+    const { at_um: at } = await json("position", { structure: row?.acronym ?? wanted, hemisphere });
     state.structure = row.acronym;
     byId("jump").value = row.acronym;
     clearFailure();
@@ -468,7 +479,8 @@ async function jump(text) {
     status.textContent = visible(`${row.acronym}: ${row.name}`);
     announce(status.textContent);
   } catch (error) {
-    fail(error);
+    console.debug(error);
+    byId("jump-problem").textContent = visible(wordsOf(error));
   }
 }
 
@@ -691,6 +703,7 @@ function makeDataControls() {
 function change(values) {
   state = { ...state, ...values };
   writeAddress({ isStep: true });
+  showAbsent();
   build();
   showControls();
   setSolid();

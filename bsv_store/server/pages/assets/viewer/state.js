@@ -76,6 +76,21 @@ export function parsed(search, facts) {
   return state;
 }
 
+// The groups and the statistic of an address that the version does not have: something else is shown in their place.
+export function absentFrom(search, facts) {
+  if (!facts.version) return [];
+  const query = new URLSearchParams(search);
+  const hasGroup = (text) => whole(text) !== null && whole(text) < facts.groups.length;
+  const absent = [];
+  for (const name of ["group", "minus"]) {
+    const given = query.get(name);
+    if (given) absent.push(...given.split(",").filter((each) => !hasGroup(each)).map((each) => `group ${each}`));
+  }
+  const statistic = query.get("statistic");
+  if (statistic && !facts.arrays.some((each) => each.name === statistic)) absent.push(`statistic ${statistic}`);
+  return [...new Set(absent)];
+}
+
 // The parameters of the address of a state; defaults are left out.
 export function query(state, facts) {
   const found = new URLSearchParams();
