@@ -184,7 +184,8 @@ def test_a_damaged_file_in_the_place_of_a_version_is_replaced(filled: Store) -> 
 
 
 def test_another_file_in_the_place_of_an_orphan_is_kept_and_so_is_the_item(filled: Store) -> None:
-    orphan = filled.path / "volumes" / "projection_density" / "100um" / "700.0123456789abcdef.h5"
+    orphan = filled.path / "volumes" / "data_mask" / "100um" / "1.0123456789abcdef.h5"
+    orphan.parent.mkdir(parents=True)
     orphan.write_bytes(b"content")
     os.utime(orphan, (0, 0))
     filled.admin.collect_garbage(apply=True, grace=NONE)

@@ -203,7 +203,7 @@ def test_linked_folders_are_not_emptied(filled_location: Path, outside: Outside,
 def test_linked_files_are_not_followed_by_what_deletes_or_changes(filled: Store, outside: Outside) -> None:
     version = ask(filled)
     volume = next((filled.path / "volumes").rglob("1.*.h5"))
-    orphan = volume.with_name(f"99.{'0' * 16}.h5")
+    orphan = volume.with_name(f"1.{'0' * 16}.h5")
     for place in (volume, version.path, orphan, filled.path / "tmp" / "x.tmp", filled.path / "trash" / "x"):
         place.parent.mkdir(exist_ok=True)
         place.unlink(missing_ok=True)
@@ -224,7 +224,7 @@ def test_linked_files_are_not_followed_by_what_deletes_or_changes(filled: Store,
 
 def test_files_with_another_name_outside_keep_it(filled: Store, outside: Outside) -> None:
     volume = next((filled.path / "volumes").rglob("1.*.h5"))
-    orphan = volume.with_name(f"99.{'0' * 16}.h5")
+    orphan = volume.with_name(f"1.{'0' * 16}.h5")
     os.link(outside.secret, orphan)
     (filled.path / "trash").mkdir(exist_ok=True)
     os.link(outside.secret, filled.path / "trash" / "x")

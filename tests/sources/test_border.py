@@ -593,7 +593,7 @@ def test_certificates_that_do_not_exist_are_named(
     catalog: Store, server: SyntheticServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
-    with pytest.raises(UnreachableUpstreamError, match=r"the certificates .*ca\.pem' do not exist.* once\n") as caught:
+    with pytest.raises(UnreachableUpstreamError, match=r"the certificates .*ca\.pem do not exist.* once\n") as caught:
         catalog.sync_experiments(api_url=server.url.replace("http:", "https:"))
     assert "REQUESTS_CA_BUNDLE" in str(caught.value.hint)
     # Without TLS, none is needed.

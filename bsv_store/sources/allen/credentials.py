@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from bsv_store.config import setting
 from bsv_store.config.home import expanded
 from bsv_store.errors import InputError
+from bsv_store.formats.input_file import shown_path
 from bsv_store.text import shown
 
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -32,7 +33,7 @@ def missing_certificates(url: str) -> str | None:
     found = certificates()
     if urlsplit(url).scheme != "https" or not isinstance(found, str) or Path(found).exists():
         return None
-    return f"the certificates {shown(found)} do not exist"
+    return f"the certificates {shown_path(Path(found))} do not exist"
 
 
 MISSING_CERTIFICATES_HINT = f"Correct or unset {' or '.join(_CERTIFICATE_VARIABLES)}."
