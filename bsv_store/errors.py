@@ -76,7 +76,8 @@ class BsvStoreError(Exception):
     message : str
         What happened, and to which object.
     hint : str, optional
-        What the user can do next; shown on a separate line. See `bsv_store.advice` for stores on servers.
+        What the user can do next; shown on a separate line. While a store on a server is open, it says who
+        can run commands that such a store refuses.
     """
 
     exit_code = 3

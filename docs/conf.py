@@ -39,8 +39,11 @@ nitpick_ignore_regex = [
         r"(abc|collections|contextlib|datetime|h5py|io|matplotlib|numpy|os|pandas|pathlib|sqlalchemy|typing|xarray)\..*",
     )
 ]
-# The type of Store.files, which is internal.
-nitpick_ignore = [("py:class", "bsv_store.volumes.files.StoreFiles")]
+# Types of Store.files and Store.database, which are internal.
+nitpick_ignore = [
+    ("py:class", "bsv_store.volumes.files.StoreFiles"),
+    ("py:class", "bsv_store.catalog.local_versions.LocalVersionRow"),
+]
 # Text in single backquotes in docstrings is a Python name.
 default_role = "py:obj"
 # Do not convert two hyphens to a dash: they begin an option.

@@ -157,7 +157,7 @@ class VolumeStack:
         Raises
         ------
         DamagedFileError, StoreError
-            As for `__getitem__`.
+            As for ``stack[...]``.
         """
         return self._planes(number, 0, self.shape[1])
 

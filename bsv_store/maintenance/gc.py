@@ -89,7 +89,7 @@ class GarbageReport:
     garbage : tuple of Garbage
     young, claimed, foreign : int
         Numbers of files without a row that were left: younger than the grace period; claimed by a running download;
-        not of this store (`bsv_store.maintenance.unlisted.foreign_reason`), which `verify` lists.
+        not of this store, which `verify` lists.
     grace : datetime.timedelta
     trash_days : float
     many_orphans : str or None
