@@ -98,6 +98,7 @@ def test_groups_of_a_version_are_compared(run: Runner, own_filled: Path) -> None
     voxels = ("compare", "two", "--groups", "0", "cre", "--by", "voxel", "--name", "tested", *QUICK)
     assert "wt minus cre" in run(*voxels, store=own_filled).succeeded().out
     run("compare", "two", "--groups", "0", "9", store=own_filled).refused(2, "there is no group '9'")
+    run("compare", "two@1", "two", store=own_filled).refused(2, "two is a dataset", "compare two --groups A B")
     run(*voxels[:4], "wt", *voxels[5:], store=own_filled).refused(2, "compared with itself")
 
 

@@ -494,6 +494,17 @@ def test_the_overview_counts_what_the_store_has(store: Store, url: str) -> None:
     assert json.dumps(url).strip('"') in text
 
 
+def test_the_overview_of_a_server_with_tokens_names_the_token(tmp_path: Path) -> None:
+    options = ServerOptions(require_token=True, rate=0, shutdown_s=2)
+    with create_store(tmp_path / "store") as store:
+        secret = store.admin.add_token("anna").secret
+        with serving(store, options) as address:
+            text = unescape(get(f"{address}/", Authorization=f"Bearer {secret}").text)
+    assert f"store = open_store('{address}', token='TOKEN')" in text
+    assert "export BSV_STORE_TOKEN=TOKEN\nbsv-store" in text
+    assert secret not in text
+
+
 def test_the_viewer_starts_with_what_it_can_show(store: Store, url: str) -> None:
     text = unescape(get(f"{url}/view").text)
     assert 'href="/view?version=sides%401"' in text

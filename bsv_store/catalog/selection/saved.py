@@ -13,7 +13,7 @@ from bsv_store.catalog import seals
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.bulk import table_of
 from bsv_store.catalog.database.engine import Database
-from bsv_store.catalog.database.models import NamedSelection
+from bsv_store.catalog.database.models import Dataset, NamedSelection
 from bsv_store.catalog.database.models.base import now
 from bsv_store.catalog.edits import check_line_of_text, refusing_concurrent_change
 from bsv_store.catalog.selection.resolve import check_selection
@@ -113,14 +113,15 @@ def find_selection(connection: Connection, name: str) -> SavedSelection:
         raise InputError(
             f"the saved selection {base!r} has no number {shown(number)}", hint=f"Numbers are 1 to {last.number}."
         )
-    near = near_names(base, names)
-    meant = f"Did you mean {listed(near)}? " if near else ""
-    raise InputError(
-        f"no selection is saved as {shown(base)}",
-        hint=f"{meant}Saved selections: {listed(names)}."
-        if names
-        else "None is saved yet. Save one: `bsv-store selection save NAME ...`.",
-    )
+    if connection.scalar(select(Dataset.name).where(Dataset.name == base)) is not None:
+        hint = f"{base} is a dataset. To compare two of its groups: bsv-store compare {base} --groups A B"
+    elif names:
+        near = near_names(base, names)
+        meant = f"Did you mean {listed(near)}? " if near else ""
+        hint = f"{meant}Saved selections: {listed(names)}."
+    else:
+        hint = "None is saved yet. Save one: `bsv-store selection save NAME ...`."
+    raise InputError(f"no selection is saved as {shown(base)}", hint=hint)
 
 
 def saved_selections(connection: Connection, *, history: str | None = None) -> list[SavedSelection]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
+from bsv_store.errors import StoreError, UnknownDatasetError
 from bsv_store.reports.html_page.markup import Content, Markup, element
-from bsv_store.reports.html_page.sections import question
 from bsv_store.server.context import context_of
 from bsv_store.server.data.listed_versions import listed_versions
 from bsv_store.server.pages.address import address
 from bsv_store.server.pages.kept import kept_content
-from bsv_store.server.pages.parts import code
+from bsv_store.server.pages.parts import code, question_of
 from bsv_store.server.pages.shell import page
 from bsv_store.text import number_of, size_text
 from bsv_store.vocabulary import DATASET_STANDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
     from starlette.requests import Request
@@ -50,14 +51,24 @@ def _list(request: Request, store: Store) -> Content:
     summaries = sorted(store.datasets.list(), key=lambda each: each.changed_at, reverse=True)
     if not summaries:
         return _nothing()
-    stale = {report.ref: report for report in store.datasets.stale()}
     by_name = {str(name): frame for name, frame in listed_versions(store).groupby("name")}
-    cards = (_dataset(request, by_name[each.name], question(store.dataset(each.name)), stale) for each in summaries)
+    words = {each.name: question_of(store, each.name) for each in summaries if each.name in by_name}
+    stale = _stale(store, words)
+    cards = [_dataset(request, by_name[name], text, stale) for name, text in words.items() if text is not None]
     count = element("span", class_="soft", role="status", id="count")
     return [
         element("div", element("label", "Filter", _search()), count, class_="tools"),
         element("div", cards, class_="cards", id="datasets"),
     ]
+
+
+def _stale(store: Store, names: Iterable[str]) -> dict[str, StaleReport]:
+    """The reports on the latest version of each dataset, by reference; damaged versions have none."""
+    reports: list[StaleReport] = []
+    for name in names:
+        with contextlib.suppress(StoreError, UnknownDatasetError):
+            reports += store.datasets.stale(name)
+    return {report.ref: report for report in reports}
 
 
 def _search() -> Markup:

@@ -96,9 +96,12 @@ def _latest(request: Request, store: Store) -> Content:
 
 def _opening(request: Request) -> Markup:
     url = public_address(request)
+    arguments, exported = repr(url), ""
+    if context_of(request).options.requires_token:
+        arguments, exported = f"{url!r}, token='TOKEN'", "export BSV_STORE_TOKEN=TOKEN\n"
     return joined(
-        code("open-python", f"from bsv_store import open_store\n\nstore = open_store({url!r})", "Python"),
-        code("open-shell", f"bsv-store {store_option(url)} status", "Shell"),
+        code("open-python", f"from bsv_store import open_store\n\nstore = open_store({arguments})", "Python"),
+        code("open-shell", f"{exported}bsv-store {store_option(url)} status", "Shell"),
         element(
             "p",
             "Catalog and volumes are downloaded as they are needed, and then also work offline. The ",

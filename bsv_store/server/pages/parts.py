@@ -118,15 +118,20 @@ def version_list(store: Store, versions: pd.DataFrame, limit: int, href: Callabl
         ref = f"{row['name']}@{row['number']}"
         link = element("a", ref, href=href(ref))
         when = element("span", f"{row['created_at']:%Y-%m-%d}", class_="soft small")
-        try:
-            words = question(store.dataset(ref))
-        except UnknownDatasetError:
-            # Deleted in between.
-            continue
-        except StoreError:
-            words = "It is damaged, or was computed by a newer version of bsv-store. Its page says what to do."
-        items.append(element("li", link, " ", when, element("p", words, class_="small")))
+        words = question_of(store, ref)
+        if words is not None:
+            items.append(element("li", link, " ", when, element("p", words, class_="small")))
     return element("ul", items, class_="latest")
+
+
+def question_of(store: Store, ref: str) -> str | None:
+    """The question of a version in words, or that it is damaged; None if it has been deleted meanwhile."""
+    try:
+        return question(store.dataset(ref))
+    except UnknownDatasetError:
+        return None
+    except StoreError:
+        return "It is damaged, or was computed by a newer version of bsv-store. Its page says what to do."
 
 
 def experiment_link(request: Request, identifier: int) -> Markup:
