@@ -2,8 +2,8 @@
 
 Files are written in slabs of AP planes. Volumes of 100 and 50 um are cached as a whole. Of 25 and 10 um, a coronal
 plane needs the slab of the file that contains it. A sagittal or horizontal plane needs the whole file. At 25 um it is
-then read once and cached: the voxels that are not 0, or all voxels if more than 30 % are not 0. At 10 um, one pass over
-the file collects as many neighboring planes as fit into a block.
+then read once and cached: its voxels that are not 0, sorted by planes, or all voxels if few are 0. At 10 um one pass
+over the file collects as many neighboring planes as fit into a block.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ from bsv_store.volumes.volume import SparseArray
 
 _SLAB_BYTES = 1 << 24
 _BLOCK_BYTES = 320 << 20
-# A voxel in the sparse form takes 4 to 6 bytes more than a dense one, and planes take longer to make. Structure ids, 2
-# bytes each, would not be smaller in the sparse form, because a third of the voxels are in the brain.
+# Index and value of a sparse voxel take 4 bytes more than a dense one, and planes of it take longer to make.
 _DENSE_ABOVE = 0.3
-_ALWAYS_DENSE_ITEMSIZE = 2
 
 ReadSlab = Callable[[int, int], NDArray[Any]]
 """``read(first, last)`` returns the AP planes [first, last), shape (last - first, dv, ml)."""
@@ -116,46 +114,6 @@ class SparseBlock:
         return flat.reshape(self.shape)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SparseVolume(SparseBlock):
-    """A whole volume as coronal planes in which most voxels are 0.
-
-    There is no copy that is sorted by sagittal or horizontal planes: making it would take longer than finding a hundred
-    planes. `index` ascends in each coronal plane, so that a horizontal plane is a range of each.
-
-    Attributes
-    ----------
-    columns : ndarray of uint16
-        Of the voxels that are not 0: the index of their sagittal plane.
-    """
-
-    columns: NDArray[np.uint16]
-
-    @property
-    def nbytes(self) -> int:
-        """Size in memory."""
-        return self.starts.nbytes + self.index.nbytes + self.values.nbytes + self.columns.nbytes
-
-    def plane(self, orientation: PlaneRow, index: int) -> NDArray[Any]:
-        """A plane as rows (down) and columns (right), C order."""
-        rows, columns = self.shape
-        axis = AXES.index(orientation.across)
-        if axis == 0:
-            return SparseBlock.plane(self, orientation, index)
-        plane = np.zeros((len(self.starts) - 1, columns if axis == 1 else rows), self.values.dtype)
-        if axis == 1:
-            ends = np.array([index, index + 1], np.uint32) * np.uint32(columns)
-            for number in range(len(plane)):
-                start, stop = self.starts[number : number + 2]
-                low, high = start + np.searchsorted(self.index[start:stop], ends)
-                plane[number, self.index[low:high] - ends[0]] = self.values[low:high]
-        else:
-            found = np.flatnonzero(self.columns == index)
-            numbers = np.searchsorted(self.starts, found, side="right") - 1
-            plane[numbers, self.index[found] // np.uint32(columns)] = self.values[found]
-        return upright(plane, orientation)
-
-
 Block = WholeVolume | DenseBlock | SparseBlock
 
 
@@ -183,34 +141,46 @@ def is_cached_whole(grid: Grid, itemsize: int) -> bool:
 
 def read_whole(
     read: ReadSlab, grid: Grid, itemsize: int, read_stored: ReadStored | None = None
-) -> SparseVolume | WholeVolume:
+) -> SparseBlock | WholeVolume:
     """Read a large volume once: its voxels that are not 0 by AP planes, or all of them if that is smaller."""
-    pieces: list[_Voxels] = []
+    pieces: list[tuple[NDArray[np.integer[Any]], NDArray[np.uint32], NDArray[Any]]] = []
     count = 0
     dense: NDArray[Any] | None = None
     for start, stop in slab_ranges(grid, itemsize):
-        if dense is None and itemsize > _ALWAYS_DENSE_ITEMSIZE:
-            piece = _voxels((read_stored or read)(start, stop), start, stop, grid)
-            pieces.append(piece)
-            count += piece.index.size
-            if count > _DENSE_ABOVE * grid.size:
-                dense = np.zeros(grid.shape, piece.values.dtype)
-                flat = dense.reshape(grid.shape[0], -1)
-                for each in pieces:
-                    planes = np.arange(each.first, each.first + each.counts.size)
-                    flat[planes.repeat(each.counts), each.index] = each.values
-                pieces.clear()
-        else:
-            slab = read(start, stop)
-            dense = np.empty(grid.shape, slab.dtype) if dense is None else dense
-            dense[start:stop] = slab
+        if dense is not None:
+            dense[start:stop] = read(start, stop)
+            continue
+        planes, index, values = _voxels((read_stored or read)(start, stop), start, grid)
+        pieces.append((planes, index.astype(np.uint32), values))
+        count += index.size
+        if count > _DENSE_ABOVE * grid.size:
+            dense = np.zeros(grid.shape, values.dtype)
+            for earlier, where, what in pieces:
+                dense.reshape(grid.shape[0], -1)[earlier, where] = what
+            pieces.clear()
     if dense is not None:
         return WholeVolume(dense)
-    starts = np.concatenate([[0], *(each.counts for each in pieces)]).cumsum()
-    index = np.concatenate([each.index for each in pieces])
-    values = np.concatenate([each.values for each in pieces])
-    columns = (index % np.uint32(grid.shape[2])).astype(np.uint16)
-    return SparseVolume(0, starts, index, values, grid.shape[1:], columns)
+    return _sparse(
+        0,
+        grid.shape[0],
+        np.concatenate([piece[0] for piece in pieces]),
+        np.concatenate([piece[1] for piece in pieces]),
+        np.concatenate([piece[2] for piece in pieces]),
+        grid.shape[1:],
+    )
+
+
+def turned(whole: SparseBlock, grid: Grid, orientation: PlaneRow) -> SparseBlock:
+    """The same voxels by the sagittal or horizontal planes."""
+    place = [np.repeat(np.arange(grid.shape[0], dtype=np.uint32), np.diff(whole.starts))]
+    place += np.divmod(whole.index, np.uint32(grid.shape[2]))
+    across, down, right = (AXES.index(axis) for axis in (orientation.across, orientation.down, orientation.right))
+    planes = place[across].astype(np.uint16)
+    # Radix sort, since the planes are 16-bit numbers.
+    order = np.argsort(planes, kind="stable")
+    index = (place[down] * np.uint32(grid.shape[right]) + place[right])[order]
+    shape = grid.shape[down], grid.shape[right]
+    return _sparse(0, grid.shape[across], planes, index, whole.values[order], shape)
 
 
 def slab_ranges(grid: Grid, itemsize: int) -> Iterator[tuple[int, int]]:
@@ -227,40 +197,30 @@ def read_block(read: ReadSlab, grid: Grid, orientation: PlaneRow, where: tuple[s
         return WholeVolume(read(0, grid.shape[0]))
     if AXES.index(orientation.across) == 0:
         slab = read(first, last)
-        if itemsize <= _ALWAYS_DENSE_ITEMSIZE or np.count_nonzero(slab) > _DENSE_ABOVE * slab.size:
+        rows, columns, values = _non_zero(slab)
+        if rows.size > _DENSE_ABOVE * slab.size:
             return DenseBlock(first, slab)
-        found = _voxels(slab, first, last, grid)
-        starts = np.concatenate([[0], found.counts]).cumsum()
-        return SparseBlock(first, starts, found.index, found.values, grid.shape[1:])
+        return _sparse(first, last, rows, columns.astype(np.uint32), values, slab.shape[1:])
     return _collected(read, grid, orientation, first, last, itemsize)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Voxels:
-    """The voxels of a slab that are not 0: how many each plane has, and their index in the flat plane and value."""
-
-    first: int
-    counts: NDArray[np.int64]
-    index: NDArray[np.uint32]
-    values: NDArray[Any]
+def _non_zero(slab: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]:
+    """Plane, index in the flat plane, and value of the voxels that are not 0."""
+    flat = slab.reshape(-1)
+    found = np.flatnonzero(flat)
+    planes, index = np.divmod(found, slab.shape[1] * slab.shape[2])
+    return planes, index, flat[found]
 
 
-def _voxels(slab: SparseArray | NDArray[Any], start: int, stop: int, grid: Grid) -> _Voxels:
-    """The voxels of the AP planes [start, stop)."""
-    size = grid.shape[1] * grid.shape[2]
-    bounds = np.arange(stop - start + 1) * size
+def _voxels(
+    slab: SparseArray | NDArray[Any], start: int, grid: Grid
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]], NDArray[Any]]:
+    """AP plane in the volume, index in the flat plane, and value of the voxels of a slab that are not 0."""
     if isinstance(slab, SparseArray):
-        bounds += start * size
-        index, values = slab.index.astype(np.uint32), slab.values
-    else:
-        flat = slab.reshape(-1)
-        # NumPy finds the positions of booleans much faster than those of numbers.
-        index = np.flatnonzero(flat != 0).astype(np.uint32)
-        values = flat[index]
-    places = np.searchsorted(index, bounds.astype(np.uint32))
-    for bound, low, high in zip(bounds, places, places[1:], strict=False):
-        index[low:high] -= np.uint32(bound)
-    return _Voxels(start, np.diff(places), index, values)
+        planes, index = np.divmod(slab.index, np.uint32(grid.shape[1] * grid.shape[2]))
+        return planes, index, slab.values
+    rows, columns, values = _non_zero(slab)
+    return rows + start, columns, values
 
 
 def _sparse(
