@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from bsv_store.check import as_float, choice, whole_number
 from bsv_store.errors import InputError
-from bsv_store.html import card
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.statistics import extra
 from bsv_store.statistics.bootstrap import difference_interval
+from bsv_store.statistics.cards import card_of_test
 from bsv_store.statistics.corrections import benjamini_hochberg, counts_at_least, p_of_counts
 from bsv_store.statistics.design import Design, Float64Array, FloatArray, make_design
 from bsv_store.statistics.relabelings import relabelings
-from bsv_store.text import number_of, shown
+from bsv_store.text import shown
 from bsv_store.vocabulary import EFFECT_SIZES, EffectSize, TwoSampleStatistic
 
 # Of the extremeness: rounding in float64 is below it, so that ties are ties.
@@ -79,16 +79,14 @@ class TwoGroupTest:
     exact: bool
 
     def _repr_html_(self) -> str:
-        tested = np.isfinite(self.t)
-        corrected = self.p_max_t[tested]
-        facts = [
-            ("Animals", f"{self.n_a} and {self.n_b}"),
-            ("Tested", f"{int(tested.sum()):,} of {number_of(tested.size, 'feature')}"),
-            ("Permutations", f"{self.permutations:,}, {'all' if self.exact else 'random'}"),
-            ("Smallest corrected p", f"{corrected.min():.3g}" if corrected.size else None),
-            ("Corrected p <= 0.05", f"{int((corrected <= 0.05).sum()):,}"),
-        ]
-        return card("Test of two groups", kind="by feature", facts=facts)
+        return card_of_test(
+            "feature",
+            n=(self.n_a, self.n_b),
+            t=self.t,
+            p_max_t=self.p_max_t,
+            permutations=self.permutations,
+            exact=self.exact,
+        )
 
 
 def compare_features(

@@ -11,16 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from bsv_store.check import choice, whole_number
 from bsv_store.errors import InputError
-from bsv_store.html import card
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.statistics import extra
+from bsv_store.statistics.cards import card_of_test
 from bsv_store.statistics.clusters import Clusters, Neighborhood, compare_clusters, neighborhood
 from bsv_store.statistics.corrections import counts_at_least, critical_value, p_of_counts
 from bsv_store.statistics.design import Float64Array, make_design
 from bsv_store.statistics.features import checked_share, seed_sequences
 from bsv_store.statistics.relabelings import relabelings
 from bsv_store.statistics.voxel_kernel import VoxelKernel
-from bsv_store.text import number_of
 from bsv_store.vocabulary import CLUSTER_STATISTICS, ClusterStatistic, TwoSampleStatistic
 
 _ALPHAS = (0.05, 0.01, 0.001)
@@ -82,16 +81,14 @@ class VoxelTest:
     max_t: Float64Array = field(repr=False)
 
     def _repr_html_(self) -> str:
-        tested = np.isfinite(self.t)
-        corrected = self.p_max_t[tested]
-        facts = [
-            ("Animals", f"{self.n_a} and {self.n_b}"),
-            ("Tested", f"{int(tested.sum()):,} of {number_of(tested.size, 'voxel')}"),
-            ("Permutations", f"{self.permutations:,}, {'all' if self.exact else 'random'}"),
-            ("Smallest corrected p", f"{corrected.min():.3g}" if corrected.size else None),
-            ("Corrected p <= 0.05", f"{int((corrected <= 0.05).sum()):,}"),
-        ]
-        return card("Test of two groups", kind="by voxel", facts=facts)
+        return card_of_test(
+            "voxel",
+            n=(self.n_a, self.n_b),
+            t=self.t,
+            p_max_t=self.p_max_t,
+            permutations=self.permutations,
+            exact=self.exact,
+        )
 
 
 def compare_voxels(
