@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bsv_store.averaging.grouping.assignment import CROSSED
 from bsv_store.figures.brain import EXTENT_MM, AnnotatedPlane, relabelled
 from bsv_store.figures.contours import borders, outline
-from bsv_store.figures.layout import MARGIN_MM, Page, halo, line_mm, new_page, printed, text_mm, wrapped
+from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_page, printed, text_mm, text_with_halo, wrapped
 from bsv_store.figures.style import GROUP_COLORS, LABEL_SIZE, SMALL_SIZE, WIDE_MM
 from bsv_store.vocabulary import PLANES
 from bsv_store.volumes.grid import AXES
@@ -267,9 +267,10 @@ def _draw_sites(axes: Axes, sites: Sites, view: PlaneRow, order: NDArray[np.intp
 def _scale_bar(axes: Axes, page: Page) -> None:
     x, y = 0.2, EXTENT_MM["DV"] - 0.25
     axes.plot([x, x + _BAR_MM], [y, y], color=page.colors.ink, linewidth=1.4, solid_capstyle="butt")
-    style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": SMALL_SIZE, "zorder": 4}
-    halo(axes, (x + _BAR_MM / 2, y - 0.15), "2 mm", page.colors, **style)
-    axes.text(x + _BAR_MM / 2, y - 0.15, "2 mm", color=page.colors.ink, **style)
+    text_with_halo(
+        axes, (x + _BAR_MM / 2, y - 0.15), "2 mm", page.colors,
+        color=page.colors.ink, size=SMALL_SIZE, vertical="bottom", zorder=4,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,9 +221,25 @@ def new_page(
     return frame.page(body_mm, theme=theme)
 
 
-def halo(axes: Axes, at: tuple[float, float], text: str, colors: ThemeRow, **style: Any) -> None:
-    """Draw the halo of a text, as a second text, because Matplotlib writes text with path effects to SVG as shapes."""
+def text_with_halo(
+    axes: Axes,
+    at: tuple[float, float],
+    text: str,
+    colors: ThemeRow,
+    *,
+    color: str,
+    size: float,
+    horizontal: str = "center",
+    vertical: str = "center",
+    zorder: float,
+) -> None:
+    """Draw a text with a halo in the color of the background.
+
+    The halo is a second text, because Matplotlib writes text with path effects to SVG as shapes.
+    """
     from matplotlib.patheffects import withStroke
 
-    behind = axes.text(*at, text, **{**style, "color": colors.background})
+    style: dict[str, Any] = {"fontsize": size, "ha": horizontal, "va": vertical, "zorder": zorder}
+    behind = axes.text(*at, text, color=colors.background, **style)
     behind.set_path_effects([withStroke(linewidth=1.2, foreground=colors.background)])
+    axes.text(*at, text, color=color, **style)

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bsv_store.figures.layout import MARGIN_MM, Page, halo, line_mm, new_frame, printed, shortened, text_mm, wrapped
+from bsv_store.figures.layout import (
+    MARGIN_MM,
+    Page,
+    line_mm,
+    new_frame,
+    printed,
+    shortened,
+    text_mm,
+    text_with_halo,
+    wrapped,
+)
 from bsv_store.figures.scale import number_text
 from bsv_store.figures.style import LABEL_SIZE, MM_PER_INCH, SMALL_SIZE
 
@@ -297,9 +307,7 @@ def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, 
 
 
 def _label(axes: Axes, shape: Shape, at: tuple[float, float], size: float, colors: ThemeRow) -> None:
-    style: dict[str, Any] = {"fontsize": size, "ha": "center", "va": "center", "zorder": 6}
-    halo(axes, at, shape.label, colors, **style)
-    axes.text(*at, shape.label, color=shape.edge, **style)
+    text_with_halo(axes, at, shape.label, colors, color=shape.edge, size=size, zorder=6)
 
 
 def _show(axes: Axes, layer: Layer, *, zorder: float) -> None:
@@ -319,13 +327,16 @@ def _show(axes: Axes, layer: Layer, *, zorder: float) -> None:
 
 def _scale_bar(axes: Axes, panel: Panel, colors: ThemeRow, mm: float) -> None:
     left, _, bottom, _ = panel.box
-    style: dict[str, Any] = {"color": colors.ink, "zorder": 7}
     x, y = left + 0.6 / mm, bottom - 0.7 / mm
-    axes.plot([x, x + SCALE_BAR_MM], [y, y], linewidth=1.2, solid_capstyle="butt", gid="scale-bar", **style)
+    axes.plot(
+        [x, x + SCALE_BAR_MM], [y, y],
+        color=colors.ink, zorder=7, linewidth=1.2, solid_capstyle="butt", gid="scale-bar",
+    )  # fmt: skip
     size = SMALL_SIZE if mm > 1.8 else 4.5
-    place: dict[str, Any] = {"fontsize": size, "ha": "left", "va": "bottom"}
-    halo(axes, (x, y - 0.5 / mm), f"{SCALE_BAR_MM:g} mm", colors, **{**style, **place})
-    axes.text(x, y - 0.5 / mm, f"{SCALE_BAR_MM:g} mm", **style, **place)
+    text_with_halo(
+        axes, (x, y - 0.5 / mm), f"{SCALE_BAR_MM:g} mm", colors,
+        color=colors.ink, size=size, horizontal="left", vertical="bottom", zorder=7,
+    )  # fmt: skip
 
 
 # -- color scales and legend --------------------------------------------------------------------------------------
