@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,7 +18,6 @@ from bsv_store.catalog.database.models import (
     UnionizeCoverage,
     UnionizeSeal,
 )
-from bsv_store.catalog.ingest.completeness import ontology_facts
 from bsv_store.catalog.ingest.hemisphere import experiments_with_wrong_sides
 from bsv_store.catalog.ingest.revisions import damaged_revisions, damaged_snapshots
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
@@ -273,16 +272,27 @@ class TableProblems:
     contradictions: tuple[str, ...] = ()
 
 
-def unionize_problems(database: Database, experiment_ids: Collection[int]) -> dict[int, TableProblems]:
-    """The problems of the unionize tables of experiments, by experiment; tables without one are absent."""
+def unionize_problems(
+    database: Database, experiment_ids: Collection[int], *, parents: Mapping[int, int | None]
+) -> dict[int, TableProblems]:
+    """The problems of the unionize tables of experiments, by experiment; tables without one are absent.
+
+    Parameters
+    ----------
+    database : Database
+    experiment_ids : collection of int
+    parents : mapping of int to int or None
+        The parent of each structure.
+    """
     try:
         with database.reading() as connection:
-            found = checked_tables(connection, experiment_ids, parents=ontology_facts(connection).parents)
+            found = checked_tables(connection, experiment_ids, parents=parents)
     except DamagedCatalogError as error:
         if len(experiment_ids) == 1:
             return {key: TableProblems(damage=(error.message,)) for key in experiment_ids}
         # At least one of them cannot be read: check each alone.
-        return {key: each for one in experiment_ids for key, each in unionize_problems(database, [one]).items()}
+        alone = [unionize_problems(database, [one], parents=parents) for one in experiment_ids]
+        return {key: each for found_alone in alone for key, each in found_alone.items()}
     return {
         **{key: TableProblems(contradictions=words) for key, words in found.contradictions.items()},
         **{key: TableProblems(damage=tuple(parts)) for key, parts in found.damaged.items()},

@@ -18,6 +18,7 @@ from bsv_store import check
 from bsv_store.acquisition.work.claims import live_keys
 from bsv_store.catalog.activity import record_activity
 from bsv_store.catalog.database.models.verification import INTACT
+from bsv_store.catalog.ingest.completeness import ontology_facts
 from bsv_store.catalog.verify import TableProblems, unionize_problems
 from bsv_store.errors import BusyError, DamagedFileError, InputError, ReadOnlyStoreError
 from bsv_store.maintenance.catalog_checks import (
@@ -165,6 +166,8 @@ class _Run:
     blocks: dict[str, str] = field(default_factory=dict)
     # Hash of the bytes that were found -> objects with these bytes.
     owners: dict[str, str] = field(default_factory=dict)
+    # The parent of each structure, with which unionize tables are checked.
+    parents: Mapping[int, int | None] = field(default_factory=dict)
     # Keys of volumes whose row is not the sealed one, and keys of objects that were decoded before.
     unsealed: set[str] = field(default_factory=set)
     proven: set[str] = field(default_factory=set)
@@ -178,6 +181,8 @@ class _Run:
         with self.database.reading() as connection:
             expected, is_complete = self._expected(connection)
             tables = self._tables(connection)
+            if tables:
+                self.parents = ontology_facts(connection).parents
             self.blocks = block_hash_contents(connection)
             claimed, ids = live_keys(connection), known_ids(connection)
             results = recorded_results(connection)
@@ -349,7 +354,7 @@ class _Run:
         tables = [item for item in batch if isinstance(item, _Table)]
         if tables:
             if not self._is_late():
-                results += _table_checks(self.database, tables)
+                results += self._table_checks(tables)
                 self.progress.advance(len(tables))
             return results
         for item in batch:
@@ -359,6 +364,12 @@ class _Run:
             self.progress.advance(1, size_bytes=checked.size_bytes)
             results.append(_Checked(item, checked))
         return results
+
+    def _table_checks(self, tables: Sequence[_Table]) -> Iterator[_Checked]:
+        found = unionize_problems(self.database, [each.experiment_id for each in tables], parents=self.parents)
+        for each in tables:
+            problems = found.get(each.experiment_id, TableProblems())
+            yield _Checked(each, ObjectCheck(unionize_findings(each.experiment_id, problems)))
 
     def _collect(
         self,
@@ -447,10 +458,3 @@ def _batches(items: Sequence[StoredObject | _Table]) -> Iterator[list[StoredObje
         batch.append(item)
     if batch:
         yield batch
-
-
-def _table_checks(database: Database, tables: Sequence[_Table]) -> Iterator[_Checked]:
-    found = unionize_problems(database, [each.experiment_id for each in tables])
-    for each in tables:
-        problems = found.get(each.experiment_id, TableProblems())
-        yield _Checked(each, ObjectCheck(unionize_findings(each.experiment_id, problems)))
