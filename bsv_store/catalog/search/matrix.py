@@ -7,6 +7,7 @@ NaN where it does not have the table. AllenSDK's ``get_projection_matrix`` is th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Literal, assert_never
 
@@ -85,7 +86,9 @@ def projection_matrix(
     else:
         sourced = _unique([source for _, source in membership])
         values = np.hstack([_pooled(signal, membership, sourced, chosen) for signal in signals])
-        numbers = [_pooled(signal, membership, sourced, "n")[:, 0] for signal in signals]
+        # An experiment counts for all targets, or for none.
+        firsts = [replace(signal, values=signal.values[:, :1]) for signal in signals]
+        numbers = [_pooled(first, membership, sourced, "n")[:, 0] for first in firsts]
         counted = int(np.max(numbers, axis=0).sum())
         index = pd.Index([row.acronym for row in sourced], dtype=object, name="source")
     frame = pd.DataFrame(values, index=index, columns=_columns(hemisphere, sides, targeted))
