@@ -45,7 +45,7 @@ class FetchReport:
         Experiments, included in those fetched or recovered, whose stored file was missing, truncated or changed.
     downloaded_bytes : int
     hint : str or None
-        What the user can do about that reason; None if nothing.
+        What the user can do about the reason in ``stopped``; None if nothing.
     """
 
     kind: VolumeKind

@@ -41,7 +41,7 @@ class UnionizeSyncReport:
         Rows that were downloaded.
     downloaded_bytes : int
     hint : str or None
-        What the user can do about that reason; None if nothing.
+        What the user can do about the reason in ``stopped``; None if nothing.
     """
 
     fetched: tuple[int, ...]

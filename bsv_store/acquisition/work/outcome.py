@@ -42,7 +42,7 @@ class Outcome:
     stopped : str or None
         Reason why the run stopped early; None if it did not.
     hint : str or None
-        What the user can do about the reason; None if nothing.
+        What the user can do about the reason in ``stopped``; None if nothing.
     """
 
     stored: tuple[int, ...]
