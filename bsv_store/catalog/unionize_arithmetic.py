@@ -38,88 +38,47 @@ _FEWEST_ROWS, _FEWEST_VALUES = 20, 5
 _FEWEST_RULES = 3
 
 
+_INJECTION_VOLUME = "injection volume"
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """A column that follows from others.
+    """A column that follows from others: one of them times a constant, or divided by another one.
 
     Attributes
     ----------
-    column : str
-    words : str
-        What it is equal to.
-    expected : callable
-        The values that it should have; NaN where the rule does not apply.
-    above, below : str
-        The column that it is proportional to, and the one by which that is divided; '' if there is none.
+    column, above : str
+    below : str
+        '' if it is not divided.
+    factor : float
     """
 
     column: str
-    words: str
-    expected: Callable[[_Columns], NDArray[np.float64]]
     above: str
     below: str = ""
+    factor: float = 1.0
 
+    @property
+    def words(self) -> str:
+        """What the column is equal to."""
+        return f"{self.above} / {self.below}" if self.below else f"{self.above} x {self.factor:g} mm3"
 
-def _volume(columns: _Columns) -> NDArray[np.float64]:
-    return np.asarray(columns["sum_pixels"] * PIXEL_MM3)
-
-
-def _projection_volume(columns: _Columns) -> NDArray[np.float64]:
-    return np.asarray(columns["sum_projection_pixels"] * PIXEL_MM3)
-
-
-def _density(columns: _Columns) -> NDArray[np.float64]:
-    return np.asarray(columns["sum_projection_pixels"] / columns["sum_pixels"])
-
-
-def _intensity(columns: _Columns) -> NDArray[np.float64]:
-    return np.asarray(columns["sum_projection_pixel_intensity"] / columns["sum_projection_pixels"])
-
-
-def _energy(columns: _Columns) -> NDArray[np.float64]:
-    return np.asarray(columns["sum_projection_pixel_intensity"] / columns["sum_pixels"])
-
-
-def _normalized(columns: _Columns) -> NDArray[np.float64]:
-    of_root = columns["structure_id"] == ROOT_STRUCTURE_ID
-    injection = columns["projection_volume"][of_root & columns["is_injection"] & (columns["hemisphere_id"] == _BOTH)]
-    divisor = float(injection[0]) if injection.size == 1 and injection[0] > 0 else np.nan
-    return np.asarray(columns["projection_volume"] / divisor)
+    def expected(self, columns: _Columns) -> NDArray[np.float64]:
+        """The values that it should have; NaN where the rule does not apply."""
+        values = columns[self.above] * self.factor
+        return np.asarray(values / columns[self.below] if self.below else values)
 
 
 _PER_PIXEL = (
-    _Rule("volume", f"sum_pixels x {PIXEL_MM3:g} mm3", _volume, "sum_pixels"),
-    _Rule(
-        "projection_volume",
-        f"sum_projection_pixels x {PIXEL_MM3:g} mm3",
-        _projection_volume,
-        "sum_projection_pixels",
-    ),
+    _Rule("volume", "sum_pixels", factor=PIXEL_MM3),
+    _Rule("projection_volume", "sum_projection_pixels", factor=PIXEL_MM3),
 )
 _RULES = (
     *_PER_PIXEL,
-    _Rule(
-        "projection_density",
-        "sum_projection_pixels / sum_pixels",
-        _density,
-        "sum_projection_pixels",
-        "sum_pixels",
-    ),
-    _Rule(
-        "projection_intensity",
-        "sum_projection_pixel_intensity / sum_projection_pixels",
-        _intensity,
-        "sum_projection_pixel_intensity",
-        "sum_projection_pixels",
-    ),
-    _Rule(
-        "projection_energy",
-        "sum_projection_pixel_intensity / sum_pixels",
-        _energy,
-        "sum_projection_pixel_intensity",
-        "sum_pixels",
-    ),
-    _Rule("normalized_projection_volume", "projection_volume / injection volume", _normalized, "projection_volume"),
+    _Rule("projection_density", "sum_projection_pixels", "sum_pixels"),
+    _Rule("projection_intensity", "sum_projection_pixel_intensity", "sum_projection_pixels"),
+    _Rule("projection_energy", "sum_projection_pixel_intensity", "sum_pixels"),
+    _Rule("normalized_projection_volume", "projection_volume", _INJECTION_VOLUME),
 )
 _ADDED_UP = ("sum_projection_pixels", "sum_pixel_intensity", "sum_projection_pixel_intensity")
 
@@ -147,9 +106,11 @@ def contradictions(columns: _Columns, *, parents: Mapping[int, int | None]) -> d
     """
     ids, starts = np.unique(columns["experiment_id"], return_index=True)
     bounds = [*starts.tolist(), len(columns["experiment_id"])]
+    volumes = root_injection_volumes(columns)
     found = {}
     for experiment_id, (start, stop) in zip(ids.tolist(), pairwise(bounds), strict=True):
         own = {name: columns[name][start:stop] for name in _READ}
+        own[_INJECTION_VOLUME] = np.full(stop - start, volumes.get(experiment_id) or np.nan)
         problems = _problems(own, parents, {})
         if problems:
             # Rounded columns may be the reason. Few tables have problems, so that only these are looked at.
@@ -157,6 +118,19 @@ def contradictions(columns: _Columns, *, parents: Mapping[int, int | None]) -> d
         if problems:
             found[experiment_id] = problems
     return found
+
+
+def root_injection_volumes(columns: _Columns) -> dict[int, float]:
+    """The injection volume of each experiment in mm3, from the rows of the root.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (n_rows,)
+    """
+    rows = (
+        (columns["structure_id"] == ROOT_STRUCTURE_ID) & (columns["hemisphere_id"] == _BOTH) & columns["is_injection"]
+    )
+    return dict(zip(columns["experiment_id"][rows].tolist(), columns["projection_volume"][rows].tolist(), strict=True))
 
 
 def notes_on_contradictions(columns: _Columns, *, parents: Mapping[int, int | None]) -> tuple[str, ...]:
@@ -180,7 +154,7 @@ def decimals_of(values: NDArray[np.float64]) -> int | None:
 
 def _rounding_of(columns: _Columns) -> dict[str, float]:
     """The largest error by rounding to some decimals, by column; columns that were not rounded are absent."""
-    names = {name for rule in _RULES for name in (rule.above, rule.below) if name} | set(_ADDED_UP)
+    names = ({name for rule in _RULES for name in (rule.above, rule.below)} | set(_ADDED_UP)) & set(_READ)
     found = {name: decimals_of(columns[name]) for name in names}
     return {name: 0.5 * 10.0**-decimals for name, decimals in found.items() if decimals is not None}
 

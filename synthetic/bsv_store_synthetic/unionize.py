@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
+from bsv_store.catalog.unionize_arithmetic import PIXEL_MM3
 from bsv_store_synthetic import noise, volumes
 from bsv_store_synthetic.anatomy import GRID, Anatomy
 from bsv_store_synthetic.experiments import plan
 
-PIXEL_MM3: Final = 1.225e-9
 PIXELS_PER_VOXEL: Final = 900_000
 """1.1025 times the voxel's 1e-3 mm3, in pixels."""
 FIRST_ROW_ID: Final = 9_200_000_000

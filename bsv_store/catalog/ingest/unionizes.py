@@ -26,26 +26,22 @@ from bsv_store.catalog.database.models import (
     UnionizeRevision,
 )
 from bsv_store.catalog.ingest.checks import MAX_INT, check_structures, sha256_of
-from bsv_store.catalog.ingest.completeness import (
-    check_complete_tables,
-    injected_structures,
-    ontology_facts,
-)
+from bsv_store.catalog.ingest.completeness import check_complete_tables, injected_structures, ontology_facts
 from bsv_store.catalog.ingest.hemisphere import update_injected_hemispheres
 from bsv_store.catalog.ingest.snapshot_log import IngestReport, record_snapshot
 from bsv_store.catalog.locks import lock_experiments
-from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
+from bsv_store.catalog.records import UNIONIZE_COLUMNS, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.catalog.tables.frames import (
     differing_injection_volumes,
     injection_volumes,
     list_injection_volumes,
     same_injection_volume,
 )
-from bsv_store.catalog.unionize_arithmetic import notes_on_contradictions
+from bsv_store.catalog.unionize_arithmetic import notes_on_contradictions, root_injection_volumes
 from bsv_store.catalog.unionize_seals import damaged_halves, seal_unionizes
 from bsv_store.errors import DamagedCatalogError, InputError, UnknownExperimentError
 from bsv_store.text import ids_option, listed, number_of
-from bsv_store.vocabulary import MEASURED_HEMISPHERES, UNIONIZE_PARTS, Action, UnionizePart
+from bsv_store.vocabulary import UNIONIZE_PARTS, Action, UnionizePart
 
 _KEY = ("experiment_id", "structure_id", "hemisphere_id", "is_injection")
 _COORDINATES = ("max_voxel_x", "max_voxel_y", "max_voxel_z")
@@ -132,7 +128,7 @@ def ingest_unionizes(
         check_complete_tables(table, ontology, source, injected=injected)
         notes = notes_on_contradictions(table.columns, parents=ontology.parents)
         stored = _coverage(connection, experiment_ids)
-        measured = _root_volumes(table)
+        measured = root_injection_volumes(table.columns)
         stored_volumes = injection_volumes(connection, experiment_ids)
         new = {
             key: volume
@@ -208,17 +204,6 @@ def _report(
         different_volumes=different,
         notes=notes,
     )
-
-
-def _root_volumes(table: UnionizeTable) -> dict[int, float]:
-    """Injection volume of each experiment in mm3, from the rows of the root."""
-    columns = table.columns
-    rows = (
-        (columns["structure_id"] == ROOT_STRUCTURE_ID)
-        & (columns["hemisphere_id"] == MEASURED_HEMISPHERES["both"].unionize_id)
-        & columns["is_injection"]
-    )
-    return dict(zip(columns["experiment_id"][rows].tolist(), columns["projection_volume"][rows].tolist(), strict=True))
 
 
 def _check_volumes(

@@ -23,6 +23,8 @@ from bsv_store.vocabulary import UNIONIZE_PARTS, UnionizePartRow
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
+_EXPERIMENT, _STRUCTURE = UNIONIZE_COLUMNS.index("experiment_id"), UNIONIZE_COLUMNS.index("structure_id")
+
 COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq,
     "ne": operator.ne,
@@ -164,19 +166,18 @@ def _check_seals(connection: Connection, conditions: Sequence[RowCondition], row
 
     Of experiments and structures that the conditions name, missing rows are noticed too.
     """
-    found = {
-        column: {row[UNIONIZE_COLUMNS.index(column)] for row in rows} | (_named(conditions, column) or set())
-        for column in ("experiment_id", "structure_id")
-    }
-    if not found["experiment_id"]:
+    experiments, structures = _named(conditions, "experiment_id"), _named(conditions, "structure_id")
+    ids = {row[_EXPERIMENT] for row in rows} | (experiments or set())
+    if not ids:
         return
-    parts = _possible_parts(conditions)
-    if _named(conditions, "structure_id") is None and _named(conditions, "experiment_id") is not None:
-        damaged = damaged_tables(connection, found["experiment_id"])
-        refuse("unionize", [str(key) for key, halves in damaged.items() if {part.name for part in parts} & set(halves)])
+    parts = [part.name for part in _possible_parts(conditions)]
+    if experiments is not None and structures is None:
+        damaged = damaged_tables(connection, ids)
+        refuse("unionize", [str(key) for key, halves in damaged.items() if not set(halves).isdisjoint(parts)])
         return
+    wanted = {row[_STRUCTURE] for row in rows} | (structures or set())
     for part in parts:
-        check_unionizes(connection, found["structure_id"], part.name, experiment_ids=found["experiment_id"])
+        check_unionizes(connection, wanted, part, experiment_ids=ids)
 
 
 def _possible_parts(conditions: Sequence[RowCondition]) -> list[UnionizePartRow]:
