@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator, MemberVolume
+from bsv_store.averaging.kernel.scatter import batch_bytes
 from bsv_store.averaging.kernel.slabs import bytes_per_plane, slabs_within
 from bsv_store.errors import DamagedFileError
 from bsv_store.progress import NO_PROGRESS
@@ -146,7 +147,8 @@ def member_volumes(
     The arrays of a batch are valid until the next batch is requested, which reuses their memory.
     """
     members = iter(work.members)
-    for batch in read_in_batches(files, [member.files() for member in work.members], *work.planes):
+    requests = [member.files() for member in work.members]
+    for batch in read_in_batches(files, requests, *work.planes, batch_bytes=batch_bytes()):
         yield [
             # As text, since pickling an error loses its cause.
             (member, (content.message, content.hint))

@@ -34,7 +34,6 @@ Voxels = SparseArray | NDArray[np.float32]
 Content = list[Voxels] | DamagedFileError
 """The voxels of the files of a request, in order, or the error of the first damaged one."""
 
-_BATCH_BYTES = 16_000_000
 # Number of files opened ahead. A larger number was not faster on a cold cache.
 _AHEAD = 8
 # Alignment of arrays for vector instructions.
@@ -46,7 +45,9 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 
-def read_in_batches(files: StoreFiles, requests: Sequence[_Request], start: int, stop: int) -> Iterator[list[Content]]:
+def read_in_batches(
+    files: StoreFiles, requests: Sequence[_Request], start: int, stop: int, *, batch_bytes: int
+) -> Iterator[list[Content]]:
     """The voxels of the AP planes [start, stop) of all requests, in order, in batches; every byte is verified.
 
     Of volumes of 25 and 10 um only these planes are read.
@@ -55,6 +56,8 @@ def read_in_batches(files: StoreFiles, requests: Sequence[_Request], start: int,
     ----------
     requests : sequence of sequences of VolumeFile
         Files that belong together, such as a volume and its masks.
+    batch_bytes : int
+        Size of a batch; at least one request is read.
 
     Yields
     ------
@@ -62,11 +65,11 @@ def read_in_batches(files: StoreFiles, requests: Sequence[_Request], start: int,
         One item for each request, as from `bsv_store.volumes.library.read_slab`; read-only. The arrays of a batch are
         valid until the next batch is requested, which reuses their memory.
     """
-    batches = _cut(requests, start, stop)
+    batches = _cut(requests, start, stop, batch_bytes)
     if len(batches) == 1:
-        yield _read(files, batches[0], start, stop, _Buffer())
+        yield _read(files, batches[0], start, stop, _Buffer(batch_bytes))
         return
-    buffers = itertools.cycle((_Buffer(), _Buffer()))
+    buffers = itertools.cycle((_Buffer(batch_bytes), _Buffer(batch_bytes)))
     with ThreadPoolExecutor(1, thread_name_prefix="bsv-store-read") as reader:
         coming: Future[list[Content]] | None = None
         for batch in batches:
@@ -80,29 +83,30 @@ def read_in_batches(files: StoreFiles, requests: Sequence[_Request], start: int,
 
 @dataclass(slots=True)
 class _Buffer:
-    """Memory for the files of one batch."""
+    """Memory for the files of one batch, which may be larger than a batch should be."""
 
+    _batch_bytes: int
     _memory: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
     def split(self, sizes: Sequence[int]) -> list[memoryview]:
         """Views of these sizes, which reuse the memory of earlier views."""
         starts = list(itertools.accumulate((-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes), initial=0))
         if starts[-1] > self._memory.size:
-            self._memory = np.empty(max(starts[-1], _BATCH_BYTES), np.uint8)
+            self._memory = np.empty(max(starts[-1], self._batch_bytes), np.uint8)
         whole = self._memory.data
         return [whole[start : start + size] for start, size in zip(starts, sizes, strict=False)]
 
 
-def _cut(requests: Sequence[_Request], start: int, stop: int) -> list[list[_Request]]:
+def _cut(requests: Sequence[_Request], start: int, stop: int, batch_bytes: int) -> list[list[_Request]]:
     batches: list[list[_Request]] = []
     free = 0
     for request in requests:
         # The size of a slab of a large file is known only when it is open.
         alone = any(file.layout.has_slabs for file in request)
-        size = _BATCH_BYTES if alone else sum(_bytes(file, start, stop) for file in request)
+        size = batch_bytes if alone else sum(_bytes(file, start, stop) for file in request)
         if not batches or free < size:
             batches.append([])
-            free = _BATCH_BYTES
+            free = batch_bytes
         batches[-1].append(request)
         free -= size
     return batches

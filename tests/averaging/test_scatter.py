@@ -15,9 +15,19 @@ RANDOM = np.random.default_rng(7)
 SIZE = 200_000
 
 
+@pytest.fixture(autouse=True, params=["compiled", "NumPy"])
+def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test runs with both loops."""
+    if request.param == "NumPy":
+        monkeypatch.setattr(scatter, "_add_compiled", None)
+    else:
+        pytest.importorskip("bsv_store_fast", reason="bsv-store-fast is not installed: there was no C compiler")
+    return str(request.param)
+
+
 def some(count: int) -> tuple[np.ndarray, np.ndarray]:
     index = np.sort(RANDOM.choice(SIZE, count, replace=False)).astype(np.uint32)
-    return index, RANDOM.random(count) * 10.0 ** RANDOM.integers(-8, 3, count)
+    return index, (RANDOM.random(count) * 10.0 ** RANDOM.integers(-8, 3, count)).astype(np.float32)
 
 
 def added(parts: list[tuple[np.ndarray, np.ndarray, float]], start: np.ndarray) -> np.ndarray:
@@ -35,7 +45,7 @@ def test_blocks_of_any_size_give_the_bits_of_plain_addition(
     start = RANDOM.random(SIZE)
     expected = start.copy()
     for index, values, divisor in parts:
-        expected[index] += values / divisor
+        expected[index] += values / np.float64(divisor)
     monkeypatch.setattr(scatter, "_BLOCK", block)
     assert np.array_equal(added(parts, start), expected)
 
@@ -66,16 +76,16 @@ def test_a_place_outside_is_refused_and_nothing_is_written(kind: type, first: in
     total = np.zeros(SIZE)
     # Of an unsigned index, -1 is a large number.
     index: NDArray[Any] = np.array([60, wrong]).astype(kind)
-    good = scatter.Part(total, np.array([70], kind), np.ones(1))
-    with pytest.raises(IndexError, match="outside the 200000 voxels"):
-        scatter.add_parts([good, scatter.Part(total, index, np.ones(2))], first=first)
+    good = scatter.Part(total, np.array([70], kind), np.ones(1, np.float32))
+    with pytest.raises(IndexError, match="an index is outside the 200000 voxels"):
+        scatter.add_parts([good, scatter.Part(total, index, np.ones(2, np.float32))], first=first)
     assert not total.any()
 
 
 @pytest.mark.parametrize("count", [0, 2, 4])
 def test_more_or_fewer_values_than_places_are_refused(count: int) -> None:
     with pytest.raises(IndexError, match=f"3 indices for {count} values"):
-        scatter.add_parts([scatter.Part(np.zeros(SIZE), np.arange(3, dtype=np.uint32), np.ones(count))])
+        scatter.add_parts([scatter.Part(np.zeros(SIZE), np.arange(3, dtype=np.uint32), np.ones(count, np.float32))])
 
 
 def test_sums_of_different_length_are_refused() -> None:
@@ -108,3 +118,53 @@ def test_an_index_that_lies_anywhere_in_the_file_is_read_rightly() -> None:
     accumulator = GroupAccumulator(grid, 1)
     accumulator.add(0, SparseArray(grid, shifted, np.ones(3, np.float32)))
     assert np.flatnonzero(accumulator.finish().mean[0]).tolist() == [3, 70, 1_000]
+
+
+@pytest.mark.parametrize("divisor", [1.0, 3.0, 1e-300, 1e300])
+def test_values_of_any_size_give_the_bits_of_division_in_float64(divisor: float) -> None:
+    values = np.array([0, -0.0, 1e-45, 1.5e-38, 0.1, 1, 3.4e38, np.inf, np.nan], np.float32)
+    index = np.arange(values.size, dtype=np.uint32)
+    with np.errstate(over="ignore"):
+        expected = np.full(values.size, 0.1) + values / np.float64(divisor)
+        found = added([(index, values, divisor)], np.full(values.size, 0.1))
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("loop", ["compiled"], indirect=True)
+def test_stored_volumes_are_added_by_the_compiled_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scatter, "_add_with_numpy", None)
+    index, values = some(10)
+    assert np.array_equal(added([(index, values, 1.0)], np.zeros(SIZE))[index], values)
+
+
+@pytest.mark.parametrize("loop", ["compiled"], indirect=True)
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([(np.zeros(9, np.float32), np.zeros(1, np.uint32), np.zeros(1, np.float32), 1.0)], "total float64"),
+        ([(np.zeros(9), np.zeros(1, np.int32), np.zeros(1, np.float32), 1.0)], "index uint32"),
+        ([(np.zeros(9), np.zeros(1, ">u4"), np.zeros(1, np.float32), 1.0)], "index uint32"),
+        ([(np.zeros(9), np.zeros(1, np.uint32), np.zeros(1), 1.0)], "values float32"),
+        ([(np.zeros((3, 3)), np.zeros(1, np.uint32), np.zeros(1, np.float32), 1.0)], "one dimension"),
+        ([(np.zeros(9), np.zeros(1, np.uint32), np.zeros(1, np.float32))], "a part must be"),
+        ([3], "tuple"),
+        ((), "list"),
+    ],
+)
+def test_the_compiled_loop_refuses_other_arrays(parts: Any, message: str) -> None:
+    from bsv_store_fast import add_parts
+
+    with pytest.raises(TypeError, match=message):
+        add_parts(parts, 0)
+
+
+@pytest.mark.parametrize("loop", ["compiled"], indirect=True)
+def test_the_compiled_loop_refuses_arrays_with_gaps_and_read_only_sums() -> None:
+    from bsv_store_fast import add_parts
+
+    index, values = np.zeros(1, np.uint32), np.zeros(1, np.float32)
+    read_only = np.zeros(9)
+    read_only.flags.writeable = False
+    for total in (np.zeros(18)[::2], read_only):
+        with pytest.raises((BufferError, ValueError)):
+            add_parts([(total, index, values, 1.0)], 0)

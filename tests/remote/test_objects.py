@@ -176,10 +176,10 @@ def test_a_damaged_object_is_downloaded_again_once(here: Laptop, damage: str) ->
 
 def test_damage_is_noticed_when_many_volumes_are_read_into_buffers(here: Laptop) -> None:
     wanted = _volume_files(here)
-    for _ in read_in_batches(here.files, [[each] for each in wanted], 0, 132):
+    for _ in read_in_batches(here.files, [[each] for each in wanted], 0, 132, batch_bytes=10**7):
         pass
     flip(here.object(wanted[2].path), 70_000)
-    (batch,) = list(read_in_batches(here.files, [[each] for each in wanted], 0, 132))
+    (batch,) = list(read_in_batches(here.files, [[each] for each in wanted], 0, 132, batch_bytes=10**7))
     assert all(isinstance(each, list) for each in batch)
     assert len(here.client.requests()) == len(wanted) + 1
 

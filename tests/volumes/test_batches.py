@@ -68,9 +68,12 @@ def copied(voxels: Voxels) -> Voxels:
 
 
 def read(
-    files: StoreFiles, requests: Sequence[Sequence[VolumeFile]], planes: tuple[int, int] = WHOLE
+    files: StoreFiles,
+    requests: Sequence[Sequence[VolumeFile]],
+    planes: tuple[int, int] = WHOLE,
+    batch_bytes: int = 10**7,
 ) -> list[list[Content]]:
-    return [copies(batch) for batch in read_in_batches(files, requests, *planes)]
+    return [copies(batch) for batch in read_in_batches(files, requests, *planes, batch_bytes=batch_bytes)]
 
 
 def assert_same(found: Voxels, expected: Voxels) -> None:
@@ -89,11 +92,9 @@ def test_batches_of_any_size_hold_what_one_by_one_holds(
     published: list[VolumeFile],
     size: int,
     planes: tuple[int, int],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batches, "_BATCH_BYTES", size)
     requests = [(file, published[2]) if number % 2 else (file,) for number, file in enumerate(published)]
-    found = read(files, requests, planes)
+    found = read(files, requests, planes, size)
     assert len(found) == (7 if size == 1 else 1) if size in (1, 10**9) else 1 < len(found) <= 7
     contents = [content for batch in found for content in batch]
     assert len(contents) == len(requests)
@@ -136,7 +137,7 @@ def test_few_files_are_open_at_a_time_and_none_at_the_end(
 
 
 def test_what_is_read_cannot_be_changed(files: StoreFiles, published: list[VolumeFile]) -> None:
-    for batch in read_in_batches(files, [(file,) for file in published], *WHOLE):
+    for batch in read_in_batches(files, [(file,) for file in published], *WHOLE, batch_bytes=10**7):
         for content in batch:
             assert isinstance(content, list)
             for voxels in content:
@@ -166,12 +167,10 @@ def test_damaged_files_are_reported_and_the_others_are_read(
     spoil: object,
     message: str,
     size: int,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batches, "_BATCH_BYTES", size)
     spoil(files.path(published[3].path))  # type: ignore[operator]
     requests = [(file, published[3]) if number == 5 else (file,) for number, file in enumerate(published)]
-    contents = [content for batch in read(files, requests) for content in batch]
+    contents = [content for batch in read(files, requests, batch_bytes=size) for content in batch]
     for number, content in enumerate(contents):
         if number in (3, 5):
             assert isinstance(content, DamagedFileError)
@@ -181,12 +180,9 @@ def test_damaged_files_are_reported_and_the_others_are_read(
             assert_same(content[0], read_slab(files, published[number], *WHOLE))
 
 
-def test_stopping_early_leaves_no_thread(
-    files: StoreFiles, published: list[VolumeFile], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "_BATCH_BYTES", 1)
+def test_stopping_early_leaves_no_thread(files: StoreFiles, published: list[VolumeFile]) -> None:
     before = set(threading.enumerate())
-    reading = read_in_batches(files, [(file,) for file in published], *WHOLE)
+    reading = read_in_batches(files, [(file,) for file in published], *WHOLE, batch_bytes=1)
     next(reading)
     reading.close()  # type: ignore[attr-defined]
     assert set(threading.enumerate()) == before
