@@ -19,6 +19,8 @@ USERS    := $(VENV)-release/.installed
 TOOLS    := $(VENV)-audit/.installed
 # Install into the environment of the stamp that is made.
 PIP = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
+# The compiled loop of averages; without a C compiler everything else still works.
+FAST := $(wildcard fast/pyproject.toml fast/bsv_store_fast/*)
 
 ROUNDS  ?= 1
 SEED    ?= 1
@@ -115,12 +117,13 @@ sbom: $(USERS) $(TOOLS) ## write the list of all dependencies to build/bsv-store
 release: check audit sbom $(DEV) ## check, audit, and build the distributions in dist, with the list of dependencies
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m build --outdir dist fast
 	cp build/bsv-store.cdx.json dist
 
 clean: ## remove .venv, caches and builds
 	@for old in $(ENVIRONMENTS) $(addprefix .venv-,allensdk peers readers statistics targets heatmap schemathesis); do \
 	  $(call discard,$$old); done
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist fast/build fast/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Remove only virtual environments, whatever VENV is set to.
@@ -140,8 +143,10 @@ $(DEMO): pyproject.toml | $(BIN)/python
 	$(PIP) --editable '.[plot,stats,server]'
 	@touch $@
 
-$(DEV): pyproject.toml | $(BIN)/python
+$(DEV): pyproject.toml $(FAST) | $(BIN)/python
 	$(PIP) --editable '.[dev]'
+	@if command -v cc >/dev/null; then $(PIP) --no-build-isolation --no-deps --force-reinstall ./fast; fi || \
+	  echo "bsv-store-fast cannot be built; on Debian and Ubuntu: apt install gcc python3-dev" >&2
 	@touch $@
 
 $(DOCS): pyproject.toml | $(BIN)/python

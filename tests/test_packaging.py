@@ -225,6 +225,36 @@ def test_container_runs_the_nightly_jobs(installation: Installation, tmp_path: P
     assert jobs_done.returncode == bool(wanted)
 
 
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler (cc)")
+def test_compiled_loop_is_one_wheel_for_all_versions_of_python(installation: Installation, tmp_path: Path) -> None:
+    shutil.copytree(CHECKOUT / "fast", tmp_path / "fast", ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    built = tmp_path / "built"
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", built, tmp_path / "fast", cwd=tmp_path)
+    (wheel,) = built.glob("*.whl")
+    assert wheel.name.startswith("bsv_store_fast-1.0-cp311-abi3-")
+    with zipfile.ZipFile(wheel) as packed:
+        assert any(name.endswith("licenses/LICENSE") for name in packed.namelist())
+        packed.extractall(tmp_path / "packages")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path / "packages")!r})
+import numpy as np
+from bsv_store.averaging.kernel import scatter
+total = np.zeros(9)
+part = scatter.Part(total, np.array([7], np.uint32), np.array([3], np.float32), 2.0)
+scatter._add_with_numpy = None
+scatter.add_parts([part])
+print(total[7], sys.modules["bsv_store_fast"].__file__)
+"""
+    value, file = run(installation.python, "-c", code, cwd=installation.away).split()
+    assert float(value) == 1.5
+    assert tmp_path in Path(file).parents
+
+
+def test_license_of_the_compiled_loop_is_that_of_the_package() -> None:
+    assert (CHECKOUT / "fast" / "LICENSE").read_bytes() == (CHECKOUT / "LICENSE").read_bytes()
+
+
 def test_missing_migrations_are_a_clear_error(installation: Installation, tmp_path: Path) -> None:
     broken = tmp_path / "packages"
     for package in ("bsv_store", "bsv_store_cli", "bsv_store_synthetic"):
