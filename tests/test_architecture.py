@@ -43,7 +43,7 @@ LEVELS: tuple[frozenset[str], ...] = (
 PUBLIC_NAMES = "bsv_store"
 
 # Extras for users; the others are for those who work on the package.
-USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "stats", "remote", "zarr", "server", "arrow")
+USER_EXTRAS = ("postgres", "plot", "xarray", "dask", "stats", "remote", "zarr", "server", "arrow", "fast")
 # Rooms that need an extra as a whole, so that their modules import it at the top.
 ROOMS_OF_EXTRAS = {"server": "server"}
 
@@ -215,7 +215,7 @@ def _declared() -> tuple[set[str], set[str]]:
 
 def _import_name(requirement: str) -> str:
     name = re.split(r"[\[<>=~!; ]", requirement, maxsplit=1)[0]
-    return {"pynrrd": "nrrd"}.get(name, name)
+    return {"pynrrd": "nrrd", "bsv-store-fast": "bsv_store_fast"}.get(name, name)
 
 
 def test_imported_packages_are_declared() -> None:

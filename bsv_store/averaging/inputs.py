@@ -6,7 +6,7 @@ recorded hashes identify the content.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
@@ -40,7 +40,7 @@ from bsv_store.catalog.structures import ancestry as read_ancestry
 from bsv_store.catalog.structures import find_structures
 from bsv_store.catalog.tables.frames import uncovered_among
 from bsv_store.catalog.unionize_seals import check_unionizes
-from bsv_store.catalog.verify import check_inputs
+from bsv_store.catalog.verify import check_selected, check_selecting
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.errors import RecipeError
 from bsv_store.text import listed_ids
@@ -180,16 +180,20 @@ class Inputs:
         return self.recorded().fingerprint()
 
 
-def check_recipe_inputs(connection: Connection, recipe: Recipe) -> None:
-    """Check that the rows of the catalog that an average reads are undamaged.
+def check_recipe_inputs(connection: Connection, recipe: Recipe, experiment_ids: Collection[int]) -> None:
+    """Check that the rows of the catalog that an average of some experiments reads are undamaged.
 
     Raises
     ------
     DamagedCatalogError
         If a row differs from what was stored, is missing, or was added by another program.
     """
-    leaves = [leaf for selection in recipe.selections for leaf in selection.leaves()]
-    check_inputs(connection, kinds=recipe.kinds, spacing_um=recipe.spacing_um, leaves=leaves)
+    _check_selecting(connection, recipe)
+    check_selected(connection, experiment_ids, kinds=recipe.kinds, spacing_um=recipe.spacing_um)
+
+
+def _check_selecting(connection: Connection, recipe: Recipe) -> None:
+    check_selecting(connection, [leaf for selection in recipe.selections for leaf in selection.leaves()])
 
 
 def gather_inputs(
@@ -222,8 +226,9 @@ def gather_inputs(
     DamagedCatalogError
         If rows of the catalog that the inputs depend on differ from what was stored.
     """
-    check_recipe_inputs(connection, recipe)
+    _check_selecting(connection, recipe)
     selected, excluded = resolve_with_exclusions(connection, recipe.selection)
+    check_selected(connection, selected, kinds=recipe.kinds, spacing_um=recipe.spacing_um)
     experiments = experiment_facts(connection, selected)
     ancestry = read_ancestry(connection) if uses_regions(recipe.grouping) else {}
     membership = read_membership(connection, recipe.grouping, allow_empty=recipe.comparison is None)

@@ -305,8 +305,19 @@ def seal_volumes(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> N
     write(connection, "volume", _hashes_of_volumes(canonical_rows(table_of(StoredVolume), _VOLUME_COLUMNS, values)))
 
 
-def check_volumes(connection: Connection, kinds: Collection[str] | None = None, spacing_um: int | None = None) -> None:
+def check_volumes(
+    connection: Connection,
+    kinds: Collection[str] | None = None,
+    spacing_um: int | None = None,
+    *,
+    experiment_ids: Collection[int] | None = None,
+) -> None:
     """Check the rows of all volumes of some kinds at one spacing; without both, of all volumes.
+
+    Parameters
+    ----------
+    experiment_ids : collection of int, optional
+        All experiments by default.
 
     Raises
     ------
@@ -315,18 +326,29 @@ def check_volumes(connection: Connection, kinds: Collection[str] | None = None, 
     query = select(Seal.key, Seal.hash).where(Seal.scope == "volume")
     if kinds is not None:
         query = query.where(or_(*(Seal.key.endswith(f"/{kind}/{spacing_um}", autoescape=True) for kind in kinds)))
-    stored = {key: found for key, found in connection.execute(query).all()}
-    refuse("volume", differing(stored, hashes_of_volumes(connection, kinds, spacing_um)))
+    wanted = None if experiment_ids is None else {str(each) for each in experiment_ids}
+    stored = {
+        key: found
+        for key, found in connection.execute(query).all()
+        if wanted is None or key.partition("/")[0] in wanted
+    }
+    refuse("volume", differing(stored, hashes_of_volumes(connection, kinds, spacing_um, experiment_ids=experiment_ids)))
 
 
 def hashes_of_volumes(
-    connection: Connection, kinds: Collection[str] | None = None, spacing_um: int | None = None
+    connection: Connection,
+    kinds: Collection[str] | None = None,
+    spacing_um: int | None = None,
+    *,
+    experiment_ids: Collection[int] | None = None,
 ) -> Hashes:
     """The hashes of the stored rows of volumes, by default of all."""
     table = table_of(StoredVolume)
     query = select(*(table.c[name] for name in _VOLUME_COLUMNS))
     if kinds is not None:
         query = query.where(table.c.kind.in_(kinds), table.c.spacing_um == spacing_um)
+    if experiment_ids is not None:
+        query = query.where(id_in(connection, table.c.experiment_id, experiment_ids))
     with damaged_values("volume"):
         rows = connection.execute(query).all()
         return _hashes_of_volumes(canonical_rows(table, _VOLUME_COLUMNS, rows))

@@ -21,7 +21,7 @@ from bsv_store.catalog.database.models import (
 from bsv_store.catalog.ingest.hemisphere import experiments_with_wrong_sides
 from bsv_store.catalog.ingest.revisions import damaged_revisions, damaged_snapshots
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
-from bsv_store.catalog.selection.in_store import unionizes_read, volumes_read
+from bsv_store.catalog.selection.in_store import reads_sides, unionizes_read, volumes_read
 from bsv_store.catalog.unionize_seals import check_unionizes, checked_tables, damaged_halves
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
 from bsv_store.html import card, table
@@ -55,16 +55,13 @@ _SMALL_TABLES = (
 )
 
 
-def check_inputs(
-    connection: Connection, *, kinds: Collection[str], spacing_um: int, leaves: Collection[Criteria] = ()
-) -> None:
-    """Check all rows that determine the selection, groups, hemispheres, divisors and volumes of an average.
+def check_selecting(connection: Connection, leaves: Collection[Criteria]) -> None:
+    """Check all rows that decide which experiments are selected and in which group they are.
+
+    Unselected experiments are checked too, because damage can remove an experiment from a selection.
 
     Parameters
     ----------
-    kinds : collection of VolumeKind
-        Kinds of volumes that are read; empty if none is.
-    spacing_um : int
     leaves : collection of Criteria
         The parts of the selections, which may depend on unionize rows and on what the store has.
 
@@ -81,22 +78,44 @@ def check_inputs(
     seals.check_lines(connection)
     seals.check_ontology(connection)
     seals.check_rows(connection, Exclusion)
-    if kinds:
-        seals.check_volumes(connection, kinds, spacing_um)
     for volumes in sorted(volumes_read(leaves)):
         seals.check_volumes(connection, [volumes.kind], volumes.spacing_um)
-    structures = unionizes_read(connection, leaves)
+    for part, structures in unionizes_read(connection, leaves).items():
+        if structures:
+            check_unionizes(connection, structures, part)
+    if any(reads_sides(leaf) for leaf in leaves):
+        check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection")
+        _check_sides(connection)
+
+
+def check_selected(
+    connection: Connection, experiment_ids: Collection[int], *, kinds: Collection[str], spacing_um: int
+) -> None:
+    """Check the rows of selected experiments that determine their hemispheres, divisors and volumes.
+
+    Parameters
+    ----------
+    experiment_ids : collection of int
+    kinds : collection of VolumeKind
+        Kinds of volumes that are read; empty if none is.
+    spacing_um : int
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a row differs from what was stored, is missing, or was added by another program.
+    """
+    if kinds:
+        seals.check_volumes(connection, kinds, spacing_um, experiment_ids=experiment_ids)
     # The root is read for divisors and injected hemispheres.
-    check_unionizes(connection, structures["injection"] | {ROOT_STRUCTURE_ID}, "injection")
-    if structures["projection"]:
-        check_unionizes(connection, structures["projection"], "projection")
-    _check_sides(connection)
+    check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection", experiment_ids=experiment_ids)
+    _check_sides(connection, experiment_ids)
 
 
-def _check_sides(connection: Connection) -> None:
-    """Compare the injected hemispheres with the rows from which they are derived."""
+def _check_sides(connection: Connection, experiment_ids: Collection[int] | None = None) -> None:
+    """Compare the injected hemispheres, by default of all experiments, with the rows from which they are derived."""
     with seals.damaged_values("experiment"):
-        wrong = experiments_with_wrong_sides(connection)
+        wrong = experiments_with_wrong_sides(connection, experiment_ids)
     seals.refuse("experiment", [str(each) for each in wrong])
 
 

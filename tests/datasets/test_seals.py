@@ -202,6 +202,10 @@ _ADDED_INJECTION = (
     f"INSERT INTO unionize ({_COLUMNS}) SELECT {re.sub('structure_id', str(VISP), _COLUMNS, count=1)} FROM unionize"
     " WHERE structure_id = 997 AND hemisphere_id = 3 AND is_injection AND experiment_id = 1"
 )
+_OTHER_SIDE = (
+    "UPDATE unionize SET projection_volume = 99 WHERE structure_id = 997 AND is_injection AND hemisphere_id = 2"
+    " AND experiment_id = 2"
+)
 OF_CRITERIA: dict[str, tuple[dict[str, Any], str]] = {
     "injection overlap": ({"injected_in": "VISp", "min_injection_overlap": 0.0}, _ADDED_INJECTION),
     "injection outside": ({"max_injection_outside_primary": 1.0}, _ADDED_INJECTION),
@@ -213,6 +217,13 @@ OF_CRITERIA: dict[str, tuple[dict[str, Any], str]] = {
     "table": (
         {"with_unionizes": True},
         "DELETE FROM unionize_coverage WHERE experiment_id = 1 AND part = 'projection'",
+    ),
+    "side": ({"injected_hemisphere": "right"}, _OTHER_SIDE),
+    "both sides": ({"bilateral": False}, _OTHER_SIDE),
+    "side of the target": ({"projecting_to": "MOp", "target_hemisphere": "contralateral"}, _OTHER_SIDE),
+    "derived side": (
+        {"injected_hemisphere": "right"},
+        "UPDATE experiment SET injected_hemisphere = 'right' WHERE injected_hemisphere = 'left'",
     ),
 }
 
@@ -229,6 +240,29 @@ def test_rows_that_decide_a_criterion_are_checked(whole: Store, criteria: dict[s
         whole.aggregate(selection, name="another")
     # Rows that the selection does not depend on are not read.
     whole.aggregate(Selection(ids=[1]), name="by-id")
+
+
+OF_ONE_EXPERIMENT = (
+    _OTHER_SIDE,
+    "DELETE FROM unionize WHERE structure_id = 997 AND is_injection AND experiment_id = 2",
+    "UPDATE experiment SET injected_hemisphere = 'left' WHERE id = 2",
+    "UPDATE volume SET file_sha256 = 'x' WHERE experiment_id = 2",
+    "DELETE FROM volume WHERE experiment_id = 2",
+)
+
+
+@pytest.mark.parametrize("statement", OF_ONE_EXPERIMENT)
+def test_rows_of_unselected_experiments_are_checked_only_if_a_criterion_reads_them(
+    whole: Store, statement: str
+) -> None:
+    with whole.database.writing() as connection:
+        assert connection.execute(text(statement)).rowcount > 0
+    with pytest.raises(DamagedCatalogError, match="the catalog is damaged"):
+        whole.aggregate(Selection(ids=[1, 2]), name="both", normalize="injection_volume", missing="leave_out")
+    assert whole.aggregate(Selection(ids=[1]), name="one", normalize="injection_volume").members.experiment_id[0] == 1
+    if "volume SET" in statement or "FROM volume" in statement:
+        with pytest.raises(DamagedCatalogError, match="volumes"):
+            whole.aggregate(Selection(ids=[1]) & Selection(with_volume="projection_density"), name="with-volume")
 
 
 @pytest.mark.parametrize(

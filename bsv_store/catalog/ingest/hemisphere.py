@@ -45,10 +45,18 @@ def update_injected_hemispheres(connection: Connection, experiment_ids: Collecti
     return connection.execute(statement).rowcount
 
 
-def experiments_with_wrong_sides(connection: Connection) -> list[int]:
-    """The ids of experiments whose injected hemisphere or injection volumes disagree with their unionize rows."""
+def experiments_with_wrong_sides(connection: Connection, experiment_ids: Collection[int] | None = None) -> list[int]:
+    """The ids of experiments whose injected hemisphere or injection volumes disagree with their unionize rows.
+
+    Parameters
+    ----------
+    experiment_ids : collection of int, optional
+        By default all experiments.
+    """
     table = table_of(Experiment)
-    wanted = _sides(connection, connection.execute(select(table.c.id)).scalars().all())
+    if experiment_ids is None:
+        experiment_ids = connection.execute(select(table.c.id)).scalars().all()
+    wanted = _sides(connection, experiment_ids)
     differs = or_(*(table.c[name].is_distinct_from(wanted.c[name]) for name in _COLUMNS))
     query = select(table.c.id).join(wanted, wanted.c.id == table.c.id).where(differs)
     return list(connection.scalars(query.order_by(table.c.id)))

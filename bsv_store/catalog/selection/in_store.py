@@ -26,6 +26,15 @@ def needs_side(name: str, leaf: Criteria) -> bool:
     return CRITERIA[name].column == "laterality_index"
 
 
+# Columns of the view ``experiments`` that are derived from the unionize rows of the root inside the injection.
+_SIDE_COLUMNS = frozenset({"injected_hemisphere", "bilateral"})
+
+
+def reads_sides(leaf: Criteria) -> bool:
+    """Whether a part of a selection depends on injected hemispheres."""
+    return any(CRITERIA[name].column in _SIDE_COLUMNS or needs_side(name, leaf) for name in leaf.to_dict())
+
+
 def with_unionizes(terms: Terms[C], leaf: Criteria) -> C:
     """Whether the store has the whole unionize table, or not."""
     complete = terms.every(terms.covered(row.name) for row in UNIONIZE_PARTS.values())
