@@ -202,9 +202,10 @@ _ADDED_INJECTION = (
     f"INSERT INTO unionize ({_COLUMNS}) SELECT {re.sub('structure_id', str(VISP), _COLUMNS, count=1)} FROM unionize"
     " WHERE structure_id = 997 AND hemisphere_id = 3 AND is_injection AND experiment_id = 1"
 )
+# For one of the experiments that are not selected.
 _OTHER_SIDE = (
     "UPDATE unionize SET projection_volume = 99 WHERE structure_id = 997 AND is_injection AND hemisphere_id = 2"
-    " AND experiment_id = 2"
+    " AND experiment_id = {}"
 )
 OF_CRITERIA: dict[str, tuple[dict[str, Any], str]] = {
     "injection overlap": ({"injected_in": "VISp", "min_injection_overlap": 0.0}, _ADDED_INJECTION),
@@ -218,9 +219,17 @@ OF_CRITERIA: dict[str, tuple[dict[str, Any], str]] = {
         {"with_unionizes": True},
         "DELETE FROM unionize_coverage WHERE experiment_id = 1 AND part = 'projection'",
     ),
-    "side": ({"injected_hemisphere": "right"}, _OTHER_SIDE),
-    "both sides": ({"bilateral": False}, _OTHER_SIDE),
-    "side of the target": ({"projecting_to": "MOp", "target_hemisphere": "contralateral"}, _OTHER_SIDE),
+    "side": ({"injected_hemisphere": "right"}, _OTHER_SIDE.format(3)),
+    "both sides": ({"bilateral": False}, _OTHER_SIDE.format(4)),
+    "side of the target": (
+        {
+            "projecting_to": "MOp",
+            "target_hemisphere": "contralateral",
+            "target_measure": "normalized_projection_volume",
+            "target_threshold": 0.8,
+        },
+        _OTHER_SIDE.format(2),
+    ),
     "derived side": (
         {"injected_hemisphere": "right"},
         "UPDATE experiment SET injected_hemisphere = 'right' WHERE injected_hemisphere = 'left'",
@@ -243,7 +252,7 @@ def test_rows_that_decide_a_criterion_are_checked(whole: Store, criteria: dict[s
 
 
 OF_ONE_EXPERIMENT = (
-    _OTHER_SIDE,
+    _OTHER_SIDE.format(2),
     "DELETE FROM unionize WHERE structure_id = 997 AND is_injection AND experiment_id = 2",
     "UPDATE experiment SET injected_hemisphere = 'left' WHERE id = 2",
     "UPDATE volume SET file_sha256 = 'x' WHERE experiment_id = 2",
