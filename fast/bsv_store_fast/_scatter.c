@@ -1,4 +1,4 @@
-/* Add values at listed positions of arrays: the inner loop of averages, compiled.
+/* Add values at listed positions of arrays: the inner loops of averages, compiled.
 
    The arrays are Python buffers, so that neither NumPy's headers nor its version matter, and the functions are those
    of the stable ABI of Python 3.11. */
@@ -133,14 +133,112 @@ static PyObject *add_parts(PyObject *self, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+/* -- moments ------------------------------------------------------------------------------------------------------- */
+
+enum { INDEX, VALUES, TOTAL, LISTED, CENTER, SPREAD, LOW, HIGH, ARRAYS };
+
+static const char *const names[ARRAYS] = {"index", "values", "total", "listed", "center", "spread", "low", "high"};
+
+/* Fill views of the arrays, NULL for None; the number of views that are held, negative with an exception. */
+static int get_arrays(PyObject *const *objects, Py_buffer *views)
+{
+    for (int i = 0; i < ARRAYS; i++) {
+        views[i].buf = NULL;
+        views[i].obj = NULL;
+    }
+    for (int i = 0; i < ARRAYS; i++) {
+        if (i >= CENTER && objects[i] == Py_None) continue;
+        if (PyObject_GetBuffer(objects[i], &views[i], PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (i >= TOTAL ? PyBUF_WRITABLE : 0)) < 0)
+            return -1;
+        const char *format = views[i].format;
+        const int fits = i == INDEX    ? views[i].itemsize == 8 && (!strcmp(format, "l") || !strcmp(format, "q"))
+                         : i == LISTED ? is_format(&views[i], 'I')
+                                       : is_format(&views[i], 'd');
+        if (!fits || views[i].ndim != 1 || (uintptr_t)views[i].buf % (i == LISTED ? 4 : 8) != 0) {
+            PyErr_Format(PyExc_TypeError, "%s must be an aligned array of one dimension of %s", names[i],
+                         i == INDEX ? "int64" : i == LISTED ? "uint32" : "float64");
+            return -1;
+        }
+        const Py_ssize_t count = views[i].len / views[i].itemsize;
+        const int like = i == VALUES ? INDEX : TOTAL;
+        if (i != INDEX && i != TOTAL && count != views[like].len / 8) {
+            PyErr_Format(PyExc_IndexError, "%s has %zd elements, and %s has %zd", names[i], count, names[like],
+                         views[like].len / 8);
+            return -1;
+        }
+    }
+    if ((views[CENTER].buf == NULL) != (views[SPREAD].buf == NULL) || (views[LOW].buf == NULL) != (views[HIGH].buf == NULL)) {
+        PyErr_SetString(PyExc_TypeError, "center and spread, and low and high, must be given together");
+        return -1;
+    }
+    return 0;
+}
+
+/* Welford (1962, doi:10.1080/00401706.1962.10490022), in the order of operations of bsv-store's NumPy version. */
+static void update(const Py_buffer *views)
+{
+    const int64_t *index = views[INDEX].buf;
+    const double *values = views[VALUES].buf;
+    double *total = views[TOTAL].buf, *center = views[CENTER].buf, *spread = views[SPREAD].buf;
+    double *low = views[LOW].buf, *high = views[HIGH].buf;
+    uint32_t *listed = views[LISTED].buf;
+    const Py_ssize_t count = views[INDEX].len / 8;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const int64_t place = index[i];
+        const double value = values[i];
+        total[place] += value;
+        listed[place] += 1;
+        if (center != NULL) {
+            const double k = listed[place];
+            double deviation = value - center[place];
+            center[place] += deviation / k;
+            deviation *= deviation;
+            deviation *= (k - 1) / k;
+            spread[place] = deviation + spread[place];
+        }
+        if (low != NULL) {
+            low[place] = value < low[place] ? value : low[place];
+            high[place] = value > high[place] ? value : high[place];
+        }
+    }
+}
+
+static PyObject *add_moments(PyObject *self, PyObject *arguments)
+{
+    PyObject *objects[ARRAYS];
+    Py_buffer views[ARRAYS];
+    int outside = 0;
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "OOOOOOOO:add_moments", &objects[0], &objects[1], &objects[2], &objects[3],
+                          &objects[4], &objects[5], &objects[6], &objects[7]))
+        return NULL;
+    const int failed = get_arrays(objects, views) < 0;
+    if (!failed) {
+        const int64_t *index = views[INDEX].buf;
+        const Py_ssize_t count = views[INDEX].len / 8, size = views[TOTAL].len / 8;
+        Py_BEGIN_ALLOW_THREADS
+        for (Py_ssize_t i = 0; i < count; i++) outside |= index[i] < 0 || index[i] >= size;
+        if (!outside) update(views);
+        Py_END_ALLOW_THREADS
+        if (outside) PyErr_Format(PyExc_IndexError, "an index is outside the %zd voxels", size);
+    }
+    for (int i = 0; i < ARRAYS; i++)
+        if (views[i].obj != NULL) PyBuffer_Release(&views[i]);
+    if (failed || outside) return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"add_parts", add_parts, METH_VARARGS,
      "add_parts(parts, first)\n--\n\nAdd values / divisor, in float64, to total[index - first], part after part."},
+    {"add_moments", add_moments, METH_VARARGS,
+     "add_moments(index, values, total, listed, center, spread, low, high)\n--\n\n"
+     "Add values to the sums, counts, centers, squared deviations and extremes at index."},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "_scatter", "The inner loop of averages, compiled.", 0, methods, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "_scatter", "The inner loops of averages, compiled.", 0, methods, NULL, NULL, NULL, NULL,
 };
 
 PyMODINIT_FUNC PyInit__scatter(void)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bsv_store.averaging.hemisphere import halves, process_volume
 from bsv_store.averaging.kernel import accumulator as accumulator_module
 from bsv_store.averaging.kernel import cells as cells_module
+from bsv_store.averaging.kernel import compiled
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator, MemberVolume
 from bsv_store.averaging.kernel.cells import Cell, RequiredSums
 from bsv_store.averaging.kernel.result import GroupResult, joined
@@ -25,6 +26,7 @@ from bsv_store.vocabulary import STATISTICS as STATISTIC_ROWS
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.volume import SparseArray
 from tests.averaging import reference
+from tests.averaging.loops import require_compiled_loops
 from tests.averaging.reference import Member, TinyGrid
 from tests.examples import examples
 
@@ -130,6 +132,34 @@ def test_mean_alone_is_that_of_the_reference(items: list[Member], rule: str) -> 
         expected = reference.statistics(items, group, rule)
         assert_close(result.mean[group], expected["mean"], largest(items), "mean")
         np.testing.assert_array_equal(result.n[group], expected["n"])
+
+
+@few
+@given(members(groups=2, masked=True), rules, st.sampled_from([("mean",), ("sd", "max"), STATISTICS]))
+def test_compiled_loops_give_the_bits_of_numpy(items: list[Member], rule: str, statistics: Sequence[str]) -> None:
+    require_compiled_loops()
+    expected = aggregated(items, n_groups=2, hemisphere_rule=rule, statistics=statistics)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "loops", None)
+        assert_same(aggregated(items, n_groups=2, hemisphere_rule=rule, statistics=statistics), expected)
+
+
+@pytest.mark.parametrize("statistics", [("mean", "sd"), ("max",), STATISTICS])
+def test_compiled_loops_give_the_bits_of_numpy_with_values_of_every_size(statistics: Sequence[str]) -> None:
+    require_compiled_loops()
+    random = np.random.default_rng(11)
+    items = []
+    for _ in range(9):
+        sizes = 10.0 ** random.integers(-30, 30, GRID.shape)
+        items.append(Member((random.normal(size=GRID.shape) * sizes).astype(np.float32), divisor=random.random()))
+    found = aggregated(items, statistics=statistics)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "loops", None)
+        assert_same(aggregated(items, statistics=statistics), found)
+    with pytest.MonkeyPatch.context() as patch:
+        # Not computed by NumPy after all.
+        patch.setattr(Cell, "_add_moments", None)
+        aggregated(items, statistics=statistics)
 
 
 @few
@@ -416,6 +446,7 @@ def test_blocks_of_any_size_give_the_same_bits(
     rng = np.random.default_rng(3)
     items = [Member(rng.random(GRID.shape, np.float32), weights=ONES * 0.5 if weighted else None) for _ in range(3)]
     whole = aggregated(items, statistics=statistics, as_sparse=as_sparse)
+    monkeypatch.setattr(compiled, "loops", None)
     monkeypatch.setattr(cells_module, "_BLOCK", 5)
     monkeypatch.setattr(accumulator_module, "_BLOCK_VOXELS", 1)
     assert_same(aggregated(items, statistics=statistics, as_sparse=as_sparse), whole)

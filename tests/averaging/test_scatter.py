@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bsv_store.averaging.kernel import scatter
+from bsv_store.averaging.kernel import compiled, scatter
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator, MemberVolume
 from bsv_store.volumes.grid import Grid
 from bsv_store.volumes.volume import SparseArray
+from tests.averaging.loops import require_compiled_loops
 
 RANDOM = np.random.default_rng(7)
 SIZE = 200_000
@@ -19,9 +20,9 @@ SIZE = 200_000
 def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Every test runs with both loops."""
     if request.param == "NumPy":
-        monkeypatch.setattr(scatter, "_add_compiled", None)
+        monkeypatch.setattr(compiled, "loops", None)
     else:
-        pytest.importorskip("bsv_store_fast", reason="bsv-store-fast is not installed: there was no C compiler")
+        require_compiled_loops()
     return str(request.param)
 
 
@@ -156,6 +157,43 @@ def test_the_compiled_loop_refuses_other_arrays(parts: Any, message: str) -> Non
 
     with pytest.raises(TypeError, match=message):
         add_parts(parts, 0)
+
+
+_FLOATS, _COUNTS, _AT = np.zeros(9), np.zeros(9, np.uint32), np.zeros(1, np.int64)
+
+
+@pytest.mark.parametrize("loop", ["compiled"], indirect=True)
+@pytest.mark.parametrize(
+    ("arrays", "error", "message"),
+    [
+        (
+            (_AT.astype(np.uint32), np.zeros(1), _FLOATS, _COUNTS, None, None, None, None),
+            TypeError,
+            "index must be",
+        ),
+        ((_AT, np.zeros(1, "f4"), _FLOATS, _COUNTS, None, None, None, None), TypeError, "values must be"),
+        ((_AT, np.zeros(1), _FLOATS, np.zeros(9, np.int32), None, None, None, None), TypeError, "listed must be"),
+        ((_AT, np.zeros(1), _FLOATS, _COUNTS, np.zeros((3, 3)), None, None, None), TypeError, "center must be"),
+        ((_AT, np.zeros(1), _FLOATS, _COUNTS, np.zeros(9), None, None, None), TypeError, "given together"),
+        ((_AT, np.zeros(1), _FLOATS, _COUNTS, None, None, None, np.zeros(9)), TypeError, "given together"),
+        ((_AT, np.zeros(2), _FLOATS, _COUNTS, None, None, None, None), IndexError, "values has 2 elements"),
+        ((_AT, np.zeros(1), _FLOATS, np.zeros(8, np.uint32), None, None, None, None), IndexError, "listed has 8"),
+        ((_AT, np.zeros(1), _FLOATS, _COUNTS, np.zeros(9), np.zeros(8), None, None), IndexError, "spread has 8"),
+        ((_AT - 1, np.zeros(1), _FLOATS, _COUNTS, None, None, None, None), IndexError, "outside the 9 voxels"),
+        ((_AT + 9, np.zeros(1), _FLOATS, _COUNTS, None, None, None, None), IndexError, "outside the 9 voxels"),
+        ((_AT, np.zeros(1), None, _COUNTS, None, None, None, None), TypeError, "bytes-like"),
+        ((_AT, np.zeros(1)), TypeError, "8 arguments"),
+    ],
+)
+def test_the_compiled_loop_of_moments_refuses_other_arrays(
+    arrays: tuple[Any, ...], error: type[Exception], message: str
+) -> None:
+    from bsv_store_fast import add_moments
+
+    with pytest.raises(error, match=message):
+        add_moments(*arrays)
+    assert not _FLOATS.any()
+    assert not _COUNTS.any()
 
 
 @pytest.mark.parametrize("loop", ["compiled"], indirect=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bsv_store.averaging.kernel import compiled
 from bsv_store.averaging.kernel.scatter import Part, add_parts
 from bsv_store.averaging.kernel.slab_reader import Flat
 
@@ -116,9 +117,14 @@ class Cell:
         if self.listed is None:
             add_parts([Part(self.total, flat.index, flat.values)])
             return
+        if compiled.loops is not None:
+            sums = (self.total, self.listed, self.center, self.spread, self.low, self.high)
+            compiled.loops.add_moments(flat.index, flat.values, *sums)
+            return
         for start in range(0, flat.index.size, _BLOCK):
             self._add_moments(flat.index[start : start + _BLOCK], flat.values[start : start + _BLOCK])
 
+    # The compiled loop does the same operations in the same order.
     def _add_moments(self, index: NDArray[Any], values: Float64Array) -> None:
         assert self.listed is not None
         total = np.take(self.total, index, mode="clip")

@@ -1,12 +1,9 @@
 """Adding values at listed positions of arrays: the inner loop that determines the speed of an average.
 
-If the package bsv-store-fast (the extra ``fast``) is installed, its compiled loop divides and adds in one pass, without
-Python's global lock. Otherwise NumPy does it, with identical results.
-
-Two measures make NumPy fast. Positions are processed block by block of the sum, with all volumes of a batch in each
-block, which stays in the processor's caches; a whole sum (10 MB at 100 um) would be loaded from memory for every
-volume. And ``numpy.add.at`` adds at a contiguous index of type intp in one compiled loop, where take, add and put are
-three passes.
+Two measures make NumPy fast, where the compiled loop is not installed. Positions are processed block by block of the
+sum, with all volumes of a batch in each block, which stays in the processor's caches; a whole sum (10 MB at 100 um)
+would be loaded from memory for every volume. And ``numpy.add.at`` adds at a contiguous index of type intp in one pass,
+where take, add and put are three.
 """
 
 from __future__ import annotations
@@ -19,16 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
-def _compiled_loop() -> Callable[[list[tuple[Any, Any, Any, float]], int], None] | None:
-    try:
-        from bsv_store_fast import add_parts
-    except ImportError:
-        return None
-    return add_parts
-
-
-_add_compiled = _compiled_loop()
+from bsv_store.averaging.kernel import compiled
 
 # Maximum number of voxels per block: 1 MB. Smaller blocks fit into faster caches, but each block costs some calls.
 _BLOCK = 1 << 17
@@ -61,7 +49,7 @@ def batch_bytes() -> int:
     The compiled loop is fastest while the volumes are still in the processor's cache; NumPy needs many volumes for each
     block of the sum.
     """
-    return 4_000_000 if _add_compiled is not None else 16_000_000
+    return 16_000_000 if compiled.loops is None else 4_000_000
 
 
 def add_parts(parts: Sequence[Part], *, first: int = 0) -> None:
@@ -86,8 +74,8 @@ def add_parts(parts: Sequence[Part], *, first: int = 0) -> None:
     for part in parts:
         if part.total.size != size:
             raise IndexError(f"one sum has {part.total.size} voxels, another {size}")
-    if _add_compiled is not None and all(_is_stored(part) for part in parts):
-        _add_compiled([(part.total, part.index, part.values, part.divisor) for part in parts], first)
+    if compiled.loops is not None and all(_is_stored(part) for part in parts):
+        compiled.loops.add_parts([(part.total, part.index, part.values, part.divisor) for part in parts], first)
     else:
         _add_with_numpy(parts, first, size)
 
