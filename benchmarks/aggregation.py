@@ -31,6 +31,10 @@ _PLAIN = {"normalization_method": "none", "subtract_other_hemisphere": False}
 _SUBTRACTED = {"normalization_method": "injectionVolume", "subtract_other_hemisphere": True, "grouping_method": "AP"}
 
 
+# What some calls need besides bsv-store.
+_REQUIRED = {"compiled": "numba", "numpy": "bsv_store_fast"}
+
+
 @dataclass(frozen=True)
 class Task:
     """One average to measure, and the implementations that compute it.
@@ -54,7 +58,7 @@ class Task:
 
 
 TASKS = (
-    Task("normalized", _NORMALIZED, ("compat", "aggregate", "again", "loop", "compiled")),
+    Task("normalized", _NORMALIZED, ("compat", "numpy", "aggregate", "again", "loop", "compiled")),
     Task("not normalized", _PLAIN, ("compat", "aggregate")),
     Task("normalized, cold page cache", _NORMALIZED, ("compat",), sizes=(300,), cold=True),
     # Not compared: Brain Street View treats every injection as being on the right.
@@ -117,7 +121,7 @@ class Bench:
         note(f"{size:,} experiments, {task.what}")
         ids = self.folder / f"ids-{size}.json"
         ids.write_text(json.dumps(experiment_ids(size)))
-        calls = [call for call in task.ours if call != "compiled" or find_spec("numba") is not None]
+        calls = [call for call in task.ours if _REQUIRED.get(call) is None or find_spec(_REQUIRED[call]) is not None]
         found = {call: Measurement(task.what, size, f"bsv-store {call}") for call in calls}
         theirs = Measurement(task.what, size, PEER)
         # Brain Street View takes minutes for 1,000 experiments or more, so it is run only once there.
@@ -126,6 +130,8 @@ class Bench:
             for call, measurement in found.items():
                 command = [sys.executable, "-m", "benchmarks.ours", str(self.store), call]
                 self._measure(measurement, command, ids, task, self.store)
+            if "numpy" in calls:
+                self._compare_loops()
             if self.peer is not None and task.compare and turn < (3 if size <= 300 else 1):
                 command = [str(self.peer), str(CHECKOUT / "benchmarks" / "peer_bsv.py"), str(self.cache)]
                 self._measure(theirs, command, ids, task, self.cache)
@@ -141,6 +147,10 @@ class Bench:
         into.seconds += done["seconds"]
         into.cpu_seconds += done["cpu_seconds"]
         into.peak_mb = max(into.peak_mb, done["peak_mb"])
+
+    def _compare_loops(self) -> None:
+        found, expected = np.load(self.folder / "compat.npy"), np.load(self.folder / "numpy.npy")
+        assert np.array_equal(found, expected), "the compiled loops give other bits than NumPy"
 
     def _compare(self, task: Task) -> None:
         ours, theirs = np.load(self.folder / "compat.npy"), np.load(self.folder / "theirs.npy")
@@ -212,7 +222,7 @@ def table(results: Iterator[Measurement] | list[Measurement]) -> str:
     return "\n".join(lines)
 
 
-_COMPARABLE_WITH_LOOP = ("bsv-store compat", "bsv-store aggregate")
+_COMPARABLE_WITH_LOOP = ("bsv-store compat", "bsv-store numpy", "bsv-store aggregate")
 
 
 def main() -> None:

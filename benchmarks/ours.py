@@ -24,6 +24,7 @@ def main() -> None:
     ids = json.loads(Path(ids_file).read_text())
     run = {
         "compat": _compat,
+        "numpy": _compat_with_numpy,
         "aggregate": _aggregate,
         "again": _again,
         "loop": _numpy_loop,
@@ -66,6 +67,14 @@ def _compat(store: str, ids: list[int], options: dict[str, Any]) -> Callable[[],
             ]
 
     return call
+
+
+def _compat_with_numpy(store: str, ids: list[int], options: dict[str, Any]) -> Callable[[], NDArray[Any]]:
+    """The same without the compiled loops of bsv-store-fast."""
+    from bsv_store.averaging.kernel import compiled
+
+    compiled.loops = None
+    return _compat(store, ids, options)
 
 
 def _recipe(ids: list[int], options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
