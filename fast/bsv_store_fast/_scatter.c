@@ -85,13 +85,23 @@ static inline float value_at(const char *values, Py_ssize_t i)
 /* Whether all indices are in [first, first + size). */
 static int is_inside(const char *index, Py_ssize_t count, uint64_t first, uint64_t size)
 {
-    uint32_t low = UINT32_MAX, high = 0;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        const uint32_t place = index_at(index, i);
-        low = place < low ? place : low;
-        high = place > high ? place : high;
+    if (size > INT32_MAX) {
+        for (Py_ssize_t i = 0; i < count; i++) {
+            const uint64_t place = index_at(index, i);
+            if (place < first || place - first >= size) return 0;
+        }
+        return 1;
     }
-    return count == 0 || (low >= first && high < first + size);
+    if (first > UINT32_MAX) return count == 0;
+    /* The sign bit of one of both is set if and only if the place is outside, whatever wraps around. Without a branch,
+       the compiler processes several indices at once. */
+    const uint32_t start = (uint32_t)first, last = (uint32_t)size - 1;
+    uint32_t signs = size == 0 ? UINT32_MAX : 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const uint32_t place = index_at(index, i) - start;
+        signs |= place | (last - place);
+    }
+    return count == 0 || (signs & 0x80000000u) == 0;
 }
 
 static void add(double *total, const char *index, const char *values, Py_ssize_t count, uint64_t first, double divisor)
