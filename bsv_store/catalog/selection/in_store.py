@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
+from bsv_store.catalog.seals import EXPERIMENT_COLUMNS
 from bsv_store.catalog.selection.criteria import CRITERIA
 from bsv_store.catalog.structures import find_structures
 from bsv_store.vocabulary import MEASURED_HEMISPHERES, UNIONIZE_PARTS
@@ -26,13 +27,14 @@ def needs_side(name: str, leaf: Criteria) -> bool:
     return CRITERIA[name].column == "laterality_index"
 
 
-# Columns of the view ``experiments`` that are derived from the unionize rows of the root inside the injection.
-_SIDE_COLUMNS = frozenset({"injected_hemisphere", "bilateral"})
-
-
 def reads_sides(leaf: Criteria) -> bool:
-    """Whether a part of a selection depends on injected hemispheres."""
-    return any(CRITERIA[name].column in _SIDE_COLUMNS or needs_side(name, leaf) for name in leaf.to_dict())
+    """Whether a part of a selection may depend on injected hemispheres, which are derived from unionize rows.
+
+    A criterion on a column does unless the column is stored as it is in the list of experiments.
+    """
+    return any(
+        CRITERIA[name].column not in (None, *EXPERIMENT_COLUMNS) or needs_side(name, leaf) for name in leaf.to_dict()
+    )
 
 
 def with_unionizes(terms: Terms[C], leaf: Criteria) -> C:
