@@ -200,7 +200,8 @@ def _blocks(connection: Connection, table: Table) -> Generator[list[tuple[Any, .
 
 def _converter(table: Table, dialect: Dialect) -> Callable[[Sequence[Any]], Sequence[Any]]:
     """A function that converts the values of a row to what the driver needs."""
-    processors = [(n, each.type.bind_processor(dialect)) for n, each in enumerate(table.columns)]
+    # Those of the database's own types: SQLAlchemy writes times to SQLite as text.
+    processors = [(n, each.type.dialect_impl(dialect).bind_processor(dialect)) for n, each in enumerate(table.columns)]
     needed = [(number, process) for number, process in processors if process is not None]
 
     def convert(row: Sequence[Any]) -> Sequence[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import re
 import sqlite3
 import threading
 import time
@@ -181,6 +182,15 @@ def test_equal_contents_give_equal_bytes(filled_location: Path, tmp_path: Path) 
         assert first == second
         assert first.content == store.catalog.content_digest()
     assert (tmp_path / "first.db").read_bytes() == (tmp_path / "second.db").read_bytes()
+
+
+def test_times_in_a_copy_are_written_by_sqlalchemy_not_by_the_driver(filled_location: Path, tmp_path: Path) -> None:
+    with open_store(filled_location, read_only=True) as store:
+        store.catalog.export_copy(tmp_path / "copy.db")
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        (taken,) = connection.execute("SELECT taken_at FROM source_snapshot WHERE what = 'experiments'").fetchone()
+    # Of a fixed length, so that texts are in the order of the times.
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}", taken)
 
 
 def test_many_requests_at_once_make_one_copy(served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch) -> None:
