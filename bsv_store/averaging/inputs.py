@@ -233,7 +233,13 @@ def gather_inputs(
     while True:
         remaining = [each for each in experiments if each.experiment_id not in reasons]
         if not remaining:
-            raise nothing_left(recipe.selection, reasons, kinds=recipe.kinds, spacing_um=recipe.spacing_um)
+            raise nothing_left(
+                recipe.selection,
+                reasons,
+                kinds=recipe.kinds,
+                spacing_um=recipe.spacing_um,
+                other_way=_fetching(recipe),
+            )
         assignment = assign(recipe.grouping, remaining, ancestry, membership)
         placed = assignment.group_of()
         missing = required.missing([each for each in remaining if each.experiment_id in placed])
@@ -255,6 +261,13 @@ def gather_inputs(
         check_groups(assignment.groups, left_out)
         check_design(inputs.in_first_group(), covariates)
     return inputs
+
+
+def _fetching(recipe: Recipe) -> str:
+    """How an average fetches its inputs itself; comparisons do not."""
+    if recipe.comparison is not None:
+        return ""
+    return "Or average with `bsv-store aggregate --fetch`, which fetches them first (in Python: store.fetch_inputs)."
 
 
 def _sources(
@@ -374,7 +387,12 @@ class _RequiredData:
         for kind, found in self._volumes.items():
             absent = [each for each in ids if each not in found]
             left = without_volume(
-                recipe.selection, absent, kind=kind, spacing_um=recipe.spacing_um, missing=recipe.missing
+                recipe.selection,
+                absent,
+                kind=kind,
+                spacing_um=recipe.spacing_um,
+                missing=recipe.missing,
+                other_way=_fetching(recipe),
             )
             reasons = {**left, **reasons}
         return reasons
