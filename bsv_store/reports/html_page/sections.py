@@ -85,7 +85,11 @@ def _warnings(facts: PageFacts) -> list[str]:
     version = facts.version
     found = [] if version.origin.can_answer else [f"{version.ref} was {version.origin}."]
     found += [f"{twin}." for twin in version.twins]
-    if facts.stale.is_stale:
+    if facts.stale_missing is not None:
+        found.append(
+            f"Whether the store has changed since {version.ref} was computed is not known: {facts.stale_missing}."
+        )
+    elif facts.stale is not None and facts.stale.is_stale:
         found.append(
             f"The store has changed since {version.ref} was computed: see bsv-store dataset stale {version.ref}."
         )
