@@ -85,6 +85,8 @@ class Mirror:
         self.folder = folder
         self.state = state
         self.is_offline = is_offline
+        # Whoever opened it offline has warned.
+        self._has_warned = is_offline
         self._checked = time.monotonic()
         self._lock = ThreadLock()
         self._words = _words(self.core)
@@ -123,12 +125,13 @@ class Mirror:
     def _revalidate(self) -> None:
         # After any other error the next reader asks again, and gets the same error, not what is outdated.
         self._checked = -math.inf
-        was_offline = self.is_offline
         try:
             self.state, self.is_offline = _current(self.client, self.folder, self.state), False
         except StoreUnreachableError as error:
             self.is_offline = True
-            if not was_offline:
+            if not self._has_warned:
+                # Once: a network that comes and goes would repeat it all day. `Store.status` says what holds now.
+                self._has_warned = True
                 _warn_offline(self.state, error)
         self._checked = time.monotonic()
         self._words = _words(self.core)

@@ -261,6 +261,23 @@ def test_without_a_copy_an_unreachable_server_is_an_error(served: Served) -> Non
         open_store(served.url)
 
 
+def test_an_open_store_warns_once_about_a_network_that_comes_and_goes(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_down(*_: object) -> MirrorState:
+        raise StoreUnreachableError("connection refused")
+
+    reached = mirror._current
+    monkeypatch.setattr(mirror, "REVALIDATE_S", 0.0)
+    with open_store(served.url) as store, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for current in (is_down, reached, is_down):
+            monkeypatch.setattr(mirror, "_current", current)
+            assert store.select()
+            assert ("offline" in str(store.status())) == (current is is_down)
+    assert ["cannot be reached" in str(each.message) for each in caught] == [True]
+
+
 def test_offline_a_damaged_state_is_named_with_what_to_do(served: Served) -> None:
     open_store(served.url).close()
     state = served.mirror / "state.json"
