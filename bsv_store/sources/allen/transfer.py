@@ -485,7 +485,8 @@ class _State:
     def message(self, reason: str) -> str:
         url = self.request.url
         redirected = f", redirected to {self.source}" if self.source not in ("", url) else ""
-        return f"{self.named(reason)}; requested {url}{redirected} {'once' if self.attempts == 1 else f'{self.attempts} times'}"
+        times = "once" if self.attempts == 1 else f"{self.attempts} times"
+        return f"{self.named(reason)}; requested {url}{redirected} {times}"
 
 
 def _digest(sink: BinaryIO) -> int:
