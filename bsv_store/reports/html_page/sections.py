@@ -22,11 +22,9 @@ from bsv_store.vocabulary import (
     ANIMAL_WEIGHTS,
     EFFECT_SIZES,
     MEASURED_HEMISPHERES,
-    MISSING_POLICIES,
-    STATISTICS,
     TWO_SAMPLE_STATISTICS,
 )
-from bsv_store.volumes.grid import AXES, FRAME, MIDLINE_UM
+from bsv_store.volumes.grid import AXES, MIDLINE_UM
 
 if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
@@ -360,19 +358,7 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
 def recipe_words(facts: PageFacts) -> Markup:
     """The recipe in words and as JSON."""
     recipe = facts.version.recipe
-    in_words = [
-        ("Selection", selection_words(recipe.selection)),
-        ("Grouping", grouping_words(recipe.grouping) or "all experiments in one group"),
-        ("Quantity", facts.version.quantity),
-        ("Rules", "; ".join(facts.version.rules)),
-        (
-            "Statistics",
-            ", ".join(STATISTICS[name].described(weighted=recipe.is_weighted) for name in recipe.statistics),
-        ),
-        ("Missing data", MISSING_POLICIES[recipe.missing].words),
-        ("Grid", f"{recipe.spacing_um} um, {FRAME}; {recipe.dtype}" if recipe.has_voxels else None),
-    ]
-    return joined(_facts(in_words), _folded("Recipe (JSON)", recipe.to_json()))
+    return joined(_facts(recipe.in_words()), _folded("Recipe (JSON)", recipe.to_json()))
 
 
 def methods(facts: PageFacts) -> Markup:
