@@ -37,7 +37,7 @@ from bsv_store.errors import DamagedFileError, InputError, UnknownDatasetError
 from bsv_store.html import card, table
 from bsv_store.text import number_of
 from bsv_store.vocabulary import MEASURES, STATISTICS
-from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, Grid
 from bsv_store.volumes.hdf5 import opened_hdf5
 
 if TYPE_CHECKING:
@@ -392,7 +392,7 @@ class DatasetVersion:
             If the result file is missing or differs from what was published.
         """
         where = mask_slices(self.grid, mask)
-        centers = [self.grid.centers_um(axis)[part] for axis, part in zip(AXES, where, strict=True)]
+        centers = [self.grid.centers_um(axis)[part] for axis, part in zip(ARRAY_AXES, where, strict=True)]
         box = [(float(along[0]), float(along[-1])) for along in centers]
         values: NDArray[Any] = self.statistic(name, group=group, box=box)[..., mask[where]]
         return values
@@ -515,7 +515,9 @@ class DatasetVersion:
         number, *voxel = np.nonzero(self.mean)
         labels = [group.label for group in self.groups]
         frame: dict[str, Any] = {"group": pd.Categorical(np.array(labels)[number], labels)}
-        frame |= {axis.lower(): self.grid.centers_um(axis)[where] for axis, where in zip(AXES, voxel, strict=True)}
+        frame |= {
+            axis.lower(): self.grid.centers_um(axis)[where] for axis, where in zip(ARRAY_AXES, voxel, strict=True)
+        }
         frame |= {
             name: (self.mean if name == "mean" else self.statistic(name))[(number, *voxel)]
             for name in self.recipe.statistics

@@ -24,7 +24,7 @@ from bsv_store.vocabulary import (
     MEASURED_HEMISPHERES,
     TWO_SAMPLE_STATISTICS,
 )
-from bsv_store.volumes.grid import AXES, MIDLINE_UM
+from bsv_store.volumes.grid import ARRAY_AXES, MIDLINE_UM
 
 if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # Longer labels would make the table wider than the page.
 _MAX_HEADING = 20
-_COORDINATES = {axis: f"injection_{axis.lower()}" for axis in AXES}
+_COORDINATES = {axis: f"injection_{axis.lower()}" for axis in ARRAY_AXES}
 
 
 def lead(facts: PageFacts) -> Markup:
@@ -312,7 +312,7 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
         Column("Line"),
         Column("Sex"),
         Column("Injected"),
-        *(Column(f"{axis} (um)", is_number=True) for axis in AXES),
+        *(Column(f"{axis} (um)", is_number=True) for axis in ARRAY_AXES),
         Column("Injection (mm³)", is_number=True),
         Column("Divisor", is_number=True),
         Column("Signal", is_number=True),
