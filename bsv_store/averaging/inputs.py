@@ -236,8 +236,9 @@ def gather_inputs(
             raise nothing_left(
                 recipe.selection,
                 reasons,
-                kinds=recipe.kinds,
+                absent=required.absent_kind,
                 spacing_um=recipe.spacing_um,
+                without_rows=required.without_rows if recipe.has_voxels else list(reasons),
                 other_way=_fetching(recipe),
             )
         assignment = assign(recipe.grouping, remaining, ancestry, membership)
@@ -330,6 +331,17 @@ class _RequiredData:
         ):
             reasons = {**found, **reasons}
         return reasons
+
+    @property
+    def absent_kind(self) -> VolumeKind | None:
+        """The first kind of volumes that one of the experiments so far does not have."""
+        return next((kind for kind, found in self._volumes.items() if not self._known <= found.keys()), None)
+
+    @property
+    def without_rows(self) -> list[int]:
+        """The experiments so far without unionize rows for their divisor or weight, ascending."""
+        found = set() if self._divisors is None else self._known - self._divisors.keys()
+        return sorted(found if self.recipe.weight_by == "none" else found | (self._known - self._weights.keys()))
 
     def member(self, experiment_id: int, group: int) -> MemberInput:
         """The input of an experiment whose data are complete."""

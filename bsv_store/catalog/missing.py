@@ -117,7 +117,7 @@ def available_volumes(
     absent = [each for each in ids if each not in found]
     reasons = without_volume(selection, absent, kind=kind, spacing_um=spacing_um, missing=missing)
     if not found:
-        raise nothing_left(selection, reasons, kinds=(kind,), spacing_um=spacing_um)
+        raise nothing_left(selection, reasons, absent=kind, spacing_um=spacing_um)
     return found, reasons
 
 
@@ -129,19 +129,26 @@ def nothing_left(
     selection: Selection,
     reasons: Mapping[int, str],
     *,
-    kinds: Sequence[VolumeKind],
+    absent: VolumeKind | None,
     spacing_um: int,
+    without_rows: Collection[int] = (),
     other_way: str = "",
 ) -> MissingDataError:
-    """The error if all selected experiments are left out.
+    """The error if all selected experiments are left out. The hint is the command that fetches what is missing.
 
-    The hint fetches the first kind that one of them does not have, or the unionize tables if rows of them are missing.
-    ``other_way`` is as for `without_volume`.
+    Parameters
+    ----------
+    absent : VolumeKind or None
+        The kind of volumes that some of them do not have.
+    spacing_um : int
+    without_rows : collection of int
+        Those without unionize rows that are needed.
+    other_way : str
+        As for `without_volume`.
     """
     first = min(reasons)
     whole = "the selected experiment is" if len(reasons) == 1 else f"all {len(reasons):,} selected experiments are"
     message = f"{whole} left out; {first}: {reasons[first]}"
-    absent = next((each for each in kinds if _absent(each, spacing_um) in reasons.values()), None)
     if absent is not None:
         hint = _to_fetch(
             "Fetch what is missing",
@@ -152,8 +159,6 @@ def nothing_left(
             other_way=other_way,
         )
         return MissingDataError(message, hint=hint)
-    without_rows = [each for each, reason in reasons.items() if reason.endswith(NO_ROWS)]
-    if without_rows or not kinds:
-        command = sync_command(selection, without_rows or list(reasons))
-        return MissingDataError(message, hint=f"Sync the unionize tables: {command}")
+    if without_rows:
+        return MissingDataError(message, hint=f"Sync the unionize tables: {sync_command(selection, without_rows)}")
     return MissingDataError(message, hint="Nothing is missing that can be fetched. Select other experiments.")
