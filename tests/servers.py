@@ -5,6 +5,7 @@ The packages define the fixture ``atlas``.
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +21,25 @@ def free_port() -> int:
     """A port of the loopback interface at which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
+
+
+def with_one_doubled_density(experiment_id: int) -> Callable[[bytes], bytes]:
+    """A change of a reply with unionize rows: one projection density of the experiment contradicts its pixels."""
+
+    def spoil(body: bytes) -> bytes:
+        reply = json.loads(body)
+        row = next(
+            each
+            for each in reply["msg"]
+            if each["section_data_set_id"] == experiment_id
+            and not each["is_injection"]
+            and each["hemisphere_id"] == 1
+            and each["projection_density"] > 0
+        )
+        row["projection_density"] *= 2
+        return json.dumps(reply).encode()
+
+    return spoil
 
 
 @pytest.fixture

@@ -42,6 +42,8 @@ class UnionizeSyncReport:
     downloaded_bytes : int
     hint : str or None
         What the user can do about the reason in ``stopped``; None if nothing.
+    notes : tuple of str
+        The contradictions inside the downloaded tables, one sentence each.
     """
 
     fetched: tuple[int, ...]
@@ -52,6 +54,7 @@ class UnionizeSyncReport:
     not_attempted: tuple[int, ...] = ()
     stopped: str | None = None
     hint: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def what(self) -> str:
@@ -64,7 +67,7 @@ class UnionizeSyncReport:
         return reasons(self.failed, self.not_attempted, self.stopped)
 
     def _repr_html_(self) -> str:
-        return report_card(self.what, self.summary(), self.reasons)
+        return report_card(self.what, self.summary(), self.reasons, notes=self.notes)
 
     def summary(self) -> str:
         """The result in one sentence."""
@@ -192,4 +195,5 @@ def sync_unionizes(
         outcome.not_attempted,
         outcome.stopped,
         outcome.hint,
+        task.notes,
     )

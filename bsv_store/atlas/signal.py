@@ -132,13 +132,14 @@ def signal_in(
         found, left_out = available_volumes(
             connection, selection, ids, kind=wanted, spacing_um=spacing_um, missing=policy
         )
-        divisors, without_divisor = known_divisors(
+        absent = wanted if left_out else None
+        divisors, without_divisor, without_rows = known_divisors(
             connection, selection, sorted(found), normalize=normalization.name, missing=policy
         )
         left_out |= without_divisor
         found = {each: file for each, file in found.items() if each not in left_out}
         if not found:
-            raise nothing_left(selection, left_out, kinds=(wanted,), spacing_um=spacing_um)
+            raise nothing_left(selection, left_out, absent=absent, spacing_um=spacing_um, without_rows=without_rows)
         query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, ids))
         injected: dict[int, str | None] = dict(connection.execute(query).all())
     keys, voxels, facts = regions()

@@ -19,7 +19,7 @@ from bsv_store.formats.output_file import check_target
 from bsv_store.formats.table import IMAGE_FORMATS, checked_format, write_file
 from bsv_store.volumes.annotation import opened_annotation
 from bsv_store.volumes.dense_file import ap_planes, dataset_slabs
-from bsv_store.volumes.grid import AXES, Grid, checked_spacing
+from bsv_store.volumes.grid import ARRAY_AXES, Grid, checked_spacing
 from bsv_store.volumes.template import Template, TemplateFile, opened_template
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _compared(values: NDArray[Any], inside: NDArray[np.bool_], annotation_um: in
     if fits[best] > found + _BETTER_BY:
         raise FrameError(
             f"{what} fits the annotation at {annotation_um} um only with its "
-            f"{' and '.join(AXES[axis] for axis in best)} axis reversed",
+            f"{' and '.join(ARRAY_AXES[axis] for axis in best)} axis reversed",
             hint="Save it with the axes of Allen's files: anterior to posterior, superior to inferior, left to right.",
         )
     return TemplateFit(annotation_um, found)

@@ -238,7 +238,14 @@ def gather_inputs(
     while True:
         remaining = [each for each in experiments if each.experiment_id not in reasons]
         if not remaining:
-            raise nothing_left(recipe.selection, reasons, kinds=recipe.kinds, spacing_um=recipe.spacing_um)
+            raise nothing_left(
+                recipe.selection,
+                reasons,
+                absent=required.absent_kind,
+                spacing_um=recipe.spacing_um,
+                without_rows=required.without_rows if recipe.has_voxels else list(reasons),
+                other_way=_fetching(recipe),
+            )
         assignment = assign(recipe.grouping, remaining, ancestry, membership)
         placed = assignment.group_of()
         missing = required.missing([each for each in remaining if each.experiment_id in placed])
@@ -260,6 +267,13 @@ def gather_inputs(
         check_groups(assignment.groups, left_out)
         check_design(inputs.in_first_group(), covariates)
     return inputs
+
+
+def _fetching(recipe: Recipe) -> str:
+    """How an average fetches its inputs itself; comparisons do not."""
+    if recipe.comparison is not None:
+        return ""
+    return "Or average with `bsv-store aggregate --fetch`, which fetches them first (in Python: store.fetch_inputs)."
 
 
 def _sources(
@@ -323,6 +337,17 @@ class _RequiredData:
             reasons = {**found, **reasons}
         return reasons
 
+    @property
+    def absent_kind(self) -> VolumeKind | None:
+        """The first kind of volumes that one of the experiments so far does not have."""
+        return next((kind for kind, found in self._volumes.items() if not self._known <= found.keys()), None)
+
+    @property
+    def without_rows(self) -> list[int]:
+        """The experiments so far without unionize rows for their divisor or weight, ascending."""
+        found = set() if self._divisors is None else self._known - self._divisors.keys()
+        return sorted(found if self.recipe.weight_by == "none" else found | (self._known - self._weights.keys()))
+
     def member(self, experiment_id: int, group: int) -> MemberInput:
         """The input of an experiment whose data are complete."""
         volumes = {kind: found[experiment_id] for kind, found in self._volumes.items()}
@@ -379,7 +404,12 @@ class _RequiredData:
         for kind, found in self._volumes.items():
             absent = [each for each in ids if each not in found]
             left = without_volume(
-                recipe.selection, absent, kind=kind, spacing_um=recipe.spacing_um, missing=recipe.missing
+                recipe.selection,
+                absent,
+                kind=kind,
+                spacing_um=recipe.spacing_um,
+                missing=recipe.missing,
+                other_way=_fetching(recipe),
             )
             reasons = {**left, **reasons}
         return reasons

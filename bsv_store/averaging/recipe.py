@@ -10,19 +10,25 @@ from typing import Any
 from bsv_store.averaging.comparison.comparison import Comparison
 from bsv_store.averaging.comparison.structure_comparison import BY, StructureComparison
 from bsv_store.averaging.grouping.grouping import Grouping, NoGrouping, grouping_from_json, selections_of
+from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.averaging.kernel.statistics import checked_statistics
+from bsv_store.averaging.units import describe_unit
 from bsv_store.catalog.selection.selection import Selection
+from bsv_store.catalog.selection.words import selection_words
 from bsv_store.check import boolean, choice
 from bsv_store.documents import json_value
 from bsv_store.errors import UPGRADE_HINT, RecipeError
+from bsv_store.html import card, folded, preformatted
 from bsv_store.text import shown
 from bsv_store.vocabulary import (
     ANIMAL_WEIGHTS,
     BILATERAL_RULES,
     HEMISPHERE_RULES,
+    MEASURES,
     MISSING_POLICIES,
     NORMALIZATIONS,
     RESULT_DTYPES,
+    STATISTICS,
     VOLUME_KINDS,
     AnimalWeight,
     BilateralRule,
@@ -34,7 +40,7 @@ from bsv_store.vocabulary import (
     Statistic,
     VolumeKind,
 )
-from bsv_store.volumes.grid import checked_spacing
+from bsv_store.volumes.grid import FRAME, checked_spacing
 
 RECIPE_VERSION = 1
 
@@ -212,6 +218,49 @@ class Recipe:
         if self.weight_by_data_mask:
             masks.append("data_mask")
         return tuple(dict.fromkeys([self.kind, *masks]))
+
+    @property
+    def quantity(self) -> str:
+        """The quantity and its unit: that of the volumes, or the measure of a comparison by structure."""
+        comparison = self.structure_comparison
+        if comparison is None:
+            return describe_unit(self.kind, self.normalize)
+        words, unit = comparison.measure.replace("_", " "), MEASURES[comparison.measure].unit
+        return f"{words} ({unit})" if unit else words
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """A short text for each rule: normalization and hemisphere rule always, masks and weights if used.
+
+        Of a comparison by structure, the hemispheres and what is measured.
+        """
+        if self.structure_comparison is not None:
+            return (f"hemisphere: {', '.join(self.structure_comparison.hemisphere)}", "outside the injection site")
+        rules = [NORMALIZATIONS[self.normalize].words, HEMISPHERE_RULES[self.hemisphere_rule].words]
+        if self.exclude_injection:
+            rules.append("injection sites not counted")
+        if self.weight_by_data_mask:
+            rules.append("weighted by data mask")
+        if self.weight_by != "none":
+            rules.append(ANIMAL_WEIGHTS[self.weight_by].rule)
+        return tuple(rules)
+
+    def in_words(self) -> list[tuple[str, str | None]]:
+        """Name and text of each part; None for those that a recipe without voxels does not have."""
+        statistics = [STATISTICS[name].described(weighted=self.is_weighted) for name in self.statistics]
+        return [
+            ("Selection", selection_words(self.selection)),
+            ("Grouping", grouping_words(self.grouping) or "all experiments in one group"),
+            ("Quantity", self.quantity),
+            ("Rules", "; ".join(self.rules)),
+            ("Statistics", ", ".join(statistics) or None),
+            ("Missing data", MISSING_POLICIES[self.missing].words),
+            ("Grid", f"{self.spacing_um} um, {FRAME}; {self.dtype}" if self.has_voxels else None),
+        ]
+
+    def _repr_html_(self) -> str:
+        title = "Average" if self.comparison is None else "Comparison"
+        return card(title, folded("JSON", preformatted(self.to_json())), kind="recipe", facts=self.in_words())
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values."""

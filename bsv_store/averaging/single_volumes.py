@@ -79,6 +79,7 @@ def experiment_stack(
         found, left_out = available_volumes(
             connection, selection, ids, kind=wanted, spacing_um=spacing_um, missing=policy
         )
+        absent = wanted if left_out else None
         injected = _injected(connection, found)
         if HEMISPHERE_RULES[rule].needs_side:
             without = sorted(each for each in found if injected[each] is None)
@@ -89,7 +90,7 @@ def experiment_stack(
         left_out |= known.left_out
     members = sorted(set(found) - set(left_out))
     if not members:
-        raise nothing_left(selection, left_out, kinds=(wanted,), spacing_um=spacing_um)
+        raise nothing_left(selection, left_out, absent=absent, spacing_um=spacing_um, without_rows=known.without_rows)
     record_use(database, [found[each] for each in members])
     volumes = [StackedVolume(found[each], rule, injected[each], known.values.get(each)) for each in members]
     return VolumeStack(

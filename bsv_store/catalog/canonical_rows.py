@@ -22,19 +22,26 @@ def canonical_rows(table: Table, columns: Sequence[str], rows: Collection[Sequen
     if not rows:
         return []
     # Column by column, because most columns need no conversion.
+    keys = [row[0] for row in rows]
     converted = [
-        _converted(table.c[name], values) for name, values in zip(columns, zip(*rows, strict=True), strict=True)
+        _converted(table.c[name], values, keys) for name, values in zip(columns, zip(*rows, strict=True), strict=True)
     ]
     return list(zip(*converted, strict=True))
 
 
-def _converted(column: Any, values: Sequence[Any]) -> Sequence[Any]:
+def _converted(column: Any, values: Sequence[Any], keys: Sequence[Any]) -> Sequence[Any]:
     canonical, convert = next(
         (canonical, convert) for kind, canonical, convert in _KINDS if isinstance(column.type, kind)
     )
     if canonical is not None and set(map(type, values)) <= {canonical, type(None)}:
         return values
-    return [None if value is None else convert(value) for value in values]
+    found: list[Any] = []
+    try:
+        for value in values:
+            found.append(None if value is None else convert(value))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise type(error)(f"{column.name} of {keys[len(found)]}: {error}") from error
+    return found
 
 
 def _float(value: Any) -> float:

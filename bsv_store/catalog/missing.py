@@ -52,9 +52,20 @@ def leave_out(ids: Collection[int], reason: str, *, missing: MissingPolicy, hint
 
 
 def without_volume(
-    selection: Selection, ids: Collection[int], *, kind: VolumeKind, spacing_um: int, missing: MissingPolicy
+    selection: Selection,
+    ids: Collection[int],
+    *,
+    kind: VolumeKind,
+    spacing_um: int,
+    missing: MissingPolicy,
+    other_way: str = "",
 ) -> dict[int, str]:
     """The reason for each of these experiments, whose volume is not in the store.
+
+    Parameters
+    ----------
+    other_way : str
+        A sentence for the hint: another way to fetch them.
 
     Raises
     ------
@@ -65,8 +76,15 @@ def without_volume(
         ids,
         _absent(kind, spacing_um),
         missing=missing,
-        hint=f"Fetch them: {fetch_command(selection, ids, kind=kind, spacing_um=spacing_um)}",
+        hint=_to_fetch("Fetch them", selection, ids, kind=kind, spacing_um=spacing_um, other_way=other_way),
     )
+
+
+def _to_fetch(
+    start: str, selection: Selection, ids: Collection[int], *, kind: VolumeKind, spacing_um: int, other_way: str
+) -> str:
+    command = fetch_command(selection, ids, kind=kind, spacing_um=spacing_um)
+    return "\n".join([f"{start}: {command}", *([other_way] if other_way else [])])
 
 
 def report_without_volume(
@@ -99,7 +117,7 @@ def available_volumes(
     absent = [each for each in ids if each not in found]
     reasons = without_volume(selection, absent, kind=kind, spacing_um=spacing_um, missing=missing)
     if not found:
-        raise nothing_left(selection, reasons, kinds=(kind,), spacing_um=spacing_um)
+        raise nothing_left(selection, reasons, absent=kind, spacing_um=spacing_um)
     return found, reasons
 
 
@@ -108,21 +126,39 @@ def _absent(kind: VolumeKind, spacing_um: int) -> str:
 
 
 def nothing_left(
-    selection: Selection, reasons: Mapping[int, str], *, kinds: Sequence[VolumeKind], spacing_um: int
+    selection: Selection,
+    reasons: Mapping[int, str],
+    *,
+    absent: VolumeKind | None,
+    spacing_um: int,
+    without_rows: Collection[int] = (),
+    other_way: str = "",
 ) -> MissingDataError:
-    """The error if all selected experiments are left out.
+    """The error if all selected experiments are left out. The hint is the command that fetches what is missing.
 
-    The hint fetches the first kind that one of them does not have, or the unionize tables if rows of them are missing.
+    Parameters
+    ----------
+    absent : VolumeKind or None
+        The kind of volumes that some of them do not have.
+    spacing_um : int
+    without_rows : collection of int
+        Those without unionize rows that are needed.
+    other_way : str
+        As for `without_volume`.
     """
     first = min(reasons)
     whole = "the selected experiment is" if len(reasons) == 1 else f"all {len(reasons):,} selected experiments are"
     message = f"{whole} left out; {first}: {reasons[first]}"
-    absent = next((each for each in kinds if _absent(each, spacing_um) in reasons.values()), None)
     if absent is not None:
-        command = fetch_command(selection, list(reasons), kind=absent, spacing_um=spacing_um)
-        return MissingDataError(message, hint=f"Fetch what is missing: {command}")
-    without_rows = [each for each, reason in reasons.items() if reason.endswith(NO_ROWS)]
-    if without_rows or not kinds:
-        command = sync_command(selection, without_rows or list(reasons))
-        return MissingDataError(message, hint=f"Sync the unionize tables: {command}")
+        hint = _to_fetch(
+            "Fetch what is missing",
+            selection,
+            list(reasons),
+            kind=absent,
+            spacing_um=spacing_um,
+            other_way=other_way,
+        )
+        return MissingDataError(message, hint=hint)
+    if without_rows:
+        return MissingDataError(message, hint=f"Sync the unionize tables: {sync_command(selection, without_rows)}")
     return MissingDataError(message, hint="Nothing is missing that can be fetched. Select other experiments.")

@@ -61,10 +61,13 @@ class KnownDivisors(NamedTuple):
         By experiment id; empty if volumes are not normalized.
     left_out : dict of int to str
         The reason by experiment id.
+    without_rows : tuple of int
+        Those left out without unionize rows.
     """
 
     values: dict[int, float]
     left_out: dict[int, str]
+    without_rows: tuple[int, ...]
 
 
 def known_divisors(
@@ -84,9 +87,10 @@ def known_divisors(
     """
     found = divisors(connection, normalize, experiment_ids)
     if found is None:
-        return KnownDivisors({}, {})
+        return KnownDivisors({}, {}, ())
     left_out = without_divisor(found, selection, experiment_ids, normalize=normalize, missing=missing)
-    return KnownDivisors({each: found[each].value for each in found if each not in left_out}, left_out)
+    values = {each: found[each].value for each in found if each not in left_out}
+    return KnownDivisors(values, left_out, tuple(each for each in left_out if each not in found))
 
 
 def without_divisor(

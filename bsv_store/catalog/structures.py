@@ -290,6 +290,11 @@ def _suggestion(rows: Sequence[StructureRow], unknown: Sequence[StructureRef]) -
         options = [f"{each} ({by_acronym[each].name})" for each in meant if each in by_acronym]
         if options and len(meant) == 1:
             known.append(f"{options[0]} for {ref}")
+        elif options and len(options) < len(meant):
+            ambiguous.append(
+                f"Allen's ontology has no single structure {ref}: it is {joined(meant, 'and')}, of which the ontology "
+                f"of this store has only {joined(options, 'and')}."
+            )
         elif options:
             ambiguous.append(f"Allen's ontology has no single structure {ref}. Choose from {joined(options, 'and')}.")
     if known or ambiguous:

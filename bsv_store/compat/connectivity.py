@@ -32,7 +32,7 @@ from bsv_store.datasets.compute import DamagedInputsError, not_replaced
 from bsv_store.errors import InputError, MissingDataError
 from bsv_store.store.opening import open_store
 from bsv_store.text import listed, number_of
-from bsv_store.volumes.grid import AXES
+from bsv_store.volumes.grid import ARRAY_AXES
 
 if TYPE_CHECKING:
     from bsv_store.averaging.grouping.facts import ExperimentFacts
@@ -296,7 +296,8 @@ class _Call:
         inputs, experiments = found.inputs, found.seen
         unknown = bsv.UNKNOWN_COORDINATE if self._bsv_rules else np.nan
         coordinates = {
-            axis: np.array([_or(each.coordinate(axis), unknown) for each in experiments], np.float64) for axis in AXES
+            axis: np.array([_or(each.coordinate(axis), unknown) for each in experiments], np.float64)
+            for axis in ARRAY_AXES
         }
         sizes = Counter(member.group for member in inputs.members)
         return {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bsv_store.errors import InputError
 from bsv_store.formats.output_file import atomic_output
-from bsv_store.volumes.grid import AXES
+from bsv_store.volumes.grid import ARRAY_AXES
 
 if TYPE_CHECKING:
     from bsv_store.averaging.grouping.facts import ExperimentFacts
@@ -92,7 +92,7 @@ def write_metadata(
                     each.fields["line"] or _WILD_TYPE,
                     each.primary_structure,
                     each.primary_structure_id,
-                    *(unknown if (um := each.coordinate(axis)) is None else um for axis in AXES),
+                    *(unknown if (um := each.coordinate(axis)) is None else um for axis in ARRAY_AXES),
                     *injections.get(each.experiment_id, (0.0, 0.0)),
                 )
             )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from bsv_store.check import is_group
 from bsv_store.errors import InputError
-from bsv_store.html import card
-from bsv_store.text import label_in_prose, listed, shown
+from bsv_store.html import card, table
+from bsv_store.text import label_in_prose, listed, number_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -82,6 +82,19 @@ class GroupInfo:
         return cls(number, label, *first, len(ids), ids, *second)
 
 
+class Groups(tuple[GroupInfo, ...]):
+    """The groups of a version, in the order of the result's first axis: a tuple with a card for notebooks."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        rows = [[each.number, each.label, each.lower, each.upper, each.center, each.n] for each in self]
+        columns = ["group", "label", "lower um", "upper um", "center um", "n"]
+        if all(each.lower is None for each in self):
+            rows, columns = [[row[0], row[1], row[-1]] for row in rows], ["group", "label", "n"]
+        return card(number_of(len(self), "group"), table(columns, rows), kind="groups of a version")
+
+
 def group_in_prose(group: GroupInfo) -> str:
     """The label of a group in a sentence, with its number of members."""
     return f"{label_in_prose(group.label)} (n = {group.n})"
@@ -113,9 +126,9 @@ def group_number(groups: Sequence[GroupInfo], group: int | str, *, what: str) ->
     raise InputError(f"{what}: {problem}", hint=f"Its groups are {names}{more}. Use the number of one, or its label.")
 
 
-def groups_of(inputs: Inputs | RecordedInputs) -> tuple[GroupInfo, ...]:
+def groups_of(inputs: Inputs | RecordedInputs) -> Groups:
     """The groups of a version with these inputs."""
-    return tuple(GroupInfo.of(group.number, group.label, group.ranges, group.experiment_ids) for group in inputs.groups)
+    return Groups(GroupInfo.of(each.number, each.label, each.ranges, each.experiment_ids) for each in inputs.groups)
 
 
 def empty_ranges(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
 
@@ -26,7 +26,7 @@ _DTYPES = {
     "number": "int64",
     "group_count": "int64",
     "member_count": "int64",
-    "spacing_um": "int64",
+    "spacing_um": "Int64",
     "created_at": "datetime64[us, UTC]",
     "created_by": "object",
     "fingerprint": "object",
@@ -36,6 +36,7 @@ _DTYPES = {
     "ref": "object",
 }
 # Those that are columns of the view.
+_SPACING = tuple(_DTYPES).index("spacing_um")
 _STORED = tuple(name for name in _DTYPES if name not in ("tags", "ref"))
 
 
@@ -83,7 +84,12 @@ def versions_table(database: Database) -> Table:
         tuple({**asdict(each), "number": 0, "standing": "local", "tags": None}[name] for name in _DTYPES)
         for each in sorted(database.local_versions(), key=lambda each: (each.name, each.created_at))
     ]
-    return Table(tuple(_DTYPES), tuple(_DTYPES.values()), [*stored, *local])
+    return Table(tuple(_DTYPES), tuple(_DTYPES.values()), [_without_zero(row) for row in (*stored, *local)])
+
+
+def _without_zero(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The row; the spacing is missing instead of 0 for a comparison by structure, which has no voxels."""
+    return (*row[:_SPACING], row[_SPACING] or None, *row[_SPACING + 1 :])
 
 
 def _tags(connection: Connection) -> dict[tuple[str, int], list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bsv_store.html import text_card
 from bsv_store.vocabulary import DATASET_STANDINGS
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ class Origin:
     def can_answer(self) -> bool:
         """Whether `Store.aggregate` may return the version instead of computing the average."""
         return DATASET_STANDINGS[self.standing].can_answer
+
+    def _repr_html_(self) -> str:
+        return text_card("Origin", str(self))
 
     def __str__(self) -> str:
         """The standing in words, with users and dates."""

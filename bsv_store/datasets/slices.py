@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import FrameError, InputError
-from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, Grid
 
 Box = Sequence[Sequence[float]]
 """Minimum and maximum AP, DV and ML in um, both inclusive."""
@@ -35,10 +35,10 @@ def box_slices(grid: Grid, box: Box) -> tuple[slice, slice, slice]:
         limits = [(float(low), float(high)) for low, high in box]
     except (TypeError, ValueError) as error:
         raise InputError(f"box must be three pairs of numbers, got {reprlib.repr(box)}", hint=_BOX_HINT) from error
-    if len(limits) != len(AXES):
+    if len(limits) != len(ARRAY_AXES):
         raise InputError(f"box must be three pairs of numbers, got {reprlib.repr(box)}", hint=_BOX_HINT)
     slices = []
-    for axis, (low, high) in zip(AXES, limits, strict=True):
+    for axis, (low, high) in zip(ARRAY_AXES, limits, strict=True):
         inside = np.flatnonzero((grid.centers_um(axis) >= low) & (grid.centers_um(axis) <= high))
         if inside.size == 0:
             raise InputError(f"no voxel center is between {axis} {low:g} and {high:g} um", hint=_BOX_HINT)

@@ -25,7 +25,7 @@ from bsv_store.catalog.database.models import DatasetVersion as VersionRow
 from bsv_store.catalog.database.models.base import now
 from bsv_store.catalog.local_versions import local_versions_hint
 from bsv_store.catalog.tables.views import view
-from bsv_store.datasets.groups import GroupInfo
+from bsv_store.datasets.groups import GroupInfo, Groups
 from bsv_store.datasets.history.checks import NewCheck, VersionCheck
 from bsv_store.datasets.locks import lock_dataset
 from bsv_store.datasets.origin import Origin, Twin
@@ -294,7 +294,7 @@ def _members(connection: Connection, identifier: int) -> tuple[Member, ...]:
     return tuple(Member(*row) for row in rows)
 
 
-def _groups(connection: Connection, identifier: int, experiments: Sequence[Member]) -> tuple[GroupInfo, ...]:
+def _groups(connection: Connection, identifier: int, experiments: Sequence[Member]) -> Groups:
     ids = ids_by_group(experiments)
 
     def value(row: Row[Any]) -> GroupInfo:
@@ -304,7 +304,7 @@ def _groups(connection: Connection, identifier: int, experiments: Sequence[Membe
         return GroupInfo(row.number, row.label, *first, row.member_count, members, *second)
 
     query = select(DatasetGroup.__table__).where(DatasetGroup.version_id == identifier).order_by(DatasetGroup.number)
-    return tuple(value(row) for row in connection.execute(query))
+    return Groups(value(row) for row in connection.execute(query))
 
 
 _CHECK_COLUMNS = tuple(each.name for each in fields(NewCheck))

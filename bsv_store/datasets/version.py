@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bsv_store.averaging.grouping.grouping import axes_of
 from bsv_store.averaging.grouping.words import grouping_words
 from bsv_store.averaging.members import members_frame
-from bsv_store.averaging.units import quantity_of, rule_texts, unit_text
+from bsv_store.averaging.units import unit_text
 from bsv_store.catalog.selection.words import selection_words
 from bsv_store.check import checked_group
 from bsv_store.datasets.arrays import checked_array, require_voxels
@@ -37,7 +37,7 @@ from bsv_store.errors import DamagedFileError, InputError, UnknownDatasetError
 from bsv_store.html import card, table
 from bsv_store.text import number_of
 from bsv_store.vocabulary import MEASURES, STATISTICS
-from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, Grid
 from bsv_store.volumes.hdf5 import opened_hdf5
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from bsv_store.averaging.recipe import Recipe
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.structures import StructureRef
-    from bsv_store.datasets.groups import GroupInfo
+    from bsv_store.datasets.groups import GroupInfo, Groups
     from bsv_store.datasets.history.checks import VersionCheck
     from bsv_store.datasets.origin import Origin, Twin
     from bsv_store.datasets.slices import Box
@@ -92,7 +92,8 @@ class DatasetVersion:
     created_by : str
     software : str
         Versions of bsv-store, NumPy, h5py, HDF5 and Python.
-    groups : tuple of GroupInfo
+    groups : Groups
+        A tuple of `GroupInfo`.
     experiments : tuple of Member
         All selected experiments, ascending by id, including those left out.
     tags : tuple of str
@@ -121,7 +122,7 @@ class DatasetVersion:
     created_at: datetime
     created_by: str
     software: str
-    groups: tuple[GroupInfo, ...]
+    groups: Groups
     experiments: tuple[Member, ...]
     tags: tuple[str, ...]
     checks: tuple[VersionCheck, ...]
@@ -169,12 +170,12 @@ class DatasetVersion:
     @property
     def quantity(self) -> str:
         """Quantity and unit of the mean, such as 'projection density (fraction of voxel)'."""
-        return quantity_of(self.recipe)
+        return self.recipe.quantity
 
     @property
     def rules(self) -> tuple[str, ...]:
         """The rules of the recipe in words, such as ('divided by injection volume', 'hemispheres as imaged')."""
-        return rule_texts(self.recipe)
+        return self.recipe.rules
 
     @property
     def axis(self) -> Axis | None:
@@ -391,7 +392,7 @@ class DatasetVersion:
             If the result file is missing or differs from what was published.
         """
         where = mask_slices(self.grid, mask)
-        centers = [self.grid.centers_um(axis)[part] for axis, part in zip(AXES, where, strict=True)]
+        centers = [self.grid.centers_um(axis)[part] for axis, part in zip(ARRAY_AXES, where, strict=True)]
         box = [(float(along[0]), float(along[-1])) for along in centers]
         values: NDArray[Any] = self.statistic(name, group=group, box=box)[..., mask[where]]
         return values
@@ -514,7 +515,9 @@ class DatasetVersion:
         number, *voxel = np.nonzero(self.mean)
         labels = [group.label for group in self.groups]
         frame: dict[str, Any] = {"group": pd.Categorical(np.array(labels)[number], labels)}
-        frame |= {axis.lower(): self.grid.centers_um(axis)[where] for axis, where in zip(AXES, voxel, strict=True)}
+        frame |= {
+            axis.lower(): self.grid.centers_um(axis)[where] for axis, where in zip(ARRAY_AXES, voxel, strict=True)
+        }
         frame |= {
             name: (self.mean if name == "mean" else self.statistic(name))[(number, *voxel)]
             for name in self.recipe.statistics

@@ -15,7 +15,7 @@ from bsv_store.figures.brain import upright
 from bsv_store.figures.sheet import Layer
 from bsv_store.formats.nrrd import opened_nrrd
 from bsv_store.vocabulary import PlaneRow
-from bsv_store.volumes.grid import AXES, EXTENT_UM
+from bsv_store.volumes.grid import ARRAY_AXES, EXTENT_UM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ def background_planes(
         found, spacing_um = _planes_of_file(source, plane, at_um)
         note = f"Background: {source.name} at {spacing_um} µm."
     white = max(float(np.quantile(np.concatenate([each.ravel() for each in found]), _WHITE_QUANTILE)), 1e-12)
-    extent = (0.0, EXTENT_UM[AXES.index(plane.right)] / 1000, EXTENT_UM[AXES.index(plane.down)] / 1000, 0.0)
+    extent = (0.0, EXTENT_UM[ARRAY_AXES.index(plane.right)] / 1000, EXTENT_UM[ARRAY_AXES.index(plane.down)] / 1000, 0.0)
     return Background([Layer(_gray(np.clip(each / white, 0, 1), theme), extent) for each in found], note)
 
 
@@ -81,7 +81,7 @@ def _file_name(source: str) -> str:
 
 
 def _planes_of_file(file: Path, plane: PlaneRow, at_um: Sequence[float]) -> tuple[list[NDArray[Any]], int]:
-    axis = AXES.index(plane.across)
+    axis = ARRAY_AXES.index(plane.across)
     with opened_nrrd(file, what=file.name) as opened:
         spacing_um = opened.grid.spacing_um
         indices = [min(int(um // spacing_um), opened.grid.shape[axis] - 1) for um in at_um]

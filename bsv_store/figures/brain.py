@@ -22,7 +22,7 @@ from bsv_store.errors import InputError, MissingDataError
 from bsv_store.text import shown
 from bsv_store.vocabulary import PLANES, Axis, PlaneRow
 from bsv_store.volumes.annotation import AnnotationFile, opened_annotation
-from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, EXTENT_UM, Grid
 from bsv_store.volumes.layout import slab_ranges
 from bsv_store.volumes.template import TemplateFile, opened_template
 
@@ -38,7 +38,7 @@ DEFAULT_LEVEL = 5
 Outlines = StructureRef | Sequence[StructureRef] | None
 """A level of the ontology, a structure set, one structure or several; None for the default."""
 
-EXTENT_MM: Mapping[Axis, float] = {axis: um / 1000 for axis, um in zip(AXES, EXTENT_UM, strict=True)}
+EXTENT_MM: Mapping[Axis, float] = {axis: um / 1000 for axis, um in zip(ARRAY_AXES, EXTENT_UM, strict=True)}
 
 # Preferred spacing of the annotation for planes: fine enough for print, and read within a second.
 _PREFERRED_UM = (25, 10, 50, 100)
@@ -198,7 +198,7 @@ class Brain:
         file = self._coarse
         if file is None:
             return None
-        axes = [AXES.index(plane.across) for plane in planes]
+        axes = [ARRAY_AXES.index(plane.across) for plane in planes]
         seen: list[list[list[NDArray[np.bool_]]]] = [[[] for _ in range(len(structures) + 1)] for _ in planes]
         with self._opened(file) as ids:
             for first, last in slab_ranges(file.grid):
@@ -255,7 +255,7 @@ class Brain:
         """
         self.require("choosing planes by structure")
         file = self._annotations[max(self._annotations)]
-        number = AXES.index(axis)
+        number = ARRAY_AXES.index(axis)
         others = tuple(other for other in range(3) if other != number)
         total = np.zeros(file.grid.shape[number])
         with self._opened(file) as ids:
@@ -364,12 +364,12 @@ def relabelled(ids: NDArray[np.uint32], labels: Mapping[int, float], dtype: Any 
 
 def upright(values: NDArray[Any], plane: PlaneRow) -> NDArray[Any]:
     """A plane as rows (down) and columns (right); the axes left after taking the plane are in the order AP, DV, ML."""
-    return values if AXES.index(plane.down) < AXES.index(plane.right) else values.T
+    return values if ARRAY_AXES.index(plane.down) < ARRAY_AXES.index(plane.right) else values.T
 
 
 def _planes_at(values: Any, grid: Grid, plane: PlaneRow, at_um: Sequence[float]) -> list[NDArray[Any]]:
     """The planes of a file at these positions along the axis across them, upright."""
-    axis = AXES.index(plane.across)
+    axis = ARRAY_AXES.index(plane.across)
     indices = [min(int(um // grid.spacing_um), grid.shape[axis] - 1) for um in at_um]
     return [upright(each, plane) for each in _planes_of(values, grid, axis, indices)]
 

@@ -16,7 +16,7 @@ from bsv_store.figures.contours import borders, outline
 from bsv_store.figures.layout import MARGIN_MM, Page, line_mm, new_page, printed, text_mm, text_with_halo, wrapped
 from bsv_store.figures.style import GROUP_COLORS, LABEL_SIZE, SMALL_SIZE, WIDE_MM
 from bsv_store.vocabulary import PLANES
-from bsv_store.volumes.grid import AXES
+from bsv_store.volumes.grid import ARRAY_AXES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -250,8 +250,8 @@ def _draw_sites(axes: Axes, sites: Sites, view: PlaneRow, order: NDArray[np.intp
             continue
         points = sites.points_mm[members]
         axes.scatter(
-            points[:, AXES.index(view.right)],
-            points[:, AXES.index(view.down)],
+            points[:, ARRAY_AXES.index(view.right)],
+            points[:, ARRAY_AXES.index(view.down)],
             s=legend.areas(sites.volumes[members]) * _AREA_FACTORS[entry.marker],
             c=entry.color,
             marker=entry.marker,

@@ -13,20 +13,18 @@ from bsv_store.errors import InputError
 from bsv_store.figures.brain import Brain
 from bsv_store.figures.layout import printed, title_or
 from bsv_store.figures.montage import draw
-from bsv_store.figures.planes import (
-    DEFAULT_PLANES,
+from bsv_store.figures.plane_anatomy import (
     anatomy_of,
     box_around,
-    checked_smoothing,
     ends_of,
     extent_of,
     legend_of,
     outline_of_data,
     panel_of,
-    plane_row,
-    read_plane,
     title_of,
 )
+from bsv_store.figures.plane_values import checked_smoothing, read_plane
+from bsv_store.figures.planes import DEFAULT_PLANES, plane_row
 from bsv_store.figures.scale import QUANTILE, check_scale, has_both_signs, scale_of
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
 from bsv_store.figures.slices import annotation_notes, choose, row_label

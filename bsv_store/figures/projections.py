@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bsv_store.figures.brain import AnnotatedPlane, Brain, upright
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.montage import draw
-from bsv_store.figures.planes import (
+from bsv_store.figures.plane_anatomy import (
     Anatomy,
     box_around,
     ends_of,
@@ -27,7 +27,7 @@ from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
 from bsv_store.figures.slices import NO_ANNOTATION, NO_EXPERIMENTS, row_label
 from bsv_store.figures.style import PAGE_MM, theme_row
 from bsv_store.vocabulary import PLANES, PlaneRow
-from bsv_store.volumes.grid import AXES
+from bsv_store.volumes.grid import ARRAY_AXES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,7 +136,7 @@ def draw_projections(
 def _projected(source: Source, row: SourceRow, views: Sequence[View]) -> list[NDArray[Any]]:
     """For each view the value with the largest absolute value along the line of sight; NaN = no data at all."""
     shape = source.grid.shape
-    axes = [AXES.index(view.plane.across) for view in views]
+    axes = [ARRAY_AXES.index(view.plane.across) for view in views]
     highs = [np.full([n for number, n in enumerate(shape) if number != axis], -np.inf) for axis in axes]
     lows = [-high for high in highs]
     for first, values in source.slabs(row):

@@ -15,19 +15,8 @@ from bsv_store.errors import InputError
 from bsv_store.figures.brain import AnnotatedPlane, Brain, relabelled
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.montage import draw
-from bsv_store.figures.planes import (
-    Chosen,
-    anatomy_of,
-    box_around,
-    choose_planes,
-    ends_of,
-    extent_of,
-    legend_of,
-    panel_of,
-    plane_row,
-    spread_over,
-    title_of,
-)
+from bsv_store.figures.plane_anatomy import anatomy_of, box_around, ends_of, extent_of, legend_of, panel_of, title_of
+from bsv_store.figures.planes import Chosen, choose_planes, plane_row, spread_over
 from bsv_store.figures.scale import QUANTILE, check_scale, scale_of, scale_words
 from bsv_store.figures.sheet import Layer, Row, Sheet
 from bsv_store.figures.slices import annotation_notes

@@ -12,24 +12,19 @@ from bsv_store.figures.background import background_planes
 from bsv_store.figures.brain import AnnotatedPlane, Brain
 from bsv_store.figures.layout import title_or
 from bsv_store.figures.montage import draw
-from bsv_store.figures.planes import (
-    Chosen,
+from bsv_store.figures.plane_anatomy import (
     anatomy_of,
     box_around,
-    checked_smoothing,
-    choose_planes,
     ends_of,
     extent_of,
     legend_of,
     outline_of_data,
     panel_of,
-    plane_row,
-    planes_by_signal,
-    read_plane,
     sampled,
-    stronger_side,
     title_of,
 )
+from bsv_store.figures.plane_values import checked_smoothing, read_plane
+from bsv_store.figures.planes import Chosen, choose_planes, plane_row, planes_by_signal, stronger_side
 from bsv_store.figures.scale import QUANTILE, Scale, check_scale, has_both_signs, scale_of, scale_words
 from bsv_store.figures.sheet import Layer, Panel, Row, Sheet
 from bsv_store.figures.style import PAGE_MM, figure_class, theme_row

@@ -31,7 +31,7 @@ from bsv_store.formats.fields import (
 )
 from bsv_store.formats.input_file import decompressed
 from bsv_store.vocabulary import ExperimentSourceKind
-from bsv_store.volumes.grid import AXES, EXTENT_UM
+from bsv_store.volumes.grid import ARRAY_AXES, EXTENT_UM
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +284,7 @@ def _coordinates(row: Mapping[str, Any], shape: _Shape, *, what: str) -> tuple[i
         values = row.get(shape.coordinates[0])
         if values is None or values == []:
             return None, None, None
-        if not isinstance(values, list) or len(values) != len(AXES):
+        if not isinstance(values, list) or len(values) != len(ARRAY_AXES):
             raise FormatError(
                 f"{what}: {shape.coordinates[0]} is {quoted(values)}, not three numbers", hint=DAMAGED_HINT
             )
@@ -293,7 +293,7 @@ def _coordinates(row: Mapping[str, Any], shape: _Shape, *, what: str) -> tuple[i
     values = [whole(value) for value in values]
     if all(value is None or (type(value) is int and value == 0) for value in values):
         return None, None, None
-    for axis, value, extent in zip(AXES, values, EXTENT_UM, strict=True):
+    for axis, value, extent in zip(ARRAY_AXES, values, EXTENT_UM, strict=True):
         if type(value) is not int:
             raise FormatError(
                 f"{what}: the {axis} injection coordinate is {quoted(value)}, not a whole number of um",

@@ -28,7 +28,7 @@ from bsv_store.formats.input_file import GZIP_MAGIC, open_unpacked
 from bsv_store.formats.nrrd_header import NrrdHeader, true_frame
 from bsv_store.vocabulary import VolumeKind
 from bsv_store.volumes.checks import NO_DATA, checked_values
-from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, Grid
 from bsv_store.volumes.spool import SpooledVolume, VolumeSpool
 from bsv_store.volumes.volume import Volume
 
@@ -281,7 +281,7 @@ def header_of(image: Image, title: str) -> bytes:
     """The header of an export, with the empty line at its end."""
     several = image.group_count > 1
     as_allen = image.like_allen and image.content == "volume"
-    labels = [] if as_allen else [*AXES, *(["group"] if several else [])]
+    labels = [] if as_allen else [*ARRAY_AXES, *(["group"] if several else [])]
     facts = {} if as_allen else image.facts
     spacing = image.grid.spacing_um
     if image.like_allen:

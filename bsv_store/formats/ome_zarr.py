@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.errors import InputError
-from bsv_store.volumes.grid import AXES, FRAME, ORIENTATION
+from bsv_store.volumes.grid import ARRAY_AXES, FRAME, ORIENTATION
 
 if TYPE_CHECKING:
     from bsv_store.formats.image import Image, Slabs
@@ -113,7 +113,7 @@ def _facts(image: Image) -> dict[str, Any]:
     return {
         "title": image.title,
         "content": image.content,
-        "axes": dict(zip(_SPACE_AXES, AXES, strict=True)),
+        "axes": dict(zip(_SPACE_AXES, ARRAY_AXES, strict=True)),
         "frame": FRAME,
         "orientation": ORIENTATION,
         **image.facts,

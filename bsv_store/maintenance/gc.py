@@ -27,11 +27,11 @@ from bsv_store.errors import BsvStoreError, StoreError
 from bsv_store.html import text_card
 from bsv_store.maintenance.inventory import FoundFile, expected_objects, found_files
 from bsv_store.maintenance.trash import TRASH_DAYS, current_time, read_trash, trash_items
-from bsv_store.maintenance.unlisted import foreign_reason, known_ids
+from bsv_store.maintenance.unlisted import Foreign, identified, identified_temporary, known_ids
 from bsv_store.owner import has_ended, is_running
 from bsv_store.text import duration_text, number_of, size_text
 from bsv_store.vocabulary import GARBAGE_KINDS
-from bsv_store.volumes.files import store_errors, temporary_owner
+from bsv_store.volumes.files import store_errors
 from bsv_store.volumes.trash import object_key
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class _Plan:
         for found in sorted(listed, key=lambda each: each.path):
             if found.path in self._expected:
                 continue
-            if foreign_reason(found, self._experiments) is not None:
+            if isinstance(identified(found, self._experiments), Foreign):
                 self.foreign += 1
             elif object_key(found.path) in self._claims:
                 self.claimed += 1
@@ -222,8 +222,10 @@ class _Plan:
 
     def _find_temporaries(self) -> Iterator[FoundFile]:
         for found in sorted(found_files(self._files, "tmp"), key=lambda each: each.path):
-            owner = temporary_owner(found.path.removeprefix("tmp/")) or ""
-            if has_ended(owner) or (found.modified_at < self._before and not is_running(owner)):
+            owner = identified_temporary(found)
+            if isinstance(owner, Foreign):
+                self.foreign += 1
+            elif has_ended(owner) or (found.modified_at < self._before and not is_running(owner)):
                 yield found
 
     def _find_leftovers(self) -> Iterator[TrashRecord]:

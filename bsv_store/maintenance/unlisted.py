@@ -21,6 +21,7 @@ from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding
 from bsv_store.maintenance.object_checks import file_sha256, missing_permissions, permissions_text
 from bsv_store.maintenance.orphan_results import result_key
 from bsv_store.vocabulary import SPACINGS_UM, VOLUME_KINDS
+from bsv_store.volumes.files import temporary_owner
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -36,6 +37,7 @@ _RESULT = re.compile(rf"datasets/(?P<name>[^/]+)/(?P<fingerprint>{_HASH})\.(?P<h
 # A running process writes to its temporary files.
 _ABANDONED_AFTER = timedelta(hours=1)
 _COLLECT = "bsv-store gc --apply"
+_OTHER_NAME = "bsv-store does not use files of this name or type"
 _LAST_NUMBERS = select(Dataset.name, Dataset.last_number)
 
 
@@ -50,16 +52,30 @@ class Unlisted:
         Key of the volume, annotation or template that it would be; ``result/NAME/FINGERPRINT`` for a result.
     hash : str
         The first 16 digits of the SHA-256 of its bytes, according to its name.
+    is_result : bool
+        Whether it is the result file of a dataset.
+    experiment_id : int or None
+        Of a volume; None for other files.
     """
 
     path: str
     key: str
     hash: str
+    is_result: bool = False
+    experiment_id: int | None = None
 
-    @property
-    def is_result(self) -> bool:
-        """Whether it is the result file of a dataset."""
-        return self.key.startswith("result/")
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A file in the store's folder that is not one of this store.
+
+    Attributes
+    ----------
+    reason : str
+        Why.
+    """
+
+    reason: str
 
 
 def named_file(path: str) -> Unlisted | None:
@@ -68,14 +84,15 @@ def named_file(path: str) -> Unlisted | None:
         spacing_um = int(found["um"])
         if found["kind"] not in VOLUME_KINDS or spacing_um not in SPACINGS_UM:
             return None
-        key = volume_key(int(found["id"]), kind=found["kind"], spacing_um=spacing_um)
-        return Unlisted(path, key, found["hash"])
+        experiment_id = int(found["id"])
+        key = volume_key(experiment_id, kind=found["kind"], spacing_um=spacing_um)
+        return Unlisted(path, key, found["hash"], experiment_id=experiment_id)
     if (found := _ANNOTATION.fullmatch(path)) is not None:
         return Unlisted(path, annotation_key(int(found["um"])), found["hash"]) if _is_spacing(found["um"]) else None
     if (found := _TEMPLATE.fullmatch(path)) is not None:
         return Unlisted(path, template_key(int(found["um"])), found["hash"]) if _is_spacing(found["um"]) else None
     if (found := _RESULT.fullmatch(path)) is not None:
-        return Unlisted(path, result_key(found["name"], found["fingerprint"]), found["hash"])
+        return Unlisted(path, result_key(found["name"], found["fingerprint"]), found["hash"], is_result=True)
     return None
 
 
@@ -83,10 +100,10 @@ def _is_spacing(um: str) -> bool:
     return int(um) in SPACINGS_UM
 
 
-def foreign_reason(file: FoundFile, experiment_ids: Collection[int]) -> str | None:
-    """Why a file in ``volumes/`` or ``datasets/`` is not one of this store; None if it may be one.
+def identified(file: FoundFile, experiment_ids: Collection[int]) -> Unlisted | Foreign:
+    """What a file in ``volumes/`` or ``datasets/`` may be, by its name and type.
 
-    Nothing moves or deletes such files: `verify` reports them, and `collect_garbage` counts them.
+    Nothing moves or deletes foreign files: `verify` reports them, and `collect_garbage` counts them.
 
     Parameters
     ----------
@@ -96,10 +113,16 @@ def foreign_reason(file: FoundFile, experiment_ids: Collection[int]) -> str | No
     """
     named = named_file(file.path)
     if named is None or not file.is_regular:
-        return "bsv-store does not use files of this name or type"
-    if named.key.startswith("volume/") and int(named.key.rpartition("/")[2]) not in experiment_ids:
-        return "a volume of an experiment that the catalog does not have, perhaps of another store"
-    return None
+        return Foreign(_OTHER_NAME)
+    if named.experiment_id is not None and named.experiment_id not in experiment_ids:
+        return Foreign("a volume of an experiment that the catalog does not have, perhaps of another store")
+    return named
+
+
+def identified_temporary(file: FoundFile) -> str | Foreign:
+    """The identity of the process that made a file in ``tmp/``, as in `bsv_store.owner`; foreign files are left too."""
+    owner = temporary_owner(file.path.removeprefix("tmp/"))
+    return Foreign(_OTHER_NAME) if owner is None or not file.is_regular else owner
 
 
 def known_ids(connection: Connection) -> set[int]:
@@ -133,19 +156,17 @@ def unlisted_findings(
     """
     now = datetime.fromtimestamp(time.time(), UTC)
     for file in found:
-        if file.path.startswith("tmp/"):
-            if now - file.modified_at > _ABANDONED_AFTER:
-                problem = f"left by a run that was aborted; last changed {file.modified_at:%Y-%m-%d %H:%M} UTC"
-                yield Finding(file.path, file.path, "temporary", problem, _COLLECT)
-            continue
-        foreign = foreign_reason(file, experiment_ids)
-        if foreign is not None:
-            yield Finding(file.path, file.path, "foreign_file", foreign, f"Move {file.path} out of the store's folder.")
-            continue
-        named = named_file(file.path)
-        assert named is not None
-        if named.key not in claimed:
-            yield from _orphan(files, named, listed_keys, read=read)
+        is_temporary = file.path.startswith("tmp/")
+        known = identified_temporary(file) if is_temporary else identified(file, experiment_ids)
+        if isinstance(known, Foreign):
+            remedy = f"Move {file.path} out of the store's folder."
+            yield Finding(file.path, file.path, "foreign_file", known.reason, remedy)
+        elif isinstance(known, Unlisted):
+            if known.key not in claimed:
+                yield from _orphan(files, known, listed_keys, read=read)
+        elif now - file.modified_at > _ABANDONED_AFTER:
+            problem = f"left by a run that was aborted; last changed {file.modified_at:%Y-%m-%d %H:%M} UTC"
+            yield Finding(file.path, file.path, "temporary", problem, _COLLECT)
 
 
 def _orphan(files: StoreFiles, named: Unlisted, listed_keys: Collection[str], *, read: bool) -> Iterator[Finding]:

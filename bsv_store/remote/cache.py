@@ -22,7 +22,7 @@ from bsv_store.remote.eviction import CachedObject, listed_objects, remove_objec
 from bsv_store.remote.folder import SERVERS, cache_errors, cache_folder, cache_max_bytes
 from bsv_store.remote.leftovers import remove_leftovers
 from bsv_store.remote.local_records import listed_results, remove_result
-from bsv_store.remote.state import read_state
+from bsv_store.remote.state import damaged_state, read_state
 from bsv_store.text import number_of, size_text
 
 if TYPE_CHECKING:
@@ -142,6 +142,8 @@ class CachePruning:
         Whose catalogs and averages are removed.
     averages : tuple of LocalResult
         Averages of other servers that are removed.
+    averages_bytes : int
+        Size of the files of these averages that are removed; one stays if another name refers to it.
     kept_bytes : int
         Size of the files that stay.
     """
@@ -150,13 +152,14 @@ class CachePruning:
     files: tuple[CachedFile, ...]
     servers: tuple[CachedServer, ...]
     averages: tuple[LocalResult, ...]
+    averages_bytes: int
     kept_bytes: int
 
     @property
     def size_bytes(self) -> int:
-        """Total size of what is removed, including averages whose file stays because another name refers to it."""
+        """Total size of what is removed."""
         catalogs = sum(each.catalog_bytes + _results_bytes(each.results) for each in self.servers)
-        return catalogs + _results_bytes(self.averages) + sum(each.size_bytes for each in self.files)
+        return catalogs + self.averages_bytes + sum(each.size_bytes for each in self.files)
 
     def __str__(self) -> str:
         what = number_of(len(self.files), "file")
@@ -293,14 +296,18 @@ def prune_cache(
         remove_leftovers(contents.folder)
     gone = {each.path for each in removed}
     kept = sum(each.size_bytes for each in contents.files if each.path not in gone)
-    named = tuple(result for folder_of, result in results if folder_of not in {each.folder for each in servers})
-    return CachePruning(apply, tuple(removed), servers, named, kept)
+    others = [each for each in contents.servers if each not in servers]
+    named = tuple(result for each in others for result in each.results if (each.folder, result) in results)
+    averages_bytes = sum(_freed_bytes(each, refs) for each in others)
+    return CachePruning(apply, tuple(removed), servers, named, averages_bytes, kept)
 
 
 def verify_cache(
     *, discard_damaged: bool = False, folder: Path | str | None = None, progress: Progress | None = None
 ) -> CacheVerification:
     """Compare every byte of the complete files, catalogs and averages that were computed here with their hash.
+
+    What is recorded of a server has a checksum, which is compared too.
 
     Parameters
     ----------
@@ -347,6 +354,12 @@ def verify_cache(
             shown.advance()
     finally:
         shown.finish()
+    for server in contents.servers:
+        if (state := damaged_state(server.folder)) is not None:
+            findings.append(CacheFinding(state, f"the state of {server.url}", "it is damaged"))
+            if is_discarding:
+                with cache_errors(state):
+                    state.unlink(missing_ok=True)
     return CacheVerification(
         len(wanted),
         sum(each.size_bytes for each in wanted),
@@ -469,6 +482,12 @@ def _named_files(server: Path) -> dict[str, str]:
 
 def _object(file: CachedFile) -> CachedObject:
     return CachedObject(file.sha256, file.path, file.size_bytes, file.last_used, file.is_partial)
+
+
+def _freed_bytes(server: CachedServer, refs: Collection[str]) -> int:
+    """The size of the files of a server's averages to which no others refer than those with these references."""
+    kept = {each.path for each in server.results if each.ref not in refs}
+    return _results_bytes([each for each in server.results if each.path not in kept])
 
 
 def _results_bytes(results: Collection[LocalResult]) -> int:

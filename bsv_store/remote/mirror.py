@@ -55,7 +55,7 @@ from bsv_store.remote.core import (
 from bsv_store.remote.folder import FILE_MODE, cache_errors, make_private
 from bsv_store.remote.locks import ThreadLock, locked
 from bsv_store.remote.protocol import CATALOG, PROTOCOL
-from bsv_store.remote.state import MirrorState, checked_now, read_state, write_state
+from bsv_store.remote.state import MirrorState, checked_now, damaged_state, read_state, write_state
 from bsv_store.remote.unionizes import complete_rows, existing_rows, forget_verified
 from bsv_store.text import MAX_ID, SHA256, shown
 from bsv_store.volumes.folders import sync_folder
@@ -85,6 +85,8 @@ class Mirror:
         self.folder = folder
         self.state = state
         self.is_offline = is_offline
+        # Whoever opened it offline has warned.
+        self._has_warned = is_offline
         self._checked = time.monotonic()
         self._lock = ThreadLock()
         self._words = _words(self.core)
@@ -123,12 +125,13 @@ class Mirror:
     def _revalidate(self) -> None:
         # After any other error the next reader asks again, and gets the same error, not what is outdated.
         self._checked = -math.inf
-        was_offline = self.is_offline
         try:
             self.state, self.is_offline = _current(self.client, self.folder, self.state), False
         except StoreUnreachableError as error:
             self.is_offline = True
-            if not was_offline:
+            if not self._has_warned:
+                # Once: a network that comes and goes would repeat it all day. `Store.status` says what holds now.
+                self._has_warned = True
                 _warn_offline(self.state, error)
         self._checked = time.monotonic()
         self._words = _words(self.core)
@@ -186,6 +189,13 @@ def open_mirror(client: Client, folder: Path) -> Mirror:
     try:
         return Mirror(client, folder, _current(client, folder, state), is_offline=False)
     except StoreUnreachableError as error:
+        if (damaged := damaged_state(folder)) is not None:
+            raise StoreUnreachableError(
+                f"{client.url} cannot be opened, and {damaged}, which names the copy of its catalog, is damaged: "
+                f"{error.message}",
+                hint="Open it once while the server can be reached, which downloads the catalog again; averages that "
+                f"were computed on this computer stay.\n{error.hint or ''}".rstrip(),
+            ) from error
         if state is None or not _is_intact(folder, state):
             raise StoreUnreachableError(
                 f"{client.url} cannot be opened, and its catalog is not in the cache: {error.message}", hint=error.hint

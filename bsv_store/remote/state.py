@@ -77,6 +77,18 @@ def read_state(folder: Path) -> MirrorState | None:
         raise StoreError(f"{folder / _STATE} cannot be read: {error.strerror}") from error
 
 
+def damaged_state(folder: Path) -> Path | None:
+    """The file of the state of a server, if it is damaged.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read.
+    """
+    file = folder / _STATE
+    return file if read_state(folder) is None and file.exists() else None
+
+
 def write_state(folder: Path, state: MirrorState) -> MirrorState:
     """Write the state, with the current time as the time of the check.
 

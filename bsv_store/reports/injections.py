@@ -33,7 +33,7 @@ from bsv_store.reports.anatomy import Division, brain_of, color_of, divisions, r
 from bsv_store.reports.words import selection_title
 from bsv_store.text import number_of
 from bsv_store.vocabulary import INJECTION_COLORS, INJECTION_COLUMNS, PLANES, SUMMARY_STRUCTURE_SET_ID
-from bsv_store.volumes.grid import AXES
+from bsv_store.volumes.grid import ARRAY_AXES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -258,7 +258,7 @@ def _backdrop(store: Store, points: NDArray[np.float64]) -> Backdrop:
     middle = np.median(points, axis=0) * 1000
     inside = _labels(divisions(store))
     sections = {
-        name: borders_of(brain.planes(plane, [float(middle[AXES.index(plane.across)])], is_fine=False)[0], inside)
+        name: borders_of(brain.planes(plane, [float(middle[ARRAY_AXES.index(plane.across)])], is_fine=False)[0], inside)
         for name, plane in PLANES.items()
     }
     seen = divisions(store, SUMMARY_STRUCTURE_SET_ID)

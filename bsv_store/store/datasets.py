@@ -91,10 +91,10 @@ class Datasets:
         Returns
         -------
         pandas.DataFrame
-            Columns name, number (0 if it was computed on this computer), group_count, member_count, spacing_um,
-            created_at (aware UTC), created_by, fingerprint, size_bytes, standing ('computed', 'local', or whether an
-            imported version was checked), tags (separated by commas; None if there are none), ref (such as
-            ``visual@3``, for `get`).
+            Columns name, number (0 if it was computed on this computer), group_count, member_count, spacing_um (missing
+            for a comparison by structure, which has no voxels), created_at (aware UTC), created_by, fingerprint,
+            size_bytes, standing ('computed', 'local', or whether an imported version was checked), tags (separated by
+            commas; None if there are none), ref (such as ``visual@3``, for `get`).
         """
         from bsv_store.datasets.listing import versions_table
 

@@ -376,7 +376,10 @@ class StoreFiles:
             return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
-_TEMPORARY = re.compile(r"(?P<owner>[0-9a-f]{16}-\d+-\d+)-[0-9a-f]{16}\.tmp(-journal)?")
+# Files, and those in the folders in which the doctor tries a file system.
+_TEMPORARY = re.compile(
+    r"(?:doctor-)?(?P<owner>[0-9a-f]{16}-\d+-\d+)-(?:[0-9a-f]{16}\.tmp(?:-journal)?|[0-9a-f]{8}/.+)"
+)
 # Entries of tmp/ that a process looks at, so that its first write is not delayed; later ones see the others.
 _MAX_LEFTOVERS = 10_000
 # Process and folder, where leftovers have been removed. A forked child looks again.
@@ -384,9 +387,9 @@ _cleaned: set[tuple[int, Path]] = set()
 
 
 def temporary_owner(name: str) -> str | None:
-    """The identity of the process that made a temporary file, as in `bsv_store.owner`, from the name of the file.
+    """The identity of the process that made a file in ``tmp/``, as in `bsv_store.owner`, from its path in that folder.
 
-    None if `StoreFiles.temporary` did not make it.
+    None if it is not a file of bsv-store.
     """
     found = _TEMPORARY.fullmatch(name)
     return None if found is None else found["owner"]

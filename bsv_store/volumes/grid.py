@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-AXES: tuple[Axis, ...] = get_args(Axis)
+ARRAY_AXES: tuple[Axis, ...] = get_args(Axis)
 """Order of the axes of every volume."""
 
 EXTENT_UM = (13_200, 8_000, 11_400)
@@ -121,7 +121,7 @@ class Grid:
         """The voxel centers along an axis, um, float64."""
         import numpy as np
 
-        count = self.shape[AXES.index(axis)]
+        count = self.shape[ARRAY_AXES.index(axis)]
         return (np.arange(count, dtype=np.float64) + 0.5) * self.spacing_um
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import astuple, replace
 from datetime import UTC, datetime
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ from bsv_store.sources.allen import AllenClient
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
 from bsv_store_synthetic.faults import Substitute
 from tests.acquisition.stored import count
+from tests.servers import with_one_doubled_density
 
 from .conftest import Recorder
 
@@ -118,6 +120,19 @@ def test_refreshing_requests_again_and_changes_nothing(
     assert report.fetched == atlas.experiment_ids
     assert server.requests.total == 2
     assert count(catalog, "source_snapshot") == before
+
+
+def test_a_downloaded_table_that_contradicts_itself_is_noted(
+    catalog: Store, atlas: SyntheticAtlas, server: SyntheticServer
+) -> None:
+    first, second, *_ = atlas.experiment_ids
+    server.fail(str(first), Substitute(with_one_doubled_density(first)))
+    report = catalog.sync_unionizes([first, second], api_url=server.url)
+    assert report.fetched == (first, second)
+    (note,) = report.notes
+    assert note.startswith(f"The table of experiment {first} contradicts itself, unlike Allen's tables: projection_den")
+    assert note in unescape(report._repr_html_())
+    assert catalog.sync_unionizes([first, second], refresh=True, api_url=server.url).notes == ()
 
 
 def test_one_faulty_experiment_does_no_harm_to_its_batch(

@@ -6,6 +6,7 @@ import pytest
 
 from bsv_store import Store
 from bsv_store.catalog.structure_synonyms import STRUCTURE_SYNONYMS
+from bsv_store.catalog.structures import all_structures, unknown_structures
 from bsv_store.errors import UnknownStructureError
 
 
@@ -83,6 +84,15 @@ def test_a_synonym_of_structures_that_the_ontology_lacks_says_which(small_store:
         small_store.search.sources("mPFC")
     assert failed.value.hint == (
         "In Allen's ontology, mPFC is ACA, PL and ILA, which the ontology of this store lacks."
+    )
+
+
+def test_a_synonym_of_structures_of_which_the_ontology_has_some_says_which(atlas_2020: Store) -> None:
+    with atlas_2020.database.reading() as connection:
+        rows = [row for row in all_structures(connection) if row.acronym not in ("LGv", "IGL")]
+    assert unknown_structures(rows, ["LGN"]).hint == (
+        "Allen's ontology has no single structure LGN: it is LGd, LGv and IGL, of which the ontology of this store has "
+        "only LGd (Dorsal part of the lateral geniculate complex)."
     )
 
 

@@ -113,7 +113,8 @@ def test_retries_and_failed_downloads_are_logged(
     assert str(first) in retried["url"]
     failed = [each for each in found if each["event"] == "download failed"]
     assert failed
-    assert all(str(second) in each["message"] for each in failed)
+    assert [each["message"].count(f"of experiment {second}") for each in failed] == [1, 1]
+    assert retried["message"].count(f"of experiment {first}") == 1
     assert {each["level"] for each in failed} == {"warning"}
     assert found[-1]["exit_code"] == 6
 

@@ -9,10 +9,11 @@ import pytest
 from bsv_store import open_store
 from bsv_store.server.allen import wire
 from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
-from bsv_store_synthetic.faults import Failure, Status
+from bsv_store_synthetic.faults import Failure, Status, Substitute
 from tests.cli.conftest import ATLAS, UNMEASURED, VISP
 from tests.cli.running import Runner
 from tests.client_defaults import client_defaults
+from tests.servers import with_one_doubled_density
 
 
 def test_downloads_the_catalog(run: Runner, server: SyntheticServer, store_location: Path) -> None:
@@ -59,6 +60,19 @@ def test_downloads_missing_unionize_tables(run: Runner, server: SyntheticServer,
     again = run(*options, store=own_filled).succeeded()
     assert "0 fetched" in again.err
     assert again.out == ""
+
+
+def test_a_downloaded_table_that_contradicts_itself_is_noted(
+    run: Runner, server: SyntheticServer, own_filled: Path
+) -> None:
+    server.fail("ProjectionStructureUnionize", Substitute(with_one_doubled_density(UNMEASURED)), None)
+    words = f"The table of experiment {UNMEASURED} contradicts itself, unlike Allen's tables: "
+    fetched = run("fetch", "--ids", UNMEASURED, "--unionizes", store=own_filled).succeeded()
+    assert words in fetched.err
+    again = run("sync", "unionizes", "--ids", UNMEASURED, "--refresh", "--format", "json", store=own_filled).succeeded()
+    assert words in again.err
+    (note,) = again.json["notes"]
+    assert note.startswith(words)
 
 
 @pytest.mark.usefixtures("wide_terminal")

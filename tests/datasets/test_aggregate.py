@@ -171,7 +171,9 @@ def test_missing_volumes_are_named_with_the_command_that_fetches_them(store: Sto
     fill(store, volumes=(1, 3))
     with pytest.raises(MissingDataError, match=r"projection_density at 100 um .*2, 4, 5") as caught:
         ask(store)
-    assert "Fetch them: bsv-store fetch --ids 2,4,5 --kind projection_density --spacing 100" in str(caught.value.hint)
+    hint = str(caught.value.hint)
+    assert "Fetch them: bsv-store fetch --ids 2,4,5 --kind projection_density --spacing 100\nOr average with" in hint
+    assert "`bsv-store aggregate --fetch`" in hint
     assert _count(store, "dataset") == 0
 
 
@@ -195,6 +197,7 @@ def test_nothing_but_missing_data_is_an_error(store: Store) -> None:
     with pytest.raises(MissingDataError, match=r"^all 5 selected experiments are left out; 1: ") as caught:
         ask(store, missing="leave_out")
     assert "--kind projection_density" in str(caught.value.hint)
+    assert "`bsv-store aggregate --fetch`" in str(caught.value.hint)
 
 
 def test_a_mask_that_all_experiments_are_left_out_for_is_what_the_hint_fetches(store: Store) -> None:

@@ -11,7 +11,7 @@ import pytest
 from bsv_store import to_brainglobe
 from bsv_store.errors import FrameError
 from bsv_store.formats.nifti import affine_of, write_nifti
-from bsv_store.volumes.grid import AXES, EXTENT_UM, MIDLINE_UM, ORIENTATION, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, EXTENT_UM, MIDLINE_UM, ORIENTATION, Grid
 from tests.datasets.world import ask
 from tests.formats.images import image_of
 
@@ -43,7 +43,7 @@ def volume() -> NDArray[np.float32]:
 def test_the_axes_are_those_that_the_orientation_says(space: object) -> None:
     # Each by its two ends: anterior to posterior, superior to inferior, left to right.
     ends = {"AP": "ap", "DV": "si", "ML": "lr"}
-    assert space.axes_description == tuple(ends[axis] for axis in AXES)  # type: ignore[attr-defined]
+    assert space.axes_description == tuple(ends[axis] for axis in ARRAY_AXES)  # type: ignore[attr-defined]
     assert space.origin == ("a", "s", "l")  # type: ignore[attr-defined]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from bsv_store import Selection, by_coordinate, by_field, crossed
 from bsv_store.datasets.original_inputs import content_of_file
 from bsv_store.datasets.result.content_hash import planes_per_chunk
 from bsv_store.datasets.result.contents import read_inputs, write_labels
+from bsv_store.datasets.result.file import _sealed_memory
 from bsv_store.errors import DamagedFileError
 from bsv_store.vocabulary import SPACINGS_UM, STATISTICS
 from bsv_store.volumes.grid import Grid
@@ -193,3 +195,12 @@ def test_chunks_divide_the_grid(spacing: int) -> None:
     planes = planes_per_chunk(grid, 4)
     assert grid.shape[0] % planes == 0
     assert planes == 1 or planes * grid.shape[1] * grid.shape[2] * 4 <= 1_250_000
+
+
+def test_a_result_in_memory_does_not_keep_its_file_from_being_closed() -> None:
+    memory = io.BytesIO()
+    memory.write(b"image")
+    image, size, _ = _sealed_memory(memory)
+    # The garbage collector closes it before the view if both are in a cycle.
+    memory.close()
+    assert (bytes(image), size) == (b"image", 5)

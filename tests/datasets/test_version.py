@@ -13,6 +13,7 @@ import pytest
 from bsv_store import Selection, Store, by_coordinate, by_field, crossed
 from bsv_store.datasets import version as version_module
 from bsv_store.errors import FrameError, InputError, UnknownDatasetError
+from tests.databases import sqlite_first
 from tests.datasets.world import BY_ID, IDS, VISUAL, add_volume, ask
 
 if TYPE_CHECKING:
@@ -47,6 +48,20 @@ def test_a_version_is_equal_to_itself_however_it_was_obtained(filled: Store) -> 
     second = ask(filled)
     assert second != first
     assert first != "test@1"
+
+
+@sqlite_first
+def test_recipe_origin_and_groups_of_a_version_have_cards(filled: Store) -> None:
+    computed = ask(filled, grouping=by_coordinate("AP", bins=2), normalize="injection_volume")
+    for version in (computed, filled.dataset("test@1"), pickle.loads(pickle.dumps(computed))):
+        recipe, groups = version.recipe._repr_html_(), version.groups._repr_html_()
+        assert all(words in recipe for words in (version.quantity, "2 bins of equal width", "<summary>JSON</summary>"))
+        assert all(f"<td>{group.label}</td>" in groups for group in version.groups)
+        assert "center um" in groups
+        assert str(version.origin) in version.origin._repr_html_()
+    by_line = ask(filled, name="line", grouping=by_field("line")).groups
+    assert "center um" not in by_line._repr_html_()
+    assert by_line == tuple(by_line)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from bsv_store.figures.injections import (
 )
 from bsv_store.figures.matrix import Division, MatrixAxis, draw_matrix
 from bsv_store.vocabulary import PLANES, MatrixScale, Theme
-from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, Grid
 from tests.figures.chart_images import looks_like_reference
 
 pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
@@ -42,7 +42,7 @@ NAMED = {5: ("A", "#70ff71"), 7: ("B", "#ff7080"), 9: ("C", "#000000")}
 
 def plane(name: str, at_mm: float) -> AnnotatedPlane:
     row = PLANES[name]
-    ids = np.take(annotation(), int(at_mm * 10), axis=AXES.index(row.across))
+    ids = np.take(annotation(), int(at_mm * 10), axis=ARRAY_AXES.index(row.across))
     return AnnotatedPlane(upright(ids, row), 100)
 
 

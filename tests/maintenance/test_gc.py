@@ -76,11 +76,14 @@ def test_an_orphan_moves_to_the_trash_after_the_grace_period(filled: Store) -> N
 
 @sqlite_first
 def test_files_of_others_are_left(filled: Store) -> None:
-    names = ("datasets/README.md", "volumes/notes.txt", "volumes/projection_density/100um/1.h5", "datasets/test/x.nc")
+    names = (
+        *("datasets/README.md", "volumes/notes.txt", "volumes/projection_density/100um/1.h5", "datasets/test/x.nc"),
+        *("tmp/analysis.csv", "tmp/4711.tmp", "tmp/work/notes.txt"),
+    )
     paths = [put(filled, name) for name in names]
     report = filled.admin.collect_garbage(apply=True, grace=NONE, trash_days=0)
     assert ({each.kind for each in report.garbage} <= {"changes"}, report.foreign) == (True, len(names))
-    assert "Left: 4 files of other programs or users." in str(report)
+    assert "Left: 7 files of other programs or users." in str(report)
     assert all(path.exists() for path in paths)
 
 
@@ -93,6 +96,7 @@ def test_gc_leaves_the_files_that_verify_reports_as_foreign(filled: Store, tmp_p
         "volumes/cats/100um/1.0123456789abcdef.h5",
         # Of an experiment of another store.
         "volumes/projection_density/100um/999.0123456789abcdef.h5",
+        "tmp/notes.txt",
         "datasets/link",
         "datasets/dangling",
         "volumes/pipe",
@@ -101,11 +105,11 @@ def test_gc_leaves_the_files_that_verify_reports_as_foreign(filled: Store, tmp_p
         "volumes/projection_density/100um/1.0123456789abcdef.h5",
         "datasets/test/0123456789abcdef.0123456789abcdef.nc",
     ]
-    for name in (*names[:8], *ours):
+    for name in (*names[:9], *ours):
         put(filled, name)
-    (filled.path / names[8]).symlink_to(put(filled, "new/er/target"))
-    (filled.path / names[9]).symlink_to(tmp_path / "nothing")
-    os.mkfifo(filled.path / names[10])
+    (filled.path / names[9]).symlink_to(put(filled, "new/er/target"))
+    (filled.path / names[10]).symlink_to(tmp_path / "nothing")
+    os.mkfifo(filled.path / names[11])
     # Both only look into the folders of the store's files.
     foreign = {name for name in names if not name.startswith("new/")}
     for deep in (False, True):
@@ -166,8 +170,9 @@ def test_temporaries_of_ended_processes_go_at_once_and_others_after_the_grace_pe
     young = put(filled, f"tmp/{elsewhere}-1123456789abcdef.tmp", timedelta(hours=1))
     mine = put(filled, f"tmp/{process_owner()}-0123456789abcdef.tmp", OLD)
     journal = put(filled, f"tmp/{process_owner()}-0123456789abcdef.tmp-journal", OLD)
-    put(filled, "tmp/4711-0123456789abcdef.tmp", OLD)
+    put(filled, f"tmp/doctor-{elsewhere}-01234567/probe", OLD)
     assert len(found(filled, apply=True)["temporary"]) == 3
+    (filled.path / f"tmp/doctor-{elsewhere}-01234567").rmdir()
     left = sorted(path.name for path in (filled.path / "tmp").iterdir())
     assert left == sorted([young.name, mine.name, journal.name])
 
@@ -249,7 +254,7 @@ def test_a_collection_that_fails_records_what_it_did(filled: Store, monkeypatch:
         if point == "gc:files":
             raise NoSpaceError("the disk is full")
 
-    put(filled, "tmp/4711-0123456789abcdef.tmp", OLD)
+    put(filled, f"tmp/{'0' * 16}-1-1-0123456789abcdef.tmp", OLD)
     monkeypatch.setattr("bsv_store.maintenance.gc.checkpoint", fails)
     with pytest.raises(NoSpaceError, match="the disk is full"):
         filled.admin.collect_garbage(apply=True)

@@ -180,12 +180,13 @@ def test_an_orphan_and_an_old_temporary_file_are_notes(whole: Store) -> None:
     orphan = path_of(whole, key)
     with whole.database.writing() as connection:
         connection.execute(delete(StoredVolume).where(StoredVolume.path == objects_path(whole, orphan)))
-    temporary = whole.path / "tmp" / "1-2.tmp"
+    temporary = whole.path / "tmp" / f"{'0' * 16}-1-1-0123456789abcdef.tmp"
     temporary.write_bytes(b"half")
-    assert ("tmp/1-2.tmp", "temporary") not in found(whole.admin.verify())
+    name = f"tmp/{temporary.name}"
+    assert (name, "temporary") not in found(whole.admin.verify())
     os.utime(temporary, (0, 0))
     report = whole.admin.verify()
-    assert {("tmp/1-2.tmp", "temporary"), (key, "orphan")} <= found(report)
+    assert {(name, "temporary"), (key, "orphan")} <= found(report)
     assert {each.kind for each in report.notes} == {"orphan", "temporary"}
     # The row is lost too, which only the catalog can tell.
     assert {each.kind for each in report.damage} == {"damaged_catalog"}

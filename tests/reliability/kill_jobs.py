@@ -290,7 +290,10 @@ def _litter(world: World) -> None:
         expired = Claims(store.database, lease_s=-1.0)
         with store.database.writing() as connection:
             expired.take(connection, [f"volume/projection_density/100/{IDS[0]}"])
-    for name in (f"volumes/projection_density/100um/{IDS[0]}.0123456789abcdef.h5", "tmp/4711-0123456789abcdef.tmp"):
+    for name in (
+        f"volumes/projection_density/100um/{IDS[0]}.0123456789abcdef.h5",
+        f"tmp/{'0' * 16}-1-1-0123456789abcdef.tmp",
+    ):
         (world.store / name).write_bytes(b"of a run that was aborted")
         (world.store / name).chmod(0o664)
 

@@ -201,7 +201,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "files that bsv-store did not create are not collected",
         "bsv_store/maintenance/gc.py",
-        "if foreign_reason(found, self._experiments) is not None:",
+        "if isinstance(identified(found, self._experiments), Foreign):",
         "if False:",
         ("tests/maintenance/test_gc.py", "-k", "others"),
     ),

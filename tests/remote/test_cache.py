@@ -117,7 +117,10 @@ def test_one_average_is_removed_alone_and_its_file_with_its_last_name(used: Lapt
     other = used.store.aggregate([1, 2], name="two")
     plan = prune_cache(averages=[first.ref])
     assert [each.ref for each in plan.averages] == [first.ref]
-    assert "1 average" in str(plan)
+    # Its file stays, because the second name refers to it.
+    assert "1 average, 0 B;" in str(plan)
+    both = prune_cache(averages=[first.ref, second.ref])
+    assert both.size_bytes == both.averages_bytes == first.path.stat().st_size
     assert len(list_cache().servers[0].results) == 3
     for version, remaining, file_stays in ((first, {second.ref, other.ref}, True), (second, {other.ref}, False)):
         assert not prune_cache(averages=[version.ref], apply=True).files

@@ -261,6 +261,39 @@ def test_without_a_copy_an_unreachable_server_is_an_error(served: Served) -> Non
         open_store(served.url)
 
 
+def test_an_open_store_warns_once_about_a_network_that_comes_and_goes(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_down(*_: object) -> MirrorState:
+        raise StoreUnreachableError("connection refused")
+
+    reached = mirror._current
+    monkeypatch.setattr(mirror, "REVALIDATE_S", 0.0)
+    with open_store(served.url) as store, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for current in (is_down, reached, is_down):
+            monkeypatch.setattr(mirror, "_current", current)
+            assert store.select()
+            assert ("offline" in str(store.status())) == (current is is_down)
+    assert ["cannot be reached" in str(each.message) for each in caught] == [True]
+
+
+def test_offline_a_damaged_state_is_named_with_what_to_do(served: Served) -> None:
+    open_store(served.url).close()
+    state = served.mirror / "state.json"
+    flip(state)
+    served.stop()
+    with pytest.raises(
+        StoreUnreachableError, match=rf"{state}, which names the copy of its catalog, is damaged"
+    ) as caught:
+        open_store(served.url)
+    assert "Open it once while the server can be reached" in str(caught.value.hint)
+    found = verify_cache()
+    assert [(each.path, each.name) for each in found.findings] == [(state, f"the state of {served.mirror.name}")]
+    verify_cache(discard_damaged=True)
+    assert not state.exists()
+
+
 def test_queries_have_the_types_of_the_folder_and_are_never_cut_silently(served: Served) -> None:
     query = "SELECT 1.0 AS a, NULL AS b, 9007199254740993 AS c, :x AS d, 'x' AS e, withdrawn AS f FROM experiments"
     with open_store(served.url) as store, open_store(served.folder, read_only=True) as own:

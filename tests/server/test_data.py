@@ -821,6 +821,23 @@ def test_a_damaged_value_is_an_error_about_damage(filled: Store, change: str) ->
 
 
 @pytest.mark.parametrize("database", ["sqlite"])
+@pytest.mark.parametrize("value", ["'x'", "2 * injection_volume"])
+def test_pages_that_do_not_need_a_damaged_experiment_open_and_name_it(filled: Store, value: str) -> None:
+    filled.aggregate([IDS[1]], name="other")
+    _damage(filled, f"UPDATE experiment SET injection_volume = {value} WHERE id = {IDS[0]}")
+    with serving(filled) as url:
+        for path in ("", "structures", "datasets", "datasets/other@1", "view", "cite", "experiments"):
+            shown = _get(f"{url}/{path}", CLOSING)
+            assert shown.status_code == 200, path
+            assert re.search(rf"The catalog is damaged[^<]* {IDS[0]}\b", shown.text), path
+        assert _get(f"{url}/experiments/{IDS[1]}", CLOSING).status_code == 200
+        if value == "'x'":
+            for path in (f"experiments/{IDS[0]}", "experiments.json", "v1/experiments", "v1/status"):
+                refused = _get(f"{url}/{path}", CLOSING)
+                assert (refused.status_code, refused.json()["code"]) == (500, "DamagedCatalogError"), path
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
 @pytest.mark.parametrize("change", ["dataset_member SET weight = 3", "dataset_version SET recipe = '{}'"])
 def test_a_damaged_version_does_not_stop_the_pages_that_list_it(filled: Store, change: str) -> None:
     filled.aggregate(VISUAL, name="damaged", missing="leave_out")

@@ -14,7 +14,7 @@ from bsv_store.server.images import blocks
 from bsv_store.server.images.blocks import SparseBlock, WholeVolume, block_range, read_block, read_whole, turned
 from bsv_store.server.images.memory import Memory
 from bsv_store.vocabulary import PLANES
-from bsv_store.volumes.grid import AXES
+from bsv_store.volumes.grid import ARRAY_AXES
 
 ORIENTATIONS = ("coronal", "sagittal", "horizontal")
 
@@ -45,8 +45,8 @@ def volume(filled: float) -> NDArray[np.float32]:
 
 def wanted(array: NDArray[Any], orientation: str, index: int) -> NDArray[Any]:
     row = PLANES[orientation]
-    found = np.take(array, index, axis=AXES.index(row.across))
-    return np.ascontiguousarray(found if AXES.index(row.down) < AXES.index(row.right) else found.T)
+    found = np.take(array, index, axis=ARRAY_AXES.index(row.across))
+    return np.ascontiguousarray(found if ARRAY_AXES.index(row.down) < ARRAY_AXES.index(row.right) else found.T)
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_planes_of_blocks_are_those_of_the_volume(orientation: str, filled: float) -> None:
     array, row = volume(filled), PLANES[orientation]
     seen = set()
-    for index in range(GRID.shape[AXES.index(row.across)]):
+    for index in range(GRID.shape[ARRAY_AXES.index(row.across)]):
         where = block_range(GRID, row, index, 4)
         seen.add(where)
         block = read_block(lambda first, last: array[first:last], GRID, row, where, 4)
@@ -88,7 +88,7 @@ def test_planes_of_a_whole_volume_are_those_of_the_volume(filled: float, kind: t
         block = whole
         if isinstance(whole, SparseBlock) and orientation != "coronal":
             block = turned(whole, GRID, row)
-        for index in range(GRID.shape[AXES.index(row.across)]):
+        for index in range(GRID.shape[ARRAY_AXES.index(row.across)]):
             assert block.plane(row, index).tobytes() == wanted(array, orientation, index).tobytes()
 
 

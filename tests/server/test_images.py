@@ -21,7 +21,7 @@ from bsv_store.server.data.shared import LONG_AT_A_TIME
 from bsv_store.server.images import routes
 from bsv_store.vocabulary import PLANES
 from bsv_store.volumes import blocks as volume_blocks
-from bsv_store.volumes.grid import AXES
+from bsv_store.volumes.grid import ARRAY_AXES
 from tests.datasets.world import VISP
 from tests.server.image_store import LARGE_GRID, LARGE_ID, annotation, make_store
 from tests.server.serving import serving
@@ -53,8 +53,8 @@ def plane(reply: requests.Response) -> NDArray[Any]:
 
 def expected(volume: NDArray[Any], orientation: str, index: int) -> NDArray[Any]:
     row = PLANES[orientation]
-    found = np.take(volume, index, axis=AXES.index(row.across))
-    return np.asarray(found if AXES.index(row.down) < AXES.index(row.right) else found.T)
+    found = np.take(volume, index, axis=ARRAY_AXES.index(row.across))
+    return np.asarray(found if ARRAY_AXES.index(row.down) < ARRAY_AXES.index(row.right) else found.T)
 
 
 def same(found: NDArray[Any], wanted: NDArray[Any]) -> bool:
@@ -92,7 +92,7 @@ def test_a_plane_of_a_large_volume_has_the_bits_of_the_volume(
     images: str, store: Store, orientation: str, index: int
 ) -> None:
     row = PLANES[orientation]
-    axis = AXES.index(row.across)
+    axis = ARRAY_AXES.index(row.across)
     box = [(0.0, float(extent * 25)) for extent in LARGE_GRID.shape]
     box[axis] = (index * 25.0, (index + 1) * 25.0)
     slab = store.volumes.read(LARGE_ID, spacing_um=25, box=box)

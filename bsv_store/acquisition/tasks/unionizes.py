@@ -44,6 +44,7 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
         self.download_batch = batch
         self.rows = 0
         self.written = 0
+        self.notes: tuple[str, ...] = ()
         self._database = database
         self._client = client
         self._refresh = refresh
@@ -90,6 +91,7 @@ class UnionizeTask(Task[Reply[UnionizeTable]]):
             ) from error
         self.rows += report.rows
         self.written += report.written
+        self.notes += report.notes
         checkpoint("sync:committed")
         with self._database.writing() as connection:
             claims.release(connection, keys)

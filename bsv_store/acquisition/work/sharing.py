@@ -282,7 +282,7 @@ class SharedWork(Generic[T]):
             if self._stop_at_failure:
                 # The reason applies to all objects, and is then reported once.
                 self._stop(error.reason)
-            self._fail(dict.fromkeys(ids, error.reason))
+            self._fail(dict.fromkeys(ids, error.reason), logged=error.message)
             self._unreachable.update(dict.fromkeys(ids, error.reason))
             return
         self._fail(dict.fromkeys(ids, error.message))
@@ -329,14 +329,13 @@ class SharedWork(Generic[T]):
     def _release(self, connection: Connection, ids: Collection[int]) -> None:
         self._claims.release(connection, [self._task.key(i) for i in ids])
 
-    def _fail(self, reasons: Mapping[int, str]) -> None:
+    def _fail(self, reasons: Mapping[int, str], *, logged: str | None = None) -> None:
+        """Record failures; ``logged`` is the text for the log if the reasons do not name the object."""
         for i, reason in reasons.items():
             self._failed[i] = Failure(i, reason)
             _LOG.warning(
-                "%s of experiment %d failed: %s",
-                self._task.what,
-                i,
-                reason,
+                "download failed: %s",
+                logged or reason,
                 extra={"event": "download failed", "experiment_id": i},
             )
             self._progress.advance()

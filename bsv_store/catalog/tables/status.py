@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 
 from sqlalchemy import Connection, func, select
@@ -84,8 +84,8 @@ class SnapshotInfo:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class CatalogStatus:
-    """The content of a store. ``print()`` shows a short summary.
+class CatalogCounts:
+    """The content of a store in numbers that depend on no value of an experiment, which may be damaged.
 
     Attributes
     ----------
@@ -93,9 +93,6 @@ class CatalogStatus:
     unionize_rows : int
     experiments_with_unionizes : int
         Experiments with at least one half of their unionize table.
-    different_injection_volumes : tuple of int
-        Experiments whose injection volume differs between the experiment list (used by selections) and the unionize
-        rows (used to normalize averages).
     volumes : tuple of VolumeCount
     annotations : tuple of AnnotationInfo
     templates : tuple of TemplateInfo
@@ -112,7 +109,6 @@ class CatalogStatus:
     withdrawn_experiments: int
     unionize_rows: int
     experiments_with_unionizes: int
-    different_injection_volumes: tuple[int, ...]
     volumes: tuple[VolumeCount, ...]
     annotations: tuple[AnnotationInfo, ...]
     templates: tuple[TemplateInfo, ...]
@@ -120,6 +116,11 @@ class CatalogStatus:
     dataset_versions: int
     unchecked_versions: int
     latest_snapshots: tuple[SnapshotInfo, ...]
+
+    @property
+    def current_experiments(self) -> int:
+        """Experiments that are not withdrawn."""
+        return self.experiments - self.withdrawn_experiments
 
     @property
     def latest_lists(self) -> tuple[SnapshotInfo, ...]:
@@ -159,13 +160,40 @@ class CatalogStatus:
         )
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class CatalogStatus(CatalogCounts):
+    """The content of a store. ``print()`` shows a short summary.
+
+    Attributes
+    ----------
+    different_injection_volumes : tuple of int
+        Experiments whose injection volume differs between the experiment list (used by selections) and the unionize
+        rows (used to normalize averages).
+    """
+
+    different_injection_volumes: tuple[int, ...]
+
+
 def catalog_status(connection: Connection) -> CatalogStatus:
+    """Count the content of the catalog, and compare the injection volumes.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If an injection volume is not a number.
+    """
+    counts = catalog_counts(connection)
+    values = {each.name: getattr(counts, each.name) for each in fields(counts)}
+    return CatalogStatus(**values, different_injection_volumes=differing_injection_volumes(connection))
+
+
+def catalog_counts(connection: Connection) -> CatalogCounts:
     """Count the content of the catalog."""
     by_kind = (StoredVolume.kind, StoredVolume.spacing_um)
     query = select(*by_kind, func.count(), func.sum(StoredVolume.size_bytes)).group_by(*by_kind)
     # Sorted in Python: the databases sort text by different rules.
     volumes = sorted(connection.execute(query).all(), key=lambda row: (row[0], row[1]))
-    return CatalogStatus(
+    return CatalogCounts(
         structures=_count(connection, Structure),
         experiments=_count(connection, Experiment),
         withdrawn_experiments=connection.scalar(
@@ -176,7 +204,6 @@ def catalog_status(connection: Connection) -> CatalogStatus:
         unionize_rows=int(connection.scalar(select(func.sum(UnionizeCoverage.row_count))) or 0),
         experiments_with_unionizes=connection.scalar(select(func.count(UnionizeCoverage.experiment_id.distinct())))
         or 0,
-        different_injection_volumes=differing_injection_volumes(connection),
         volumes=tuple(VolumeCount(kind, spacing, count, int(size)) for kind, spacing, count, size in volumes),
         annotations=_annotations(connection),
         templates=_templates(connection),

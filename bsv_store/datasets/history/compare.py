@@ -15,7 +15,7 @@ from bsv_store.datasets.history.changes import MemberChanges, Membership, compar
 from bsv_store.datasets.history.structures import ColumnDifference, column_differences
 from bsv_store.html import text_card
 from bsv_store.text import listed, number_of
-from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, Grid
 
 if TYPE_CHECKING:
     import h5py
@@ -126,7 +126,7 @@ class VersionDiff:
             lines += [f"groups only in {version}: {listed(labels)}"] if labels else []
         lines += [f"not compared: {self.note}"] if self.note else []
         for each in self.voxels:
-            at = ", ".join(f"{axis} {place:,.0f}" for axis, place in zip(AXES, each.at_um, strict=True))
+            at = ", ".join(f"{axis} {place:,.0f}" for axis, place in zip(ARRAY_AXES, each.at_um, strict=True))
             found = f"differences at {number_of(each.voxels, 'voxel')}, the largest {each.largest:.3g} at {at} um"
             kind = "map" if each.is_map else "group"
             lines.append(f"{kind} {each.label}: {found if each.voxels else 'all voxels are equal'}")
@@ -240,7 +240,7 @@ def voxel_difference(first: Planes, second: Planes, grid: Grid, label: str = "al
         largest = max(largest, highest)
         moments.add(one[known], other[known])
     ap, dv, ml = (int(place) for place in np.unravel_index(where, grid.shape))
-    at_um = tuple(float(grid.centers_um(axis)[index]) for axis, index in zip(AXES, (ap, dv, ml), strict=True))
+    at_um = tuple(float(grid.centers_um(axis)[index]) for axis, index in zip(ARRAY_AXES, (ap, dv, ml), strict=True))
     return VoxelDifference(
         label,
         largest,

@@ -10,7 +10,6 @@ import numpy as np
 from bsv_store.averaging.comparison.structure_values import features
 from bsv_store.averaging.inputs import ALGORITHM_VERSION
 from bsv_store.averaging.members import MEMBER_COLUMNS, Member, MemberColumn
-from bsv_store.averaging.units import quantity_of
 from bsv_store.vocabulary import AXES
 from bsv_store.volumes.grid import FRAME, ORIENTATION, Grid
 
@@ -41,9 +40,9 @@ def write_description(file: h5py.File, inputs: Inputs | RecordedInputs) -> None:
 
     recipe = inputs.recipe
     title = "Group averages" if recipe.comparison is None else "Comparison of two groups"
-    what, how, space = f"{title} of {quantity_of(recipe)}", "averaged", {"orientation": ORIENTATION}
+    what, how, space = f"{title} of {recipe.quantity}", "averaged", {"orientation": ORIENTATION}
     if not recipe.has_voxels:
-        what, how, space = f"{title} by structure: {quantity_of(recipe)}", "compared", {}
+        what, how, space = f"{title} by structure: {recipe.quantity}", "compared", {}
     text = {
         "Conventions": "CF-1.10",
         "title": f"{what}, mouse brain",

@@ -334,8 +334,9 @@ def _sealed_file(path: Path, sink: BinaryIO, guard: GuardedFile) -> tuple[Path, 
 
 
 def _sealed_memory(memory: io.BytesIO) -> tuple[memoryview, int, str]:
-    # A view, since with many groups a copy would double the memory.
-    image = memory.getbuffer()
+    # Neither this nor the view copies the bytes, which with many groups would double the memory. A view of the file
+    # itself would keep it from being closed: if both are collected in one cycle, Python 3.13 reports the failure.
+    image = memoryview(memory.getvalue())
     return image, len(image), hashlib.sha256(image).hexdigest()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from bsv_store.datasets.result.content_hash import arrays_without_groups
 from bsv_store.datasets.share.image import group_slabs
 from bsv_store.formats.npy import write_array
-from bsv_store.volumes.grid import AXES
+from bsv_store.volumes.grid import ARRAY_AXES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,9 @@ def write_npz(version: VersionSource, path: Path) -> None:
     """
     groups = version.groups
     has_voxels = version.recipe.has_voxels
-    facts: dict[str, Any] = {f"{axis.lower()}_um": version.grid.centers_um(axis) for axis in AXES} if has_voxels else {}
+    facts: dict[str, Any] = (
+        {f"{axis.lower()}_um": version.grid.centers_um(axis) for axis in ARRAY_AXES} if has_voxels else {}
+    )
     facts["group_label"] = np.array([group.label for group in groups])
     facts["group_n"] = np.array([group.n for group in groups])
     facts |= {f"{name}_um": values for name, values in version.group_ranges().items()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.selection.selection import Selection
-from bsv_store.errors import InputError, MissingDataError
+from bsv_store.errors import DamagedCatalogError, InputError, MissingDataError
 from bsv_store.reports.html_page.figures import PageFigure, page_figures
 from bsv_store.reports.html_page.quality import AnimalQuality, animal_quality
 
@@ -49,8 +49,12 @@ class PageFacts:
     quality : tuple of AnimalQuality
     quality_missing : str or None
         Why no profiles were compared.
-    citation, provenance, lineage, stale
+    citation, provenance, lineage
         As the methods of `Datasets` return them.
+    stale : StaleReport or None
+        The changes since the version was computed; None if they are not known.
+    stale_missing : str or None
+        Why they are not known.
     weights : mapping of int to float
         The weight of each member by experiment id; empty unless the recipe weights experiments.
     """
@@ -66,7 +70,8 @@ class PageFacts:
     citation: Citation
     provenance: Provenance
     lineage: Lineage
-    stale: StaleReport
+    stale: StaleReport | None
+    stale_missing: str | None
     weights: Mapping[int, float]
 
 
@@ -98,9 +103,17 @@ def page_facts(store: Store, version: DatasetVersion, *, with_figures: bool = Tr
         version.cite(),
         version.provenance(),
         store.datasets.lineage(version),
-        store.datasets.stale(version)[0],
+        *_stale(store, version),
         version.weights() if version.recipe.weight_by != "none" else {},
     )
+
+
+def _stale(store: Store, version: DatasetVersion) -> tuple[StaleReport | None, str | None]:
+    """The changes since the version was computed, or why they are not known: all rows of the catalog are checked."""
+    try:
+        return store.datasets.stale(version)[0], None
+    except DamagedCatalogError as error:
+        return None, error.message
 
 
 def _emphasized(version: DatasetVersion, experiments: pd.DataFrame, targets: pd.DataFrame | None) -> list[str]:

@@ -22,11 +22,9 @@ from bsv_store.vocabulary import (
     ANIMAL_WEIGHTS,
     EFFECT_SIZES,
     MEASURED_HEMISPHERES,
-    MISSING_POLICIES,
-    STATISTICS,
     TWO_SAMPLE_STATISTICS,
 )
-from bsv_store.volumes.grid import AXES, FRAME, MIDLINE_UM
+from bsv_store.volumes.grid import ARRAY_AXES, MIDLINE_UM
 
 if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
 # Longer labels would make the table wider than the page.
 _MAX_HEADING = 20
-_COORDINATES = {axis: f"injection_{axis.lower()}" for axis in AXES}
+_COORDINATES = {axis: f"injection_{axis.lower()}" for axis in ARRAY_AXES}
 
 
 def lead(facts: PageFacts) -> Markup:
@@ -85,7 +83,11 @@ def _warnings(facts: PageFacts) -> list[str]:
     version = facts.version
     found = [] if version.origin.can_answer else [f"{version.ref} was {version.origin}."]
     found += [f"{twin}." for twin in version.twins]
-    if facts.stale.is_stale:
+    if facts.stale_missing is not None:
+        found.append(
+            f"Whether the store has changed since {version.ref} was computed is not known: {facts.stale_missing}."
+        )
+    elif facts.stale is not None and facts.stale.is_stale:
         found.append(
             f"The store has changed since {version.ref} was computed: see bsv-store dataset stale {version.ref}."
         )
@@ -310,7 +312,7 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
         Column("Line"),
         Column("Sex"),
         Column("Injected"),
-        *(Column(f"{axis} (um)", is_number=True) for axis in AXES),
+        *(Column(f"{axis} (um)", is_number=True) for axis in ARRAY_AXES),
         Column("Injection (mm³)", is_number=True),
         Column("Divisor", is_number=True),
         Column("Signal", is_number=True),
@@ -356,19 +358,7 @@ def members(facts: PageFacts, *, identifier: Callable[[int], Content] = str) -> 
 def recipe_words(facts: PageFacts) -> Markup:
     """The recipe in words and as JSON."""
     recipe = facts.version.recipe
-    in_words = [
-        ("Selection", selection_words(recipe.selection)),
-        ("Grouping", grouping_words(recipe.grouping) or "all experiments in one group"),
-        ("Quantity", facts.version.quantity),
-        ("Rules", "; ".join(facts.version.rules)),
-        (
-            "Statistics",
-            ", ".join(STATISTICS[name].described(weighted=recipe.is_weighted) for name in recipe.statistics),
-        ),
-        ("Missing data", MISSING_POLICIES[recipe.missing].words),
-        ("Grid", f"{recipe.spacing_um} um, {FRAME}; {recipe.dtype}" if recipe.has_voxels else None),
-    ]
-    return joined(_facts(in_words), _folded("Recipe (JSON)", recipe.to_json()))
+    return joined(_facts(recipe.in_words()), _folded("Recipe (JSON)", recipe.to_json()))
 
 
 def methods(facts: PageFacts) -> Markup:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bsv_store.errors import InputError, MissingDataError, UnknownStructureError
 from bsv_store.server.images.contours import borders
 from bsv_store.server.images.sources import Term
-from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, Grid
 
 if TYPE_CHECKING:
     from bsv_store.catalog.structures import StructureRow
@@ -206,4 +206,4 @@ def position_um(
     down, right = np.nonzero(mask[plane])
     nearest = int(np.argmin((down - down.mean()) ** 2 + (right - right.mean()) ** 2))
     voxel = (plane, int(down[nearest]), int(right[nearest]))
-    return tuple((each + 0.5) * spacing_um for each in voxel[: len(AXES)])
+    return tuple((each + 0.5) * spacing_um for each in voxel[: len(ARRAY_AXES)])

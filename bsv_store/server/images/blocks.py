@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bsv_store.vocabulary import PlaneRow
-from bsv_store.volumes.grid import AXES, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, Grid
 from bsv_store.volumes.volume import SparseArray
 
 _SLAB_BYTES = 1 << 24
@@ -49,7 +49,7 @@ class WholeVolume:
 
     def plane(self, orientation: PlaneRow, index: int) -> NDArray[Any]:
         """A plane as rows (down) and columns (right), C order."""
-        return upright(np.take(self.values, index, axis=AXES.index(orientation.across)), orientation)
+        return upright(np.take(self.values, index, axis=ARRAY_AXES.index(orientation.across)), orientation)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +119,7 @@ Block = WholeVolume | DenseBlock | SparseBlock
 
 def upright(values: NDArray[Any], orientation: PlaneRow) -> NDArray[Any]:
     """A plane, whose axes are in the order AP, DV, ML, as rows (down) and columns (right), C order."""
-    is_upright = AXES.index(orientation.down) < AXES.index(orientation.right)
+    is_upright = ARRAY_AXES.index(orientation.down) < ARRAY_AXES.index(orientation.right)
     return np.ascontiguousarray(values if is_upright else values.T)
 
 
@@ -127,7 +127,7 @@ def block_range(grid: Grid, orientation: PlaneRow, index: int, itemsize: int) ->
     """The block that contains a plane: the axis across its planes ('' = the whole volume), first and last plane."""
     if not grid.is_large:
         return "", 0, grid.shape[0]
-    axis = AXES.index(orientation.across)
+    axis = ARRAY_AXES.index(orientation.across)
     plane_bytes = grid.size // grid.shape[axis] * itemsize
     count = max(1, (_SLAB_BYTES if axis == 0 else _BLOCK_BYTES) // plane_bytes)
     first = index // count * count
@@ -174,7 +174,7 @@ def turned(whole: SparseBlock, grid: Grid, orientation: PlaneRow) -> SparseBlock
     """The same voxels by the sagittal or horizontal planes."""
     place = [np.repeat(np.arange(grid.shape[0], dtype=np.uint32), np.diff(whole.starts))]
     place += np.divmod(whole.index, np.uint32(grid.shape[2]))
-    across, down, right = (AXES.index(axis) for axis in (orientation.across, orientation.down, orientation.right))
+    across, down, right = (ARRAY_AXES.index(axis) for axis in (orientation.across, orientation.down, orientation.right))
     planes = place[across].astype(np.uint16)
     # Radix sort, since the planes are 16-bit numbers.
     order = np.argsort(planes, kind="stable")
@@ -195,7 +195,7 @@ def read_block(read: ReadSlab, grid: Grid, orientation: PlaneRow, where: tuple[s
     across, first, last = where
     if not across:
         return WholeVolume(read(0, grid.shape[0]))
-    if AXES.index(orientation.across) == 0:
+    if ARRAY_AXES.index(orientation.across) == 0:
         slab = read(first, last)
         rows, columns, values = _non_zero(slab)
         if rows.size > _DENSE_ABOVE * slab.size:
@@ -239,8 +239,8 @@ def _collected(
     read: ReadSlab, grid: Grid, orientation: PlaneRow, first: int, last: int, itemsize: int
 ) -> DenseBlock | SparseBlock:
     """The planes [first, last) across DV or ML, from all slabs of the file."""
-    down, right = AXES.index(orientation.down), AXES.index(orientation.right)
-    across = AXES.index(orientation.across)
+    down, right = ARRAY_AXES.index(orientation.down), ARRAY_AXES.index(orientation.right)
+    across = ARRAY_AXES.index(orientation.across)
     shape = grid.shape[down], grid.shape[right]
     size = (last - first) * shape[0] * shape[1]
     pieces: list[tuple[NDArray[np.uint16], NDArray[np.uint32], NDArray[Any]]] = []

@@ -13,7 +13,7 @@ from bsv_store.server.images.sources import (
     volume_by,
 )
 from bsv_store.vocabulary import COMPARISON_MAPS, PLANES, STATISTICS, VOLUME_KINDS
-from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, EXTENT_UM, Grid
 
 if TYPE_CHECKING:
     from bsv_store.datasets.version import DatasetVersion
@@ -92,9 +92,9 @@ def _grid_facts(grid: Grid) -> dict[str, Any]:
         "extent_um": list(EXTENT_UM),
         "planes": {
             row.name: {
-                "across": AXES.index(row.across),
-                "right": AXES.index(row.right),
-                "down": AXES.index(row.down),
+                "across": ARRAY_AXES.index(row.across),
+                "right": ARRAY_AXES.index(row.right),
+                "down": ARRAY_AXES.index(row.down),
             }
             for row in PLANES.values()
             if row.name in ("coronal", "sagittal", "horizontal")

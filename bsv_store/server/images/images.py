@@ -29,7 +29,7 @@ from bsv_store.server.images.ranges import value_range
 from bsv_store.server.images.replies import Body, accepts_gzip, etag_of, is_known, not_modified, reply_of
 from bsv_store.server.images.sources import SOURCE_NAMES, Shown, Term, shown_by
 from bsv_store.text import listed
-from bsv_store.volumes.grid import AXES
+from bsv_store.volumes.grid import ARRAY_AXES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,7 +90,7 @@ class Images:
         """The block that contains a plane."""
         itemsize = term.dtype.itemsize
         if term.grid.is_large and is_cached_whole(term.grid, itemsize):
-            is_coronal = AXES.index(orientation.across) == 0
+            is_coronal = ARRAY_AXES.index(orientation.across) == 0
             # A coronal plane does not need the whole volume, but is taken from it if it is there.
             whole = self.blocks.find((term.identity, "whole")) if is_coronal else await self.whole(term)
             if isinstance(whole, SparseBlock) and not is_coronal:

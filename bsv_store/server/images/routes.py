@@ -35,7 +35,7 @@ from bsv_store.server.images.replies import (
 )
 from bsv_store.server.images.sources import SOURCE_NAMES, Shown, number, plane_by, version_by, whole_number
 from bsv_store.vocabulary import COLOR_SCALES, HEMISPHERES, THEMES, PlaneRow
-from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, EXTENT_UM, Grid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -308,11 +308,11 @@ def _spacing(query: Mapping[str, str]) -> int | None:
 
 
 def _extent(orientation: PlaneRow) -> list[int]:
-    return [EXTENT_UM[AXES.index(orientation.right)], EXTENT_UM[AXES.index(orientation.down)]]
+    return [EXTENT_UM[ARRAY_AXES.index(orientation.right)], EXTENT_UM[ARRAY_AXES.index(orientation.down)]]
 
 
 def _grid_headers(grid: Grid, orientation: PlaneRow, index: int) -> dict[str, str]:
-    down, right = (grid.shape[AXES.index(axis)] for axis in (orientation.down, orientation.right))
+    down, right = (grid.shape[ARRAY_AXES.index(axis)] for axis in (orientation.down, orientation.right))
     return {
         "Bsv-Shape": f"{down},{right}",
         "Bsv-Plane": orientation.name,

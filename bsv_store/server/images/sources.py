@@ -26,7 +26,7 @@ from bsv_store.vocabulary import (
     PlaneRow,
     StatisticRow,
 )
-from bsv_store.volumes.grid import AXES, EXTENT_UM, Grid
+from bsv_store.volumes.grid import ARRAY_AXES, EXTENT_UM, Grid
 from bsv_store.volumes.large import dense_planes
 from bsv_store.volumes.library import read_slab
 
@@ -298,7 +298,7 @@ def plane_by(query: Mapping[str, str], grid: Grid) -> tuple[PlaneRow, int]:
         If it is not a plane of the grid.
     """
     orientation = check.choice("plane", query.get("plane", "coronal"), PLANES)
-    axis = AXES.index(orientation.across)
+    axis = ARRAY_AXES.index(orientation.across)
     count = grid.shape[axis]
     if ("index" in query) == ("at_um" in query):
         raise InputError("give either index or at_um", hint=f"index is 0 to {count - 1}, at_um 0 to {EXTENT_UM[axis]}.")

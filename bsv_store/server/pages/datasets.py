@@ -112,7 +112,7 @@ def _version(request: Request, row: Mapping[str, object], stale: StaleReport | N
         [
             number_of(int(str(row["member_count"])), "experiment"),
             number_of(int(str(row["group_count"])), "group"),
-            f"{row['spacing_um']} um" if row["spacing_um"] else "by structure",
+            f"{row['spacing_um']} um" if isinstance(row["spacing_um"], int) else "by structure",
             size_text(int(str(row["size_bytes"]))),
             f"{row['created_at']:%Y-%m-%d} by {row['created_by']}",
         ]

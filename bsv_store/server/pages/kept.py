@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
+from bsv_store.catalog.seals import check_experiments, check_lines, check_ontology
+from bsv_store.catalog.tables.status import CatalogCounts, catalog_counts
+from bsv_store.errors import DamagedCatalogError
 from bsv_store.reports.html_page.markup import Content, Markup, joined
 from bsv_store.server.context import context_of, shared_by_application
 from bsv_store.server.data.answers import Latest
@@ -12,7 +15,7 @@ from bsv_store.server.data.shared import shared_of
 from bsv_store.server.pages.address import base_of, public_address
 from bsv_store.server.pages.criteria_form import criteria_form
 from bsv_store.server.pages.outlines import OutlineMap, outline_maps
-from bsv_store.text import number_of
+from bsv_store.server.pages.parts import sentence
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -28,22 +31,32 @@ class Kept:
     outlines : Latest of list of OutlineMap
     form : Latest of Markup
         The form of a selection.
-    counts : Latest of str
-        The numbers of experiments, volumes and datasets, in words.
+    counts : Latest of CatalogCounts
+    damage : Latest of tuple of str
+        What is damaged of the experiments, lines and structures, one sentence each.
     """
 
     def __init__(self) -> None:
         self.outlines: Latest[list[OutlineMap]] = Latest(outline_maps)
         self.form: Latest[Markup] = Latest(criteria_form)
-        self.counts: Latest[str] = Latest(_counts)
+        self.counts: Latest[CatalogCounts] = Latest(_counts)
+        self.damage: Latest[tuple[str, ...]] = Latest(_damage)
 
 
-def _counts(store: Store) -> str:
-    status = store.status().catalog
-    volumes = sum(each.volumes for each in status.volumes)
-    current = status.experiments - status.withdrawn_experiments
-    counted = ((current, "experiment"), (volumes, "volume"), (status.datasets, "dataset"))
-    return " · ".join(number_of(number, what) for number, what in counted)
+def _counts(store: Store) -> CatalogCounts:
+    with store.database.reading() as connection:
+        return catalog_counts(connection)
+
+
+def _damage(store: Store) -> tuple[str, ...]:
+    found = []
+    for check in (check_experiments, check_lines, check_ontology):
+        try:
+            with store.database.reading() as connection:
+                check(connection)
+        except DamagedCatalogError as error:
+            found.append(sentence(error.message))
+    return tuple(found)
 
 
 def kept_of(request: Request) -> Kept:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bsv_store.reports.anatomy import brain_of, divisions
 from bsv_store.reports.html_page.markup import Markup, element
 from bsv_store.vocabulary import PLANES, SUMMARY_STRUCTURE_SET_ID
-from bsv_store.volumes.grid import AXES, EXTENT_UM
+from bsv_store.volumes.grid import ARRAY_AXES, EXTENT_UM
 
 if TYPE_CHECKING:
     from bsv_store.store.store import Store
@@ -67,7 +67,7 @@ def outline_maps(store: Store) -> list[OutlineMap]:
     rows = [PLANES[name] for name in _ORDER]
     silhouettes = brain.silhouettes(rows)
     surface = brain.surface_from_above()
-    extent = dict(zip(AXES, EXTENT_UM, strict=True))
+    extent = dict(zip(ARRAY_AXES, EXTENT_UM, strict=True))
     found = []
     for number, row in enumerate(rows):
         path, regions = "", []

@@ -10,7 +10,7 @@ from bsv_store.reports.html_page.markup import Content, Markup, element, joined
 from bsv_store.server.context import context_of
 from bsv_store.server.data.listed_versions import listed_versions
 from bsv_store.server.pages.address import address, public_address
-from bsv_store.server.pages.kept import kept_content
+from bsv_store.server.pages.kept import kept_content, kept_of
 from bsv_store.server.pages.parts import code, notes, table, tiles, version_list
 from bsv_store.server.pages.shell import page
 from bsv_store.text import number_of, size_text, store_option
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from bsv_store.catalog.tables.status import CatalogStatus
+    from bsv_store.catalog.tables.status import CatalogCounts
     from bsv_store.store.store import Store
 
 _LATEST = 5
@@ -32,7 +32,7 @@ def _overview(request: Request) -> Response:
 
 
 def _everything(request: Request, store: Store) -> list[Content]:
-    status = store.status().catalog
+    counts = kept_of(request).counts.get(store)
     return [
         element("h1", "Mouse brain connectivity"),
         element(
@@ -41,14 +41,14 @@ def _everything(request: Request, store: Store) -> list[Content]:
             "download, cite.",
             class_="lead",
         ),
-        tiles(_numbers(status)),
+        tiles(_numbers(counts)),
         element(
             "ul",
             _button(address(request, "/experiments"), "Find experiments", "button primary"),
             _button(address(request, "/datasets"), "See datasets", "button"),
             class_="actions",
         ),
-        notes(request, _remarks(status)),
+        notes(request, _remarks(counts)),
         element(
             "div",
             element("section", element("h2", "Latest versions"), _latest(request, store)),
@@ -56,7 +56,7 @@ def _everything(request: Request, store: Store) -> list[Content]:
             class_="columns",
         ),
         element("h2", "In this store"),
-        _content(status),
+        _content(counts),
     ]
 
 
@@ -64,26 +64,25 @@ def _button(to: str, words: str, kind: str) -> Markup:
     return element("li", element("a", words, href=to, class_=kind))
 
 
-def _numbers(status: CatalogStatus) -> list[tuple[str, Content, str | None]]:
-    current = status.experiments - status.withdrawn_experiments
-    withdrawn = f"and {status.withdrawn_experiments:,} withdrawn" if status.withdrawn_experiments else None
-    sizes = size_text(sum(each.size_bytes for each in status.volumes))
-    versions = number_of(status.dataset_versions, "version")
+def _numbers(counts: CatalogCounts) -> list[tuple[str, Content, str | None]]:
+    withdrawn = f"and {counts.withdrawn_experiments:,} withdrawn" if counts.withdrawn_experiments else None
+    sizes = size_text(sum(each.size_bytes for each in counts.volumes))
+    versions = number_of(counts.dataset_versions, "version")
     return [
-        ("Experiments", f"{current:,}", withdrawn),
-        ("With signal by structure", f"{status.experiments_with_unionizes:,}", f"{status.unionize_rows:,} rows"),
-        ("Volumes", f"{sum(each.volumes for each in status.volumes):,}", sizes),
-        ("Datasets", f"{status.datasets:,}", versions),
-        ("Structures", f"{status.structures:,}", None),
+        ("Experiments", f"{counts.current_experiments:,}", withdrawn),
+        ("With signal by structure", f"{counts.experiments_with_unionizes:,}", f"{counts.unionize_rows:,} rows"),
+        ("Volumes", f"{sum(each.volumes for each in counts.volumes):,}", sizes),
+        ("Datasets", f"{counts.datasets:,}", versions),
+        ("Structures", f"{counts.structures:,}", None),
     ]
 
 
-def _remarks(status: CatalogStatus) -> list[str]:
+def _remarks(counts: CatalogCounts) -> list[str]:
     found = []
-    if status.experiments == 0:
+    if counts.experiments == 0:
         found.append("The store is empty. On the server: bsv-store sync structures, then bsv-store sync experiments.")
-    if status.unchecked_versions:
-        found.append(f"{number_of(status.unchecked_versions, 'imported version')} not recomputed in this store.")
+    if counts.unchecked_versions:
+        found.append(f"{number_of(counts.unchecked_versions, 'imported version')} not recomputed in this store.")
     return found
 
 
@@ -112,7 +111,7 @@ def _opening(request: Request) -> Markup:
     )
 
 
-def _content(status: CatalogStatus) -> Content:
+def _content(counts: CatalogCounts) -> Content:
     rows: list[list[Content]] = [
         [
             VOLUME_KINDS[each.kind].words.capitalize(),
@@ -120,10 +119,10 @@ def _content(status: CatalogStatus) -> Content:
             f"{each.volumes:,}",
             size_text(each.size_bytes),
         ]
-        for each in status.volumes
+        for each in counts.volumes
     ]
-    rows += [["Annotation", f"{each.spacing_um} um", "1", size_text(each.size_bytes)] for each in status.annotations]
-    rows += [["Template", f"{each.spacing_um} um", "1", size_text(each.size_bytes)] for each in status.templates]
+    rows += [["Annotation", f"{each.spacing_um} um", "1", size_text(each.size_bytes)] for each in counts.annotations]
+    rows += [["Template", f"{each.spacing_um} um", "1", size_text(each.size_bytes)] for each in counts.templates]
     lists: list[list[Content]] = [
         [
             each.what.capitalize(),
@@ -131,7 +130,7 @@ def _content(status: CatalogStatus) -> Content:
             f"{each.taken_at:%Y-%m-%d}",
             str(each.upstream_date or ""),
         ]
-        for each in status.latest_lists
+        for each in counts.latest_lists
     ]
     volumes = table("Volumes", [("Volumes", False), ("Voxels", True), ("Number", True), ("Size", True)], rows)
     snapshots = table(

@@ -15,10 +15,14 @@ from bsv_store.server.pages.address import address, base_of
 from bsv_store.server.pages.assets import asset_address
 from bsv_store.server.pages.compression import compressed
 from bsv_store.server.pages.kept import kept_of
+from bsv_store.server.pages.parts import notes
+from bsv_store.text import number_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from bsv_store.catalog.tables.status import CatalogCounts
 
 Place = Literal["/", "/experiments", "/structures", "/datasets", "/view", "/docs"]
 """The address of an entry of the navigation."""
@@ -81,6 +85,7 @@ def page(
         "body",
         element("a", "Skip to the content", href="#content", class_="skip"),
         _header(request, current, bare=bare),
+        None if bare else _damage(request),
         element("main", *content, id="content", tabindex=-1),
         _footer(request, bare=bare),
         class_="wide" if wide else None,
@@ -99,7 +104,7 @@ def _header(request: Request, current: Place | None, *, bare: bool) -> Markup:
     if not bare:
         store = context_of(request).store
         identity = element("small", store.config.store_id[:8], title="Id of the store")
-        counts = element("p", kept_of(request).counts.get(store), class_="counts")
+        counts = element("p", _in_words(kept_of(request).counts.get(store)), class_="counts")
         links = (
             element("li", element("a", words, href=address(request, path), aria_current=_current(path, current)))
             for path, words in _PLACES
@@ -117,6 +122,18 @@ def _header(request: Request, current: Place | None, *, bare: bool) -> Markup:
         "button", "Theme", type="button", id="theme", class_="quiet", title="Switch between light and dark", hidden=True
     )
     return element("header", element("div", brand, navigation, counts, switch, class_="top-bar"), class_="top")
+
+
+def _in_words(counts: CatalogCounts) -> str:
+    volumes = sum(each.volumes for each in counts.volumes)
+    counted = ((counts.current_experiments, "experiment"), (volumes, "volume"), (counts.datasets, "dataset"))
+    return " · ".join(number_of(number, what) for number, what in counted)
+
+
+def _damage(request: Request) -> Markup | None:
+    """What is damaged in the catalog, on every page: those that do not need the damaged rows open."""
+    found = kept_of(request).damage.get(context_of(request).store)
+    return element("div", notes(request, found), class_="damage") if found else None
 
 
 def _current(path: Place, current: Place | None) -> str | None:

@@ -57,11 +57,12 @@ def _everything(request: Request, store: Store) -> Content:
     children: dict[int | None, list[StructureRow]] = {}
     for row in rows:
         children.setdefault(row.parent_structure_id, []).append(row)
-    injected = Counter(store.experiments()["primary_structure_id"].tolist())
+    # Not the table of the experiments, which a damaged value of one of them would stop.
+    injected = Counter(dict(store.catalog.summary().primary_structures))
     totals: dict[int, int] = {}
     # Descendants come after their ancestors in ontology order.
     for row in reversed(rows):
-        totals[row.id] = injected[row.id] + sum(totals[each.id] for each in children.get(row.id, ()))
+        totals[row.id] = injected[row.acronym] + sum(totals[each.id] for each in children.get(row.id, ()))
     search = element("input", type="search", id="structure-filter", placeholder="VISp, thalamus", autocomplete="off")
     return [
         element(

@@ -92,7 +92,7 @@ def _everything(request: Request, version: DatasetVersion) -> list[Content]:
 
 def _badges(known: PageFacts) -> Content:
     badges: list[Content] = [element("span", tag, class_="badge tag") for tag in known.version.tags]
-    if known.stale.is_stale:
+    if known.stale is not None and known.stale.is_stale:
         badges.append(element("span", "stale", class_="badge stale"))
     return [" ", badges]
 

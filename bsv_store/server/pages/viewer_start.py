@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bsv_store.catalog.selection.selection import Selection
+from bsv_store.errors import DamagedCatalogError
 from bsv_store.reports.html_page.markup import Content, Markup, element
 from bsv_store.server.context import context_of
 from bsv_store.server.data.listed_versions import listed_versions
 from bsv_store.server.pages.address import address
-from bsv_store.server.pages.kept import kept_content
-from bsv_store.server.pages.parts import table, version_list
+from bsv_store.server.pages.kept import kept_content, kept_of
+from bsv_store.server.pages.parts import notes, table, version_list
 from bsv_store.server.pages.shell import page
 from bsv_store.text import number_of
 from bsv_store.vocabulary import VOLUME_KINDS
@@ -56,7 +57,7 @@ def _content(request: Request, store: Store) -> Content:
 def _versions(request: Request, store: Store) -> Content:
     versions = listed_versions(store)
     # A comparison by structure has no voxels.
-    versions = versions[versions["spacing_um"] > 0]
+    versions = versions[versions["spacing_um"].notna()]
     if versions.empty:
         return element("p", "The store has no dataset with voxels yet.", class_="nothing")
     return [
@@ -66,13 +67,18 @@ def _versions(request: Request, store: Store) -> Content:
 
 
 def _volumes(request: Request, store: Store) -> Content:
-    counts = store.status().catalog.volumes
+    counts = kept_of(request).counts.get(store).volumes
     if not counts:
         return element("p", "The store has no volumes of experiments yet.", class_="nothing")
     # Projection density if there is any, because most people want it first.
     most = max(counts, key=lambda each: (each.kind == "projection_density", each.volumes))
     selection = Selection(with_volume=most.kind, with_volume_spacing_um=most.spacing_um)  # type: ignore[arg-type]
-    found = store.experiments(selection).sort_values(["projection_volume", "experiment_id"], ascending=[False, True])
+    try:
+        listed = store.experiments(selection)
+    except DamagedCatalogError as error:
+        words = f"The experiments that have a volume cannot be listed: {error.message}."
+        return [notes(request, [words]), _form(request)]
+    found = listed.sort_values(["projection_volume", "experiment_id"], ascending=[False, True])
     rows = [
         [
             element("a", str(row["experiment_id"]), href=_view(request, row["experiment_id"], most)),

@@ -7,16 +7,16 @@ import logging
 _LOG = logging.getLogger(__name__)
 
 
-def attempt_failed(what: str, url: str, attempt: int, reason: str) -> None:
-    """Log an attempt that is repeated."""
+def attempt_failed(url: str, attempt: int, reason: str) -> None:
+    """Log an attempt that is repeated; the reason names the object."""
     fields = {"event": "attempt failed", "url": url, "attempt": attempt}
-    _LOG.info("attempt %d failed: %s: %s", attempt, what, reason, extra=fields)
+    _LOG.info("attempt %d failed: %s", attempt, reason, extra=fields)
 
 
-def download_failed(what: str, url: str, attempts: int, reason: str) -> None:
-    """Log a download that failed for good."""
+def download_failed(url: str, attempts: int, reason: str) -> None:
+    """Log a download that failed for good; the reason names the object."""
     fields = {"event": "download failed", "url": url, "attempts": attempts}
-    _LOG.warning("failed after %d attempts: %s: %s", attempts, what, reason, extra=fields)
+    _LOG.warning("failed after %d attempts: %s", attempts, reason, extra=fields)
 
 
 def asked_to_wait(host: str, seconds: float) -> None:

@@ -215,7 +215,7 @@ class Transfer:
                     state.attempts += 1
                     return self._logged(state, read), state.source
         except _RetryError as error:
-            events.download_failed(request.what, request.url, state.attempts, error.reason)
+            events.download_failed(request.url, state.attempts, state.named(error.reason))
             if error.is_unreachable:
                 raise self._unreachable(state, error.reason) from error
             raise UpstreamError(state.message(error.reason), hint=error.hint) from error
@@ -240,10 +240,10 @@ class Transfer:
         try:
             return self._once(state, read)
         except _RetryError as error:
-            events.attempt_failed(state.request.what, state.request.url, state.attempts, error.reason)
+            events.attempt_failed(state.request.url, state.attempts, state.named(error.reason))
             raise
         except UpstreamError as error:
-            events.download_failed(state.request.what, state.request.url, state.attempts, error.message)
+            events.download_failed(state.request.url, state.attempts, state.named(error.message))
             raise
 
     def _once(self, state: _State, read: Callable[[BinaryIO], T]) -> T:
@@ -478,11 +478,15 @@ class _State:
     attempts: int = 0
     refused: int | None = None
 
+    def named(self, reason: str) -> str:
+        """The reason with the object at its beginning."""
+        return reason if reason.startswith(self.request.what) else f"{self.request.what}: {reason}"
+
     def message(self, reason: str) -> str:
-        what, url = self.request.what, self.request.url
-        start = reason if reason.startswith(what) else f"{what}: {reason}"
+        url = self.request.url
         redirected = f", redirected to {self.source}" if self.source not in ("", url) else ""
-        return f"{start}; requested {url}{redirected} {'once' if self.attempts == 1 else f'{self.attempts} times'}"
+        times = "once" if self.attempts == 1 else f"{self.attempts} times"
+        return f"{self.named(reason)}; requested {url}{redirected} {times}"
 
 
 def _digest(sink: BinaryIO) -> int:

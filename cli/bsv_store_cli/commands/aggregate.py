@@ -17,7 +17,7 @@ from bsv_store_cli.output.datasets import print_answer
 from bsv_store_cli.output.formats import format_option
 from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
-from bsv_store_cli.output.reports import API_URL
+from bsv_store_cli.output.reports import API_URL, note_summaries
 from bsv_store_cli.session import opened_store
 
 if TYPE_CHECKING:
@@ -136,8 +136,7 @@ def _accept(reports: Sequence[UnionizeSyncReport | FetchReport], missing: Missin
     """Print the reports; raise if something is missing that must not be."""
     from bsv_store.errors import UpstreamError
 
-    for report in reports:
-        note(report.summary())
+    note_summaries(reports)
     for failure in (failure for report in reports for failure in report.failed):
         note(f"Experiment {failure.experiment_id}: {failure.reason}")
     absent = sum(len(report.reasons) for report in reports)

@@ -19,9 +19,8 @@ from bsv_store_cli.options.network import (
 from bsv_store_cli.options.selection import required_selection_options
 from bsv_store_cli.options.volume import volume_options
 from bsv_store_cli.output.formats import format_option
-from bsv_store_cli.output.messages import note
 from bsv_store_cli.output.progress import progress_bar
-from bsv_store_cli.output.reports import API_URL, print_outcome
+from bsv_store_cli.output.reports import API_URL, note_summaries, print_outcome
 from bsv_store_cli.session import opened_store, require_experiments
 
 if TYPE_CHECKING:
@@ -110,8 +109,7 @@ def fetch(
         quiet_retries()
         with progress_bar() as progress:
             reports = fill(store.database, store.files, plan, offline=offline, api_url=api_url, progress=progress)
-    for report in reports:
-        note(report.summary())
+    note_summaries(reports)
     print_outcome(reports, output_format)
     require_any_success(reports, is_shown=True)
     if any(report.reasons for report in reports):

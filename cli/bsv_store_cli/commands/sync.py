@@ -28,6 +28,7 @@ from bsv_store_cli.output.reports import (
     annotation_row,
     asking_about_parts,
     host,
+    note_summaries,
     print_annotations,
     print_ingested,
     print_outcome,
@@ -125,7 +126,7 @@ def unionizes(
         quiet_retries()
         with progress_bar() as progress:
             (report,) = fill(store.database, store.files, plan, offline=offline, api_url=api_url, progress=progress)
-    note(report.summary())
+    note_summaries([report])
     print_outcome([report], output_format)
     require_any_success([report], is_shown=True)
     if report.reasons:

@@ -158,6 +158,14 @@ def print_by_annotation(frame: pd.DataFrame, output_format: str, *, table: Seque
         note(f"Animals are {rule}.")
 
 
+def note_summaries(reports: Sequence[FetchReport | UnionizeSyncReport]) -> None:
+    """Print the summary of each report, and the remarks about what was downloaded."""
+    for report in reports:
+        note(report.summary())
+        for remark in getattr(report, "notes", ()):
+            note(remark)
+
+
 def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_format: str) -> None:
     """Print the outcome of each experiment: all as CSV or JSON, only failures as a table."""
     if output_format == "json":

@@ -49,7 +49,7 @@ _TABLE = (
     Column("tags", "tags", optional=True),
     Column("group_count", "groups"),
     Column("member_count", "experiments", count),
-    Column("spacing_shown", "um"),
+    Column("spacing_um", "um"),
     Column("size", "size", right=True),
     Column("created_at", "made", day_time),
     Column("created_by", "by"),
@@ -77,8 +77,6 @@ def list_(output_format: str) -> None:
         rows = versions_table(store.database).to_dicts()
     for row in rows:
         row["size"] = size_text(row["size_bytes"])
-        # A comparison by structure has no voxels.
-        row["spacing_shown"] = row["spacing_um"] or None
         row["remark"] = None if row["standing"] == "computed" else row["standing"]
     print_rows(rows, output_format, columns=_COLUMNS, table=_TABLE)
     local = sum(row["standing"] == "local" for row in rows)
