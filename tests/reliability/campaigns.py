@@ -94,10 +94,10 @@ CAMPAIGNS: dict[Name, Campaign] = {
     ),
     "damage": Campaign("random bits flipped in stored files", "flips", 40, 7800, "test_flips.py"),
     "bad-bodies": Campaign("random changes of what Allen sends", "replies", 60, 20_000, "test_bad_replies.py"),
-    "io-sweep": Campaign("a file operation that fails, also SQLite's", "failures", 56, 24_000, "test_io_sweep.py"),
+    "io-sweep": Campaign("a file operation that fails, also SQLite's", "failures", 120, 24_000, "test_io_sweep.py"),
     # More than 100,000, since a job with few operations has few states.
-    "power-loss": Campaign("states that a loss of power may leave", "states", 196, 110_000, "test_power_loss.py"),
-    "schedules": Campaign("seeded schedules of several processes", "schedules", 30, 100_000, "test_schedules.py"),
+    "power-loss": Campaign("states that a loss of power may leave", "states", 450, 110_000, "test_power_loss.py"),
+    "schedules": Campaign("seeded schedules of several processes", "schedules", 60, 100_000, "test_schedules.py"),
     "state-machine": Campaign(
         "random sequences of commands against a model", "steps", 160, 20_000, "test_state_machine.py"
     ),
