@@ -4,6 +4,9 @@ PYTHON  ?= python3
 VENV    ?= .venv
 WORKERS ?= 2
 
+# The tests start hundreds of processes, and each would compile the modules that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := $(VENV)/bin
 # All virtual environments; those of test-integration are made by its tests.
 ENVIRONMENTS := $(VENV) $(addprefix $(VENV)-,lowest release audit mutation fuzz)

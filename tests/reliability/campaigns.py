@@ -78,7 +78,7 @@ class Campaign:
 
 CAMPAIGNS: dict[Name, Campaign] = {
     "kills": Campaign("SIGKILL at a named checkpoint, on both databases", "kills", 88, 1040, "test_kills.py"),
-    "random-kills": Campaign("SIGKILL at a random time of a job, on both databases", "kills", 8, 400, "test_kills.py"),
+    "random-kills": Campaign("SIGKILL at a random time of a job, on both databases", "kills", 6, 400, "test_kills.py"),
     "once": Campaign("many processes fetch the same objects", "objects", 20, 480, "test_together.py"),
     "writers": Campaign("many processes add versions to one name", "versions", 12, 400, "test_together.py"),
     "readers": Campaign("reads during refreshes, fetches and collections", "reads", 200, 22_000, "test_together.py"),
@@ -99,7 +99,7 @@ CAMPAIGNS: dict[Name, Campaign] = {
     "power-loss": Campaign("states that a loss of power may leave", "states", 450, 110_000, "test_power_loss.py"),
     "schedules": Campaign("seeded schedules of several processes", "schedules", 60, 100_000, "test_schedules.py"),
     "state-machine": Campaign(
-        "random sequences of commands against a model", "steps", 240, 20_000, "test_state_machine.py"
+        "random sequences of commands against a model", "steps", 160, 20_000, "test_state_machine.py"
     ),
     "upgrades": Campaign("stores of past versions, upgraded and downgraded", "upgrades", 6, 48, "test_upgrades.py"),
     "fuzzing": Campaign("mutated inputs of readers", "inputs", 12_000, 4_000_000, "test_fuzzing.py"),

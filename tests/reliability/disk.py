@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import importlib
 import mmap
 import multiprocessing
 import os
 import pickle
-import pkgutil
 import shutil
 import struct
 import subprocess
@@ -326,21 +324,11 @@ def _serve(connection: Connection, _library: Path) -> None:
 
 def _import_everything() -> None:
     """Import what jobs need, once for all forks."""
-    import alembic.command  # noqa: F401
-    from sqlalchemy.orm import configure_mappers
-
-    import bsv_store
     import tests.preloaded
     import tests.reliability.jobs  # noqa: F401
     from tests.compiled_sql import share_compiled_sql
 
     share_compiled_sql()
-
-    for module in pkgutil.walk_packages(bsv_store.__path__, "bsv_store."):
-        if module.name.split(".")[1] not in ("__main__", "compat", "figures", "reports", "server"):
-            importlib.import_module(module.name)
-    configure_mappers()
-    # Else the first collection of each fork copies all pages.
     gc.collect()
     gc.freeze()
 

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import FunctionType
 from typing import Literal, assert_never, get_args
@@ -65,6 +65,9 @@ class Counts:
     messages: int = 0
     sent_bytes: int = 0
     received_bytes: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
     def of(self, kind: Kind) -> int:
         """Number of moments at which an interruption is possible."""

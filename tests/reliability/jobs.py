@@ -16,7 +16,7 @@ import traceback
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -196,12 +196,22 @@ class Job:
         found = self.read(place) if is_verified else self.look(place, is_complete=True)
         assert found == expected, f"run again: {sorted(found.items() ^ expected.items())}"
 
-    def told(self, place: Place) -> tuple[Facts, dict[str, Facts]]:
-        """The facts before the job, and after each of its steps, which are run without an accident."""
+    def told(
+        self, place: Place, observed: Callable[[], AbstractContextManager[object]] = nullcontext
+    ) -> tuple[Facts, dict[str, Facts]]:
+        """The facts before the job, and after each of its steps, which are run without an accident.
+
+        Parameters
+        ----------
+        place : Place
+        observed : callable
+            Returns a context in which each step is run, without the reads of the facts.
+        """
         before = self.look(place)
         after: dict[str, Facts] = {}
         for step in self.steps:
-            step.run(place)
+            with observed():
+                step.run(place)
             after[step.name] = self.read(place)
         return before, after
 

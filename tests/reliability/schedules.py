@@ -56,7 +56,12 @@ class Outcome:
 
 
 def run_schedules(
-    seeds: range, *, database: str | None = None, steps: bool = False, timeout: float | None = None
+    seeds: range,
+    *,
+    database: str | None = None,
+    steps: bool = False,
+    timeout: float | None = None,
+    answers: Path | None = None,
 ) -> list[Outcome]:
     """Run schedules in a process of their own, from which the actors are forked.
 
@@ -67,9 +72,12 @@ def run_schedules(
         URL of an administrator's connection to a Postgres server; SQLite by default.
     steps : bool
         Also return the steps of schedules without a failure.
+    answers : pathlib.Path, optional
+        A file with the right answers, which do not depend on the seeds and the database; made if it does not exist.
     """
     command = [sys.executable, "-m", "tests.reliability.schedules", str(seeds.start), "--count", str(len(seeds))]
     command += ["--json", *(["--steps"] if steps else []), *([] if database is None else ["--postgres", database])]
+    command += [] if answers is None else ["--answers", str(answers)]
     done = subprocess.run(
         command, cwd=CHECKOUT, env=_environment(), capture_output=True, text=True, check=False, timeout=timeout
     )
@@ -97,7 +105,7 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def stage(folder: Path, postgres: str | None) -> Iterator[tuple[World, StoreCopies, Any]]:
+def stage(folder: Path, postgres: str | None, known: Path | None = None) -> Iterator[tuple[World, StoreCopies, Any]]:
     """The filled store, the values it is compared with, and the shared numbers of the processes."""
     from bsv_store_synthetic import SyntheticAtlas, SyntheticServer
     from tests.reliability import actors
@@ -113,7 +121,7 @@ def stage(folder: Path, postgres: str | None) -> Iterator[tuple[World, StoreCopi
             ids = _fill(folder / "template", copies.url, server.url)
             upstream = _upstream(ids, server.url)
         actors.replace_upstream(upstream, shared, lambda _name, _value: None)
-        world = _answers(copies, folder / "answers", shared, ids, upstream)
+        world = _world(copies, folder / "answers", shared, ids, upstream, known)
         # Objects that the garbage collector ignores are not copied into the forked processes.
         gc.collect()
         gc.freeze()
@@ -156,33 +164,49 @@ def _upstream(ids: tuple[int, ...], url: str) -> Any:
         return Upstream(url, volumes, unionizes, client.experiments())
 
 
-def _answers(copies: Any, folder: Path, shared: Any, ids: tuple[int, ...], upstream: Any) -> World:
-    """Compute every answer of a schedule in a store of its own, without other processes."""
+def _world(copies: Any, folder: Path, shared: Any, ids: tuple[int, ...], upstream: Any, known: Path | None) -> World:
+    """The right answers, computed in a store of its own without other processes, or those that are known."""
     from bsv_store import open_store
-    from tests.reliability.scheduled_jobs import BASE, QUESTIONS
     from tests.reliability.scheduled_model import World
 
-    editions, contents, means = {}, {}, {}
-    questions = sorted({*QUESTIONS, *BASE.values()})
     copies.copy(folder)
     with open_store(folder) as store:
-        for chosen in itertools.product(range(_EDITIONS), repeat=3):
-            for each, edition in zip(ids, chosen, strict=False):
-                shared.edition = edition
-                store.fetch([each], refresh=True, workers=1, api_url=upstream.url)
-            for number, question in enumerate(questions):
-                asked = tuple(ids[each] for each in question)
-                version = store.aggregate(asked, name=f"answer-{number}")
-                contents[version.content_sha256] = asked
-                means[version.content_sha256] = hashlib.sha256(version.mean.tobytes()).hexdigest()
+        if known is not None and known.exists():
+            contents, means = json.loads(known.read_text(encoding="utf-8"))
+        else:
+            contents, means = _answers(store, shared, ids, upstream.url)
+            if known is not None:
+                known.write_text(json.dumps((contents, means)), encoding="utf-8")
+        shared.edition = _EDITIONS - 1
         _warm_up(store, ids, upstream, folder.with_name("warm"))
     copies.remove(folder)
     shutil.rmtree(folder.with_name("warm"), ignore_errors=True)
+    editions = {}
     for (each, edition), reply in upstream.volumes.items():
         sha256 = hashlib.sha256(reply.value.array.tobytes()).hexdigest()
         editions[sha256] = each, edition
     shared.edition = 0
-    return World(ids, upstream, editions, contents, means)
+    return World(ids, upstream, editions, {key: tuple(asked) for key, asked in contents.items()}, means)
+
+
+def _answers(
+    store: Any, shared: Any, ids: tuple[int, ...], url: str
+) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Compute every answer of a schedule; see the attributes of `World`."""
+    from tests.reliability.scheduled_jobs import BASE, QUESTIONS
+
+    contents, means = {}, {}
+    questions = sorted({*QUESTIONS, *BASE.values()})
+    for chosen in itertools.product(range(_EDITIONS), repeat=3):
+        for each, edition in zip(ids, chosen, strict=False):
+            shared.edition = edition
+            store.fetch([each], refresh=True, workers=1, api_url=url)
+        for number, question in enumerate(questions):
+            asked = tuple(ids[each] for each in question)
+            version = store.aggregate(asked, name=f"answer-{number}")
+            contents[version.content_sha256] = asked
+            means[version.content_sha256] = hashlib.sha256(version.mean.tobytes()).hexdigest()
+    return contents, means
 
 
 def _warm_up(store: Any, ids: tuple[int, ...], upstream: Any, backup: Path) -> None:
@@ -349,6 +373,7 @@ def main() -> int:
     parser.add_argument("seed", type=int, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="number of seeds")
     parser.add_argument("--postgres", metavar="URL", help="a Postgres server, as its administrator")
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="the right answers, made if it does not exist")
     parser.add_argument("--steps", action="store_true", help="print the steps of all schedules")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each schedule")
     arguments = parser.parse_args()
@@ -366,7 +391,7 @@ def _run_all(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         base = _MEMORY if _MEMORY.is_dir() else None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bsv-schedules-", dir=base)))
-        world, copies, shared = stack.enter_context(stage(folder, arguments.postgres))
+        world, copies, shared = stack.enter_context(stage(folder, arguments.postgres, arguments.answers))
         helper = stack.enter_context(closing(actors.Helper()))
         start, seeds = time.perf_counter(), range(arguments.seed, arguments.seed + arguments.count)
         for seed in seeds:

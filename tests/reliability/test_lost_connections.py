@@ -144,13 +144,20 @@ def _begin(job: Job, place: InterruptedPlace) -> None:
 
 
 def _counted(job: Job, place: InterruptedPlace) -> tuple[Facts, dict[str, Facts], Counts]:
-    assert place.postgres is not None
+    postgres = place.postgres
+    assert postgres is not None
+    total = Counts()
+
+    @contextlib.contextmanager
+    def counting() -> Iterator[None]:
+        nonlocal total
+        postgres.begin(None)
+        yield
+        total += postgres.end()
+
     _begin(job, place)
-    before, after = job.told(place)
-    _begin(job, place)
-    place.postgres.begin(None)
-    job.run(place)
-    return before, after, place.postgres.end()
+    before, after = job.told(place, counting)
+    return before, after, total
 
 
 @contextlib.contextmanager

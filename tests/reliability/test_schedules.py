@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import DatabaseKind
@@ -21,13 +23,19 @@ _SEEDS = 1_000_000
 _REPEATED = 4
 
 
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first process leaves the right answers for the others."""
+    return tmp_path_factory.mktemp("answers") / "answers.json"
+
+
 def _message(failed: Outcome, database: DatabaseKind) -> str:
     steps = "\n".join(failed.steps)
     return f"{steps}\nschedule {failed.seed} on {database}: {'; '.join(failed.failures)}"
 
 
 def test_no_schedule_of_processes_loses_or_damages_anything(
-    database: DatabaseKind, request: pytest.FixtureRequest
+    database: DatabaseKind, request: pytest.FixtureRequest, answers: Path
 ) -> None:
     """After each: nothing acknowledged is lost, no answer was wrong, and what was interrupted completes."""
     share = _POSTGRES_SHARE if database == "postgres" else 1 - _POSTGRES_SHARE
@@ -39,13 +47,13 @@ def test_no_schedule_of_processes_loses_or_damages_anything(
         digests = {}
         for start in range(first, first + trials.size, _AT_ONCE):
             seeds = range(start, min(start + _AT_ONCE, first + trials.size))
-            for outcome in run_schedules(seeds, database=server):
+            for outcome in run_schedules(seeds, database=server, answers=answers):
                 assert not outcome.failures, _message(outcome, database)
                 digests[outcome.seed] = outcome.digest
                 trials.done()
         if database == "sqlite":
             # So that a failure can be repeated: another process takes the same steps.
-            again = run_schedules(range(first, first + min(_REPEATED, trials.size)), steps=True)
+            again = run_schedules(range(first, first + min(_REPEATED, trials.size)), steps=True, answers=answers)
             assert {each.seed: each.digest for each in again}.items() <= digests.items()
             steps = "\n".join(line for each in again for line in each.steps)
             assert all(each in steps for each in ("write:begin", "publish:renamed", "read:ended", "start")), steps
