@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bsv_store_cli.garbage import collect_as_usual
 from bsv_store_cli.output.messages import note
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def opened_store() -> Iterator[Store]:
     from bsv_store.store.opening import open_store
 
     with open_store(store_folder()) as store:
+        collect_as_usual()
         yield store
 
 
