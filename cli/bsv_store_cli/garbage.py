@@ -9,26 +9,28 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-_RARELY = 100_000
-# Python's thresholds while they are replaced.
-_replaced: list[tuple[int, int, int]] = []
+# Objects after which garbage is collected for the first time; a short command creates fewer.
+_FIRST = 200_000
 
 
 @contextmanager
-def collected_rarely() -> Iterator[None]:
-    """Collect garbage rarely until `collect_as_usual` is called."""
+def collected_late() -> Iterator[None]:
+    """Collect garbage late for the first time, then as usual, but never search what existed then."""
     usual = gc.get_threshold()
-    _replaced.append(usual)
-    gc.set_threshold(_RARELY, *usual[1:])
+
+    def as_usual(phase: str, _facts: Any) -> None:
+        if phase == "stop":
+            gc.callbacks.remove(as_usual)
+            gc.freeze()
+            gc.set_threshold(*usual)
+
+    gc.callbacks.append(as_usual)
+    gc.set_threshold(_FIRST, *usual[1:])
     try:
         yield
     finally:
-        collect_as_usual()
-
-
-def collect_as_usual() -> None:
-    """Collect garbage as usual from now on, but never search what was imported before."""
-    if _replaced:
-        gc.freeze()
-        gc.set_threshold(*_replaced.pop())
+        if as_usual in gc.callbacks:
+            gc.callbacks.remove(as_usual)
+            gc.set_threshold(*usual)

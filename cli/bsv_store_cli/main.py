@@ -19,7 +19,7 @@ from bsv_store.errors import BsvStoreError, BsvStoreWarning, InputError
 from bsv_store.program import name_program
 from bsv_store.text import printable
 from bsv_store.vocabulary import LOG_FORMATS, LOG_LEVELS, SettingName
-from bsv_store_cli.garbage import collected_rarely
+from bsv_store_cli.garbage import collected_late
 from bsv_store_cli.help import Group, RowChoice
 from bsv_store_cli.logs import LOG, LOG_SETTINGS, CommandLog
 from bsv_store_cli.output.formats import discard_output
@@ -183,7 +183,7 @@ def main() -> None:
 
         complete_and_exit(cli)
     signals = Signals()
-    with _warnings_as_notes(), signals.handled(), collected_rarely():
+    with _warnings_as_notes(), signals.handled(), collected_late():
         code = _run(signals)
     _log.end(code)
     sys.exit(code)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bsv_store_cli.garbage import collect_as_usual
 from bsv_store_cli.output.messages import note
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ def opened_store() -> Iterator[Store]:
     from bsv_store.store.opening import open_store
 
     with open_store(store_folder()) as store:
-        collect_as_usual()
         yield store
 
 
