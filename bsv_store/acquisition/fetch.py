@@ -155,8 +155,8 @@ def fetch_volumes(
         present = present_volumes(database, files, ids, kind=kind, spacing_um=spacing_um)
         if unusable := sorted(file.experiment_id for file in damaged if file.experiment_id in present):
             raise DamagedFileError(
-                f"{number_of(len(unusable), 'stored volume')} ({kind} at {spacing_um} um) differ from what was stored, "
-                f"and cannot be fetched again offline: {listed_ids(unusable)}",
+                f"{number_of(len(unusable), 'damaged volume')} ({kind} at {spacing_um} um) cannot be fetched again"
+                f" offline: {listed_ids(unusable)}",
                 hint="Run the command again without offline mode.",
             )
         check_complete(f"{kind} at {spacing_um} um", [i for i in ids if i not in present])

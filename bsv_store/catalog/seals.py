@@ -132,8 +132,8 @@ def refuse(scope: str, keys: Collection[str]) -> None:
     if keys:
         ids = sorted(key for key in keys if key.isdecimal())
         raise DamagedCatalogError(
-            f"the catalog is damaged: {number_of(len(keys), 'row')} about {_WORDS[scope]} differ from what was"
-            f" stored, are missing or were added by another program: {listed(sorted(keys))}",
+            f"the catalog is damaged: {number_of(len(keys), 'row')} about {_WORDS[scope]} (changed, missing, or added"
+            f" by another program): {listed(sorted(keys))}",
             hint=_UNIONIZE_HINT.format(ids_option(ids[:10])) if scope == "unionize" and ids else VERIFY_HINT,
         )
 
