@@ -7,7 +7,7 @@ only, claims, whose processes use the source, and the link to the store's folder
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -199,15 +199,17 @@ def _blocks(connection: Connection, table: Table) -> Generator[list[tuple[Any, .
 
 
 def _converter(table: Table, dialect: Dialect) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    """A function that converts the values of a row to what the driver needs."""
-    # Those of the database's own types: SQLAlchemy writes times to SQLite as text.
+    """A function that converts the values of a row to what the driver needs; damaged ones are copied as they are."""
+    # Processors of the database's own types, because SQLAlchemy writes times to SQLite as text.
     processors = [(n, each.type.dialect_impl(dialect).bind_processor(dialect)) for n, each in enumerate(table.columns)]
     needed = [(number, process) for number, process in processors if process is not None]
 
     def convert(row: Sequence[Any]) -> Sequence[Any]:
         values = list(row)
         for number, process in needed:
-            values[number] = process(values[number])
+            # SQLite stores text in any column. Who reads the copy finds the damage by its seal, as in the original.
+            with suppress(ValueError, TypeError):
+                values[number] = process(values[number])
         return values
 
     return convert if needed else lambda row: row

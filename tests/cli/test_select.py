@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -272,3 +274,16 @@ def test_rows_take_one_line_on_80_columns_and_in_a_pipe(
     piped = run("select", store=filled).succeeded().out.splitlines()
     assert len(piped) == count + 2
     assert piped[0].split()[-2:] == ["sex", "product"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("output_format", ["table", "csv", "json"])
+def test_a_value_that_its_column_cannot_have_is_named(run: Runner, own_filled: Path, output_format: str) -> None:
+    with closing(sqlite3.connect(own_filled / "catalog.db", isolation_level=None)) as other:
+        other.execute("UPDATE experiment SET injection_volume = 'x' WHERE id = (SELECT min(id) FROM experiment)")
+        ((first,),) = other.execute("SELECT min(id) FROM experiment")
+    words = f"a value is not valid: injection_volume of {first}: 'x' is not a number"
+    run("select", "--all", "--format", output_format, store=own_filled).refused(
+        3, "the catalog is damaged (experiments)", words
+    )
+    run("status", store=own_filled).refused(3, words)

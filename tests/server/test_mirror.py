@@ -193,6 +193,16 @@ def test_times_in_a_copy_are_written_by_sqlalchemy_not_by_the_driver(filled_loca
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}", taken)
 
 
+@pytest.mark.parametrize("database", ["sqlite"])
+def test_a_damaged_value_is_copied_as_it_is(filled_location: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(filled_location / "catalog.db", isolation_level=None)) as other:
+        other.execute("UPDATE experiment SET injection_volume = 'x' WHERE id = (SELECT min(id) FROM experiment)")
+    with open_store(filled_location, read_only=True) as store:
+        store.catalog.export_copy(tmp_path / "copy.db")
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        assert connection.execute("SELECT injection_volume FROM experiment ORDER BY id LIMIT 1").fetchone() == ("x",)
+
+
 def test_many_requests_at_once_make_one_copy(served: tuple[Store, str], monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     original = Catalog.export_copy

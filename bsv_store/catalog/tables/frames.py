@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import chain
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
-from sqlalchemy import Connection, Select, false, func, select, true
+from sqlalchemy import Connection, Select, false, select, true
 
 from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.id_lists import id_in
@@ -27,7 +27,7 @@ from bsv_store.catalog.structures import (
     not_measured,
 )
 from bsv_store.catalog.tables.table import Table
-from bsv_store.catalog.tables.views import VIEWS, view
+from bsv_store.catalog.tables.views import VIEWS, ColumnKind, view
 from bsv_store.catalog.without_unionizes import report_left_out, report_undecided, report_without_rows
 from bsv_store.check import boolean, choice
 from bsv_store.errors import MissingDataError
@@ -68,18 +68,35 @@ def experiments_table(connection: Connection, selection: Selection, *, missing: 
     policy = choice("missing", missing, MISSING_POLICIES).name
     experiments = view("experiments")
     query = select(*experiments.c).where(experiments.c.experiment_id.in_(compile_selection(connection, selection)))
-    rows = _without_bytes(connection.execute(query.order_by(experiments.c.experiment_id)).all())
+    described = {each.name: each.kind for each in VIEWS["experiments"].columns}
+    rows = _with_valid_types(connection.execute(query.order_by(experiments.c.experiment_id)).all(), described)
     report_undecided(connection, selection, missing=policy)
-    kinds = {described.name: _DTYPES[described.kind] for described in VIEWS["experiments"].columns}
+    kinds = {name: _DTYPES[kind] for name, kind in described.items()}
     dtypes = {**kinds, "experiment_id": "int64", "primary_structure_id": "int64", "withdrawn": "bool"}
     return Table(tuple(dtypes), tuple(dtypes.values()), rows)
 
 
-def _without_bytes(rows: Sequence[R]) -> Sequence[R]:
-    """Rows about experiments, with checked types: one flipped bit can turn a text into bytes in SQLite."""
+def _with_valid_types(rows: Sequence[R], kinds: Mapping[str, ColumnKind]) -> Sequence[R]:
+    """Rows about experiments after a check of their types, because SQLite stores values of any type in any column.
+
+    Parameters
+    ----------
+    rows : sequence of sequences
+        The first value of each is the id of the experiment.
+    kinds : mapping of str to ColumnKind
+        The columns, in order.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a value does not have the type of its column.
+    """
     with damaged_values("experiment"):
-        if bytes in set(map(type, chain.from_iterable(rows))):
-            raise TypeError("bytes instead of text")
+        for (name, kind), values in zip(kinds.items(), zip(*rows, strict=True), strict=bool(rows)):
+            valid, words = _VALID_TYPES[kind]
+            if not set(map(type, values)) <= valid:
+                number = next(number for number, value in enumerate(values) if type(value) not in valid)
+                raise TypeError(f"{name} of {rows[number][0]}: {values[number]!r} is not {words}")
     return rows
 
 
@@ -151,6 +168,9 @@ def _plain(value: Any) -> Any:
     return [list(pair) for pair in value] if isinstance(value, tuple) else value
 
 
+_COUNTED = ("transgenic_line", "primary_structure", "product_id", "sex", "strain", "injected_hemisphere")
+
+
 def summary(connection: Connection, selection: Selection) -> SelectionSummary:
     """Counts of the selected experiments by line, primary structure, product, sex, strain and injected hemisphere.
 
@@ -162,21 +182,21 @@ def summary(connection: Connection, selection: Selection) -> SelectionSummary:
         If a value does not have the type of its column.
     """
     experiments = view("experiments").c
-    columns = (
-        func.coalesce(experiments.transgenic_line, GROUPING_FIELDS["line"].null_label),
-        experiments.primary_structure,
-        experiments.product_id,
-        experiments.sex,
-        experiments.strain,
-        experiments.injected_hemisphere,
-    )
+    names = ("experiment_id", *_COUNTED)
+    kinds = {each.name: each.kind for each in VIEWS["experiments"].columns if each.name in names}
     wanted, excluded = compile_with_exclusions(connection, selection)
     report_undecided(connection, selection, missing="leave_out")
     selected = experiments.experiment_id.in_(wanted)
-    rows = _without_bytes(connection.execute(select(*columns).where(selected)).all())
-    with damaged_values("experiment"):
-        counts = [_descending(Counter(row[number] for row in rows)) for number in range(len(columns))]
-    lines, structures, products, sexes, strains, hemispheres = counts
+    query = select(*(experiments[name] for name in kinds)).where(selected)
+    rows = _with_valid_types(connection.execute(query).all(), kinds)
+    counts = {name: Counter(row[number] for row in rows) for number, name in enumerate(kinds)}
+    counts["transgenic_line"] = Counter(
+        {
+            GROUPING_FIELDS["line"].null_label if each is None else each: n
+            for each, n in counts["transgenic_line"].items()
+        }
+    )
+    lines, structures, products, sexes, strains, hemispheres = (_descending(counts[name]) for name in _COUNTED)
     return SelectionSummary(len(rows), lines, structures, products, sexes, strains, hemispheres, excluded)
 
 
@@ -251,9 +271,10 @@ def differing_injection_volumes(
     ).where(Experiment.injection_volume.is_not(None), Experiment.injection_volume_left.is_not(None))
     if experiment_ids is not None:
         query = query.where(id_in(connection, Experiment.id, experiment_ids))
-    rows: Iterable[Any] = connection.execute(query.order_by(Experiment.id))
-    with damaged_values("experiment"):
-        return tuple(key for key, listed_volume, measured in rows if not same_injection_volume(listed_volume, measured))
+    kinds: Mapping[str, ColumnKind] = {"experiment_id": "integer", "injection_volume": "float", "measured": "float"}
+    found: Sequence[Any] = connection.execute(query.order_by(Experiment.id)).all()
+    rows = _with_valid_types(found, kinds)
+    return tuple(key for key, listed_volume, measured in rows if not same_injection_volume(listed_volume, measured))
 
 
 def unionizes_frame(
@@ -401,6 +422,15 @@ def _hemisphere_id(hemisphere: MeasuredHemisphere) -> int | None:
 
 # Text has the dtype object, which is the same in pandas 2 and 3, with None for missing values.
 _DTYPES = {"integer": "Int64", "float": "float64", "text": "object", "boolean": "boolean", "time": "object"}
+
+# The types that a database returns for a column, and what such a value is called.
+_VALID_TYPES: Mapping[ColumnKind, tuple[frozenset[type], str]] = {
+    "integer": (frozenset({int, type(None)}), "an integer"),
+    "float": (frozenset({float, int, type(None)}), "a number"),
+    "text": (frozenset({str, type(None)}), "text"),
+    "boolean": (frozenset({bool, int, type(None)}), "true or false"),
+    "time": (frozenset({datetime, type(None)}), "a time"),
+}
 
 _INTEGER_COLUMNS = {"experiment_id", "structure_id", "hemisphere_id", "id", "max_voxel_x", "max_voxel_y", "max_voxel_z"}
 
