@@ -6,9 +6,12 @@ import errno
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -35,7 +38,7 @@ POSTGRES = (
     *("connection", "latency", "server_version", "server_settings", "database_clock", "privileges"),
     *("schema", "same_store"),
 )
-ENVIRONMENT = ("python", "packages", "hdf5", "sqlite")
+ENVIRONMENT = ("python", "packages", "hdf5", "sqlite", "compiled_loop")
 UPSTREAM = ("proxy", "api", "file_server")
 OUTCOMES = ("ok", "note", "warning", "fault")
 
@@ -438,6 +441,29 @@ def test_old_packages_and_mixed_hdf5_versions_are_found(local: Path, monkeypatch
     packages = found(diagnosis, "packages")
     assert packages.outcome == "fault"
     assert "is older than 99; absent-package is missing" in packages.found
+
+
+@pytest.mark.parametrize(
+    ("version", "module", "expected", "words"),
+    [
+        (None, None, "note", "not installed; averages are computed with NumPy"),
+        ("1.0", None, "warning", "bsv-store-fast 1.0 cannot be loaded: "),
+        ("1.0", ModuleType("bsv_store_fast"), "ok", "bsv-store-fast 1.0"),
+    ],
+)
+def test_whether_averages_use_the_compiled_loop_is_shown(
+    monkeypatch: pytest.MonkeyPatch, version: str | None, module: ModuleType | None, expected: str, words: str
+) -> None:
+    def installed(name: str) -> str:
+        if name == "bsv-store-fast" and version is None:
+            raise metadata.PackageNotFoundError(name)
+        return version or "99"
+
+    monkeypatch.setattr(metadata, "version", installed)
+    # An import fails if there is None.
+    monkeypatch.setitem(sys.modules, "bsv_store_fast", module)
+    (one,) = [each for each in environment.environment_findings() if each.check == "compiled_loop"]
+    assert (one.outcome, one.found.startswith(words)) == (expected, True)
 
 
 # -- upstream ---------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 import re
 import sqlite3
@@ -16,18 +17,19 @@ from bsv_store.maintenance.doctor.finding import Finding
 _REQUIREMENT = re.compile(
     r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*>=\s*(?P<least>[0-9.]+)(?:\s*;\s*(?P<marker>.*))?"
 )
-_EXTRAS = ("postgres", "plot", "xarray", "dask", "remote", "zarr")
+_EXTRAS = ("postgres", "plot", "xarray", "dask", "remote", "zarr", "fast")
 _LEAST_PYTHON = (3, 11)
 # Needed for RETURNING.
 _LEAST_SQLITE = (3, 35, 0)
 
 
 def environment_findings() -> Iterator[Finding]:
-    """Check the versions of Python, of the required packages, of HDF5 and of SQLite."""
+    """Check the versions of Python, of the required packages, of HDF5 and of SQLite, and the compiled loop."""
     yield _python()
     yield _packages()
     yield _hdf5()
     yield _sqlite()
+    yield _compiled_loop()
 
 
 def _python() -> Finding:
@@ -103,6 +105,22 @@ def _sqlite() -> Finding:
             details,
         )
     return Finding("sqlite", "ok", f"SQLite {version}", None, details)
+
+
+def _compiled_loop() -> Finding:
+    try:
+        version = metadata.version("bsv-store-fast")
+    except metadata.PackageNotFoundError:
+        remedy = "Optional: pip install 'bsv-store[fast]'. Averages of many experiments then take half the time."
+        return Finding("compiled_loop", "note", "not installed; averages are computed with NumPy", remedy)
+    details = {"bsv_store_fast": version}
+    try:
+        importlib.import_module("bsv_store_fast")
+    except ImportError as error:
+        found = f"bsv-store-fast {version} cannot be loaded: {error}; averages are computed with NumPy"
+        remedy = "pip install --force-reinstall bsv-store-fast"
+        return Finding("compiled_loop", "warning", found, remedy, details)
+    return Finding("compiled_loop", "ok", f"bsv-store-fast {version}", None, details)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
