@@ -88,11 +88,20 @@ class Groups(tuple[GroupInfo, ...]):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        rows = [[each.number, each.label, each.lower, each.upper, each.center, each.n] for each in self]
-        columns = ["group", "label", "lower um", "upper um", "center um", "n"]
-        if all(each.lower is None for each in self):
-            rows, columns = [[row[0], row[1], row[-1]] for row in rows], ["group", "label", "n"]
-        return card(number_of(len(self), "group"), table(columns, rows), kind="groups of a version")
+        values: dict[str, list[object]] = {
+            "group": [each.number for each in self],
+            "label": [each.label for each in self],
+            "lower um": [each.lower for each in self],
+            "upper um": [each.upper for each in self],
+            "center um": [each.center for each in self],
+            "second lower um": [each.second_lower for each in self],
+            "second upper um": [each.second_upper for each in self],
+            "second center um": [each.second_center for each in self],
+            "n": [each.n for each in self],
+        }
+        known = {name: column for name, column in values.items() if any(value is not None for value in column)}
+        rows = list(zip(*known.values(), strict=True))
+        return card(number_of(len(self), "group"), table(list(known), rows), kind="of a dataset version")
 
 
 def group_in_prose(group: GroupInfo) -> str:

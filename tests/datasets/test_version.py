@@ -61,6 +61,8 @@ def test_recipe_origin_and_groups_of_a_version_have_cards(filled: Store) -> None
         assert str(version.origin) in version.origin._repr_html_()
     by_line = ask(filled, name="line", grouping=by_field("line")).groups
     assert "center um" not in by_line._repr_html_()
+    both = ask(filled, name="both", grouping=crossed(by_coordinate("AP", bins=2), by_coordinate("ML", bins=2))).groups
+    assert f"{both[0].second_upper:,.6g}" in both._repr_html_()
     assert by_line == tuple(by_line)
 
 
