@@ -85,7 +85,7 @@ class Mirror:
         self.folder = folder
         self.state = state
         self.is_offline = is_offline
-        # Whoever opened it offline has warned.
+        # `open_mirror` has already warned if it opened it offline.
         self._has_warned = is_offline
         self._checked = time.monotonic()
         self._lock = ThreadLock()
@@ -130,7 +130,7 @@ class Mirror:
         except StoreUnreachableError as error:
             self.is_offline = True
             if not self._has_warned:
-                # Once: a network that comes and goes would repeat it all day. `Store.status` says what holds now.
+                # Only once: an unreliable network would repeat it all day, and `Store.status` has the current state.
                 self._has_warned = True
                 _warn_offline(self.state, error)
         self._checked = time.monotonic()
@@ -191,10 +191,10 @@ def open_mirror(client: Client, folder: Path) -> Mirror:
     except StoreUnreachableError as error:
         if (damaged := damaged_state(folder)) is not None:
             raise StoreUnreachableError(
-                f"{client.url} cannot be opened, and {damaged}, which names the copy of its catalog, is damaged: "
-                f"{error.message}",
-                hint="Open it once while the server can be reached, which downloads the catalog again; averages that "
-                f"were computed on this computer stay.\n{error.hint or ''}".rstrip(),
+                f"{client.url} cannot be opened: {error.message}; and {damaged}, which names the copy of its catalog, "
+                "is damaged",
+                hint="Open the store once while the server can be reached: the catalog is downloaded again, and "
+                f"averages that were computed on this computer are kept.\n{error.hint or ''}".rstrip(),
             ) from error
         if state is None or not _is_intact(folder, state):
             raise StoreUnreachableError(

@@ -287,7 +287,7 @@ def test_offline_a_damaged_state_is_named_with_what_to_do(served: Served) -> Non
         StoreUnreachableError, match=rf"{state}, which names the copy of its catalog, is damaged"
     ) as caught:
         open_store(served.url)
-    assert "Open it once while the server can be reached" in str(caught.value.hint)
+    assert "Open the store once while the server can be reached" in str(caught.value.hint)
     found = verify_cache()
     assert [(each.path, each.name) for each in found.findings] == [(state, f"the state of {served.mirror.name}")]
     verify_cache(discard_damaged=True)
