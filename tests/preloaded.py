@@ -1,7 +1,7 @@
-"""What the processes of tests have imported when they begin: see `tests.processes`.
+"""The modules that the processes of tests have imported when they start: see `tests.processes`.
 
 All modules of the package, also those that it imports when they are needed: a child that is killed after a tenth of a
-second would spend most of it with imports.
+second would spend most of it importing.
 """
 
 from __future__ import annotations
@@ -38,6 +38,6 @@ with contextlib.suppress(ImportError):
     import psycopg  # noqa: F401
 
 configure_mappers()
-# Else the first collection of each fork copies all pages.
+# Otherwise the first collection of each fork copies all pages.
 gc.collect()
 gc.freeze()

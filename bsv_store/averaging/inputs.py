@@ -270,7 +270,7 @@ def gather_inputs(
 
 
 def _fetching(recipe: Recipe) -> str:
-    """How an average fetches its inputs itself; comparisons do not."""
+    """A sentence for hints about fetching the inputs with the average; '' for comparisons, which cannot."""
     if recipe.comparison is not None:
         return ""
     return "Or average with `bsv-store aggregate --fetch`, which fetches them first (in Python: store.fetch_inputs)."

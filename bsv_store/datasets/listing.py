@@ -35,8 +35,8 @@ _DTYPES = {
     "tags": "object",
     "ref": "object",
 }
-# Those that are columns of the view.
 _SPACING = tuple(_DTYPES).index("spacing_um")
+# Those that are columns of the view.
 _STORED = tuple(name for name in _DTYPES if name not in ("tags", "ref"))
 
 
@@ -88,7 +88,7 @@ def versions_table(database: Database) -> Table:
 
 
 def _without_zero(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The row; the spacing is missing instead of 0 for a comparison by structure, which has no voxels."""
+    """The row with None for a spacing of 0: a comparison by structure has no voxels."""
     return (*row[:_SPACING], row[_SPACING] or None, *row[_SPACING + 1 :])
 
 

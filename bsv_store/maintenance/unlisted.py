@@ -72,7 +72,7 @@ class Foreign:
     Attributes
     ----------
     reason : str
-        Why.
+        Why it is not.
     """
 
     reason: str
@@ -120,7 +120,7 @@ def identified(file: FoundFile, experiment_ids: Collection[int]) -> Unlisted | F
 
 
 def identified_temporary(file: FoundFile) -> str | Foreign:
-    """The identity of the process that made a file in ``tmp/``, as in `bsv_store.owner`; foreign files are left too."""
+    """The identity of the process that created a file in ``tmp/``, as in `bsv_store.owner`, or `Foreign`."""
     owner = temporary_owner(file.path.removeprefix("tmp/"))
     return Foreign(_OTHER_NAME) if owner is None or not file.is_regular else owner
 

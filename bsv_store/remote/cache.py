@@ -143,7 +143,7 @@ class CachePruning:
     averages : tuple of LocalResult
         Averages of other servers that are removed.
     averages_bytes : int
-        Size of the files of these averages that are removed; one stays if another name refers to it.
+        Total size of their files that are removed. A file to which another name refers is kept, and not counted.
     kept_bytes : int
         Size of the files that stay.
     """
@@ -307,7 +307,7 @@ def verify_cache(
 ) -> CacheVerification:
     """Compare every byte of the complete files, catalogs and averages that were computed here with their hash.
 
-    What is recorded of a server has a checksum, which is compared too.
+    The recorded state of each server is compared with its checksum.
 
     Parameters
     ----------
@@ -485,7 +485,7 @@ def _object(file: CachedFile) -> CachedObject:
 
 
 def _freed_bytes(server: CachedServer, refs: Collection[str]) -> int:
-    """The size of the files of a server's averages to which no others refer than those with these references."""
+    """The size of the files of a server that are used only by the averages with these references."""
     kept = {each.path for each in server.results if each.ref not in refs}
     return _results_bytes([each for each in server.results if each.path not in kept])
 

@@ -78,7 +78,7 @@ def read_state(folder: Path) -> MirrorState | None:
 
 
 def damaged_state(folder: Path) -> Path | None:
-    """The file of the state of a server, if it is damaged.
+    """The file with the state of a server if it is damaged, else None.
 
     Raises
     ------

@@ -57,7 +57,7 @@ def read_in_batches(
     requests : sequence of sequences of VolumeFile
         Files that belong together, such as a volume and its masks.
     batch_bytes : int
-        Size of a batch; at least one request is read.
+        Maximum size of a batch. A request that is larger is a batch of its own.
 
     Yields
     ------
@@ -83,7 +83,7 @@ def read_in_batches(
 
 @dataclass(slots=True)
 class _Buffer:
-    """Memory for the files of one batch, which may be larger than a batch should be."""
+    """Memory for the files of one batch."""
 
     _batch_bytes: int
     _memory: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))

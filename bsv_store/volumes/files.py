@@ -376,7 +376,7 @@ class StoreFiles:
             return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
-# Files, and those in the folders in which the doctor tries a file system.
+# Temporary files, and the files in the folders in which the doctor tests a file system.
 _TEMPORARY = re.compile(
     r"(?:doctor-)?(?P<owner>[0-9a-f]{16}-\d+-\d+)-(?:[0-9a-f]{16}\.tmp(?:-journal)?|[0-9a-f]{8}/.+)"
 )
@@ -387,7 +387,7 @@ _cleaned: set[tuple[int, Path]] = set()
 
 
 def temporary_owner(name: str) -> str | None:
-    """The identity of the process that made a file in ``tmp/``, as in `bsv_store.owner`, from its path in that folder.
+    """The identity of the process that created a file in ``tmp/``, as in `bsv_store.owner`, from its path there.
 
     None if it is not a file of bsv-store.
     """

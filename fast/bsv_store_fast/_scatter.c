@@ -93,8 +93,8 @@ static int is_inside(const char *index, Py_ssize_t count, uint64_t first, uint64
         return 1;
     }
     if (first > UINT32_MAX) return count == 0;
-    /* The sign bit of one of both is set if and only if the place is outside, whatever wraps around. Without a branch,
-       the compiler processes several indices at once. */
+    /* A place is outside if and only if the sign bit of place or of last - place is set, even after wrapping around.
+       Without a branch, the compiler processes several indices at once. */
     const uint32_t start = (uint32_t)first, last = (uint32_t)size - 1;
     uint32_t signs = size == 0 ? UINT32_MAX : 0;
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -149,7 +149,7 @@ enum { INDEX, VALUES, TOTAL, LISTED, CENTER, SPREAD, LOW, HIGH, ARRAYS };
 
 static const char *const names[ARRAYS] = {"index", "values", "total", "listed", "center", "spread", "low", "high"};
 
-/* Fill views of the arrays, NULL for None; the number of views that are held, negative with an exception. */
+/* Fill views of the arrays, with a NULL buffer for None; 0 on success, -1 with an exception. */
 static int get_arrays(PyObject *const *objects, Py_buffer *views)
 {
     for (int i = 0; i < ARRAYS; i++) {

@@ -157,7 +157,7 @@ def test_compiled_loops_give_the_bits_of_numpy_with_values_of_every_size(statist
         patch.setattr(compiled, "loops", None)
         assert_same(aggregated(items, statistics=statistics), found)
     with pytest.MonkeyPatch.context() as patch:
-        # Not computed by NumPy after all.
+        # Fails if NumPy is used after all.
         patch.setattr(Cell, "_add_moments", None)
         aggregated(items, statistics=statistics)
 

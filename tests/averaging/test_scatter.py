@@ -112,7 +112,7 @@ def test_averages_are_those_of_plain_addition_in_the_order_of_the_members() -> N
     assert np.array_equal(np.concatenate(parts, axis=1)[0].reshape(-1), total / 5)
 
 
-def test_an_index_that_lies_anywhere_in_the_file_is_read_rightly() -> None:
+def test_an_index_that_lies_anywhere_in_the_file_is_read_correctly() -> None:
     grid = Grid(100)
     index = np.array([3, 70, 1_000], np.uint32)
     shifted = np.frombuffer(b"x" + index.tobytes(), "<u4", 3, 1)

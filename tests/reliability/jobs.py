@@ -199,7 +199,7 @@ class Job:
     def told(
         self, place: Place, observed: Callable[[], AbstractContextManager[object]] = nullcontext
     ) -> tuple[Facts, dict[str, Facts]]:
-        """The facts before the job, and after each of its steps, which are run without an accident.
+        """The facts before the job, and after each of its steps, which are not interrupted.
 
         Parameters
         ----------

@@ -73,7 +73,7 @@ def run_schedules(
     steps : bool
         Also return the steps of schedules without a failure.
     answers : pathlib.Path, optional
-        A file with the right answers, which do not depend on the seeds and the database; made if it does not exist.
+        A file with the expected answers, which do not depend on seeds and database; created if it does not exist.
     """
     command = [sys.executable, "-m", "tests.reliability.schedules", str(seeds.start), "--count", str(len(seeds))]
     command += ["--json", *(["--steps"] if steps else []), *([] if database is None else ["--postgres", database])]
@@ -165,7 +165,7 @@ def _upstream(ids: tuple[int, ...], url: str) -> Any:
 
 
 def _world(copies: Any, folder: Path, shared: Any, ids: tuple[int, ...], upstream: Any, known: Path | None) -> World:
-    """The right answers, computed in a store of its own without other processes, or those that are known."""
+    """The expected answers, computed in a store of their own without other processes, or read from a file."""
     from bsv_store import open_store
     from tests.reliability.scheduled_model import World
 
@@ -373,7 +373,7 @@ def main() -> int:
     parser.add_argument("seed", type=int, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="number of seeds")
     parser.add_argument("--postgres", metavar="URL", help="a Postgres server, as its administrator")
-    parser.add_argument("--answers", type=Path, metavar="FILE", help="the right answers, made if it does not exist")
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="the expected answers, created if missing")
     parser.add_argument("--steps", action="store_true", help="print the steps of all schedules")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each schedule")
     arguments = parser.parse_args()

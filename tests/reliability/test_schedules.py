@@ -25,7 +25,7 @@ _REPEATED = 4
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first process leaves the right answers for the others."""
+    """The file in which the first process stores the expected answers for the others."""
     return tmp_path_factory.mktemp("answers") / "answers.json"
 
 

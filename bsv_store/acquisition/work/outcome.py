@@ -67,7 +67,7 @@ def reasons(failed: Iterable[Failure], not_attempted: Iterable[int], stopped: st
 
 
 def report_card(what: str, summary: str, missed: Mapping[int, str], *, notes: Iterable[str] = ()) -> str:
-    """The HTML of a report: its summary, the experiments whose data are still missing, and remarks."""
+    """The HTML of a report: its summary, the experiments whose data are still missing, and notes."""
     rows = [[str(identifier), reason] for identifier, reason in sorted(missed.items())]
     reasons_table = table(["experiment", "reason"], rows)
     return card(what, paragraph(summary), reasons_table, kind="report of a download", notes=notes)

@@ -16,6 +16,6 @@ def _installed() -> ModuleType | None:
 loops = _installed()
 """The functions ``add_parts`` and ``add_moments``; None if the package is not installed.
 
-They divide and add in one pass, without Python's global lock. NumPy does the same in several passes; the results are
+They divide and add in one pass, and release the global interpreter lock. NumPy takes several passes; the results are
 identical to the last bit.
 """

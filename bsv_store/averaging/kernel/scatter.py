@@ -1,9 +1,9 @@
 """Adding values at listed positions of arrays: the inner loop that determines the speed of an average.
 
-Two measures make NumPy fast, where the compiled loop is not installed. Positions are processed block by block of the
-sum, with all volumes of a batch in each block, which stays in the processor's caches; a whole sum (10 MB at 100 um)
-would be loaded from memory for every volume. And ``numpy.add.at`` adds at a contiguous index of type intp in one pass,
-where take, add and put are three.
+Without the compiled loop, two measures make NumPy fast. Positions are processed block by block of the sum, with all
+volumes of a batch in each block, which stays in the processor's caches; a whole sum (10 MB at 100 um) would be loaded
+from memory for every volume. And ``numpy.add.at`` adds at a contiguous index of type intp in one pass; take, add and
+put need three.
 """
 
 from __future__ import annotations

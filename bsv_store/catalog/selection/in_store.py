@@ -30,7 +30,7 @@ def needs_side(name: str, leaf: Criteria) -> bool:
 def reads_sides(leaf: Criteria) -> bool:
     """Whether a part of a selection may depend on injected hemispheres, which are derived from unionize rows.
 
-    A criterion on a column does unless the column is stored as it is in the list of experiments.
+    A criterion on a column does, unless the column is copied from the list of experiments.
     """
     return any(
         CRITERIA[name].column not in (None, *EXPERIMENT_COLUMNS) or needs_side(name, leaf) for name in leaf.to_dict()

@@ -85,7 +85,7 @@ class SnapshotInfo:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CatalogCounts:
-    """The content of a store in numbers that depend on no value of an experiment, which may be damaged.
+    """Counts of the content of a store, which need no values of experiments, since these may be damaged.
 
     Attributes
     ----------

@@ -334,8 +334,8 @@ def _sealed_file(path: Path, sink: BinaryIO, guard: GuardedFile) -> tuple[Path, 
 
 
 def _sealed_memory(memory: io.BytesIO) -> tuple[memoryview, int, str]:
-    # Neither this nor the view copies the bytes, which with many groups would double the memory. A view of the file
-    # itself would keep it from being closed: if both are collected in one cycle, Python 3.13 reports the failure.
+    # The bytes are not copied, which would double the memory if there are many groups. With a view from getbuffer() the
+    # file could not be closed: Python 3.13 reports an error if both are collected in one cycle.
     image = memoryview(memory.getvalue())
     return image, len(image), hashlib.sha256(image).hexdigest()
 

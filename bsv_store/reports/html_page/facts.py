@@ -109,7 +109,7 @@ def page_facts(store: Store, version: DatasetVersion, *, with_figures: bool = Tr
 
 
 def _stale(store: Store, version: DatasetVersion) -> tuple[StaleReport | None, str | None]:
-    """The changes since the version was computed, or why they are not known: all rows of the catalog are checked."""
+    """The changes since the version was computed, or why they are not known: rows of the catalog are damaged."""
     try:
         return store.datasets.stale(version)[0], None
     except DamagedCatalogError as error:

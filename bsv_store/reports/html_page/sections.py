@@ -85,7 +85,7 @@ def _warnings(facts: PageFacts) -> list[str]:
     found += [f"{twin}." for twin in version.twins]
     if facts.stale_missing is not None:
         found.append(
-            f"Whether the store has changed since {version.ref} was computed is not known: {facts.stale_missing}."
+            f"It is not known whether the store has changed since {version.ref} was computed: {facts.stale_missing}."
         )
     elif facts.stale is not None and facts.stale.is_stale:
         found.append(

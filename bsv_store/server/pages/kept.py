@@ -33,7 +33,7 @@ class Kept:
         The form of a selection.
     counts : Latest of CatalogCounts
     damage : Latest of tuple of str
-        What is damaged of the experiments, lines and structures, one sentence each.
+        The damage of experiments, lines and structures, one sentence each.
     """
 
     def __init__(self) -> None:

@@ -131,7 +131,7 @@ def _in_words(counts: CatalogCounts) -> str:
 
 
 def _damage(request: Request) -> Markup | None:
-    """What is damaged in the catalog, on every page: those that do not need the damaged rows open."""
+    """The damage of the catalog, for every page, because pages that do not need the damaged rows still open."""
     found = kept_of(request).damage.get(context_of(request).store)
     return element("div", notes(request, found), class_="damage") if found else None
 

@@ -57,7 +57,7 @@ def _everything(request: Request, store: Store) -> Content:
     children: dict[int | None, list[StructureRow]] = {}
     for row in rows:
         children.setdefault(row.parent_structure_id, []).append(row)
-    # Not the table of the experiments, which a damaged value of one of them would stop.
+    # Not counted in store.experiments(), which fails if any value of an experiment is damaged.
     injected = Counter(dict(store.catalog.summary().primary_structures))
     totals: dict[int, int] = {}
     # Descendants come after their ancestors in ontology order.

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 
+from bsv_store.text import number_of
+
 _LOG = logging.getLogger(__name__)
 
 
 def attempt_failed(url: str, attempt: int, reason: str) -> None:
-    """Log an attempt that is repeated; the reason names the object."""
+    """Log a failed attempt that is repeated; the reason names the object."""
     fields = {"event": "attempt failed", "url": url, "attempt": attempt}
     _LOG.info("attempt %d failed: %s", attempt, reason, extra=fields)
 
 
 def download_failed(url: str, attempts: int, reason: str) -> None:
-    """Log a download that failed for good; the reason names the object."""
+    """Log a download that failed and is not repeated; the reason names the object."""
     fields = {"event": "download failed", "url": url, "attempts": attempts}
-    _LOG.warning("failed after %d attempts: %s", attempts, reason, extra=fields)
+    _LOG.warning("failed after %s: %s", number_of(attempts, "attempt"), reason, extra=fields)
 
 
 def asked_to_wait(host: str, seconds: float) -> None:

@@ -159,11 +159,11 @@ def print_by_annotation(frame: pd.DataFrame, output_format: str, *, table: Seque
 
 
 def note_summaries(reports: Sequence[FetchReport | UnionizeSyncReport]) -> None:
-    """Print the summary of each report, and the remarks about what was downloaded."""
+    """Print the summary and the notes of each report."""
     for report in reports:
         note(report.summary())
-        for remark in getattr(report, "notes", ()):
-            note(remark)
+        for text in getattr(report, "notes", ()):
+            note(text)
 
 
 def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_format: str) -> None:
