@@ -125,6 +125,10 @@ def identified_temporary(file: FoundFile) -> str | Foreign:
     return Foreign(_OTHER_NAME) if owner is None or not file.is_regular else owner
 
 
+def _any_identified(file: FoundFile, experiment_ids: Collection[int]) -> Unlisted | str | Foreign:
+    return identified_temporary(file) if file.path.startswith("tmp/") else identified(file, experiment_ids)
+
+
 def known_ids(connection: Connection) -> set[int]:
     """The ids of all experiments in the catalog."""
     return set(connection.scalars(select(Experiment.id)))
@@ -156,8 +160,7 @@ def unlisted_findings(
     """
     now = datetime.fromtimestamp(time.time(), UTC)
     for file in found:
-        is_temporary = file.path.startswith("tmp/")
-        known = identified_temporary(file) if is_temporary else identified(file, experiment_ids)
+        known = _any_identified(file, experiment_ids)
         if isinstance(known, Foreign):
             remedy = f"Move {file.path} out of the store's folder."
             yield Finding(file.path, file.path, "foreign_file", known.reason, remedy)
@@ -209,9 +212,12 @@ def number_findings(database: Database, files: StoreFiles) -> Iterator[Finding]:
             yield Finding(f"dataset/{each.name}", path, "orphan", problem, f"If versions are missing: {RESTORE}")
 
 
-def folder_findings(files: StoreFiles, found: Iterable[FoundFile]) -> Iterator[Finding]:
-    """The folders of the store whose permissions lock other users out."""
-    own = {file.path.rpartition("/")[0] for file in found}
+def folder_findings(
+    files: StoreFiles, found: Iterable[FoundFile], *, experiment_ids: Collection[int]
+) -> Iterator[Finding]:
+    """The folders of the store whose permissions lock other users out; those of foreign files are not reported."""
+    listed = (file for file in found if not isinstance(_any_identified(file, experiment_ids), Foreign))
+    own = {file.path.rpartition("/")[0] for file in listed}
     folders = own | {str(parent) for folder in own for parent in PurePosixPath(folder).parents} - {"."}
     for folder in sorted(folders | {"volumes", "datasets", "tmp", "trash"}):
         try:

@@ -196,7 +196,7 @@ class _Run:
                 self.files, unlisted, listed_keys=listed | results, claimed=claimed, experiment_ids=ids, read=read
             )
         self.findings += number_findings(self.database, self.files)
-        self.findings += folder_findings(self.files, found.values())
+        self.findings += folder_findings(self.files, found.values(), experiment_ids=ids)
         skipped = remaining = 0
         if read:
             items, skipped = self._ordered([*expected, *tables], history, verified_after)

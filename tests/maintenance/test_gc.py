@@ -122,6 +122,16 @@ def test_gc_leaves_the_files_that_verify_reports_as_foreign(filled: Store, tmp_p
     assert all(os.path.lexists(filled.path / name) for name in foreign)
 
 
+@sqlite_first
+def test_permissions_of_folders_of_others_are_left(filled: Store) -> None:
+    for name in ("tmp/work", "datasets/notes"):
+        put(filled, f"{name}/notes.txt")
+        (filled.path / name).chmod(0o700)
+    assert "wrong_permissions" not in {each.kind for each in filled.admin.verify().findings}
+    (filled.path / "volumes").chmod(0o700)
+    assert [each.path for each in filled.admin.verify().findings if each.kind == "wrong_permissions"] == ["volumes"]
+
+
 def test_what_the_catalog_names_is_never_garbage(filled: Store) -> None:
     add_annotation(filled, blocks())
     version = ask(filled)
