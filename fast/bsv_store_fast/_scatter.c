@@ -36,8 +36,8 @@ static int is_format(const Py_buffer *view, const char *expected, Py_ssize_t ite
     return *format != 0 && strchr(expected, *format) != NULL && format[1] == 0;
 }
 
-/* Of several types with the same size, NumPy prefers another one on each system. */
-static const char *const UINT32 = "IL", *const INT64 = "lq";
+/* The formats of these types: of several with the same size, NumPy prefers another one on each system. */
+static const char *const OF_UINT32 = "IL", *const OF_INT64 = "lq";
 
 /* Whether two buffers share memory: an index that is changed by adding would no longer be the one that was checked. */
 static int overlap(const Py_buffer *one, const Py_buffer *other)
@@ -64,7 +64,7 @@ static int fill(Part *part, PyObject *item)
     part->held = 2;
     if (PyObject_GetBuffer(values, &part->values, flags) < 0) return -1;
     part->held = 3;
-    if (!is_format(&part->total, "d", 8) || !is_format(&part->index, UINT32, 4) || !is_format(&part->values, "f", 4)
+    if (!is_format(&part->total, "d", 8) || !is_format(&part->index, OF_UINT32, 4) || !is_format(&part->values, "f", 4)
         || (uintptr_t)part->total.buf % sizeof(double) != 0) {
         PyErr_SetString(PyExc_TypeError,
                         "arrays must have one dimension: total float64 and aligned, index uint32, values float32");
@@ -189,8 +189,8 @@ static int get_arrays(PyObject *const *objects, Py_buffer *views)
         if (i >= CENTER && objects[i] == Py_None) continue;
         if (PyObject_GetBuffer(objects[i], &views[i], PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (i >= TOTAL ? PyBUF_WRITABLE : 0)) < 0)
             return -1;
-        const int fits = i == INDEX    ? is_format(&views[i], INT64, 8)
-                         : i == LISTED ? is_format(&views[i], UINT32, 4)
+        const int fits = i == INDEX    ? is_format(&views[i], OF_INT64, 8)
+                         : i == LISTED ? is_format(&views[i], OF_UINT32, 4)
                                        : is_format(&views[i], "d", 8);
         if (!fits || (uintptr_t)views[i].buf % (i == LISTED ? 4 : 8) != 0) {
             PyErr_Format(PyExc_TypeError, "%s must be an aligned array of one dimension of %s", names[i],
