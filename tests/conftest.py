@@ -7,8 +7,10 @@ import importlib.util
 import ipaddress
 import multiprocessing.context
 import os
+import signal
 import socket
 import sqlite3
+import threading
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -51,7 +53,10 @@ def _absent(what: str, reason: str) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Draw more examples where tests marked ``long`` run too."""
+    """Draw more examples where tests marked ``long`` run too, and let tests interrupt the processes that they start."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell ignores SIGINT in what it starts in the background, and child processes inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     tests.examples.FEW = "not long" in config.getoption("markexpr")
     hypothesis.settings.load_profile("ordinary" if tests.examples.FEW else "tests")
 

@@ -418,6 +418,8 @@ class _RequiredData:
         if self._comparison is None:
             return {}
         missing = self.recipe.missing
+        # A table that is missing from the records of which are there would be left out of the comparison.
+        check_unionizes(self._connection, [], "projection", experiment_ids=ids)
         absent = uncovered_among(self._connection, ids, "projection")
         sync = f"Sync the unionize tables: {sync_command(self.recipe.selection, absent)}" if absent else ""
         reasons = leave_out(absent, WITHOUT_TABLE, missing=missing, hint=sync)

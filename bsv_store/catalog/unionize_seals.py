@@ -98,7 +98,7 @@ def check_unionizes(
             query = query.where(id_in(connection, query.selected_columns[0], experiment_ids))
         stored = set(connection.scalars(query))
         refuse("unionize", [str(key) for key in stored ^ sealed.keys()])
-        rows = _read(connection, wanted.tolist(), part, None if experiment_ids is None else stored)
+        rows = _read(connection, wanted.tolist(), part, experiment_ids)
         if connection.dialect.name == "sqlite":
             _compare_index(connection, rows, wanted.tolist(), part, experiment_ids)
         expected, found = _expected(sealed, wanted), _hash_of_each(rows)
@@ -375,14 +375,22 @@ def _by_index(query: Select[Any]) -> Select[Any]:
 def _read(
     connection: Connection, structure_ids: list[int], part: UnionizePart, experiment_ids: Collection[int] | None
 ) -> NDArray[Any]:
-    """The rows of some structures in one half of the tables of experiments, by default of all that have it."""
+    """The rows of some structures in one half of the tables of experiments, by default of all.
+
+    Also of those that do not have this half, to which another program may have added rows. On SQLite, if all
+    experiments are wanted, the comparison with the index finds such rows.
+    """
     table = table_of(Unionize)
     ids = table.c.experiment_id
     query = select(*(table.c[name] for name in UNIONIZE_COLUMNS)).where(
-        ids.in_(covered(part)) if experiment_ids is None else id_in(connection, ids, experiment_ids),
         id_in(connection, table.c.structure_id, structure_ids),
         table.c.is_injection == UNIONIZE_PARTS[part].is_injection,
     )
+    if experiment_ids is not None:
+        query = query.where(id_in(connection, ids, experiment_ids))
+    elif connection.dialect.name == "sqlite":
+        # The table is sorted by experiment.
+        query = query.where(ids.in_(covered(part)))
     rows = _array(connection.execute(_by_table(query)).all(), _ROWS)
     return rows[np.lexsort([rows[name] for name in ("hemisphere_id", "structure_id", "experiment_id")])]
 

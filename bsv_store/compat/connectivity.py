@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from bsv_store.acquisition.fill import fetch_damaged
 from bsv_store.averaging.grouping.bins import make_bins
 from bsv_store.averaging.grouping.grouping import CoordinateGrouping
-from bsv_store.averaging.inputs import Inputs, gather_inputs
+from bsv_store.averaging.inputs import Inputs, check_recipe_inputs, gather_inputs
 from bsv_store.catalog.selection.resolve import resolve_nonempty
 from bsv_store.catalog.structures import find_structures
 from bsv_store.catalog.volume_use import record_use
@@ -267,6 +267,7 @@ class _Call:
             injections = read_injections(connection, ids) if with_injections else {}
             if not self._bsv_rules:
                 return _Found(self._gather(connection, unusable), experiments, experiments, injections, tables, ())
+            check_recipe_inputs(connection, self._request.recipe, ids)
             seen = [each if each.experiment_id in tables else bsv.without_facts(each) for each in experiments]
             inputs, unnormalized = bsv.gather_inputs(connection, self._request, seen)
         notes = [f"experiment {experiment_id} {reason}" for experiment_id, reason in unusable.items()]

@@ -26,14 +26,24 @@ static void release(Part *parts, Py_ssize_t count)
     PyMem_Free(parts);
 }
 
-/* Whether a buffer has one dimension and this format in native byte order. */
-static int is_format(const Py_buffer *view, char expected)
+/* Whether a buffer has one dimension, one of these formats in native byte order, and elements of this size. */
+static int is_format(const Py_buffer *view, const char *expected, Py_ssize_t itemsize)
 {
     const char *format = view->format;
-    if (view->ndim != 1 || format == NULL) return 0;
+    if (view->ndim != 1 || view->itemsize != itemsize || format == NULL) return 0;
     /* NumPy marks arrays that are not aligned with "=" or "^". */
     if (*format == '@' || *format == '=' || *format == '^') format++;
-    return format[0] == expected && format[1] == 0;
+    return *format != 0 && strchr(expected, *format) != NULL && format[1] == 0;
+}
+
+/* The formats of these types: of several with the same size, NumPy prefers another one on each system. */
+static const char *const OF_UINT32 = "IL", *const OF_INT64 = "lq";
+
+/* Whether two buffers share memory: an index that is changed by adding would no longer be the one that was checked. */
+static int overlap(const Py_buffer *one, const Py_buffer *other)
+{
+    const uintptr_t start = (uintptr_t)one->buf, start_of_other = (uintptr_t)other->buf;
+    return start < start_of_other + (size_t)other->len && start_of_other < start + (size_t)one->len;
 }
 
 /* Fill one part from a tuple (total, index, values, divisor); 0 on success, -1 with an exception. */
@@ -54,7 +64,7 @@ static int fill(Part *part, PyObject *item)
     part->held = 2;
     if (PyObject_GetBuffer(values, &part->values, flags) < 0) return -1;
     part->held = 3;
-    if (!is_format(&part->total, 'd') || !is_format(&part->index, 'I') || !is_format(&part->values, 'f')
+    if (!is_format(&part->total, "d", 8) || !is_format(&part->index, OF_UINT32, 4) || !is_format(&part->values, "f", 4)
         || (uintptr_t)part->total.buf % sizeof(double) != 0) {
         PyErr_SetString(PyExc_TypeError,
                         "arrays must have one dimension: total float64 and aligned, index uint32, values float32");
@@ -85,16 +95,15 @@ static inline float value_at(const char *values, Py_ssize_t i)
 /* Whether all indices are in [first, first + size). */
 static int is_inside(const char *index, Py_ssize_t count, uint64_t first, uint64_t size)
 {
-    if (size > INT32_MAX) {
+    if (size > INT32_MAX || first > INT32_MAX) {
         for (Py_ssize_t i = 0; i < count; i++) {
             const uint64_t place = index_at(index, i);
             if (place < first || place - first >= size) return 0;
         }
         return 1;
     }
-    if (first > UINT32_MAX) return count == 0;
-    /* A place is outside if and only if the sign bit of place or of last - place is set, even after wrapping around.
-       Without a branch, the compiler processes several indices at once. */
+    /* Since size and first are below 2^31, a place is outside if and only if the sign bit of place or of last - place is
+       set, even after wrapping around. Without a branch, the compiler processes several indices at once. */
     const uint32_t start = (uint32_t)first, last = (uint32_t)size - 1;
     uint32_t signs = size == 0 ? UINT32_MAX : 0;
     for (Py_ssize_t i = 0; i < count; i++) {
@@ -112,17 +121,37 @@ static void add(double *total, const char *index, const char *values, Py_ssize_t
 static PyObject *add_parts(PyObject *self, PyObject *arguments)
 {
     PyObject *items;
-    unsigned long long first;
+    Py_ssize_t start;
     (void)self;
-    if (!PyArg_ParseTuple(arguments, "O!K:add_parts", &PyList_Type, &items, &first)) return NULL;
-    const Py_ssize_t count = PyList_Size(items);
+    if (!PyArg_ParseTuple(arguments, "O!n:add_parts", &PyList_Type, &items, &start)) return NULL;
+    if (start < 0) {
+        PyErr_Format(PyExc_IndexError, "first must not be negative, got %zd", start);
+        return NULL;
+    }
+    const uint64_t first = (uint64_t)start;
+    /* The list may be changed while the parts are read. */
+    PyObject *kept = PyList_AsTuple(items);
+    if (kept == NULL) return NULL;
+    const Py_ssize_t count = PyTuple_Size(kept);
     Part *parts = PyMem_Calloc(count > 0 ? (size_t)count : 1, sizeof(Part));
-    if (parts == NULL) return PyErr_NoMemory();
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (fill(&parts[i], PyList_GetItem(items, i)) < 0) {
-            release(parts, count);
-            return NULL;
+    if (parts == NULL) {
+        Py_DECREF(kept);
+        return PyErr_NoMemory();
+    }
+    int failed = 0;
+    for (Py_ssize_t i = 0; i < count && !failed; i++) failed = fill(&parts[i], PyTuple_GetItem(kept, i)) < 0;
+    Py_DECREF(kept);
+    for (Py_ssize_t i = 0; i < count && !failed; i++) {
+        if (i > 0 && parts[i].total.buf == parts[i - 1].total.buf) continue;
+        for (Py_ssize_t j = 0; j < count && !failed; j++) {
+            if (!overlap(&parts[i].total, &parts[j].index)) continue;
+            PyErr_SetString(PyExc_ValueError, "total and index must not share memory");
+            failed = 1;
         }
+    }
+    if (failed) {
+        release(parts, count);
+        return NULL;
     }
     Py_ssize_t outside = -1;
     Py_BEGIN_ALLOW_THREADS
@@ -160,11 +189,10 @@ static int get_arrays(PyObject *const *objects, Py_buffer *views)
         if (i >= CENTER && objects[i] == Py_None) continue;
         if (PyObject_GetBuffer(objects[i], &views[i], PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (i >= TOTAL ? PyBUF_WRITABLE : 0)) < 0)
             return -1;
-        const char *format = views[i].format;
-        const int fits = i == INDEX    ? views[i].itemsize == 8 && (!strcmp(format, "l") || !strcmp(format, "q"))
-                         : i == LISTED ? is_format(&views[i], 'I')
-                                       : is_format(&views[i], 'd');
-        if (!fits || views[i].ndim != 1 || (uintptr_t)views[i].buf % (i == LISTED ? 4 : 8) != 0) {
+        const int fits = i == INDEX    ? is_format(&views[i], OF_INT64, 8)
+                         : i == LISTED ? is_format(&views[i], OF_UINT32, 4)
+                                       : is_format(&views[i], "d", 8);
+        if (!fits || (uintptr_t)views[i].buf % (i == LISTED ? 4 : 8) != 0) {
             PyErr_Format(PyExc_TypeError, "%s must be an aligned array of one dimension of %s", names[i],
                          i == INDEX ? "int64" : i == LISTED ? "uint32" : "float64");
             return -1;
@@ -176,8 +204,12 @@ static int get_arrays(PyObject *const *objects, Py_buffer *views)
                          views[like].len / 8);
             return -1;
         }
+        if (i >= TOTAL && overlap(&views[INDEX], &views[i])) {
+            PyErr_Format(PyExc_ValueError, "%s and index must not share memory", names[i]);
+            return -1;
+        }
     }
-    if ((views[CENTER].buf == NULL) != (views[SPREAD].buf == NULL) || (views[LOW].buf == NULL) != (views[HIGH].buf == NULL)) {
+    if ((views[CENTER].obj == NULL) != (views[SPREAD].obj == NULL) || (views[LOW].obj == NULL) != (views[HIGH].obj == NULL)) {
         PyErr_SetString(PyExc_TypeError, "center and spread, and low and high, must be given together");
         return -1;
     }

@@ -83,6 +83,17 @@ def test_a_place_outside_is_refused_and_nothing_is_written(kind: type, first: in
     assert not total.any()
 
 
+@pytest.mark.parametrize("first", [2**31, 2**32 - 1, 2**32, 2**62])
+@pytest.mark.parametrize("place", [0, 3, 2**31 - 1, 2**32 - 2])
+def test_a_place_before_a_distant_first_voxel_is_refused(first: int, place: int) -> None:
+    total = np.zeros(10)
+    if first <= place < first + total.size:
+        pytest.skip("the place is inside")
+    with pytest.raises(IndexError, match="an index is outside the 10 voxels"):
+        scatter.add_parts([scatter.Part(total, np.array([place], np.uint32), np.ones(1, np.float32))], first=first)
+    assert not total.any()
+
+
 @pytest.mark.parametrize("count", [0, 2, 4])
 def test_more_or_fewer_values_than_places_are_refused(count: int) -> None:
     with pytest.raises(IndexError, match=f"3 indices for {count} values"):
@@ -146,7 +157,10 @@ def test_stored_volumes_are_added_by_the_compiled_loop(monkeypatch: pytest.Monke
         ([(np.zeros(9), np.zeros(1, np.int32), np.zeros(1, np.float32), 1.0)], "index uint32"),
         ([(np.zeros(9), np.zeros(1, ">u4"), np.zeros(1, np.float32), 1.0)], "index uint32"),
         ([(np.zeros(9), np.zeros(1, np.uint32), np.zeros(1), 1.0)], "values float32"),
+        ([(np.zeros(9), np.zeros(1, np.ulonglong), np.zeros(1, np.float32), 1.0)], "index uint32"),
+        ([(np.zeros(9, ">f8"), np.zeros(1, np.uint32), np.zeros(1, np.float32), 1.0)], "total float64"),
         ([(np.zeros((3, 3)), np.zeros(1, np.uint32), np.zeros(1, np.float32), 1.0)], "one dimension"),
+        ([(np.zeros(()), np.zeros(1, np.uint32), np.zeros(1, np.float32), 1.0)], "one dimension"),
         ([(np.zeros(9), np.zeros(1, np.uint32), np.zeros(1, np.float32))], "a part must be"),
         ([3], "tuple"),
         ((), "list"),
@@ -194,6 +208,34 @@ def test_the_compiled_loop_of_moments_refuses_other_arrays(
         add_moments(*arrays)
     assert not _FLOATS.any()
     assert not _COUNTS.any()
+
+
+@pytest.mark.parametrize("loop", ["compiled"], indirect=True)
+def test_an_index_that_would_change_while_it_is_used_is_refused() -> None:
+    from bsv_store_fast import add_moments, add_parts
+
+    total, other = np.zeros(9), np.zeros(9)
+    values = np.full(2, 3, np.float32)
+    shared = total.view(np.uint32)[:2]
+    for parts in (
+        [(total, shared, values, 1.0)],
+        [(total, np.zeros(2, np.uint32), values, 1.0), (other, shared, values, 1.0)],
+    ):
+        with pytest.raises(ValueError, match="must not share memory"):
+            add_parts(parts, 0)
+    with pytest.raises(ValueError, match="center and index must not share memory"):
+        add_moments(total.view(np.int64), np.ones(9), other, np.zeros(9, np.uint32), total, np.zeros(9), None, None)
+    assert not total.any()
+    assert not other.any()
+
+
+@pytest.mark.parametrize("loop", ["compiled"], indirect=True)
+@pytest.mark.parametrize(("first", "error"), [(-1, IndexError), (2**64, OverflowError), (None, TypeError)])
+def test_the_compiled_loop_refuses_a_first_voxel_that_no_grid_has(first: Any, error: type[Exception]) -> None:
+    from bsv_store_fast import add_parts
+
+    with pytest.raises(error):
+        add_parts([(np.zeros(9), np.zeros(1, np.uint32), np.zeros(1, np.float32), 1.0)], first)
 
 
 @pytest.mark.parametrize("loop", ["compiled"], indirect=True)

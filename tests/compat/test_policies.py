@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, text, update
 
 from bsv_store import Selection, Store
 from bsv_store.catalog.database.models import Experiment, Unionize
 from bsv_store.catalog.ingest import update_injected_hemispheres
 from bsv_store.compat import fetch_connectivity_data
-from bsv_store.errors import DamagedFileError, InputError, MissingDataError
+from bsv_store.errors import DamagedCatalogError, DamagedFileError, InputError, MissingDataError
 from tests.datasets.world import BY_ID, add_unionizes, fill, forget_listed_volumes, voxels
 from tests.sealing import sealed_changes
 from tests.stores import store_with
@@ -108,6 +108,22 @@ def test_damaged_files_are_an_error(world: Store, options: Any) -> None:
     damage(world, DAMAGED)
     with pytest.raises(DamagedFileError, match=rf"experiment {DAMAGED}:"):
         average(world, [1, DAMAGED, 3], **options)
+
+
+@pytest.mark.parametrize("bsv_rules", [False, True])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE unionize SET projection_volume = 2 * projection_volume WHERE experiment_id = 1 AND hemisphere_id = 3",
+        "UPDATE experiment SET injection_ap = 9000 WHERE id = 1",
+        "DELETE FROM unionize_coverage WHERE experiment_id = 1",
+    ],
+)
+def test_damaged_rows_are_refused(world: Store, statement: str, bsv_rules: bool) -> None:
+    with world.database.writing() as connection:
+        assert connection.execute(text(statement)).rowcount == 1
+    with pytest.raises(DamagedCatalogError, match="the catalog is damaged"):
+        average(world, [1, 2], bsv_rules=bsv_rules)
 
 
 def test_experiments_left_out_are_zero_among_the_single_volumes(store: Store) -> None:

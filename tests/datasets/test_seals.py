@@ -10,6 +10,7 @@ import sqlite3
 import struct
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from bsv_store.averaging.recipe import Recipe
 from bsv_store.catalog.database import schema
 from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
+from bsv_store.catalog.seals import DERIVED_COLUMNS
 from bsv_store.errors import BsvStoreError, DamagedCatalogError, LeftOutWarning
 from tests.databases import both_databases, sqlite_first
 from tests.datasets.world import (
@@ -41,7 +43,10 @@ from tests.sealing import sealed_changes
 from tests.stores import store_with
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bsv_store import DatasetVersion, Store
+    from bsv_store.vocabulary import MissingPolicy
 
 pytestmark = both_databases
 
@@ -278,6 +283,56 @@ def test_rows_of_unselected_experiments_are_checked_only_if_a_criterion_reads_th
     if "volume SET" in statement or "FROM volume" in statement:
         with pytest.raises(DamagedCatalogError, match="volumes"):
             whole.aggregate(Selection(ids=[1]) & Selection(with_volume="projection_density"), name="with-volume")
+
+
+STRAY = {
+    "divisor": (Selection(ids=[1, 7]), 997, True),
+    "target": (Selection(projecting_to="MOp"), MOP, False),
+}
+
+
+@pytest.mark.filterwarnings("ignore::bsv_store.errors.MissingUnionizesWarning")
+@pytest.mark.parametrize(("selection", "structure", "is_injection"), STRAY.values(), ids=STRAY)
+def test_rows_of_a_table_that_the_store_does_not_have_are_refused(
+    whole: Store, selection: Selection, structure: int, is_injection: bool
+) -> None:
+    part = "injection" if is_injection else "projection"
+    with sealed_changes(whole.database) as connection:
+        connection.execute(text("DELETE FROM unionize WHERE experiment_id = 7"))
+        connection.execute(text("DELETE FROM unionize_coverage WHERE experiment_id = 7"))
+        columns = ", ".join(f"{name} = NULL" for name in DERIVED_COLUMNS)
+        connection.execute(text(f"UPDATE experiment SET {columns} WHERE id = 7"))
+    average = partial(whole.aggregate, selection, normalize="injection_volume", missing="leave_out")
+    average(name="test")
+    columns = re.sub("experiment_id", "7", _COLUMNS, count=1)
+    with whole.database.writing() as connection:
+        added = connection.execute(
+            text(
+                f"INSERT INTO unionize ({_COLUMNS}) SELECT {columns} FROM unionize WHERE experiment_id = 6"
+                f" AND structure_id = {structure} AND is_injection = {is_injection} AND hemisphere_id = 3"
+            )
+        )
+        assert added.rowcount == 1
+    with pytest.raises(DamagedCatalogError, match="unionize tables"):
+        average(name="another")
+    assert [each.problem for each in whole.catalog.verify().damage] == [f"7 ({part})"]
+
+
+@pytest.mark.filterwarnings("ignore:with 3 and 3 experiments")
+@pytest.mark.parametrize("missing", ["leave_out", "error"])
+def test_a_comparison_of_structures_does_not_leave_out_a_table_whose_record_is_lost(
+    whole: Store, missing: MissingPolicy
+) -> None:
+    def compare() -> pd.DataFrame:
+        groups = Selection(ids=[1, 2, 3]), Selection(ids=[4, 5, 6])
+        return whole.compare_structures(*groups, targets=["MOp"], permutations=20, bootstrap=20, missing=missing)
+
+    assert len(compare()) == 1
+    with whole.database.writing() as connection:
+        statement = "DELETE FROM unionize_coverage WHERE experiment_id = 3 AND part = 'projection'"
+        assert connection.execute(text(statement)).rowcount == 1
+    with pytest.raises(DamagedCatalogError, match="unionize tables"):
+        compare()
 
 
 @pytest.mark.parametrize(
