@@ -162,7 +162,7 @@ $(LOW): pyproject.toml | $(VENV)-lowest/bin/python
 	@touch $@
 
 $(USERS): pyproject.toml | $(VENV)-release/bin/python
-	$(PIP) --upgrade '.[postgres,plot,xarray,dask,stats,remote,server,arrow,zarr]'
+	$(PIP) --upgrade ./fast '.[postgres,plot,xarray,dask,stats,remote,server,arrow,zarr,fast]'
 	@touch $@
 
 $(TOOLS): | $(VENV)-audit/bin/python

@@ -31,13 +31,14 @@ def _package(name: str, **more: Any) -> dict[str, Any]:
 
 _SKIPPED = {"name": "numpy", "skip_reason": "Dependency not found on PyPI and could not be audited: numpy (2.0)"}
 _OWN = {"name": "bsv-store", "skip_reason": "Dependency not found on PyPI"}
+_OWN_LOOP = {**_OWN, "name": "bsv-store-fast"}
 _VULNERABLE = _package("h5py", vulns=[{"id": "PYSEC-1", "aliases": ["CVE-2026-1"], "fix_versions": ["1.1"]}])
 
 
 @pytest.mark.parametrize(
     ("found", "ignored", "code", "words"),
     [
-        ([_package("h5py"), _OWN], (), 0, "no known vulnerabilities in 1 packages"),
+        ([_package("h5py"), _OWN, _OWN_LOOP], (), 0, "no known vulnerabilities in 1 packages"),
         ([_package("h5py"), _SKIPPED], (), 2, "1 of 2 packages could not be looked up (numpy)"),
         ([_VULNERABLE, _SKIPPED], (), 2, "is there a network connection"),
         ([_VULNERABLE], (), 1, "h5py 1.0: PYSEC-1; fixed in 1.1"),
