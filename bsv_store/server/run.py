@@ -332,10 +332,10 @@ class _Supervisor:
                 LOG.error("a worker ended with %s and is replaced%s", worker.process.exitcode, reason)
                 forget_requests(shared, worker.process.pid)
                 forget_in_progress(shared, worker.process.pid)
-                worker.close()
                 if time.monotonic() - worker.started_at < _SHORT_LIFE_S:
                     multiprocessing.connection.wait([waking], 1.0)
                 if not self._stopping:
+                    worker.close()
                     self._workers[position] = self._started(shared)
 
     def _stop(self) -> None:

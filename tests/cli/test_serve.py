@@ -185,7 +185,18 @@ def test_requests_of_killed_workers_are_no_longer_in_progress(folder: Path) -> N
             for worker in workers:
                 os.kill(worker, signal.SIGKILL)
         until(lambda: _status(f"{server.url}/metrics") == 200)
-        assert server.stop()[0] == 0
+        code, _, err = server.stop()
+        assert code == 0, err
+
+
+def test_a_server_that_waits_before_it_replaces_a_worker_stops(folder: Path) -> None:
+    with served(folder, "--workers", 2) as server:
+        workers = until(lambda: _children(server.process.pid))
+        os.kill(workers[0], signal.SIGKILL)
+        # A worker that ended soon after its start is replaced after a second.
+        time.sleep(0.3)
+        code, _, err = server.stop()
+    assert code == 0, err
 
 
 def _status(url: str) -> int | None:
