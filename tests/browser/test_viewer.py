@@ -112,7 +112,10 @@ def test_the_read_out_is_the_value_of_the_library(viewer: Viewer) -> None:
     viewer.open(f"version=lines@1&group=0,1&minus=1&at={AT}")
     for key, value in (("g0", mean[0][voxel]), ("g1", mean[1][voxel]), ("g0-1", (mean[0] - mean[1])[voxel])):
         assert float(viewer.value(key)) == exact(value), key
-    assert "VISp" in viewer.page.text_content("#readout .structure")
+    # The annotation is requested after the values.
+    viewer.page.wait_for_function(
+        'document.querySelector("#readout .structure").textContent.includes("VISp")', timeout=_WAIT_MS
+    )
     # A click in the sagittal plane of the second group: the others follow.
     canvas = viewer.page.locator("canvas[data-plane=sagittal][data-set=g1]")
     box = canvas.bounding_box()
