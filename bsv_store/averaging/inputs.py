@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from bsv_store.averaging.grouping.assignment import Ancestry
+    from bsv_store.catalog.selection.criteria import Criteria
     from bsv_store.vocabulary import Covariate, DivisorSource, Hemisphere, VolumeKind
     from bsv_store.volumes.library import VolumeFile
 
@@ -188,12 +189,13 @@ def check_recipe_inputs(connection: Connection, recipe: Recipe, experiment_ids: 
     DamagedCatalogError
         If a row differs from what was stored, is missing, or was added by another program.
     """
-    _check_selecting(connection, recipe)
-    check_selected(connection, experiment_ids, kinds=recipe.kinds, spacing_um=recipe.spacing_um)
+    leaves = _leaves(recipe)
+    check_selecting(connection, leaves)
+    check_selected(connection, experiment_ids, leaves=leaves, kinds=recipe.kinds, spacing_um=recipe.spacing_um)
 
 
-def _check_selecting(connection: Connection, recipe: Recipe) -> None:
-    check_selecting(connection, [leaf for selection in recipe.selections for leaf in selection.leaves()])
+def _leaves(recipe: Recipe) -> list[Criteria]:
+    return [leaf for selection in recipe.selections for leaf in selection.leaves()]
 
 
 def gather_inputs(
@@ -226,9 +228,10 @@ def gather_inputs(
     DamagedCatalogError
         If rows of the catalog that the inputs depend on differ from what was stored.
     """
-    _check_selecting(connection, recipe)
+    leaves = _leaves(recipe)
+    check_selecting(connection, leaves)
     selected, excluded = resolve_with_exclusions(connection, recipe.selection)
-    check_selected(connection, selected, kinds=recipe.kinds, spacing_um=recipe.spacing_um)
+    check_selected(connection, selected, leaves=leaves, kinds=recipe.kinds, spacing_um=recipe.spacing_um)
     experiments = experiment_facts(connection, selected)
     ancestry = read_ancestry(connection) if uses_regions(recipe.grouping) else {}
     membership = read_membership(connection, recipe.grouping, allow_empty=recipe.comparison is None)

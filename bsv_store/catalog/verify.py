@@ -80,22 +80,31 @@ def check_selecting(connection: Connection, leaves: Collection[Criteria]) -> Non
     seals.check_rows(connection, Exclusion)
     for volumes in sorted(volumes_read(leaves)):
         seals.check_volumes(connection, [volumes.kind], volumes.spacing_um)
-    for part, structures in unionizes_read(connection, leaves).items():
+    read = unionizes_read(connection, leaves)
+    if reads_sides(leaves):
+        read["injection"].add(ROOT_STRUCTURE_ID)
+    for part, structures in read.items():
         if structures:
             check_unionizes(connection, structures, part)
-    if any(reads_sides(leaf) for leaf in leaves):
-        check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection")
+    if reads_sides(leaves):
         _check_sides(connection)
 
 
 def check_selected(
-    connection: Connection, experiment_ids: Collection[int], *, kinds: Collection[str], spacing_um: int
+    connection: Connection,
+    experiment_ids: Collection[int],
+    *,
+    leaves: Collection[Criteria],
+    kinds: Collection[str],
+    spacing_um: int,
 ) -> None:
     """Check the rows of selected experiments that determine their hemispheres, divisors and volumes.
 
     Parameters
     ----------
     experiment_ids : collection of int
+    leaves : collection of Criteria
+        The parts of the selections. `check_selecting` was called with them before.
     kinds : collection of VolumeKind
         Kinds of volumes that are read; empty if none is.
     spacing_um : int
@@ -107,9 +116,10 @@ def check_selected(
     """
     if kinds:
         seals.check_volumes(connection, kinds, spacing_um, experiment_ids=experiment_ids)
-    # The root is read for divisors and injected hemispheres.
-    check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection", experiment_ids=experiment_ids)
-    _check_sides(connection, experiment_ids)
+    # The root is read for divisors and injected hemispheres. If the selection depends on these, all were checked.
+    if not reads_sides(leaves):
+        check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection", experiment_ids=experiment_ids)
+        _check_sides(connection, experiment_ids)
 
 
 def _check_sides(connection: Connection, experiment_ids: Collection[int] | None = None) -> None:

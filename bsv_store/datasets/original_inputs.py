@@ -119,16 +119,14 @@ def _from_parts(
 ) -> Inputs:
     members = [member for member in experiments if member.group is not None]
     left_out = tuple(LeftOut(each.experiment_id, each.reason or "") for each in experiments if each.group is None)
+    check_recipe_inputs(connection, recipe, [member.experiment_id for member in members])
     if recipe.structure_comparison is None:
         return Inputs(recipe, groups, _with_files(connection, recipe, members), left_out, covariates)
-    check_recipe_inputs(connection, recipe, [member.experiment_id for member in members])
     table = recorded_values(connection, recipe.structure_comparison, structures, members)
     return Inputs(recipe, groups, (), left_out, covariates, table)
 
 
 def _with_files(connection: Connection, recipe: Recipe, members: Sequence[Member]) -> tuple[MemberInput, ...]:
-    check_recipe_inputs(connection, recipe, [member.experiment_id for member in members])
-
     def files(kind: VolumeKind, hashes: Mapping[int, str | None]) -> dict[int, VolumeFile]:
         return _files(connection, recipe, kind, hashes)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Subquery, and_, case, func, null, or_, select, update
+from sqlalchemy import Connection, Subquery, and_, case, func, null, or_, select, true, update
 
 from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.bulk import table_of
@@ -54,8 +54,6 @@ def experiments_with_wrong_sides(connection: Connection, experiment_ids: Collect
         By default all experiments.
     """
     table = table_of(Experiment)
-    if experiment_ids is None:
-        experiment_ids = connection.execute(select(table.c.id)).scalars().all()
     wanted = _sides(connection, experiment_ids)
     differs = or_(*(table.c[name].is_distinct_from(wanted.c[name]) for name in _COLUMNS))
     query = select(table.c.id).join(wanted, wanted.c.id == table.c.id).where(differs)
@@ -75,7 +73,8 @@ def sides_in_tables(connection: Connection, experiment_ids: Collection[int]) -> 
 _COLUMNS = ("injected_hemisphere", "hemisphere_source", "injection_volume_left", "injection_volume_right")
 
 
-def _sides(connection: Connection, experiment_ids: Collection[int]) -> Subquery:
+def _sides(connection: Connection, experiment_ids: Collection[int] | None) -> Subquery:
+    """What follows from the root's rows, for experiments; for all if ``experiment_ids`` is None."""
     coverage, left, right = (table_of(UnionizeCoverage).alias(), *(table_of(Unionize).alias() for _ in range(2)))
 
     def is_root(row: Any, hemisphere_id: int) -> Any:
@@ -114,6 +113,6 @@ def _sides(connection: Connection, experiment_ids: Collection[int]) -> Subquery:
         .outerjoin(coverage, and_(coverage.c.experiment_id == Experiment.id, coverage.c.part == "injection"))
         .outerjoin(left, is_root(left, 1))
         .outerjoin(right, is_root(right, 2))
-        .where(id_in(connection, Experiment.id, experiment_ids))
+        .where(true() if experiment_ids is None else id_in(connection, Experiment.id, experiment_ids))
         .subquery("wanted")
     )

@@ -27,13 +27,15 @@ def needs_side(name: str, leaf: Criteria) -> bool:
     return CRITERIA[name].column == "laterality_index"
 
 
-def reads_sides(leaf: Criteria) -> bool:
-    """Whether a part of a selection may depend on injected hemispheres, which are derived from unionize rows.
+def reads_sides(leaves: Collection[Criteria]) -> bool:
+    """Whether the parts of a selection may depend on injected hemispheres, which are derived from unionize rows.
 
     A criterion on a column does, unless the column is copied from the list of experiments.
     """
     return any(
-        CRITERIA[name].column not in (None, *EXPERIMENT_COLUMNS) or needs_side(name, leaf) for name in leaf.to_dict()
+        CRITERIA[name].column not in (None, *EXPERIMENT_COLUMNS) or needs_side(name, leaf)
+        for leaf in leaves
+        for name in leaf.to_dict()
     )
 
 
