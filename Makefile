@@ -169,8 +169,9 @@ $(TOOLS): | $(VENV)-audit/bin/python
 	$(PIP) --upgrade 'pip-audit>=2.9' 'cyclonedx-bom>=7.0'
 	@touch $@
 
-$(MUTATION): pyproject.toml | $(VENV)-mutation/bin/python
+$(MUTATION): pyproject.toml $(FAST) | $(VENV)-mutation/bin/python
 	$(PIP) --editable '.[test]' mutmut==3.8.1 coverage==7.17.5
+	$(PIP) --no-deps --force-reinstall ./fast
 	@touch $@
 
 $(FUZZ): pyproject.toml | $(VENV)-fuzz/bin/python

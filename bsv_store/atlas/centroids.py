@@ -10,10 +10,9 @@ from sqlalchemy import select
 
 from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.missing import available_volumes
+from bsv_store.catalog.selected_volumes import selected_volumes
 from bsv_store.catalog.tables.views import view
 from bsv_store.catalog.volume_use import record_use
-from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice
 from bsv_store.progress import NO_PROGRESS, Progress
 from bsv_store.vocabulary import AXES, INJECTION_COLUMNS, MISSING_POLICIES
@@ -46,9 +45,8 @@ def injection_centroids(
     policy = choice("missing", missing, MISSING_POLICIES).name
     spacing_um = checked_spacing(spacing_um)
     with database.reading() as connection:
-        ids = selected_ids(connection, selection)
-        found, left_out = available_volumes(
-            connection, selection, ids, kind="injection_density", spacing_um=spacing_um, missing=policy
+        found, left_out, _ = selected_volumes(
+            connection, selection, kind="injection_density", spacing_um=spacing_um, missing=policy
         )
         experiments = view("experiments").c
         columns = [experiments[name] for name in ("primary_structure", *INJECTION_COLUMNS)]

@@ -15,11 +15,12 @@ from bsv_store.catalog.current_volume import CurrentVolume
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.hemispheres import checked_hemispheres
-from bsv_store.catalog.missing import available_volumes, nothing_left
+from bsv_store.catalog.missing import nothing_left
 from bsv_store.catalog.normalization import known_divisors
+from bsv_store.catalog.selected_volumes import selected_volumes
 from bsv_store.catalog.structures import StructureRef, find_structures, subtree
 from bsv_store.catalog.volume_use import record_use
-from bsv_store.catalog.without_unionizes import report_unknown_sides, selected_ids
+from bsv_store.catalog.without_unionizes import report_unknown_sides
 from bsv_store.check import choice
 from bsv_store.progress import Progress, shown_progress
 from bsv_store.vocabulary import (
@@ -127,12 +128,16 @@ def signal_in(
     sides = checked_hemispheres(hemisphere)
     wanted = choice("kind", kind, VOLUME_KINDS).name
     normalization = choice("normalize", normalize, NORMALIZATIONS)
+    is_relative = any(MEASURED_HEMISPHERES[side].is_relative for side in sides)
     with database.reading() as connection:
-        ids = selected_ids(connection, selection)
-        found, left_out = available_volumes(
-            connection, selection, ids, kind=wanted, spacing_um=spacing_um, missing=policy
+        found, left_out, absent = selected_volumes(
+            connection,
+            selection,
+            kind=wanted,
+            spacing_um=spacing_um,
+            missing=policy,
+            reads_injection=normalization.name != "none" or is_relative,
         )
-        absent = wanted if left_out else None
         divisors, without_divisor, without_rows = known_divisors(
             connection, selection, sorted(found), normalize=normalization.name, missing=policy
         )
@@ -140,7 +145,7 @@ def signal_in(
         found = {each: file for each, file in found.items() if each not in left_out}
         if not found:
             raise nothing_left(selection, left_out, absent=absent, spacing_um=spacing_um, without_rows=without_rows)
-        query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, ids))
+        query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, found))
         injected: dict[int, str | None] = dict(connection.execute(query).all())
     keys, voxels, facts = regions()
     record_use(database, found.values())
@@ -151,7 +156,6 @@ def signal_in(
     frame = table.frame()
     frame.attrs["without_volume"] = sorted(left_out)
     frame.attrs["left_out"] = dict(sorted(left_out.items()))
-    is_relative = any(MEASURED_HEMISPHERES[side].is_relative for side in sides)
     without_side = sorted(each for each in found if is_relative and injected[each] is None and each not in left_out)
     report_unknown_sides(without_side, sides, missing="leave_out")
     frame.attrs["without_hemisphere"] = without_side

@@ -10,10 +10,11 @@ from sqlalchemy import select
 from bsv_store.averaging.stack import StackedVolume, VolumeStack
 from bsv_store.catalog.database.id_lists import id_in
 from bsv_store.catalog.database.models import Experiment
-from bsv_store.catalog.missing import available_volumes, leave_out, nothing_left
+from bsv_store.catalog.missing import leave_out, nothing_left
 from bsv_store.catalog.normalization import known_divisors
+from bsv_store.catalog.selected_volumes import selected_volumes
+from bsv_store.catalog.verify import check_selected
 from bsv_store.catalog.volume_use import record_use
-from bsv_store.catalog.without_unionizes import selected_ids
 from bsv_store.check import choice
 from bsv_store.errors import InputError
 from bsv_store.vocabulary import HEMISPHERE_RULES, MISSING_POLICIES, NORMALIZATIONS, VOLUME_KINDS
@@ -36,8 +37,12 @@ def with_rule(connection: Connection, file: VolumeFile, hemisphere_rule: object)
     ------
     InputError
         If there is no such rule, or the rule needs the injected hemisphere and it is not known.
+    DamagedCatalogError
+        If the rows from which the injected hemisphere is known are damaged.
     """
     rule = choice("hemisphere_rule", hemisphere_rule, HEMISPHERE_RULES).name
+    if HEMISPHERE_RULES[rule].needs_side:
+        check_selected(connection, [file.experiment_id], leaves=(), kinds=(), spacing_um=file.layout.grid.spacing_um)
     injected = _injected(connection, [file.experiment_id])[file.experiment_id]
     if HEMISPHERE_RULES[rule].needs_side and injected is None:
         raise InputError(f"{_no_side(rule)}: experiment {file.experiment_id}", hint=_NO_SIDE_HINT)
@@ -75,11 +80,14 @@ def experiment_stack(
     rule = choice("hemisphere_rule", hemisphere_rule, HEMISPHERE_RULES).name
     normalization = choice("normalize", normalize, NORMALIZATIONS).name
     with database.reading() as connection:
-        ids = selected_ids(connection, selection)
-        found, left_out = available_volumes(
-            connection, selection, ids, kind=wanted, spacing_um=spacing_um, missing=policy
+        found, left_out, absent = selected_volumes(
+            connection,
+            selection,
+            kind=wanted,
+            spacing_um=spacing_um,
+            missing=policy,
+            reads_injection=normalization != "none" or HEMISPHERE_RULES[rule].needs_side,
         )
-        absent = wanted if left_out else None
         injected = _injected(connection, found)
         if HEMISPHERE_RULES[rule].needs_side:
             without = sorted(each for each in found if injected[each] is None)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, assert_never
 
 from bsv_store.catalog.selection.commands import fetch_command, sync_command
-from bsv_store.catalog.volumes import find_volumes
 from bsv_store.catalog.without_unionizes import caller_level, left_out_because
 from bsv_store.errors import LeftOutWarning, MissingDataError
 from bsv_store.text import listed_ids, number_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from bsv_store.catalog.selection.selection import Selection
     from bsv_store.vocabulary import MissingPolicy, VolumeKind
-    from bsv_store.volumes.library import VolumeFile
 
 # Not for damaged files: a damaged volume is not a missing one, and a result without it would hide the damage.
 LEAVE_OUT_HINT = "Or leave such experiments out: missing='leave_out'."
@@ -95,30 +91,6 @@ def report_without_volume(
         message = f"{left_out_because(len(experiment_ids))} {_absent(kind, spacing_um)}: {listed_ids(experiment_ids)}"
         hint = f"Fetch them: {fetch_command(selection, experiment_ids, kind=kind, spacing_um=spacing_um)}"
         warnings.warn(LeftOutWarning(message, hint=hint, experiment_ids=experiment_ids), stacklevel=caller_level())
-
-
-def available_volumes(
-    connection: Connection,
-    selection: Selection,
-    ids: Sequence[int],
-    *,
-    kind: VolumeKind,
-    spacing_um: int,
-    missing: MissingPolicy,
-) -> tuple[dict[int, VolumeFile], dict[int, str]]:
-    """The volumes of these experiments of a selection, and the reason for each experiment that is left out.
-
-    Raises
-    ------
-    MissingDataError
-        If volumes are missing and the policy is 'error', or all are missing.
-    """
-    found = find_volumes(connection, ids, kind=kind, spacing_um=spacing_um)
-    absent = [each for each in ids if each not in found]
-    reasons = without_volume(selection, absent, kind=kind, spacing_um=spacing_um, missing=missing)
-    if not found:
-        raise nothing_left(selection, reasons, absent=kind, spacing_um=spacing_um)
-    return found, reasons
 
 
 def _absent(kind: VolumeKind, spacing_um: int) -> str:

@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from bsv_store.catalog.database.models import Base
     from bsv_store.catalog.selection.criteria import Criteria
     from bsv_store.progress import Progress
+    from bsv_store.vocabulary import UnionizePart
 
 # Experiments whose unionize tables are checked in one transaction, which takes about a third of a second.
 _CHECKED_TOGETHER = 20
 
-# Tables that selections, groupings and averages read, except the large one.
+# Tables that selections, groupings and averages read, except the large one; the second part only for unionize rows.
 _SMALL_TABLES = (
     "exclusion",
     "experiment",
@@ -49,10 +50,9 @@ _SMALL_TABLES = (
     "structure_set",
     "structure_set_member",
     "transgenic_line",
-    "unionize_coverage",
-    "unionize_seal",
     "volume",
 )
+_UNIONIZE_TABLES = ("unionize_coverage", "unionize_seal")
 
 
 def check_selecting(connection: Connection, leaves: Collection[Criteria]) -> None:
@@ -70,9 +70,7 @@ def check_selecting(connection: Connection, leaves: Collection[Criteria]) -> Non
     DamagedCatalogError
         If a row differs from what was stored, is missing, or was added by another program.
     """
-    if connection.dialect.name == "sqlite":
-        for table in _SMALL_TABLES:
-            _check_sqlite(connection, table)
+    _check_tables(connection, _SMALL_TABLES)
     seals.check_schema_seal(connection)
     seals.check_experiments(connection)
     seals.check_lines(connection)
@@ -80,9 +78,9 @@ def check_selecting(connection: Connection, leaves: Collection[Criteria]) -> Non
     seals.check_rows(connection, Exclusion)
     for volumes in sorted(volumes_read(leaves)):
         seals.check_volumes(connection, [volumes.kind], volumes.spacing_um)
-    read = unionizes_read(connection, leaves)
-    if reads_sides(leaves):
-        read["injection"].add(ROOT_STRUCTURE_ID)
+    read = _unionizes_read(connection, leaves)
+    if any(read.values()):
+        _check_tables(connection, _UNIONIZE_TABLES)
     for part, structures in read.items():
         if structures:
             check_unionizes(connection, structures, part)
@@ -97,6 +95,7 @@ def check_selected(
     leaves: Collection[Criteria],
     kinds: Collection[str],
     spacing_um: int,
+    reads_injection: bool = True,
 ) -> None:
     """Check the rows of selected experiments that determine their hemispheres, divisors and volumes.
 
@@ -108,6 +107,8 @@ def check_selected(
     kinds : collection of VolumeKind
         Kinds of volumes that are read; empty if none is.
     spacing_um : int
+    reads_injection : bool
+        Whether hemispheres and divisors of these experiments are read, not only their volumes.
 
     Raises
     ------
@@ -117,9 +118,31 @@ def check_selected(
     if kinds:
         seals.check_volumes(connection, kinds, spacing_um, experiment_ids=experiment_ids)
     # The root is read for divisors and injected hemispheres. If the selection depends on these, all were checked.
-    if not reads_sides(leaves):
+    if reads_injection and not reads_sides(leaves):
+        if not any(_unionizes_read(connection, leaves).values()):
+            _check_tables(connection, _UNIONIZE_TABLES)
         check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection", experiment_ids=experiment_ids)
         _check_sides(connection, experiment_ids)
+
+
+def _unionizes_read(connection: Connection, leaves: Collection[Criteria]) -> dict[UnionizePart, set[int]]:
+    """The structures whose unionize rows selections read, in each half of the tables."""
+    read = unionizes_read(connection, leaves)
+    if reads_sides(leaves):
+        read["injection"].add(ROOT_STRUCTURE_ID)
+    return read
+
+
+def _check_tables(connection: Connection, tables: Iterable[str]) -> None:
+    """Check the pages and indexes of tables, on SQLite.
+
+    Raises
+    ------
+    DamagedCatalogError
+    """
+    if connection.dialect.name == "sqlite":
+        for table in tables:
+            _check_sqlite(connection, table)
 
 
 def _check_sides(connection: Connection, experiment_ids: Collection[int] | None = None) -> None:

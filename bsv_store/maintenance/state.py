@@ -16,6 +16,7 @@ from bsv_store.catalog.database.models import Verification
 from bsv_store.catalog.database.models.base import now
 from bsv_store.catalog.database.models.verification import INTACT
 from bsv_store.maintenance.inventory import Folder, found_files
+from bsv_store.maintenance.unlisted import Foreign, identified_temporary
 from bsv_store.vocabulary import VERIFY_DEPTHS
 from bsv_store.volumes.trash import item_of_record
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """The files in one of the store's folders, without the records of the trash.
+    """The files in one of the store's folders, without the records of the trash, and foreign files in ``tmp``.
 
     Attributes
     ----------
@@ -138,6 +139,9 @@ def _folder_state(files: StoreFiles, name: Folder) -> FolderState:
     for file in found_files(files, name):
         if name == "trash" and item_of_record(PurePosixPath(file.path).name):
             # Describes another file.
+            continue
+        if name == "tmp" and isinstance(identified_temporary(file), Foreign):
+            # Not written by bsv-store: `gc` leaves it there.
             continue
         count += 1
         size += file.size_bytes

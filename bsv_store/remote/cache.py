@@ -162,8 +162,8 @@ class CachePruning:
         return catalogs + self.averages_bytes + sum(each.size_bytes for each in self.files)
 
     def __str__(self) -> str:
-        what = number_of(len(self.files), "file")
-        what += f", {number_of(len(self.averages), 'average')}" if self.averages else ""
+        counts = [(len(self.files), "file"), (len(self.averages), "average")]
+        what = ", ".join(number_of(*each) for each in counts if each[0]) or number_of(0, "file")
         if self.servers:
             averages = sum(len(each.results) for each in self.servers)
             what += f" and the catalogs of {number_of(len(self.servers), 'server')}"

@@ -737,6 +737,8 @@ class Atlas:
             If no experiment matches, or the ontology does not have one of the structures.
         DamagedFileError
             If the file of a volume or of the annotation is missing or differs from what was stored.
+        DamagedCatalogError
+            If rows of the catalog that enter the result are damaged.
         """
         from bsv_store.atlas.signal import structure_signal
         from bsv_store.catalog.selection.selection import as_selection
@@ -801,7 +803,7 @@ class Atlas:
             If not exactly one of bins and labels is given, or one is not valid.
         FrameError
             If the label image is not on the grid of the volumes.
-        MissingDataError, EmptySelectionError, UnknownStructureError, DamagedFileError
+        MissingDataError, EmptySelectionError, UnknownStructureError, DamagedFileError, DamagedCatalogError
             As `signal` does.
         """
         from bsv_store.atlas.subregions import subregion_signal

@@ -84,6 +84,8 @@ class Volumes:
             contains no voxel.
         DamagedFileError
             If its file differs from what was published.
+        DamagedCatalogError
+            If the rows from which an injected hemisphere that is needed is known are damaged.
         """
         import numpy as np
 
@@ -156,6 +158,8 @@ class Volumes:
             If volumes are missing. The hint is the command that fetches them.
         EmptySelectionError
             If no experiment matches.
+        DamagedCatalogError
+            If rows of the catalog that decide what is in the stack are damaged.
         """
         from bsv_store.averaging.single_volumes import experiment_stack
         from bsv_store.catalog.selection.selection import as_selection
@@ -211,6 +215,8 @@ class Volumes:
             If no experiment matches.
         DamagedFileError
             If the file of a volume differs from what was published.
+        DamagedCatalogError
+            If rows of the catalog that decide which volumes are read are damaged.
         """
         from bsv_store.atlas.centroids import injection_centroids
         from bsv_store.catalog.selection.selection import as_selection
@@ -323,7 +329,7 @@ class Volumes:
 
         Raises
         ------
-        MissingDataError, DamagedFileError
+        MissingDataError, DamagedFileError, DamagedCatalogError
             As `read` does.
         InputError
             If the ending is unknown or does not support ``like_allen``, the file exists, or its folder does not exist.

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bsv_store import Selection, Store
+from bsv_store.catalog.seals import DERIVED_COLUMNS
 from bsv_store.errors import (
     DamagedFileError,
     EmptySelectionError,
@@ -15,8 +16,9 @@ from bsv_store.errors import (
     UnknownHemisphereWarning,
     UnknownStructureError,
 )
-from bsv_store.vocabulary import MeasuredHemisphere
+from bsv_store.vocabulary import INJECTION_COLUMNS, MeasuredHemisphere
 from tests.datasets.world import BY_ID, IDS, MOP, SHAPE, VISL, VISP, VISUAL, add_annotation, add_volume, fill, voxels
+from tests.sealing import sealed_changes
 from tests.stores import store_with
 
 VISUAL_IDS = (1, 2, 3, 4, 5)
@@ -104,8 +106,11 @@ def test_dense_volumes_are_read_as_well(annotated: Store) -> None:
 
 
 def test_a_hemisphere_that_depends_on_an_unknown_injection_is_nan(annotated: Store) -> None:
-    with annotated.database.writing() as connection:
-        connection.exec_driver_sql("UPDATE experiment SET injected_hemisphere = NULL WHERE id = 1")
+    with sealed_changes(annotated.database) as connection:
+        for table in ("unionize", "unionize_coverage"):
+            connection.exec_driver_sql(f"DELETE FROM {table} WHERE experiment_id = 1")
+        unknown = ", ".join(f"{name} = NULL" for name in (*DERIVED_COLUMNS, *INJECTION_COLUMNS))
+        connection.exec_driver_sql(f"UPDATE experiment SET {unknown} WHERE id = 1")
     with pytest.warns(UnknownHemisphereWarning, match="has no ipsilateral values, because .* not known: 1"):
         frame = annotated.atlas.signal(Selection(ids=[1]), "VISp", hemisphere=["ipsilateral", "both"])
     assert frame["sum"].isna().tolist() == [True, False]
@@ -117,7 +122,7 @@ def test_a_hemisphere_that_depends_on_an_unknown_injection_is_nan(annotated: Sto
 
 def test_missing_volumes_are_an_error_or_left_out_as_asked(annotated: Store) -> None:
     everything = Selection(ids=IDS)
-    with annotated.database.writing() as connection:
+    with sealed_changes(annotated.database) as connection:
         connection.exec_driver_sql("DELETE FROM volume WHERE experiment_id IN (2, 4)")
     with pytest.raises(MissingDataError, match="2, 4") as caught:
         annotated.atlas.signal(everything, "VISp")

@@ -116,6 +116,7 @@ def test_retries_and_failed_downloads_are_logged(
     assert [each["message"].count(f"of experiment {second}") for each in failed] == [1, 1]
     assert retried["message"].count(f"of experiment {first}") == 1
     assert {each["level"] for each in failed} == {"warning"}
+    assert [each["object"] for each in failed if "object" in each] == [f"volume/projection_density/100/{second}"]
     assert found[-1]["exit_code"] == 6
 
 

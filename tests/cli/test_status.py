@@ -92,7 +92,8 @@ def test_leftovers_claims_and_disk_space_are_counted(run: Runner, own_filled: Pa
     (own_filled / "trash" / "deep" / "volume").write_bytes(bytes(1000))
     # A record of the trash, which `trash` does not count either.
     (own_filled / "trash" / "0123456789ab.json").write_bytes(b"{}")
-    (own_filled / "tmp" / "left.tmp").write_bytes(bytes(10))
+    (own_filled / "tmp" / f"{process_owner()}-0123456789abcdef.tmp").write_bytes(bytes(10))
+    (own_filled / "tmp" / "notes.txt").write_bytes(bytes(10))
     with open_store(own_filled) as store, store.database.writing() as connection:
         times = {"claimed_at": datetime(2020, 1, 1, tzinfo=UTC)}
         later, earlier = datetime(2100, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC)

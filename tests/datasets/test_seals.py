@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from bsv_store.catalog.ingest import ingest_unionizes
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID, UNIONIZE_FIELDS, UnionizeTable
 from bsv_store.catalog.seals import DERIVED_COLUMNS
 from bsv_store.errors import BsvStoreError, DamagedCatalogError, LeftOutWarning
+from bsv_store.volumes.grid import Grid
 from tests.databases import both_databases, sqlite_first
 from tests.datasets.world import (
     BY_ID,
@@ -33,6 +34,7 @@ from tests.datasets.world import (
     IDS,
     MOP,
     VISP,
+    add_annotation,
     add_unionizes,
     add_volume,
     ask,
@@ -195,6 +197,67 @@ def test_rows_that_another_program_changed_are_refused(averaged: Store, statemen
         with pytest.raises(DamagedCatalogError, match="the catalog is damaged"):
             averaged.datasets.rebuild("test@1")
     assert averaged.datasets.list()[0].versions == 1
+
+
+@pytest.mark.parametrize("damage", [each for each in TARGETED if each != "added row of a target"])
+def test_a_stack_of_volumes_refuses_rows_that_another_program_changed(averaged: Store, damage: str) -> None:
+    with averaged.database.writing() as connection:
+        assert connection.execute(text(TARGETED[damage])).rowcount > 0
+    with pytest.raises(DamagedCatalogError, match="the catalog is damaged"):
+        averaged.volumes.stack(
+            RECIPE.selection, normalize="injection_volume", hemisphere_rule="flip_to_right", missing="leave_out"
+        )
+
+
+READS: dict[str, Callable[[Store], object]] = {
+    "stack": lambda store: store.volumes.stack(RECIPE.selection),
+    "normalized stack": lambda store: store.volumes.stack([3, 4], normalize="injection_volume"),
+    "mirrored stack": lambda store: store.volumes.stack([3, 4], hemisphere_rule="flip_to_right"),
+    "mirrored volume": lambda store: store.volumes.read(4, hemisphere_rule="flip_to_right"),
+    "exported volume": lambda store: store.volumes.export(4, "4.nrrd", hemisphere_rule="flip_to_right"),
+    "signal": lambda store: store.atlas.signal([3, 4], "VIS"),
+    "normalized signal": lambda store: store.atlas.signal([3, 4], "VIS", normalize="injection_volume"),
+    "ipsilateral signal": lambda store: store.atlas.signal([3, 4], "VIS", hemisphere="ipsilateral"),
+    "subregions": lambda store: store.atlas.subregions([3, 4], "VIS", bins={"ML": 2}),
+    "centroids": lambda store: store.volumes.injection_centroids([3, 4]),
+}
+_OF_ONE_VOLUME = {"mirrored volume", "exported volume"}
+# The selection of the recipe depends on the injected hemisphere.
+_OF_THE_INJECTION = {"stack", "normalized stack", "mirrored stack", "normalized signal", "ipsilateral signal"}
+
+
+@sqlite_first
+@pytest.mark.parametrize(
+    ("damage", "refused"),
+    [
+        ("withdrawn", READS.keys() - _OF_ONE_VOLUME),
+        ("row of a target", {"stack"}),
+        ("injection volume of a side", _OF_THE_INJECTION | _OF_ONE_VOLUME),
+        ("deleted rows of the root", _OF_THE_INJECTION),
+        ("hash of a volume", READS.keys() - _OF_ONE_VOLUME),
+    ],
+)
+def test_what_is_read_from_volumes_refuses_damaged_rows_on_which_it_depends(
+    whole: Store, damage: str, refused: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    add_annotation(whole, np.full(Grid(100).shape, 669, np.uint32))
+    for each in (3, 4):
+        add_volume(whole, each, kind="injection_density")
+    for read in READS.values():
+        read(whole)
+    Path("4.nrrd").unlink()
+    with whole.database.writing() as connection:
+        assert connection.execute(text(TARGETED[damage])).rowcount > 0
+
+    def is_refused(read: Callable[[Store], object]) -> bool:
+        try:
+            read(whole)
+        except DamagedCatalogError:
+            return True
+        return False
+
+    assert {name for name, read in READS.items() if is_refused(read)} == refused
 
 
 def test_a_fraction_in_a_column_of_integers_is_refused(whole: Store) -> None:

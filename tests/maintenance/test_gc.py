@@ -81,6 +81,9 @@ def test_files_of_others_are_left(filled: Store) -> None:
         *("tmp/analysis.csv", "tmp/4711.tmp", "tmp/work/notes.txt"),
     )
     paths = [put(filled, name) for name in names]
+    upkeep = filled.status().upkeep
+    assert upkeep is not None
+    assert upkeep.temporary.files == 0
     report = filled.admin.collect_garbage(apply=True, grace=NONE, trash_days=0)
     assert ({each.kind for each in report.garbage} <= {"changes"}, report.foreign) == (True, len(names))
     assert "Left: 7 files of other programs or users." in str(report)

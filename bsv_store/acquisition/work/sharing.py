@@ -336,7 +336,7 @@ class SharedWork(Generic[T]):
             _LOG.warning(
                 "download failed: %s",
                 logged or reason,
-                extra={"event": "download failed", "experiment_id": i},
+                extra={"event": "download failed", "object": self._task.key(i)},
             )
             self._progress.advance()
         if reasons and self._stop_at_failure:

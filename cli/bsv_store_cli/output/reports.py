@@ -46,6 +46,8 @@ DOWNLOAD_URL = click.option(
 )
 
 _INGEST_COLUMNS = ("source", "what", "kind", "rows", "added", "changed", "unchanged", "withdrawn")
+# Printed of the notes of a report.
+_NOTES = 10
 # Rarely set: tables leave them out, and a note states them.
 _REMARKABLE = ("completed", "records", "historic", "merged", "newer_list")
 _ANNOTATION_COLUMNS = ("source", "spacing_um", "outcome", "origin", "structures", "annotated_voxels", "size_bytes")
@@ -159,11 +161,16 @@ def print_by_annotation(frame: pd.DataFrame, output_format: str, *, table: Seque
 
 
 def note_summaries(reports: Sequence[FetchReport | UnionizeSyncReport]) -> None:
-    """Print the summary and the notes of each report."""
+    """Print the summary and the first notes of each report."""
+    from bsv_store.acquisition.sync import UnionizeSyncReport
+
     for report in reports:
         note(report.summary())
-        for text in getattr(report, "notes", ()):
-            note(text)
+        if isinstance(report, UnionizeSyncReport):
+            for text in report.notes[:_NOTES]:
+                note(text)
+            if len(report.notes) > _NOTES:
+                note(f"There are {len(report.notes) - _NOTES:,} more notes; --format json prints all.")
 
 
 def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_format: str) -> None:
