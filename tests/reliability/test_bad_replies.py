@@ -206,7 +206,8 @@ QUESTIONS: dict[str, Question] = {
     ),
     "experiments": Question(
         lambda store, url: store.sync_experiments(api_url=url),
-        _frame("SELECT * FROM experiments ORDER BY 1"),
+        # An experiment whose id was changed is withdrawn by the next list.
+        _frame("SELECT * FROM experiments WHERE NOT withdrawn ORDER BY 1"),
         None,
         _rows_changed,
         is_checked=False,
