@@ -11,6 +11,7 @@ import importlib
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ rm -rf -- "$1"
 
 
 # Each test has its own database of some 300 files, which are made and removed faster in memory.
+_START_S = 60.0
 _IN_MEMORY = Path("/dev/shm")
 _IN_MEMORY_FREE_BYTES = 2 << 30
 
@@ -162,7 +164,21 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start a stopped or killed server again, under the same URL."""
-        self._server.ensure_postgres_running()
+        try:
+            self._server.ensure_postgres_running()
+        except subprocess.TimeoutExpired:
+            # On a busy machine, the start takes longer than the package waits for.
+            self._control("status")
+            self._wait_until_ready()
+            self._server.ensure_postgres_running()
+
+    def _wait_until_ready(self) -> None:
+        command = [str(self._server.bin_path / "pg_isready"), "-q", "-h", str(self.folder / "data")]
+        deadline = time.monotonic() + _START_S
+        while subprocess.run(command, check=False, timeout=_START_S).returncode != 0:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Postgres did not start within {_START_S:.0f} s")
+            time.sleep(0.1)
 
     def _control(self, *arguments: str) -> None:
         self.forget_administration()
