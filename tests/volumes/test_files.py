@@ -183,10 +183,10 @@ def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_row(
 def test_a_file_that_was_written_as_a_stream_is_named_by_its_hashes(files: StoreFiles) -> None:
     def written(sink: BinaryIO) -> str:
         sink.write(b"XXXX" + DATA[4:])
-        sink.seek(0)
-        sink.write(DATA[:4])
         # Not buffered.
         assert os.fstat(sink.fileno()).st_size == len(DATA)
+        sink.seek(0)
+        sink.write(DATA[:4])
         sink.seek(0)
         assert sink.read(4) == DATA[:4]
         return "what the writer knows"
