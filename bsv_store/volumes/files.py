@@ -191,9 +191,9 @@ class StoreFiles:
         finally:
             # SQLite makes a journal beside a database.
             for made in (path, path.with_name(f"{path.name}-journal")):
-                # A file that cannot be removed is a leftover, which a later process removes.
+                # There may be none. One that cannot be removed is a leftover, which a later process removes.
                 with contextlib.suppress(OSError):
-                    made.unlink(missing_ok=True)
+                    made.unlink()
 
     def make_folder(self, folder: Path) -> None:
         """Create a folder inside the store, and its parents, with the permissions of the store."""

@@ -809,6 +809,14 @@ def test_slabs_that_leave_a_gap_are_not_joined() -> None:
         joined(slabs)
 
 
+def test_results_are_compared_as_objects() -> None:
+    """Not by their arrays, whose comparison has no single truth."""
+    one, other = (aggregated([Member(ONES)]) for _ in range(2))
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2
+
+
 def test_slabs_of_different_members_are_not_joined() -> None:
     slabs = [
         aggregated([Member(ONES)], ap_range=(0, 2)),

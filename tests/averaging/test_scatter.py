@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,26 @@ def test_blocks_of_any_size_give_the_bits_of_plain_addition(
         expected[index] += values / np.float64(divisor)
     monkeypatch.setattr(scatter, "_BLOCK", block)
     assert np.array_equal(added(parts, start), expected)
+
+
+@pytest.mark.parametrize("loop", ["NumPy"], indirect=True)
+def test_numpy_needs_the_memory_of_one_block() -> None:
+    # Four blocks of 1 MB.
+    total, index = np.zeros(1 << 19), np.arange(1 << 19, dtype=np.uint32)
+    parts = [scatter.Part(total, index, np.full(index.size, value, np.float32)) for value in (1, 2)]
+    tracemalloc.start()
+    try:
+        scatter.add_parts(parts)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (total == 3).all()
+    # The values of a block, and their places.
+    assert most < 2 * (1 << 20) + 100_000
+
+
+def test_numpy_adds_more_volumes_together_than_the_compiled_loop(loop: str) -> None:
+    assert scatter.batch_bytes() == {"compiled": 4_000_000, "NumPy": 16_000_000}[loop]
 
 
 @pytest.mark.parametrize("kind", [np.uint32, np.int32, np.intp])

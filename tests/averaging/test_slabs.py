@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bsv_store.averaging.kernel.accumulator import GroupAccumulator
 from bsv_store.averaging.kernel.cells import Cell, RequiredSums
 from bsv_store.averaging.kernel.slabs import bytes_per_plane, slabs_within
+from bsv_store.errors import RecipeError
 from bsv_store.vocabulary import STATISTICS as STATISTIC_ROWS
 from tests.averaging.reference import TinyGrid
 
@@ -60,6 +61,12 @@ def test_the_memory_of_a_plane_is_the_most_at_any_time(
     groups: int, options: dict[str, Any], bytes_per_voxel: int
 ) -> None:
     assert bytes_per_plane((7, 2, 3), groups, **options) == 2 * 3 * bytes_per_voxel
+
+
+@pytest.mark.parametrize("options", [{"hemisphere_rule": "mirror"}, {"statistics": ("median",)}, {"dtype": "float16"}])
+def test_the_memory_of_what_does_not_exist_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=next(iter(options))):
+        bytes_per_plane((7, 2, 3), 1, **options)
 
 
 def test_a_slab_is_one_plane_where_no_step_is_asked_for() -> None:

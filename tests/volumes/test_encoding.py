@@ -95,13 +95,26 @@ def test_only_a_dense_file_at_25_um_has_slabs() -> None:
 
 
 def test_verified_numbers_of_another_type_are_read_as_float32() -> None:
+    """A file whose hash the catalog knows is read as it is; any other one must be as this package writes it."""
     grid, memory = Grid(100), io.BytesIO()
     with h5py.File(memory, "w") as file:
         file.attrs["spacing_um"] = 100
         file["volume"] = np.ones(grid.shape, ">f8")
-    assert decode_with_hdf5(memory.getvalue(), grid, what="x", is_verified=True).dtype == np.dtype("<f4")
+    image = memory.getvalue()
+    empty = encode(volume(0.0), experiment_id=1, source="test").layout
+    found = decode(image, replace(empty, index_offset=None, value_offset=None))
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == np.dtype("<f4")
+    assert (found == 1).all()
     with pytest.raises(DamagedFileError, match="has the type"):
-        decode_with_hdf5(memory.getvalue(), grid, what="x")
+        decode_with_hdf5(image, grid, what="x")
+
+
+def test_a_volume_of_another_spacing_is_refused() -> None:
+    """Its voxels would be elsewhere in the larger grid."""
+    image = encode(volume(0.07), experiment_id=1, source="test").image
+    with pytest.raises(DamagedFileError, match="x is not a readable volume file: it does not have a spacing of 50 um"):
+        decode_with_hdf5(image, Grid(50), what="x")
 
 
 def test_metadata_has_checksums() -> None:

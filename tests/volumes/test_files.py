@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import xxhash
 
+from bsv_store.checkpoints import set_hook
 from bsv_store.errors import BsvStoreError, DamagedFileError, NoSpaceError, ReadOnlyStoreError, StoreError
 from bsv_store.owner import current_user, process_owner
 from bsv_store.vocabulary import TrashReason
 from bsv_store.volumes import files as files_module
-from bsv_store.volumes.files import StoreFiles, temporary_owner
+from bsv_store.volumes.files import FileHashes, Published, StoreFiles, temporary_owner
 from bsv_store.volumes.trash import read_record
 from tests.processes import ended_process
 
@@ -50,6 +55,30 @@ def test_a_folder_whose_maker_was_killed_gets_its_permissions(files: StoreFiles)
     assert stat.S_IMODE((files.root / "volumes" / "kind").stat().st_mode) == files.directory_mode
     # Not empty, so its permissions may be intended.
     assert stat.S_IMODE((files.root / "volumes").stat().st_mode) == 0o700
+
+
+def test_an_empty_folder_with_more_permissions_keeps_them(files: StoreFiles) -> None:
+    folder = files.root / "volumes"
+    folder.mkdir()
+    folder.chmod(files.directory_mode | 0o002)
+    files.make_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == files.directory_mode | 0o002
+
+
+def test_a_folder_of_another_account_does_not_prevent_writing(
+    files: StoreFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files.root / "tmp").mkdir(mode=0o700)
+    chmod = Path.chmod
+
+    def refused(self: Path, mode: int) -> None:
+        if self == files.root / "tmp":
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(self))
+        chmod(self, mode)
+
+    monkeypatch.setattr(Path, "chmod", refused)
+    files.publish(NAME, DATA)
+    assert read(files) == DATA
 
 
 def test_publishing_again_replaces_as_a_whole(files: StoreFiles) -> None:
@@ -151,6 +180,76 @@ def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_row(
     assert steps == ["content", "name", "folder"]
 
 
+def test_a_file_that_was_written_as_a_stream_is_named_by_its_hashes(files: StoreFiles) -> None:
+    def written(sink: BinaryIO) -> str:
+        sink.write(b"XXXX" + DATA[4:])
+        # Not buffered.
+        assert os.fstat(sink.fileno()).st_size == len(DATA)
+        sink.seek(0)
+        sink.write(DATA[:4])
+        sink.seek(0)
+        assert sink.read(4) == DATA[:4]
+        return "what the writer knows"
+
+    hashes = FileHashes(len(DATA), hashlib.sha256(DATA).hexdigest(), xxhash.xxh3_64_hexdigest(DATA))
+    name = f"datasets/1/{hashes.sha256}.nc"
+    found = files.publish_stream(written, lambda given: f"datasets/1/{given.sha256}.nc")
+    assert found == Published(name, hashes, "what the writer knows")
+    assert everything(files.root) == [files.root / name]
+    assert (files.root / name).read_bytes() == DATA
+
+
+def test_a_complete_temporary_file_is_renamed(files: StoreFiles) -> None:
+    with files.temporary() as temporary:
+        temporary.write_bytes(DATA)
+        assert files.publish_file(temporary, NAME) == NAME
+    assert read(files) == DATA
+    assert stat.S_IMODE((files.root / NAME).stat().st_mode) == 0o664
+
+
+@pytest.mark.parametrize(
+    ("step", "place", "work"),
+    [
+        ("replace", NAME, lambda files: files.publish(NAME, DATA)),
+        ("mkdir", "tmp", lambda files: files.temporary().__enter__()),
+        ("mkdir", "tmp", lambda files: files.server_time()),
+        ("touch", "tmp", lambda files: files.server_time()),
+        ("open", "tmp", lambda files: files.publish_stream(lambda _sink: None, lambda _hashes: NAME)),
+        ("replace", NAME, lambda files: files.publish_stream(lambda _sink: None, lambda _hashes: NAME)),
+        ("replace", NAME, lambda files: files.publish_file(files.publish("tmp/1", DATA), NAME)),
+        ("rename", NAME, lambda files: files.move_to_trash(NAME, "0123456789ab")),
+        ("unlink", "trash/0123456789ab.json", lambda files: files.forget_trash("0123456789ab")),
+    ],
+)
+def test_an_error_names_the_file_that_could_not_be_written(
+    files: StoreFiles, monkeypatch: pytest.MonkeyPatch, step: str, place: str, work: Callable[[StoreFiles], object]
+) -> None:
+    real = getattr(Path, step)
+
+    def fail(self: Path, *arguments: object, **options: object) -> object:
+        # What the case needs is published first.
+        if step == "replace" and arguments != (files.root / NAME,):
+            return real(self, *arguments, **options)
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(Path, step, fail)
+    with pytest.raises(NoSpaceError, match=rf"no space left to write {files.root / place}\n"):
+        work(files)
+
+
+def test_each_step_is_a_checkpoint_in_this_order(files: StoreFiles) -> None:
+    reached: list[str] = []
+    set_hook(reached.append)
+    try:
+        files.publish(NAME, DATA)
+        published = list(reached)
+        files.trash(NAME, "orphan")
+    finally:
+        set_hook(None)
+    assert published == ["publish:written", "publish:synced", "publish:renamed"]
+    assert reached == [*published, *published, "trash:recorded", "trash:moved"]
+
+
 @pytest.mark.parametrize("reason", ["deleted", "replaced", "duplicate", "orphan", "damaged"])
 def test_trash_moves_out_of_the_way_and_forgives_what_is_gone(files: StoreFiles, reason: TrashReason) -> None:
     path = files.publish(NAME, DATA)
@@ -163,6 +262,42 @@ def test_trash_moves_out_of_the_way_and_forgives_what_is_gone(files: StoreFiles,
     read = read_record(record.read_bytes(), what=record.name)
     assert (read.path, read.file_path, read.reason) == (NAME, f"trash/{found.name}", reason)
     assert (read.size_bytes, read.trashed_by) == (len(DATA), current_user())
+
+
+def test_the_new_name_of_a_trashed_file_is_on_the_disk_before_the_old_one_is_gone(
+    files: StoreFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = files.publish(NAME, DATA).parent
+    item = files.record_trash(NAME, "orphan", size_bytes=len(DATA))
+    steps: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: steps.append(os.fstat(descriptor).st_ino))
+    assert files.move_to_trash(NAME, item) is True
+    assert steps == [(files.root / "trash").stat().st_ino, source.stat().st_ino]
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_only_a_record_of_a_file_that_is_not_in_the_trash_is_forgotten(files: StoreFiles, is_moved: bool) -> None:
+    path = files.publish(NAME, DATA)
+    item = files.record_trash(NAME, "orphan", size_bytes=len(DATA))
+    record = files.root / f"trash/{item}.json"
+    assert record.exists()
+    if is_moved:
+        # By another process, as this item.
+        files.move_to_trash(NAME, item)
+    else:
+        path.unlink()
+    assert files.move_to_trash(NAME, item) is False
+    assert record.exists() is is_moved
+    files.forget_trash(item)
+    files.forget_trash(item)
+    assert not record.exists()
+
+
+def test_a_record_has_the_rows_that_a_restore_needs(files: StoreFiles) -> None:
+    rows = {"key": "version/mean@1", "version": [{"number": 1}]}
+    item = files.record_trash("datasets/1.nc", "deleted", size_bytes=7, rows=rows)
+    found = read_record((files.root / f"trash/{item}.json").read_bytes(), what="it")
+    assert (found.rows, found.key, found.size_bytes) == (rows, "version/mean@1", 7)
 
 
 def test_the_record_of_a_version_with_all_experiments_is_read(files: StoreFiles) -> None:
@@ -189,7 +324,7 @@ def test_a_damaged_record_of_a_trashed_file_is_refused(files: StoreFiles, change
 # -- temporary files -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ended() -> str:
     return ended_process()
 
@@ -226,6 +361,39 @@ def test_the_first_write_removes_what_ended_processes_left(files: StoreFiles, en
     assert {path.name for path in folder.iterdir()} == {*kept, min(gone)}
 
 
+def test_leftovers_of_each_store_are_removed(files: StoreFiles, ended: str, as_new_process: None) -> None:
+    other = StoreFiles(files.root / "other")
+    leftovers = [each.root / "tmp" / f"{ended}-{'a' * 16}.tmp" for each in (files, other)]
+    for each, leftover in zip((files, other), leftovers, strict=True):
+        leftover.parent.mkdir(parents=True)
+        leftover.write_bytes(b"x")
+        each.publish(NAME, DATA)
+        assert not leftover.exists()
+
+
+def test_a_full_folder_of_temporary_files_does_not_delay_the_first_write(
+    files: StoreFiles, as_new_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+
+    class Entry:
+        path = "x"
+
+        @property
+        def name(self) -> str:
+            looked_at.append(self)
+            return "notes.txt"
+
+    @contextmanager
+    def listed(_folder: Path) -> Iterator[Iterator[Entry]]:
+        yield (Entry() for _ in range(20_000))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", listed)
+        files.publish(NAME, DATA)
+    assert len(looked_at) == 10_000
+
+
 def test_a_leftover_that_cannot_be_removed_does_not_prevent_writing(
     files: StoreFiles, ended: str, as_new_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +410,16 @@ def test_a_leftover_that_cannot_be_removed_does_not_prevent_writing(
     monkeypatch.setattr(Path, "unlink", refused)
     files.publish(NAME, DATA)
     assert read(files) == DATA
+
+
+def test_a_temporary_file_that_cannot_be_removed_is_left(files: StoreFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(self))
+
+    with files.temporary() as path:
+        path.write_bytes(b"x")
+        monkeypatch.setattr(Path, "unlink", refused)
+    assert path.exists()
 
 
 def test_a_temporary_file_is_removed_whatever_ends_its_block(files: StoreFiles) -> None:

@@ -89,12 +89,15 @@ def _add_with_numpy(parts: Sequence[Part], first: int, size: int) -> None:
     # Checked before anything is added, because a negative index would count from the end.
     for part in parts:
         _check(part, first, size)
-    cuts = np.linspace(first, first + size, -(-size // _BLOCK) + 1).astype(np.int64)[:-1]
+    cuts = np.arange(first, first + size, _BLOCK)
     # Bounds ascend even if an index does not, so every value is added exactly once.
-    bounds = [[*np.searchsorted(part.index, cuts.astype(part.index.dtype)).tolist(), part.index.size] for part in parts]
-    add = _adder(first, max(high - low for ends in bounds for low, high in itertools.pairwise(ends)))
+    ranges = [
+        (part, [*np.searchsorted(part.index, cuts.astype(part.index.dtype)).tolist(), part.index.size])
+        for part in parts
+    ]
+    add = _adder(first, max(high - low for _, ends in ranges for low, high in itertools.pairwise(ends)))
     for block in range(len(cuts)):
-        for part, ends in zip(parts, bounds, strict=True):
+        for part, ends in ranges:
             low, high = ends[block], ends[block + 1]
             if low < high:
                 add(part.total, part.index[low:high], part.values[low:high], part.divisor)
@@ -114,7 +117,7 @@ def _adder(
             np.copyto(quotients, values)
         else:
             np.divide(values, divisor, out=quotients, dtype=np.float64)
-        np.subtract(index, first, out=places, casting="unsafe")
+        np.subtract(index, first, out=places)
         np.add.at(total, places, quotients)
 
     return add

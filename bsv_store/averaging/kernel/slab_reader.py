@@ -57,8 +57,7 @@ class SlabReader:
         self.shape = (ap_range[1] - ap_range[0], *shape[1:])
         self.size = self.shape[0] * shape[1] * shape[2]
         self.first = ap_range[0] * shape[1] * shape[2]
-        self._index = np.empty(0, np.intp)
-        self._values = np.empty(0, np.float64)
+        self._listed: Flat | None = None
         self._dropped: NDArray[np.bool_] | None = None
         self._difference: NDArray[np.float64] | None = None
 
@@ -71,9 +70,9 @@ class SlabReader:
             If the array is on another grid.
         """
         if tuple(array.shape) == self.shape:
-            return np.ascontiguousarray(array).reshape(-1)
+            return np.ascontiguousarray(array).ravel()
         self._check_shape(array.shape, what)
-        return np.ascontiguousarray(array[self.ap_range[0] : self.ap_range[1]]).reshape(-1)
+        return np.ascontiguousarray(array[self.ap_range[0] : self.ap_range[1]]).ravel()
 
     def listed(self, voxels: SparseArray, what: str) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
         """Index and values of a sparse volume in the slab, the index still that of the whole grid; views.
@@ -110,7 +109,7 @@ class SlabReader:
         if isinstance(voxels, SparseArray):
             index, values = self.listed(voxels, what)
             flat = self._buffers(index.size)
-            np.subtract(index, index.dtype.type(self.first), out=flat.index, casting="unsafe")
+            np.subtract(index, index.dtype.type(self.first), out=flat.index)
             if divisor != 1:
                 np.divide(values, divisor, out=flat.values, dtype=np.float64)
             else:
@@ -173,14 +172,14 @@ class SlabReader:
             If a weight is negative or infinite.
         """
         name = f"the weights of {what}"
-        result = np.zeros(self.size, np.float64)
+        result = np.zeros(self.size)
         if isinstance(weights, float):
             result.fill(weights)
         elif isinstance(weights, SparseArray):
             index, values = self.listed(weights, name)
             result[index.astype(np.intp) - self.first] = values
         else:
-            np.copyto(result, self.slab_of(weights, name), casting="unsafe")
+            np.copyto(result, self.slab_of(weights, name))
         np.copyto(result, 0.0, where=np.isnan(result))
         if result.size and not (result.min() >= 0 and np.isfinite(result.max())):
             raise InputError(f"{name} must be finite and not negative", hint="Use an unmodified data mask.")
@@ -208,7 +207,7 @@ class SlabReader:
         here, there = flat.index[own], flat.index[~own]
         mirrored = there + (width - 1) - 2 * ml[~own]
         if self._difference is None:
-            self._difference = np.empty(self.size, np.float64)
+            self._difference = np.empty(self.size)
         difference = self._difference
         # NaN marks voxels that have not been written, so that none is listed twice.
         difference[mirrored] = np.nan
@@ -221,8 +220,7 @@ class SlabReader:
 
     def release(self) -> None:
         """Free the buffers; the next volume allocates them again."""
-        self._index, self._values = np.empty(0, np.intp), np.empty(0, np.float64)
-        self._dropped = self._difference = None
+        self._listed = self._dropped = self._difference = None
 
     def _check_shape(self, shape: tuple[int, ...], what: str) -> None:
         if tuple(shape) != self.grid_shape:
@@ -237,9 +235,8 @@ class SlabReader:
         return ap * dv * ml
 
     def _buffers(self, count: int) -> Flat:
-        if self._index.size < count:
+        if self._listed is None or self._listed.index.size < count:
             # Allocate more than needed, so that slowly growing volumes do not allocate each time.
             capacity = min(self.size, count + count // 4)
-            self._index = np.empty(capacity, np.intp)
-            self._values = np.empty(capacity, np.float64)
-        return Flat(self._index[:count], self._values[:count])
+            self._listed = Flat(np.empty(capacity, np.intp), np.empty(capacity))
+        return Flat(self._listed.index[:count], self._listed.values[:count])

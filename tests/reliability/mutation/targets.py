@@ -101,7 +101,7 @@ TARGETS: dict[str, Target] = {
     "saved": Target(_in("bsv_store/catalog/selection", "exclusions saved"), _SELECTION_TESTS),
     "files": Target(
         ("bsv_store/volumes/files.py",),
-        _in("tests/volumes", "test_files test_library test_checks"),
+        _in("tests/volumes", "test_files test_file_reads test_library test_checks"),
     ),
 }
 """Rows by name; the names are the arguments of ``make mutation``."""
