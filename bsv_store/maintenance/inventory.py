@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from bsv_store.config import FOLDERS
 from bsv_store.datasets.numbers import NUMBERS_FOLDER
 from bsv_store.file_systems import entries_below, read_errors
+from bsv_store.volumes.files import temporary_owner
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -47,6 +48,11 @@ class FoundFile:
     def is_regular(self) -> bool:
         """Whether it is a regular file; a store contains no symbolic links or devices."""
         return stat.S_ISREG(self.mode)
+
+    @property
+    def owner(self) -> str | None:
+        """Of a file in ``tmp``: the process that created it, as in `bsv_store.owner`; None if bsv-store did not."""
+        return temporary_owner(self.path.removeprefix("tmp/")) if self.is_regular else None
 
 
 def expected_objects(connection: Connection) -> Iterator[StoredObject]:

@@ -16,7 +16,6 @@ from bsv_store.catalog.database.models import Verification
 from bsv_store.catalog.database.models.base import now
 from bsv_store.catalog.database.models.verification import INTACT
 from bsv_store.maintenance.inventory import Folder, found_files
-from bsv_store.maintenance.unlisted import Foreign, identified_temporary
 from bsv_store.vocabulary import VERIFY_DEPTHS
 from bsv_store.volumes.trash import item_of_record
 
@@ -140,7 +139,7 @@ def _folder_state(files: StoreFiles, name: Folder) -> FolderState:
         if name == "trash" and item_of_record(PurePosixPath(file.path).name):
             # Describes another file.
             continue
-        if name == "tmp" and isinstance(identified_temporary(file), Foreign):
+        if name == "tmp" and file.owner is None:
             # Not written by bsv-store: `gc` leaves it there.
             continue
         count += 1

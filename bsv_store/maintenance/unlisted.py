@@ -21,7 +21,6 @@ from bsv_store.maintenance.findings import REPAIR, RESTORE, Finding
 from bsv_store.maintenance.object_checks import file_sha256, missing_permissions, permissions_text
 from bsv_store.maintenance.orphan_results import result_key
 from bsv_store.vocabulary import SPACINGS_UM, VOLUME_KINDS
-from bsv_store.volumes.files import temporary_owner
 
 if TYPE_CHECKING:
     from bsv_store.catalog.database.engine import Database
@@ -121,8 +120,7 @@ def identified(file: FoundFile, experiment_ids: Collection[int]) -> Unlisted | F
 
 def identified_temporary(file: FoundFile) -> str | Foreign:
     """The identity of the process that created a file in ``tmp/``, as in `bsv_store.owner`, or `Foreign`."""
-    owner = temporary_owner(file.path.removeprefix("tmp/"))
-    return Foreign(_OTHER_NAME) if owner is None or not file.is_regular else owner
+    return file.owner or Foreign(_OTHER_NAME)
 
 
 def _any_identified(file: FoundFile, experiment_ids: Collection[int]) -> Unlisted | str | Foreign:

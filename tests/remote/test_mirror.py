@@ -583,12 +583,12 @@ def test_errors_of_a_full_or_read_only_cache_say_what_to_do(
 ) -> None:
     real, allowed = os.open, [0]
 
-    def refused(path: Any, flags: int, *mode: int) -> int:
+    def refused(path: Any, flags: int, *mode: int, **options: Any) -> int:
         if str(path).endswith(".lock"):
             allowed[0] -= 1
             if allowed[0] < 0:
                 raise OSError(number, os.strerror(number))
-        return real(path, flags, *mode)
+        return real(path, flags, *mode, **options)
 
     # The lock of each download is the first file that it makes.
     monkeypatch.setattr("bsv_store.remote.locks.os.open", refused)
