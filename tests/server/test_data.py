@@ -830,6 +830,7 @@ def test_pages_that_do_not_need_a_damaged_experiment_open_and_name_it(filled: St
             shown = _get(f"{url}/{path}", CLOSING)
             assert shown.status_code == 200, path
             assert re.search(rf"The catalog is damaged[^<]* {IDS[0]}\b", shown.text), path
+            assert "<code>bsv-store catalog verify</code> lists all damage" in shown.text, path
         assert _get(f"{url}/experiments/{IDS[1]}", CLOSING).status_code == 200
         if value == "'x'":
             for path in (f"experiments/{IDS[0]}", "experiments.json", "v1/experiments", "v1/status"):

@@ -133,10 +133,11 @@ def _in_words(counts: CatalogCounts) -> str:
 def _damage(request: Request) -> Markup | None:
     """The damage of the catalog, for every page, because pages that do not need the damaged rows still open."""
     found = kept_of(request).damage.get(context_of(request).store)
-    return element("div", notes(request, [*found, _REPAIR]), class_="damage") if found else None
-
-
-_REPAIR = "To the administrator of the store: `bsv-store catalog verify` lists all damage and says what to do."
+    if not found:
+        return None
+    command = element("code", "bsv-store catalog verify")
+    repair = ("To the administrator of the store: ", command, " lists all damage and says what to do.")
+    return element("div", notes(request, found), element("p", repair, class_="warning", role="note"), class_="damage")
 
 
 def _current(path: Place, current: Place | None) -> str | None:
