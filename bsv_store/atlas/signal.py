@@ -136,7 +136,8 @@ def signal_in(
             kind=wanted,
             spacing_um=spacing_um,
             missing=policy,
-            reads_injection=normalization.name != "none" or is_relative,
+            reads_sides=is_relative,
+            reads_divisors=normalization.name != "none",
         )
         divisors, without_divisor, without_rows = known_divisors(
             connection, selection, sorted(found), normalize=normalization.name, missing=policy

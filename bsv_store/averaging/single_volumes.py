@@ -13,7 +13,7 @@ from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.missing import leave_out, nothing_left
 from bsv_store.catalog.normalization import known_divisors
 from bsv_store.catalog.selected_volumes import selected_volumes
-from bsv_store.catalog.verify import check_selected
+from bsv_store.catalog.verify import check_side
 from bsv_store.catalog.volume_use import record_use
 from bsv_store.check import choice
 from bsv_store.errors import InputError
@@ -42,7 +42,7 @@ def with_rule(connection: Connection, file: VolumeFile, hemisphere_rule: object)
     """
     rule = choice("hemisphere_rule", hemisphere_rule, HEMISPHERE_RULES).name
     if HEMISPHERE_RULES[rule].needs_side:
-        check_selected(connection, [file.experiment_id], leaves=(), kinds=(), spacing_um=file.layout.grid.spacing_um)
+        check_side(connection, file.experiment_id)
     injected = _injected(connection, [file.experiment_id])[file.experiment_id]
     if HEMISPHERE_RULES[rule].needs_side and injected is None:
         raise InputError(f"{_no_side(rule)}: experiment {file.experiment_id}", hint=_NO_SIDE_HINT)
@@ -86,7 +86,8 @@ def experiment_stack(
             kind=wanted,
             spacing_um=spacing_um,
             missing=policy,
-            reads_injection=normalization != "none" or HEMISPHERE_RULES[rule].needs_side,
+            reads_sides=HEMISPHERE_RULES[rule].needs_side,
+            reads_divisors=normalization != "none",
         )
         injected = _injected(connection, found)
         if HEMISPHERE_RULES[rule].needs_side:

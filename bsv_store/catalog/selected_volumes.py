@@ -42,14 +42,17 @@ def selected_volumes(
     kind: VolumeKind,
     spacing_um: int,
     missing: MissingPolicy,
-    reads_injection: bool = False,
+    reads_sides: bool = False,
+    reads_divisors: bool = False,
 ) -> SelectedVolumes:
     """Check the rows of the catalog that decide which volumes are read, and find these volumes.
 
     Parameters
     ----------
-    reads_injection : bool
-        Also check what the catalog knows of the injections of these experiments: their hemispheres and volumes.
+    reads_sides : bool
+        Also check the injected hemispheres of these experiments.
+    reads_divisors : bool
+        Also check the unionize rows from which the divisors of these experiments are known, and their hemispheres.
 
     Raises
     ------
@@ -61,9 +64,19 @@ def selected_volumes(
         See `resolve_nonempty`.
     """
     leaves = list(selection.leaves())
-    check_selecting(connection, leaves)
+    # Divisors are read from the unionize rows, which a copy of a server's catalog then needs.
+    accepts_sent_rows = not reads_divisors
+    check_selecting(connection, leaves, accepts_sent_rows=accepts_sent_rows)
     ids = selected_ids(connection, selection)
-    check_selected(connection, ids, leaves=leaves, kinds=[kind], spacing_um=spacing_um, reads_injection=reads_injection)
+    check_selected(
+        connection,
+        ids,
+        leaves=leaves,
+        kinds=[kind],
+        spacing_um=spacing_um,
+        reads_injection=reads_sides or reads_divisors,
+        accepts_sent_rows=accepts_sent_rows,
+    )
     found = find_volumes(connection, ids, kind=kind, spacing_um=spacing_um)
     absent = [each for each in ids if each not in found]
     left_out = without_volume(selection, absent, kind=kind, spacing_um=spacing_um, missing=missing)

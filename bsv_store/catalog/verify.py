@@ -22,6 +22,7 @@ from bsv_store.catalog.ingest.hemisphere import experiments_with_wrong_sides
 from bsv_store.catalog.ingest.revisions import damaged_revisions, damaged_snapshots
 from bsv_store.catalog.records import ROOT_STRUCTURE_ID
 from bsv_store.catalog.selection.in_store import reads_sides, unionizes_read, volumes_read
+from bsv_store.catalog.sent_rows import sent_rows
 from bsv_store.catalog.unionize_seals import check_unionizes, checked_tables, damaged_halves
 from bsv_store.errors import BsvStoreError, DamagedCatalogError
 from bsv_store.html import card, table
@@ -29,11 +30,12 @@ from bsv_store.progress import shown_progress
 from bsv_store.text import listed, number_of
 
 if TYPE_CHECKING:
+    from sqlalchemy import TableClause
+
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.database.models import Base
     from bsv_store.catalog.selection.criteria import Criteria
     from bsv_store.progress import Progress
-    from bsv_store.vocabulary import UnionizePart
 
 # Experiments whose unionize tables are checked in one transaction, which takes about a third of a second.
 _CHECKED_TOGETHER = 20
@@ -55,7 +57,7 @@ _SMALL_TABLES = (
 _UNIONIZE_TABLES = ("unionize_coverage", "unionize_seal")
 
 
-def check_selecting(connection: Connection, leaves: Collection[Criteria]) -> None:
+def check_selecting(connection: Connection, leaves: Collection[Criteria], *, accepts_sent_rows: bool = False) -> None:
     """Check all rows that decide which experiments are selected and in which group they are.
 
     Unselected experiments are checked too, because damage can remove an experiment from a selection.
@@ -64,6 +66,9 @@ def check_selecting(connection: Connection, leaves: Collection[Criteria]) -> Non
     ----------
     leaves : collection of Criteria
         The parts of the selections, which may depend on unionize rows and on what the store has.
+    accepts_sent_rows : bool
+        Whether, in a copy of a server's catalog, injected hemispheres may be compared with the rows that were sent with
+        it. The seals of these rows are in the copy only after all unionize rows were downloaded.
 
     Raises
     ------
@@ -78,14 +83,17 @@ def check_selecting(connection: Connection, leaves: Collection[Criteria]) -> Non
     seals.check_rows(connection, Exclusion)
     for volumes in sorted(volumes_read(leaves)):
         seals.check_volumes(connection, [volumes.kind], volumes.spacing_um)
-    read = _unionizes_read(connection, leaves)
+    read = unionizes_read(connection, leaves)
+    sent = sent_rows(connection) if accepts_sent_rows and not any(read.values()) else None
+    if reads_sides(leaves) and sent is None:
+        read["injection"].add(ROOT_STRUCTURE_ID)
     if any(read.values()):
         _check_tables(connection, _UNIONIZE_TABLES)
     for part, structures in read.items():
         if structures:
             check_unionizes(connection, structures, part)
     if reads_sides(leaves):
-        _check_sides(connection)
+        _check_sides(connection, sent=sent)
 
 
 def check_selected(
@@ -96,6 +104,7 @@ def check_selected(
     kinds: Collection[str],
     spacing_um: int,
     reads_injection: bool = True,
+    accepts_sent_rows: bool = False,
 ) -> None:
     """Check the rows of selected experiments that determine their hemispheres, divisors and volumes.
 
@@ -103,12 +112,14 @@ def check_selected(
     ----------
     experiment_ids : collection of int
     leaves : collection of Criteria
-        The parts of the selections. `check_selecting` was called with them before.
+        The parts of the selections. `check_selecting` was called with them, and with ``accepts_sent_rows``, before.
     kinds : collection of VolumeKind
         Kinds of volumes that are read; empty if none is.
     spacing_um : int
     reads_injection : bool
-        Whether hemispheres and divisors of these experiments are read, not only their volumes.
+        Whether hemispheres or divisors of these experiments are read, not only their volumes.
+    accepts_sent_rows : bool
+        As for `check_selecting`; not if divisors are read.
 
     Raises
     ------
@@ -119,18 +130,30 @@ def check_selected(
         seals.check_volumes(connection, kinds, spacing_um, experiment_ids=experiment_ids)
     # The root is read for divisors and injected hemispheres. If the selection depends on these, all were checked.
     if reads_injection and not reads_sides(leaves):
-        if not any(_unionizes_read(connection, leaves).values()):
-            _check_tables(connection, _UNIONIZE_TABLES)
-        check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection", experiment_ids=experiment_ids)
-        _check_sides(connection, experiment_ids)
+        has_checked = any(unionizes_read(connection, leaves).values())
+        sent = sent_rows(connection) if accepts_sent_rows and not has_checked else None
+        if sent is None:
+            if not has_checked:
+                _check_tables(connection, _UNIONIZE_TABLES)
+            check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection", experiment_ids=experiment_ids)
+        _check_sides(connection, experiment_ids, sent=sent)
 
 
-def _unionizes_read(connection: Connection, leaves: Collection[Criteria]) -> dict[UnionizePart, set[int]]:
-    """The structures whose unionize rows selections read, in each half of the tables."""
-    read = unionizes_read(connection, leaves)
-    if reads_sides(leaves):
-        read["injection"].add(ROOT_STRUCTURE_ID)
-    return read
+def check_side(connection: Connection, experiment_id: int) -> None:
+    """Check the rows from which the injected hemisphere of one experiment is known.
+
+    Without checks of whole tables, which take longer than reading a volume: a row that an index does not find, or finds
+    wrongly, differs from its seal.
+
+    Raises
+    ------
+    DamagedCatalogError
+        If a row differs from what was stored, is missing, or was added by another program.
+    """
+    sent = sent_rows(connection)
+    if sent is None:
+        check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection", experiment_ids=[experiment_id])
+    _check_sides(connection, [experiment_id], sent=sent)
 
 
 def _check_tables(connection: Connection, tables: Iterable[str]) -> None:
@@ -145,10 +168,15 @@ def _check_tables(connection: Connection, tables: Iterable[str]) -> None:
             _check_sqlite(connection, table)
 
 
-def _check_sides(connection: Connection, experiment_ids: Collection[int] | None = None) -> None:
-    """Compare the injected hemispheres, by default of all experiments, with the rows from which they are derived."""
+def _check_sides(
+    connection: Connection, experiment_ids: Collection[int] | None = None, *, sent: TableClause | None = None
+) -> None:
+    """Compare the injected hemispheres, by default of all experiments, with the rows from which they are derived.
+
+    These are the unionize rows, or those that were sent with a copy of a server's catalog.
+    """
     with seals.damaged_values("experiment"):
-        wrong = experiments_with_wrong_sides(connection, experiment_ids)
+        wrong = experiments_with_wrong_sides(connection, experiment_ids, rows=sent)
     seals.refuse("experiment", [str(each) for each in wrong])
 
 

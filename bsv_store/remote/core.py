@@ -18,6 +18,7 @@ from bsv_store.catalog.database.driver_errors import translated
 from bsv_store.catalog.database.engine import Database
 from bsv_store.catalog.database.sqlite import CatalogConnection, connect_sqlite
 from bsv_store.catalog.seals import check_schema_seal, seal_schema
+from bsv_store.catalog.sent_rows import SENT_ROWS
 from bsv_store.errors import DamagedCatalogError
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ PREPARED: Final = 1
 CORE_PREFIX: Final = "catalog-"
 ROWS_PREFIX: Final = "unionizes-"
 ROW_TABLES: Final = ("unionize", "unionize_seal")
-# The rows that the view of experiments needs, which the server sends with the catalog.
-_SUMMARY = "unionize_of_experiments"
 _EXPERIMENTS = "experiments"
 # About users, jobs and the computer of the server.
 _NOT_SENT = ("activity", "claim", "schema_history", "verification", "volume_use", "access_token")
@@ -69,8 +68,8 @@ def _prepare(connection: Connection) -> None:
     for name in indexes:
         run(f'DROP INDEX "{name}"')
     if run("SELECT EXISTS (SELECT 1 FROM unionize)").scalar():
-        run(f"ALTER TABLE unionize RENAME TO {_SUMMARY}")
-        run(re.sub(r"\bunionize\b", _SUMMARY, own_views.pop(_EXPERIMENTS)))
+        run(f"ALTER TABLE unionize RENAME TO {SENT_ROWS}")
+        run(re.sub(r"\bunionize\b", SENT_ROWS, own_views.pop(_EXPERIMENTS)))
         dropped = _dependent(own_views, ROW_TABLES)
         for name in _dependent(own_views, (_EXPERIMENTS,)):
             if name not in dropped:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import requests
@@ -229,6 +230,57 @@ def test_offline_it_answers_what_is_in_the_cache_and_names_what_is_not(served: S
         with pytest.raises(StoreUnreachableError):
             store.volume(store.select()[0])
     assert len(caught) == 1
+
+
+def injected(store: Store) -> list[int]:
+    """Experiments with a volume and a known injected hemisphere."""
+    frame = store.experiments()
+    known = frame["experiment_id"][frame["injected_hemisphere"].notna()]
+    found = [each for each in known.tolist() if store.volumes.of_experiment(each)]
+    assert len(found) > 1
+    return found
+
+
+HEMISPHERES: dict[str, Callable[[Store, list[int]], Any]] = {
+    "volume": lambda store, ids: store.volumes.read(ids[0], hemisphere_rule="flip_to_right"),
+    "stack": lambda store, ids: np.asarray(store.volumes.stack(ids, hemisphere_rule="flip_to_right")),
+    "selection": lambda store, ids: np.asarray(store.volumes.stack(Selection(ids=ids, injected_hemisphere="right"))),
+    "signal": lambda store, ids: store.atlas.signal(ids, "root", hemisphere="ipsilateral")["sum"],
+}
+
+
+@pytest.mark.parametrize("read", HEMISPHERES.values(), ids=HEMISPHERES)
+def test_injected_hemispheres_need_no_unionize_rows(served: Served, read: Callable[[Store, list[int]], Any]) -> None:
+    with open_store(served.folder, read_only=True) as own:
+        ids = injected(own)
+        expected = read(own, ids)
+    with open_store(served.url) as store:
+        for each in ids:
+            store.volumes.read(each)
+        store.atlas.annotation()
+    served.stop()
+    with pytest.warns(BsvStoreWarning, match="cannot be reached"):
+        store = open_store(served.url)
+    with store:
+        np.testing.assert_array_equal(read(store, ids), expected)
+        with pytest.raises(StoreUnreachableError, match="unionize rows"):
+            store.volumes.stack(ids, normalize="injection_volume")
+
+
+@pytest.mark.parametrize("read", HEMISPHERES.values(), ids=HEMISPHERES)
+def test_injected_hemispheres_of_the_server_are_compared_with_the_rows_it_sends(
+    served: Served, read: Callable[[Store, list[int]], Any]
+) -> None:
+    with open_store(served.folder) as own:
+        ids = injected(own)
+        with own.database.writing() as connection:
+            swapped = "CASE injected_hemisphere WHEN 'left' THEN 'right' ELSE 'left' END"
+            connection.exec_driver_sql(f"UPDATE experiment SET injected_hemisphere = {swapped} WHERE id = {ids[0]}")
+    with open_store(served.url) as store:
+        served.new_requests()
+        with pytest.raises(DamagedCatalogError, match=rf"row about experiments .*: {ids[0]}"):
+            read(store, ids)
+        assert "v1/unionizes" not in served.new_requests()
 
 
 def test_offline_queries_run_on_the_copy(served: Served) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Subquery, and_, case, func, null, or_, select, true, update
+from sqlalchemy import Connection, FromClause, Subquery, and_, case, func, null, or_, select, true, update
 
 from bsv_store.catalog.coverage import covered
 from bsv_store.catalog.database.bulk import table_of
@@ -45,16 +45,20 @@ def update_injected_hemispheres(connection: Connection, experiment_ids: Collecti
     return connection.execute(statement).rowcount
 
 
-def experiments_with_wrong_sides(connection: Connection, experiment_ids: Collection[int] | None = None) -> list[int]:
+def experiments_with_wrong_sides(
+    connection: Connection, experiment_ids: Collection[int] | None = None, *, rows: FromClause | None = None
+) -> list[int]:
     """The ids of experiments whose injected hemisphere or injection volumes disagree with their unionize rows.
 
     Parameters
     ----------
     experiment_ids : collection of int, optional
         By default all experiments.
+    rows : FromClause, optional
+        A table with the columns of the unionize table and at least the rows of the root; by default that table.
     """
     table = table_of(Experiment)
-    wanted = _sides(connection, experiment_ids)
+    wanted = _sides(connection, experiment_ids, rows)
     differs = or_(*(table.c[name].is_distinct_from(wanted.c[name]) for name in _COLUMNS))
     query = select(table.c.id).join(wanted, wanted.c.id == table.c.id).where(differs)
     return list(connection.scalars(query.order_by(table.c.id)))
@@ -73,9 +77,10 @@ def sides_in_tables(connection: Connection, experiment_ids: Collection[int]) -> 
 _COLUMNS = ("injected_hemisphere", "hemisphere_source", "injection_volume_left", "injection_volume_right")
 
 
-def _sides(connection: Connection, experiment_ids: Collection[int] | None) -> Subquery:
+def _sides(connection: Connection, experiment_ids: Collection[int] | None, rows: FromClause | None = None) -> Subquery:
     """What follows from the root's rows, for experiments; for all if ``experiment_ids`` is None."""
-    coverage, left, right = (table_of(UnionizeCoverage).alias(), *(table_of(Unionize).alias() for _ in range(2)))
+    table = table_of(Unionize) if rows is None else rows
+    coverage, left, right = table_of(UnionizeCoverage).alias(), table.alias(), table.alias()
 
     def is_root(row: Any, hemisphere_id: int) -> Any:
         return and_(
