@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """The files in one of the store's folders, without the records of the trash, and foreign files in ``tmp``.
+    """The files in one of the store's folders, except records of the trash and, in ``tmp``, files of other programs.
 
     Attributes
     ----------

@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bsv_store.acquisition.sync import UnionizeSyncReport
 from bsv_store.text import printable
 from bsv_store_cli.output.formats import frame_rows, plain, print_facts, print_json, print_rows
 from bsv_store_cli.output.messages import note
+from bsv_store_cli.output.reports import note_summaries
 from bsv_store_cli.output.tables import Column, cell, count, day_time, fixed, number_of, table_text
 
 
@@ -250,3 +252,14 @@ def test_talk_keeps_lines_and_nothing_else(capsys: pytest.CaptureFixture[str]) -
 
 def test_numbers_of_things() -> None:
     assert [number_of(n, "row") for n in (0, 1, 2992)] == ["0 rows", "1 row", "2,992 rows"]
+
+
+@pytest.mark.parametrize(
+    ("count", "end"), [(10, "note 9"), (11, "1 more contradiction"), (12, "2 more contradictions")]
+)
+def test_of_many_contradictions_the_first_are_printed(count: int, end: str, capsys: pytest.CaptureFixture[str]) -> None:
+    notes = tuple(f"note {number}" for number in range(count))
+    note_summaries([UnionizeSyncReport((1,), (), (), rows=1, downloaded_bytes=1, notes=notes)])
+    _, *printed = capsys.readouterr().err.splitlines()
+    assert printed[:10] == list(notes[:10])
+    assert printed[-1].partition(";")[0] == end

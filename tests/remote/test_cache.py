@@ -117,6 +117,7 @@ def test_one_average_is_removed_alone_and_its_file_with_its_last_name(used: Lapt
     other = used.store.aggregate([1, 2], name="two")
     plan = prune_cache(averages=[first.ref])
     assert [each.ref for each in plan.averages] == [first.ref]
+    assert str(plan).startswith("Would remove 1 average, ")
     # Its file stays, because the second name refers to it.
     assert "1 average, 0 B;" in str(plan)
     both = prune_cache(averages=[first.ref, second.ref])

@@ -12,7 +12,7 @@ import click
 from bsv_store.vocabulary import ANIMAL_WEIGHTS
 from bsv_store_cli.output.formats import frame_rows, print_json, print_rows
 from bsv_store_cli.output.messages import confirmed, in_options, note
-from bsv_store_cli.output.tables import Column, cell, count
+from bsv_store_cli.output.tables import Column, cell, count, number_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +170,8 @@ def note_summaries(reports: Sequence[FetchReport | UnionizeSyncReport]) -> None:
             for text in report.notes[:_NOTES]:
                 note(text)
             if len(report.notes) > _NOTES:
-                note(f"There are {len(report.notes) - _NOTES:,} more notes; --format json prints all.")
+                more = number_of(len(report.notes) - _NOTES, "more contradiction")
+                note(f"{more}; bsv-store verify lists all of the store.")
 
 
 def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_format: str) -> None:
