@@ -53,8 +53,8 @@ rm -rf -- "$1"
 """
 
 
-# Each test has its own database of some 300 files, which are made and removed faster in memory.
 _START_S = 60.0
+# Each test has its own database of some 300 files, which are made and removed faster in memory.
 _IN_MEMORY = Path("/dev/shm")
 _IN_MEMORY_FREE_BYTES = 2 << 30
 
