@@ -171,7 +171,7 @@ def note_summaries(reports: Sequence[FetchReport | UnionizeSyncReport]) -> None:
                 note(text)
             if len(report.notes) > _NOTES:
                 more = number_of(len(report.notes) - _NOTES, "more contradiction")
-                note(f"{more}; bsv-store verify lists all of the store.")
+                note(f"{more}; bsv-store verify --deep lists all of the store.")
 
 
 def print_outcome(reports: Sequence[FetchReport | UnionizeSyncReport], output_format: str) -> None:
