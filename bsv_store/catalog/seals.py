@@ -44,6 +44,8 @@ from bsv_store.errors import DamagedCatalogError
 from bsv_store.text import ids_option, listed, number_of
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, SQLColumnExpression
+
     Hashes = dict[str, str]
 
 VERIFY_HINT = (
@@ -195,14 +197,16 @@ def seal_lines(connection: Connection) -> None:
     write(connection, "line", hashes_of_lines(connection), only_these=True)
 
 
-def check_experiments(connection: Connection) -> None:
-    """Check the experiments with their lines and injection structures.
+def check_experiments(connection: Connection, experiment_ids: Collection[int] | None = None) -> None:
+    """Check experiments, by default all, with their lines and injection structures.
 
     Raises
     ------
     DamagedCatalogError
     """
-    _check_all(connection, "experiment", hashes_of_experiments(connection))
+    keys = None if experiment_ids is None else {str(each) for each in experiment_ids}
+    found = hashes_of_experiments(connection, experiment_ids)
+    refuse("experiment", differing(stored_seals(connection, "experiment", keys), found))
 
 
 def check_lines(connection: Connection) -> None:
@@ -215,8 +219,12 @@ def check_lines(connection: Connection) -> None:
     _check_all(connection, "line", hashes_of_lines(connection))
 
 
-def hashes_of_experiments(connection: Connection) -> Hashes:
-    """The hashes of the stored experiments with their lines and injection structures."""
+def hashes_of_experiments(connection: Connection, experiment_ids: Collection[int] | None = None) -> Hashes:
+    """The hashes of stored experiments, by default all, with their lines and injection structures."""
+
+    def chosen(column: SQLColumnExpression[Any]) -> list[ColumnElement[bool]]:
+        return [] if experiment_ids is None else [id_in(connection, column, experiment_ids)]
+
     table = table_of(Experiment)
     lines: dict[int, list[str]] = {}
     structures: dict[int, list[int]] = {}
@@ -224,12 +232,14 @@ def hashes_of_experiments(connection: Connection) -> Hashes:
         of_line = select(ExperimentLine.experiment_id, TransgenicLine.name).outerjoin(
             TransgenicLine, TransgenicLine.id == ExperimentLine.transgenic_line_id
         )
-        for identifier, name in connection.execute(of_line).all():
+        for identifier, name in connection.execute(of_line.where(*chosen(ExperimentLine.experiment_id))).all():
             lines.setdefault(identifier, []).append(name)
-        touched = select(ExperimentInjectionStructure.experiment_id, ExperimentInjectionStructure.structure_id)
+        injected = ExperimentInjectionStructure
+        touched = select(injected.experiment_id, injected.structure_id).where(*chosen(injected.experiment_id))
         for identifier, structure_id in connection.execute(touched).all():
             structures.setdefault(identifier, []).append(structure_id)
-        rows = connection.execute(select(*(table.c[name] for name in EXPERIMENT_COLUMNS))).all()
+        columns = select(*(table.c[name] for name in EXPERIMENT_COLUMNS))
+        rows = connection.execute(columns.where(*chosen(table.c.id))).all()
         place = EXPERIMENT_COLUMNS.index("id")
         found = {
             str(row[place]): hash_of((row, sorted(lines.pop(row[place], [])), sorted(structures.pop(row[place], []))))

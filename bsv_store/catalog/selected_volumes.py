@@ -66,7 +66,7 @@ def selected_volumes(
     leaves = list(selection.leaves())
     # Divisors are read from the unionize rows, which a copy of a server's catalog then needs.
     accepts_sent_rows = not reads_divisors
-    check_selecting(connection, leaves, accepts_sent_rows=accepts_sent_rows)
+    check_selecting(connection, leaves, accepts_sent_rows=accepts_sent_rows, experiment_ids=selection.only_ids)
     ids = selected_ids(connection, selection)
     check_selected(
         connection,

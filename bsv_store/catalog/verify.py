@@ -57,7 +57,13 @@ _SMALL_TABLES = (
 _UNIONIZE_TABLES = ("unionize_coverage", "unionize_seal")
 
 
-def check_selecting(connection: Connection, leaves: Collection[Criteria], *, accepts_sent_rows: bool = False) -> None:
+def check_selecting(
+    connection: Connection,
+    leaves: Collection[Criteria],
+    *,
+    accepts_sent_rows: bool = False,
+    experiment_ids: Collection[int] | None = None,
+) -> None:
     """Check all rows that decide which experiments are selected and in which group they are.
 
     Unselected experiments are checked too, because damage can remove an experiment from a selection.
@@ -69,6 +75,8 @@ def check_selecting(connection: Connection, leaves: Collection[Criteria], *, acc
     accepts_sent_rows : bool
         Whether, in a copy of a server's catalog, injected hemispheres may be compared with the rows that were sent with
         it. The seals of these rows are in the copy only after all unionize rows were downloaded.
+    experiment_ids : collection of int, optional
+        The experiments that the selection names, if it has no other criterion. The rows of others cannot change it.
 
     Raises
     ------
@@ -77,7 +85,7 @@ def check_selecting(connection: Connection, leaves: Collection[Criteria], *, acc
     """
     _check_tables(connection, _SMALL_TABLES)
     seals.check_schema_seal(connection)
-    seals.check_experiments(connection)
+    seals.check_experiments(connection, experiment_ids)
     seals.check_lines(connection)
     seals.check_ontology(connection)
     seals.check_rows(connection, Exclusion)

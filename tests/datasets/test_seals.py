@@ -348,6 +348,17 @@ def test_rows_of_unselected_experiments_are_checked_only_if_a_criterion_reads_th
             whole.aggregate(Selection(ids=[1]) & Selection(with_volume="projection_density"), name="with-volume")
 
 
+@sqlite_first
+def test_volumes_of_named_experiments_depend_on_no_row_of_another(whole: Store) -> None:
+    for damage in ("withdrawn", "line of an experiment", "secondary structure", "hash of a volume"):
+        with whole.database.writing() as connection:
+            assert connection.execute(text(TARGETED[damage])).rowcount > 0
+    assert whole.volumes.stack([1, 2], normalize="injection_volume").shape[0] == 2
+    for named in ([1, 3], [1, 4], Selection(ids=[1]) | Selection(ids=[3]), Selection(ids=[1], line="wild-type")):
+        with pytest.raises(DamagedCatalogError, match="experiments"):
+            whole.volumes.stack(named, missing="leave_out")
+
+
 STRAY = {
     "divisor": (Selection(ids=[1, 7]), 997, True),
     "target": (Selection(projecting_to="MOp"), MOP, False),
