@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from bsv_store import Selection, by_coordinate, by_field, by_region, by_selection, crossed, no_grouping
-from bsv_store.averaging.grouping.grouping import Grouping, grouping_from_json
+from bsv_store.averaging.grouping.grouping import (
+    Grouping,
+    as_grouping,
+    axes_of,
+    coordinates_of,
+    factors_of,
+    grouping_from_json,
+    selections_of,
+    uses_regions,
+)
 from bsv_store.errors import RecipeError
 
 EVERY_KIND = [
@@ -173,3 +182,78 @@ def test_unknown_field_is_refused_with_the_valid_ones() -> None:
 def test_factors_that_cannot_be_crossed_are_refused(first: Any, second: Any) -> None:
     with pytest.raises(RecipeError):
         crossed(first, second)
+
+
+SEX, REGIONS, AP = by_field("sex"), by_region("VISp"), by_coordinate("AP", bins=2)
+CHOSEN = by_selection({"a": [1], "b": [2]})
+
+
+@pytest.mark.parametrize(
+    ("value", "grouping"),
+    [
+        (None, no_grouping()),
+        (AP, AP),
+        ("AP", by_coordinate("AP")),
+        ("line", by_field("line")),
+        (["AP", "line"], crossed(by_coordinate("AP"), by_field("line"))),
+        ((SEX, "ML"), crossed(SEX, by_coordinate("ML"))),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_grouping_may_be_given_by_names(value: Any, grouping: Grouping) -> None:
+    assert as_grouping(value) == grouping
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("age", "group_by must be one of AP, DV, ML, primary_structure"),
+        (3, "group_by must be"),
+        (["AP"], "group_by must be a grouping or a name, got"),
+        (["AP", "line", "sex"], "group_by must be a grouping or a name, got"),
+        (["AP", None], "NoGrouping cannot be crossed"),
+    ],
+)
+def test_what_is_not_a_grouping_is_refused(value: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        as_grouping(value)
+
+
+@pytest.mark.parametrize(
+    ("grouping", "factors", "axes", "labels", "has_regions"),
+    [
+        (no_grouping(), (no_grouping(),), (), [], False),
+        (AP, (AP,), ("AP",), [], False),
+        (crossed(REGIONS, AP), (REGIONS, AP), ("AP",), [], True),
+        (crossed(by_coordinate("ML"), AP), (by_coordinate("ML"), AP), ("ML", "AP"), [], False),
+        (crossed(SEX, CHOSEN), (SEX, CHOSEN), (), ["a", "b"], False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_factors_of_a_grouping(
+    grouping: Grouping, factors: tuple[Grouping, ...], axes: tuple[str, ...], labels: list[str], has_regions: bool
+) -> None:
+    assert factors_of(grouping) == factors
+    assert axes_of(grouping) == axes
+    assert coordinates_of(grouping) == tuple(each for each in factors if each in (AP, by_coordinate("ML")))
+    assert [each.label for each in selections_of(grouping)] == labels
+    assert uses_regions(grouping) is has_regions
+
+
+def test_the_number_of_bins_is_limited() -> None:
+    assert by_coordinate("AP", bins=100_000).bins == 100_000
+    with pytest.raises(RecipeError, match="bins must be at most 100,000, got 100001"):
+        by_coordinate("AP", bins=100_001)
+
+
+@pytest.mark.parametrize("label", ["", "  ", "a\nb", "x" * 201, 3])
+def test_a_label_of_a_selection_is_a_line_of_text(label: Any) -> None:
+    with pytest.raises(RecipeError, match="the label of a selection must be a line of at most 200 characters"):
+        by_selection({"a": [1], label: [2]})
+    assert by_selection({"x" * 200: [1]}).groups[0].label == "x" * 200
+
+
+@pytest.mark.parametrize("selections", [{}, [], None, "a"])
+def test_no_selections_to_group_by_are_refused(selections: Any) -> None:
+    with pytest.raises(RecipeError, match="selections must be a mapping of labels to selections, got"):
+        by_selection(selections)

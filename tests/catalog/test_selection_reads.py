@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bsv_store import Selection
-from bsv_store.catalog.selection.in_store import needs_side, needs_unionizes, unionizes_read, volumes_read
+from bsv_store.catalog.selection.in_store import needs_side, needs_unionizes, reads_sides, unionizes_read, volumes_read
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -66,3 +66,21 @@ def test_a_criterion_relative_to_the_injection_needs_its_side(
 ) -> None:
     (leaf,) = Selection(**criteria).leaves()
     assert needs_side(name, leaf) is expected
+
+
+@pytest.mark.parametrize(
+    ("criteria", "expected"),
+    [
+        ({}, False),
+        ({"injected_in": "VISp", "line": "Emx1", "sex": "M", "min_injection_volume": 0.1}, False),
+        ({"sex": "M", "injected_hemisphere": "left"}, True),
+        ({"bilateral": False}, True),
+        ({"projecting_to": "VISp"}, False),
+        ({"projecting_to": "VISp", "target_hemisphere": "contralateral"}, True),
+        ({"max_laterality_index": 0.1}, True),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
+)
+def test_criteria_that_may_depend_on_the_injected_side(criteria: dict[str, Any], expected: bool) -> None:
+    leaves = [*Selection(ids=[1]).leaves(), *Selection(**criteria).leaves()]
+    assert reads_sides(leaves) is expected

@@ -11,8 +11,11 @@ from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from bsv_store import Selection, Store, open_store
+from bsv_store.catalog import seals
+from bsv_store.catalog.database.models import Exclusion
 from bsv_store.errors import (
     BusyError,
+    DamagedCatalogError,
     EmptySelectionError,
     ExcludedExperimentError,
     InputError,
@@ -309,6 +312,42 @@ def test_what_cannot_be_excluded_or_lifted(
     with pytest.raises(error):
         change(filled.catalog)
     assert filled.catalog.exclusions(history=True) == []
+
+
+def test_exclusions_are_listed_by_id_and_their_history_by_time(filled: Store) -> None:
+    for identifier in (103, 101, 102):
+        filled.catalog.exclude([identifier], "bad section")
+    assert [item.experiment_id for item in filled.catalog.exclusions()] == [101, 102, 103]
+    assert [item.experiment_id for item in filled.catalog.exclusions(history=True)] == [103, 101, 102]
+    assert list(filled.catalog.excluded_from()) == [101, 102, 103]
+
+
+def last_activity(store: Store) -> tuple[str, str, dict[str, Any]]:
+    record = store.admin.activity().iloc[0]
+    return record["action"], record["subject"], record["details"]
+
+
+def test_changes_of_the_exclusion_list_are_recorded(filled: Store) -> None:
+    filled.catalog.exclude([102, 101], "bad section")
+    excluded = ("excluded", "experiments 101, 102", {"experiments": 2, "reason": "bad section"})
+    assert last_activity(filled) == excluded
+    count = len(filled.admin.activity())
+    filled.catalog.exclude([101], "bad section")
+    assert len(filled.admin.activity()) == count
+    filled.catalog.lift_exclusion([102])
+    assert last_activity(filled) == ("included", "experiments 102", {"experiments": 1})
+    with filled.database.reading() as connection:
+        seals.check_rows(connection, Exclusion)
+
+
+def test_a_change_of_the_exclusion_list_does_not_hide_damage_of_another_row(filled: Store) -> None:
+    filled.catalog.exclude([101, 102], "bad section")
+    with filled.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE exclusion SET reason = 'other' WHERE experiment_id = 101")
+    filled.catalog.exclude([103], "bad section")
+    filled.catalog.lift_exclusion([102])
+    with pytest.raises(DamagedCatalogError):
+        filled.catalog.lift_exclusion([101])
 
 
 def test_reasons_of_some_experiments(filled: Store) -> None:

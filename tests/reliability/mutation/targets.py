@@ -98,7 +98,10 @@ TARGETS: dict[str, Target] = {
     ),
     "selection": Target(_in("bsv_store/catalog/selection", "resolve selection"), _SELECTION_TESTS),
     "criteria": Target(_in("bsv_store/catalog/selection", "criteria criterion names words"), _SELECTION_TESTS),
-    "saved": Target(_in("bsv_store/catalog/selection", "exclusions saved"), _SELECTION_TESTS),
+    "saved": Target(
+        _in("bsv_store/catalog/selection", "exclusions saved"),
+        _in("tests/catalog", "test_shared test_selection"),
+    ),
     "files": Target(
         ("bsv_store/volumes/files.py",),
         _in("tests/volumes", "test_files test_library test_checks"),
