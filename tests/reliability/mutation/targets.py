@@ -83,13 +83,17 @@ TARGETS: dict[str, Target] = {
         keywords="(not postgres or without_looking)",
     ),
     "inputs": Target(("bsv_store/averaging/inputs.py",), _INPUT_TESTS),
-    "members": Target(_in("bsv_store/averaging", "members recorded"), _INPUT_TESTS),
+    "members": Target(
+        _in("bsv_store/averaging", "members recorded"),
+        (*_in("tests/averaging", "test_members test_recorded"), "tests/datasets/test_recipe.py"),
+    ),
     "recipe": Target(
         ("bsv_store/averaging/recipe.py",), ("tests/datasets/test_recipe.py", "tests/averaging/test_grouping.py")
     ),
     "passes": Target(_in("bsv_store/averaging", "passes stack single_volumes units"), _INPUT_TESTS),
     "grouping": Target(
-        _in("bsv_store/averaging/grouping", "assignment bins facts grouping membership words"), _INPUT_TESTS
+        _in("bsv_store/averaging/grouping", "assignment bins facts grouping membership words"),
+        _in("tests/averaging", "test_assignment test_grouping test_grouping_facts"),
     ),
     "sides": Target(("bsv_store/catalog/ingest/hemisphere.py",), ("tests/catalog/ingest",)),
     "canonical": Target(
