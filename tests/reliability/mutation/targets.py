@@ -101,7 +101,10 @@ TARGETS: dict[str, Target] = {
         _in("tests/catalog", "test_selection test_commands test_selection_reads"),
     ),
     "selection": Target(_in("bsv_store/catalog/selection", "resolve selection"), _SELECTION_TESTS),
-    "criteria": Target(_in("bsv_store/catalog/selection", "criteria criterion names words"), _SELECTION_TESTS),
+    "criteria": Target(
+        _in("bsv_store/catalog/selection", "criteria criterion names words"),
+        _in("tests/catalog", "test_selection test_selection_words test_short_words test_selection_sql test_commands"),
+    ),
     "saved": Target(
         _in("bsv_store/catalog/selection", "exclusions saved"),
         _in("tests/catalog", "test_shared test_selection"),
