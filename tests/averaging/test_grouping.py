@@ -8,6 +8,7 @@ import pytest
 
 from bsv_store import Selection, by_coordinate, by_field, by_region, by_selection, crossed, no_grouping
 from bsv_store.averaging.grouping.grouping import (
+    CoordinateGrouping,
     Grouping,
     as_grouping,
     axes_of,
@@ -209,6 +210,7 @@ def test_a_grouping_may_be_given_by_names(value: Any, grouping: Grouping) -> Non
     [
         ("age", "group_by must be one of AP, DV, ML, primary_structure"),
         (3, "group_by must be"),
+        (b"AP", "group_by must be a single value or a list"),
         (["AP"], "group_by must be a grouping or a name, got"),
         (["AP", "line", "sex"], "group_by must be a grouping or a name, got"),
         (["AP", None], "NoGrouping cannot be crossed"),
@@ -257,3 +259,62 @@ def test_a_label_of_a_selection_is_a_line_of_text(label: Any) -> None:
 def test_no_selections_to_group_by_are_refused(selections: Any) -> None:
     with pytest.raises(RecipeError, match="selections must be a mapping of labels to selections, got"):
         by_selection(selections)
+
+
+def test_json_has_the_letters_of_labels_and_no_values_that_json_lacks() -> None:
+    assert '"label":"ähnlich"' in by_region({"ähnlich": "VISp"}).to_json()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        CoordinateGrouping("AP", "edges", 1, (0.0, float("nan"))).to_json()
+
+
+@pytest.mark.parametrize(
+    ("regions", "message"),
+    [
+        (b"VISp", "regions must be a single value or a list"),
+        (["VISp", ["VISl", "VISp"]], "the region 'VISp' is listed more than once"),
+        ([["a", "b"], "a+b"], "the group label 'a[+]b' is listed more than once"),
+    ],
+)
+def test_what_is_wrong_with_regions_is_said(regions: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        by_region(regions)
+
+
+_REGION = {"label": "a", "regions": ["VISp"]}
+_SELECTION = {"label": "a", "selection": {"version": 1}}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            {"by": "region", "groups": [_REGION], "color": 1},
+            "unknown, missing or wrongly typed parts: 'groups', 'color'",
+        ),
+        ({"by": "region", "groups": [{**_REGION, "color": 1}]}, "unknown, missing or wrongly typed parts"),
+        ({"by": "region", "groups": [_REGION, _REGION]}, "the group label 'a' is listed more than once"),
+        ({"by": "selection", "groups": [_SELECTION], "color": 1}, "unknown, missing or wrongly typed parts"),
+        ({"by": "selection", "groups": [{**_SELECTION, "color": 1}]}, "unknown, missing or wrongly typed parts"),
+        ({"by": "selection", "groups": [_SELECTION, _SELECTION]}, "the group label 'a' is listed more than once"),
+        (
+            {"by": "crossed", "first": SEX.to_dict(), "second": AP.to_dict(), "third": AP.to_dict()},
+            "unknown, missing or wrongly typed parts",
+        ),
+    ],
+)
+def test_parts_that_a_grouping_does_not_have_are_refused(value: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        grouping_from_json(value)
+
+
+@pytest.mark.parametrize(
+    ("grouping", "name"),
+    [(AP, "AP"), (SEX, "sex"), (REGIONS, "region"), (CHOSEN, "selection")],
+    ids=["axis", "field", "region", "selection"],
+)
+def test_factors_are_crossed_with_others_only(grouping: Grouping, name: str) -> None:
+    with pytest.raises(RecipeError, match=f"^{name} cannot be crossed with itself"):
+        crossed(grouping, grouping)
+    for other in (by_coordinate("ML"), by_field("line"), REGIONS, CHOSEN):
+        if other != grouping:
+            assert crossed(grouping, other).second == other

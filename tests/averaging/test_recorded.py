@@ -157,6 +157,15 @@ _PLAIN = [each.to_json() for each in ALONG_AP.members[:3]]
             "the masks of experiment 1 do not match the recipe",
         ),
         (
+            changed(
+                ALONG_AP,
+                recipe=replace(ALONG_AP.recipe, exclude_injection=True).to_dict(),
+                members=_PLAIN[1:],
+                left_out=[{"experiment_id": 1, "reason": "no volume"}],
+            ),
+            "the masks of experiment 2 do not match the recipe",
+        ),
+        (
             changed(MASKED, recipe=replace(MASKED.recipe, weight_by_data_mask=False).to_dict()),
             "the masks of experiment 1 do not match the recipe",
         ),
