@@ -94,6 +94,7 @@ def test_a_coordinate_of_zero_is_not_known(coordinate: float | None, expected: b
     facts = ExperimentFacts(1, "VISp", 385, injection_dv=coordinate)
     assert facts.coordinate("DV") == (coordinate if expected else None)
     assert facts.coordinate("AP") is None
+    assert facts.fields == {}
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,10 @@ def test_invalid_ids_are_refused(criterion: str, value: Any) -> None:
         made(**{criterion: [5, value]})
 
 
+def test_the_smallest_and_the_largest_id_are_ids() -> None:
+    assert made(ids=[1, 2**63 - 1]).to_dict()["ids"] == [1, 2**63 - 1]
+
+
 @pytest.mark.parametrize("value", [*BAD_TEXTS[1:], True, 0, -1, 2**63, "9" * 30], ids=_kind)
 @pytest.mark.parametrize("criterion", ["injected_in", "projecting_to"])
 def test_invalid_structures_are_refused(criterion: str, value: Any) -> None:
@@ -275,7 +279,7 @@ def test_empty_list_is_refused_and_never_means_everything(criterion: str) -> Non
         ({"near": (1, 2, 3)}, "near and radius_um must be given together"),
         ({"radius_um": 3}, "near and radius_um must be given together"),
         ({"near": (1, 2), "radius_um": 3}, "near must have 3 parts, got 2"),
-        ({"near": "123", "radius_um": 3}, "near"),
+        ({"near": "123", "radius_um": 3}, "near must be a point, got '123'"),
         ({"near": (1, 2, float("nan")), "radius_um": 3}, "near must be a finite number"),
         ({"near": (20000, 2, 3), "radius_um": 3}, "outside the CCFv3 box"),
         ({"near": (-1, 2, 3), "radius_um": 3}, "outside the CCFv3 box"),
@@ -283,7 +287,8 @@ def test_empty_list_is_refused_and_never_means_everything(criterion: str) -> Non
         ({"box": ((1, 0), None, None)}, "box along AP: 1 is above 0"),
         ({"box": (None, (0, float("inf")), None)}, "box along DV"),
         ({"box": (None, None, 5)}, "box along ML"),
-        ({"box": 5}, "box"),
+        ({"box": 5}, "box must be a box, got 5"),
+        ({"with_volume": "data_mask", "with_volume_spacing_um": "fine"}, "with_volume_spacing_um must be a"),
         ({"injection": "any"}, "without injected_in"),
         ({"target_threshold": 1}, "target_threshold has no meaning without projecting_to"),
         ({"target_measure": "volume"}, "target_measure has no meaning without projecting_to"),

@@ -8,6 +8,7 @@ import pytest
 
 from bsv_store import Selection
 from bsv_store.catalog.selection.in_store import needs_side, needs_unionizes, reads_sides, unionizes_read, volumes_read
+from tests.catalog.small_catalog import CURRENT_IDS
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -66,6 +67,15 @@ def test_a_criterion_relative_to_the_injection_needs_its_side(
 ) -> None:
     (leaf,) = Selection(**criteria).leaves()
     assert needs_side(name, leaf) is expected
+
+
+def test_experiments_with_the_whole_table_in_the_store_are_those_with_both_halves(small_store: Store) -> None:
+    complete = small_store.select(Selection(with_unionizes=True))
+    # The store has the rows of 105 inside its injection only.
+    assert complete == (101, 102, 103)
+    assert 105 in CURRENT_IDS
+    rest = tuple(each for each in CURRENT_IDS if each not in complete)
+    assert small_store.select(Selection(with_unionizes=False)) == rest
 
 
 @pytest.mark.parametrize(
