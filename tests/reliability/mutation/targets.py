@@ -90,7 +90,10 @@ TARGETS: dict[str, Target] = {
     "recipe": Target(
         ("bsv_store/averaging/recipe.py",), ("tests/datasets/test_recipe.py", "tests/averaging/test_grouping.py")
     ),
-    "passes": Target(_in("bsv_store/averaging", "passes stack single_volumes units"), _INPUT_TESTS),
+    "passes": Target(
+        _in("bsv_store/averaging", "passes stack single_volumes units"),
+        (*_in("tests/datasets", "test_aggregate test_stack"), "tests/volumes/test_single_volumes.py"),
+    ),
     "grouping": Target(
         _in("bsv_store/averaging/grouping", "assignment bins facts grouping membership words"),
         _in("tests/averaging", "test_assignment test_grouping test_grouping_facts"),
@@ -103,7 +106,11 @@ TARGETS: dict[str, Target] = {
     "selection": Target(_in("bsv_store/catalog/selection", "resolve selection"), _SELECTION_TESTS),
     "criteria": Target(
         _in("bsv_store/catalog/selection", "criteria criterion names words"),
-        _in("tests/catalog", "test_selection test_selection_words test_short_words test_selection_sql test_commands"),
+        _in(
+            "tests/catalog",
+            "test_selection test_selection_names test_selection_words test_selection_sql test_short_words"
+            " test_commands",
+        ),
     ),
     "saved": Target(
         _in("bsv_store/catalog/selection", "exclusions saved"),
