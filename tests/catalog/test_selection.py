@@ -108,6 +108,7 @@ def test_json_of_combinations_is_stable() -> None:
             {"projecting_to": "CP", "target_measure": "projection_density", "target_hemisphere": "ipsilateral"},
         ),
         ({"line": "Wild Type", "sex": "female"}, {"line": "wild-type", "sex": "F"}),
+        ({"line": "Any Cre"}, {"line": "any-cre"}),
     ],
 )
 def test_one_meaning_has_one_form(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -236,6 +237,10 @@ def test_invalid_amounts_are_refused(criterion: str, value: Any) -> None:
             "max_injection_outside_primary must be a number from 0 to 1, got -0.5",
         ),
         ({"max_injection_outside_primary": 1.5}, "max_injection_outside_primary must be a number from 0 to 1, got 1.5"),
+        (
+            {"injected_in": "VISp", "min_injection_overlap": 1.5},
+            "min_injection_overlap must be a number from 0 to 1, got 1.5",
+        ),
         ({"min_laterality_index": -1.5}, "min_laterality_index must be a number from -1 to 1, got -1.5"),
         ({"max_laterality_index": 1.5}, "max_laterality_index must be a number from -1 to 1, got 1.5"),
         (

@@ -102,6 +102,31 @@ def test_the_help_of_every_criterion() -> None:
     assert {name: (each.section, each.option, each.metavar, each.label) for name, each in CRITERIA.items()} == HELP
 
 
+def test_criteria_are_compared_with_these_columns() -> None:
+    assert {name: (each.column, each.bound) for name, each in CRITERIA.items() if each.column is not None} == {
+        "product": ("product_id", None),
+        "sex": ("sex", None),
+        "strain": ("strain", None),
+        "injected_hemisphere": ("injected_hemisphere", None),
+        "bilateral": ("bilateral", None),
+        "min_injection_volume": ("injection_volume", "lowest"),
+        "max_injection_volume": ("injection_volume", "highest"),
+        "max_injection_outside_primary": ("injection_outside_primary", "highest"),
+        "min_laterality_index": ("laterality_index", "lowest"),
+        "max_laterality_index": ("laterality_index", "highest"),
+    }
+
+
+def test_criteria_that_unionize_rows_decide() -> None:
+    assert {name: each.unionize_part for name, each in CRITERIA.items() if each.unionize_part is not None} == {
+        "min_injection_overlap": "injection",
+        "max_injection_outside_primary": "injection",
+        "projecting_to": "projection",
+        "min_laterality_index": "projection",
+        "max_laterality_index": "projection",
+    }
+
+
 def test_criteria_that_belong_to_another() -> None:
     assert companions("near") == ("radius_um",)
     assert companions("injected_in") == ("injection", "min_injection_overlap")
