@@ -260,6 +260,8 @@ def test_limits_of_amounts_are_amounts(criterion: str, share: int) -> None:
     assert made(**{criterion: share}).to_dict()[criterion] == share
     assert made(min_laterality_index=-1).to_dict()["min_laterality_index"] == -1
     assert made(box=((5, 5), None, None)).to_dict()["box"][0] == [5, 5]
+    one = made(min_injection_volume=0.5, max_injection_volume=0.5)
+    assert one.to_dict() == {"version": 1, "min_injection_volume": 0.5, "max_injection_volume": 0.5}
 
 
 @pytest.mark.parametrize("criterion", ["injected_in", "projecting_to", "ids", "line", "sex", "strain", "product"])

@@ -92,7 +92,11 @@ TARGETS: dict[str, Target] = {
     ),
     "passes": Target(
         _in("bsv_store/averaging", "passes stack single_volumes units"),
-        (*_in("tests/datasets", "test_aggregate test_stack"), "tests/volumes/test_single_volumes.py"),
+        (
+            "tests/averaging/test_passes.py",
+            *_in("tests/datasets", "test_aggregate test_stack"),
+            "tests/volumes/test_single_volumes.py",
+        ),
     ),
     "grouping": Target(
         _in("bsv_store/averaging/grouping", "assignment bins facts grouping membership words"),
