@@ -46,7 +46,7 @@ def test_coordinates_in_um_are_not_taken_for_mm(small_store: Store, criteria: di
 
 
 @pytest.mark.parametrize(
-    "name", ["0", "wt", "wild", "wildtypes", "none", "No", "control", "C57BL/6J", "c57bl6", "black-6", "Black 6"]
+    "name", ["0", "wt", "W-T", "wild", "wildtypes", "none", "No", "control", "C57BL/6J", "c57bl6", "black-6", "Black 6"]
 )
 def test_common_names_of_wild_type_are_recognized(small_store: Store, name: str) -> None:
     if name == "wt":
@@ -109,3 +109,14 @@ def test_unknown_experiments_in_words() -> None:
     assert (one.message, two.message) == ("the catalog has no experiment 7", "the catalog has no experiments 7, 8")
     assert str(one.hint).startswith("Check the id, ")
     assert str(two.hint).startswith("Check the ids, ")
+
+
+def test_structures_are_named_by_acronym_or_id(small_store: Store) -> None:
+    by_both = small_store.select(Selection(injected_in=[385, "VISl"]))
+    assert by_both == small_store.select(Selection(injected_in=["VISp", "VISl"])) != ()
+
+
+def test_a_catalog_without_experiments_has_no_values(store: Store) -> None:
+    with pytest.raises(SelectionError) as caught:
+        store.select(Selection(strain="C57BL/6J"))
+    assert caught.value.hint == "The catalog has none at all."

@@ -135,6 +135,10 @@ def test_criteria_that_belong_to_another() -> None:
     assert (default_of("injection"), default_of("target_threshold"), default_of("ids")) == ("primary", 0.0, None)
 
 
+def test_one_of_several_lines_is_enough() -> None:
+    assert selection_words(Selection(line=["B", "A"])) == "experiments in mice of the line A or B"
+
+
 def test_long_lists_of_ids_are_counted() -> None:
     assert selection_words(Selection(ids=range(1, 6))) == "experiments chosen by id (1, 2, 3, 4, 5)"
     assert selection_words(Selection(ids=range(1, 7))) == "experiments chosen by id (6 ids)"
