@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, Connection, func, literal, select, update
 
 from bsv_store.acquisition.work import claims as claims_module
 from bsv_store.acquisition.work.claims import Claims, delete_expired, expired_claims, held_claims, live_keys
@@ -116,6 +116,26 @@ def test_a_claim_runs_out_and_its_late_owner_has_lost_it(store: Store, mine: Cla
     with store.database.writing() as connection:
         mine.release(connection, ["a"])
     assert confirmed(store, theirs, "a") == {"a"}
+
+
+def test_a_claim_lives_to_the_last_instant_of_its_lease(
+    store: Store, mine: Claims, theirs: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken(store, mine, "a")
+    with store.database.reading() as connection:
+        end = connection.execute(select(Claim.expires_at)).scalar_one()
+
+    def at_the_end(_connection: Connection, *, after_s: float = 0.0) -> ColumnElement[Any]:
+        return literal(end + timedelta(seconds=after_s), UtcDateTime())
+
+    monkeypatch.setattr(claims_module, "_now", at_the_end)
+    assert free(store, theirs, "a") == taken(store, theirs, "a") == set()
+    assert (live(store), expired(store)) == ({"a"}, 0)
+    taken(store, theirs, "b")
+    theirs.release_all()
+    with store.database.writing() as connection:
+        assert delete_expired(connection) == 0
+    assert live(store) == {"a"}
 
 
 def test_the_token_grows_with_every_owner(store: Store, mine: Claims, theirs: Claims) -> None:
@@ -285,7 +305,7 @@ PREFIX = "volume/projection_density/100/"
 def held(store: Store) -> Store:
     """A store with the claims of this process, of one that has ended, and of one that cannot be seen."""
     ended = ended_process()
-    for key, owner in (("alive", process_owner()), ("ended", ended), ("unknown", foreign_process(ended))):
+    for key, owner in (("unknown", foreign_process(ended)), ("alive", process_owner()), ("ended", ended)):
         claims = Claims(store.database, lease_s=600.0)
         claims.owner = f"host-of-{key}/{owner}/0123"
         taken(store, claims, f"{PREFIX}{key}")

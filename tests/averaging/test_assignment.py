@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bsv_store import Selection, by_coordinate, by_field, by_region, by_selection, crossed, no_grouping
-from bsv_store.averaging.grouping.assignment import Assignment, LeftOut, assign
+from bsv_store.averaging.grouping.assignment import Assignment, CoordinateRange, Group, LeftOut, assign
+from bsv_store.averaging.grouping.bins import make_bins
 from bsv_store.averaging.grouping.facts import ExperimentFacts
-from bsv_store.averaging.grouping.grouping import Grouping
+from bsv_store.averaging.grouping.grouping import CoordinateGrouping, Grouping
 from bsv_store.errors import EmptySelectionError, InputError, RecipeError, UnknownStructureError
 
 ANCESTRY = {
@@ -113,6 +114,13 @@ def test_narrow_bins_have_labels_of_their_own() -> None:
     assert [group.label for group in assignment.groups] == ["AP 8,000.0-8,000.5 um", "AP 8,000.5-8,001.0 um"]
     tiny = assign(by_coordinate("AP", edges=[1.0, 1.0 + 1e-9, 1.0 + 2e-9]), along_ap(1.0))
     assert [group.label for group in tiny.groups] == ["AP 1.0-1.000000001 um", "AP 1.000000001-1.000000002 um"]
+    small = assign(by_coordinate("AP", edges=[1.0, 1.0000001]), along_ap(1.0))
+    assert [group.label for group in small.groups] == ["AP 1.0-1.0000001 um"]
+
+
+def test_bins_by_edges_have_edges() -> None:
+    with pytest.raises(ValueError, match="has edges"):
+        make_bins(CoordinateGrouping("AP", "edges", 2), [1.0, 2.0])
 
 
 def test_experiments_without_coordinate_are_left_out_with_the_reason() -> None:
@@ -309,6 +317,19 @@ def test_no_grouping_keeps_all_experiments_in_order() -> None:
     assert [(group.label, group.experiment_ids, group.axis) for group in assignment.groups] == [
         ("all", (7, 3, 5), None)
     ]
+
+
+def test_one_group_along_an_axis_has_no_edges() -> None:
+    assignment = assign(by_coordinate("AP", bins=1), along_ap(8000, 9000))
+    assert (assignment.edges, dict(assignment.axis_edges)) == (None, {})
+    assert assignment.groups[0].ranges == (CoordinateRange("AP", None, None, 8500.0),)
+    assert Group(0, "all", (1,)).ranges == ()
+
+
+def test_what_is_not_a_grouping_is_refused() -> None:
+    other: Any = "AP"
+    with pytest.raises(RecipeError, match="str is not a valid grouping"):
+        assign(other, along_ap(8000))
 
 
 @pytest.mark.parametrize("grouping", [no_grouping(), by_coordinate("AP"), by_field("sex"), by_region("VISp")])

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from bsv_store import Selection, by_coordinate, by_field, by_region, by_selection, crossed, no_grouping
-from bsv_store.averaging.grouping.grouping import Grouping, grouping_from_json
+from bsv_store.averaging.grouping.grouping import (
+    CoordinateGrouping,
+    Grouping,
+    as_grouping,
+    axes_of,
+    coordinates_of,
+    factors_of,
+    grouping_from_json,
+    selections_of,
+    uses_regions,
+)
 from bsv_store.errors import RecipeError
 
 EVERY_KIND = [
@@ -173,3 +183,138 @@ def test_unknown_field_is_refused_with_the_valid_ones() -> None:
 def test_factors_that_cannot_be_crossed_are_refused(first: Any, second: Any) -> None:
     with pytest.raises(RecipeError):
         crossed(first, second)
+
+
+SEX, REGIONS, AP = by_field("sex"), by_region("VISp"), by_coordinate("AP", bins=2)
+CHOSEN = by_selection({"a": [1], "b": [2]})
+
+
+@pytest.mark.parametrize(
+    ("value", "grouping"),
+    [
+        (None, no_grouping()),
+        (AP, AP),
+        ("AP", by_coordinate("AP")),
+        ("line", by_field("line")),
+        (["AP", "line"], crossed(by_coordinate("AP"), by_field("line"))),
+        ((SEX, "ML"), crossed(SEX, by_coordinate("ML"))),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_grouping_may_be_given_by_names(value: Any, grouping: Grouping) -> None:
+    assert as_grouping(value) == grouping
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("age", "group_by must be one of AP, DV, ML, primary_structure"),
+        (3, "group_by must be"),
+        (b"AP", "group_by must be a single value or a list"),
+        (["AP"], "group_by must be a grouping or a name, got"),
+        (["AP", "line", "sex"], "group_by must be a grouping or a name, got"),
+        (["AP", None], "NoGrouping cannot be crossed"),
+    ],
+)
+def test_what_is_not_a_grouping_is_refused(value: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        as_grouping(value)
+
+
+@pytest.mark.parametrize(
+    ("grouping", "factors", "axes", "labels", "has_regions"),
+    [
+        (no_grouping(), (no_grouping(),), (), [], False),
+        (AP, (AP,), ("AP",), [], False),
+        (crossed(REGIONS, AP), (REGIONS, AP), ("AP",), [], True),
+        (crossed(by_coordinate("ML"), AP), (by_coordinate("ML"), AP), ("ML", "AP"), [], False),
+        (crossed(SEX, CHOSEN), (SEX, CHOSEN), (), ["a", "b"], False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_factors_of_a_grouping(
+    grouping: Grouping, factors: tuple[Grouping, ...], axes: tuple[str, ...], labels: list[str], has_regions: bool
+) -> None:
+    assert factors_of(grouping) == factors
+    assert axes_of(grouping) == axes
+    assert coordinates_of(grouping) == tuple(each for each in factors if each in (AP, by_coordinate("ML")))
+    assert [each.label for each in selections_of(grouping)] == labels
+    assert uses_regions(grouping) is has_regions
+
+
+def test_the_number_of_bins_is_limited() -> None:
+    assert by_coordinate("AP", bins=100_000).bins == 100_000
+    with pytest.raises(RecipeError, match="bins must be at most 100,000, got 100001"):
+        by_coordinate("AP", bins=100_001)
+
+
+@pytest.mark.parametrize("label", ["", "  ", "a\nb", "x" * 201, 3])
+def test_a_label_of_a_selection_is_a_line_of_text(label: Any) -> None:
+    with pytest.raises(RecipeError, match="the label of a selection must be a line of at most 200 characters"):
+        by_selection({"a": [1], label: [2]})
+    assert by_selection({"x" * 200: [1]}).groups[0].label == "x" * 200
+
+
+@pytest.mark.parametrize("selections", [{}, [], None, "a"])
+def test_no_selections_to_group_by_are_refused(selections: Any) -> None:
+    with pytest.raises(RecipeError, match="selections must be a mapping of labels to selections, got"):
+        by_selection(selections)
+
+
+def test_json_has_the_letters_of_labels_and_no_values_that_json_lacks() -> None:
+    assert '"label":"ähnlich"' in by_region({"ähnlich": "VISp"}).to_json()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        CoordinateGrouping("AP", "edges", 1, (0.0, float("nan"))).to_json()
+
+
+@pytest.mark.parametrize(
+    ("regions", "message"),
+    [
+        (b"VISp", "regions must be a single value or a list"),
+        (["VISp", ["VISl", "VISp"]], "the region 'VISp' is listed more than once"),
+        ([["a", "b"], "a+b"], "the group label 'a[+]b' is listed more than once"),
+    ],
+)
+def test_what_is_wrong_with_regions_is_said(regions: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        by_region(regions)
+
+
+_REGION = {"label": "a", "regions": ["VISp"]}
+_SELECTION = {"label": "a", "selection": {"version": 1}}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            {"by": "region", "groups": [_REGION], "color": 1},
+            "unknown, missing or wrongly typed parts: 'groups', 'color'",
+        ),
+        ({"by": "region", "groups": [{**_REGION, "color": 1}]}, "unknown, missing or wrongly typed parts"),
+        ({"by": "region", "groups": [_REGION, _REGION]}, "the group label 'a' is listed more than once"),
+        ({"by": "selection", "groups": [_SELECTION], "color": 1}, "unknown, missing or wrongly typed parts"),
+        ({"by": "selection", "groups": [{**_SELECTION, "color": 1}]}, "unknown, missing or wrongly typed parts"),
+        ({"by": "selection", "groups": [_SELECTION, _SELECTION]}, "the group label 'a' is listed more than once"),
+        (
+            {"by": "crossed", "first": SEX.to_dict(), "second": AP.to_dict(), "third": AP.to_dict()},
+            "unknown, missing or wrongly typed parts",
+        ),
+    ],
+)
+def test_parts_that_a_grouping_does_not_have_are_refused(value: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        grouping_from_json(value)
+
+
+@pytest.mark.parametrize(
+    ("grouping", "name"),
+    [(AP, "AP"), (SEX, "sex"), (REGIONS, "region"), (CHOSEN, "selection")],
+    ids=["axis", "field", "region", "selection"],
+)
+def test_factors_are_crossed_with_others_only(grouping: Grouping, name: str) -> None:
+    with pytest.raises(RecipeError, match=f"^{name} cannot be crossed with itself"):
+        crossed(grouping, grouping)
+    for other in (by_coordinate("ML"), by_field("line"), REGIONS, CHOSEN):
+        if other != grouping:
+            assert crossed(grouping, other).second == other

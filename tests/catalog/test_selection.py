@@ -108,6 +108,7 @@ def test_json_of_combinations_is_stable() -> None:
             {"projecting_to": "CP", "target_measure": "projection_density", "target_hemisphere": "ipsilateral"},
         ),
         ({"line": "Wild Type", "sex": "female"}, {"line": "wild-type", "sex": "F"}),
+        ({"line": "Any Cre"}, {"line": "any-cre"}),
     ],
 )
 def test_one_meaning_has_one_form(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -202,6 +203,10 @@ def test_invalid_ids_are_refused(criterion: str, value: Any) -> None:
         made(**{criterion: [5, value]})
 
 
+def test_the_smallest_and_the_largest_id_are_ids() -> None:
+    assert made(ids=[1, 2**63 - 1]).to_dict()["ids"] == [1, 2**63 - 1]
+
+
 @pytest.mark.parametrize("value", [*BAD_TEXTS[1:], True, 0, -1, 2**63, "9" * 30], ids=_kind)
 @pytest.mark.parametrize("criterion", ["injected_in", "projecting_to"])
 def test_invalid_structures_are_refused(criterion: str, value: Any) -> None:
@@ -232,6 +237,10 @@ def test_invalid_amounts_are_refused(criterion: str, value: Any) -> None:
             "max_injection_outside_primary must be a number from 0 to 1, got -0.5",
         ),
         ({"max_injection_outside_primary": 1.5}, "max_injection_outside_primary must be a number from 0 to 1, got 1.5"),
+        (
+            {"injected_in": "VISp", "min_injection_overlap": 1.5},
+            "min_injection_overlap must be a number from 0 to 1, got 1.5",
+        ),
         ({"min_laterality_index": -1.5}, "min_laterality_index must be a number from -1 to 1, got -1.5"),
         ({"max_laterality_index": 1.5}, "max_laterality_index must be a number from -1 to 1, got 1.5"),
         (
@@ -251,6 +260,8 @@ def test_limits_of_amounts_are_amounts(criterion: str, share: int) -> None:
     assert made(**{criterion: share}).to_dict()[criterion] == share
     assert made(min_laterality_index=-1).to_dict()["min_laterality_index"] == -1
     assert made(box=((5, 5), None, None)).to_dict()["box"][0] == [5, 5]
+    one = made(min_injection_volume=0.5, max_injection_volume=0.5)
+    assert one.to_dict() == {"version": 1, "min_injection_volume": 0.5, "max_injection_volume": 0.5}
 
 
 @pytest.mark.parametrize("criterion", ["injected_in", "projecting_to", "ids", "line", "sex", "strain", "product"])
@@ -275,7 +286,7 @@ def test_empty_list_is_refused_and_never_means_everything(criterion: str) -> Non
         ({"near": (1, 2, 3)}, "near and radius_um must be given together"),
         ({"radius_um": 3}, "near and radius_um must be given together"),
         ({"near": (1, 2), "radius_um": 3}, "near must have 3 parts, got 2"),
-        ({"near": "123", "radius_um": 3}, "near"),
+        ({"near": "123", "radius_um": 3}, "near must be a point, got '123'"),
         ({"near": (1, 2, float("nan")), "radius_um": 3}, "near must be a finite number"),
         ({"near": (20000, 2, 3), "radius_um": 3}, "outside the CCFv3 box"),
         ({"near": (-1, 2, 3), "radius_um": 3}, "outside the CCFv3 box"),
@@ -283,7 +294,8 @@ def test_empty_list_is_refused_and_never_means_everything(criterion: str) -> Non
         ({"box": ((1, 0), None, None)}, "box along AP: 1 is above 0"),
         ({"box": (None, (0, float("inf")), None)}, "box along DV"),
         ({"box": (None, None, 5)}, "box along ML"),
-        ({"box": 5}, "box"),
+        ({"box": 5}, "box must be a box, got 5"),
+        ({"with_volume": "data_mask", "with_volume_spacing_um": "fine"}, "with_volume_spacing_um must be a"),
         ({"injection": "any"}, "without injected_in"),
         ({"target_threshold": 1}, "target_threshold has no meaning without projecting_to"),
         ({"target_measure": "volume"}, "target_measure has no meaning without projecting_to"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bsv_store import Selection
-from bsv_store.catalog.selection.in_store import needs_side, needs_unionizes, unionizes_read, volumes_read
+from bsv_store.catalog.selection.in_store import needs_side, needs_unionizes, reads_sides, unionizes_read, volumes_read
+from tests.catalog.small_catalog import CURRENT_IDS
 
 if TYPE_CHECKING:
     from bsv_store import Store
@@ -66,3 +67,30 @@ def test_a_criterion_relative_to_the_injection_needs_its_side(
 ) -> None:
     (leaf,) = Selection(**criteria).leaves()
     assert needs_side(name, leaf) is expected
+
+
+def test_experiments_with_the_whole_table_in_the_store_are_those_with_both_halves(small_store: Store) -> None:
+    complete = small_store.select(Selection(with_unionizes=True))
+    # The store has the rows of 105 inside its injection only.
+    assert complete == (101, 102, 103)
+    assert 105 in CURRENT_IDS
+    rest = tuple(each for each in CURRENT_IDS if each not in complete)
+    assert small_store.select(Selection(with_unionizes=False)) == rest
+
+
+@pytest.mark.parametrize(
+    ("criteria", "expected"),
+    [
+        ({}, False),
+        ({"injected_in": "VISp", "line": "Emx1", "sex": "M", "min_injection_volume": 0.1}, False),
+        ({"sex": "M", "injected_hemisphere": "left"}, True),
+        ({"bilateral": False}, True),
+        ({"projecting_to": "VISp"}, False),
+        ({"projecting_to": "VISp", "target_hemisphere": "contralateral"}, True),
+        ({"max_laterality_index": 0.1}, True),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
+)
+def test_criteria_that_may_depend_on_the_injected_side(criteria: dict[str, Any], expected: bool) -> None:
+    leaves = [*Selection(ids=[1]).leaves(), *Selection(**criteria).leaves()]
+    assert reads_sides(leaves) is expected

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, insert
 from sqlalchemy.exc import IntegrityError
 
 from bsv_store import Selection, Store, open_store
+from bsv_store.catalog import seals
+from bsv_store.catalog.database.models import Dataset, Exclusion, NamedSelection
 from bsv_store.errors import (
     BusyError,
+    DamagedCatalogError,
     EmptySelectionError,
     ExcludedExperimentError,
     InputError,
@@ -33,6 +37,11 @@ def fill_small(store: Store) -> None:
 
 
 filled = store_with(fill_small)
+
+
+def last_activity(store: Store) -> tuple[str, str, dict[str, Any]]:
+    record = store.admin.activity().iloc[0]
+    return record["action"], record["subject"], record["details"]
 
 
 # -- named selections -------------------------------------------------------------------------------------------------
@@ -111,9 +120,66 @@ def test_what_cannot_be_a_name(filled: Store, name: str) -> None:
 def test_a_selection_that_names_nothing_known_is_not_saved(filled: Store) -> None:
     with pytest.raises(UnknownStructureError):
         filled.catalog.save_selection("visual", Selection(injected_in="VISP"))
-    with pytest.raises(InputError, match="note"):
+    with pytest.raises(InputError, match="the note must be one line of text"):
         filled.catalog.save_selection("visual", VISUAL, note="two\nlines")
     assert filled.catalog.selections() == []
+
+
+def test_a_saved_selection_is_recorded_and_shown_with_its_note(filled: Store) -> None:
+    saved = filled.catalog.save_selection("visual", VISUAL, note="for the paper")
+    assert last_activity(filled) == ("saved", "selection visual@1", {"note": "for the paper"})
+    text = unescape(saved._repr_html_())
+    assert '"bsv-title">visual@1</span><span class="bsv-kind">saved selection</span>' in text
+    assert "<dt>Note</dt><dd>for the paper</dd>" in text
+    assert f"<dt>Saved</dt><dd>{saved.saved_at:%Y-%m-%d %H:%M} UTC by {current_user()}</dd>" in text
+    assert f"<pre>{VISUAL!r}</pre>" in text
+    count = len(filled.admin.activity())
+    filled.catalog.save_selection("visual", VISUAL)
+    assert len(filled.admin.activity()) == count
+    filled.catalog.save_selection("visual", Selection(injected_in="CP"), replace=True)
+    assert last_activity(filled) == ("saved", "selection visual@2", {})
+
+
+def test_a_damaged_selection_is_not_hidden_by_another(filled: Store) -> None:
+    filled.catalog.save_selection("visual", VISUAL)
+    filled.catalog.save_selection("other", VISUAL)
+    with filled.database.reading() as connection:
+        seals.check_rows(connection, NamedSelection)
+    with filled.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE named_selection SET note = 'other' WHERE name = 'visual'")
+    for call in (
+        lambda: filled.catalog.save_selection("third", VISUAL),
+        lambda: filled.catalog.selection("other"),
+        lambda: filled.catalog.selections(history="other"),
+    ):
+        with pytest.raises(DamagedCatalogError):
+            call()
+
+
+def test_a_dataset_in_place_of_a_selection_is_recognized(filled: Store) -> None:
+    filled.catalog.save_selection("visual", VISUAL)
+    with filled.database.writing() as connection:
+        connection.execute(
+            insert(Dataset).values(name="visual-mean", created_at=datetime.now(UTC), created_by="x", last_number=1)
+        )
+    with pytest.raises(InputError) as caught:
+        filled.catalog.selection("visual-mean")
+    assert str(caught.value.hint).startswith("visual-mean is a dataset.")
+    with pytest.raises(InputError) as caught:
+        filled.catalog.selection("nothing-like-it")
+    assert caught.value.hint == "Saved selections: visual."
+
+
+def test_a_name_has_at_most_100_characters(filled: Store) -> None:
+    name = "9" + "a" * 99
+    assert filled.catalog.save_selection(name, VISUAL).name == name
+    assert filled.catalog.selection(f"{name}@1") == VISUAL
+    with pytest.raises(InputError, match="has no number '999999999'") as caught:
+        filled.catalog.selection(f"{name}@999999999")
+    assert caught.value.hint == "Numbers are 1 to 1."
+    with pytest.raises(InputError) as caught:
+        filled.catalog.save_selection("a b", VISUAL)
+    assert str(caught.value.hint).startswith("A name has at most 100 letters")
 
 
 def test_two_savers_at_once_do_not_overwrite_each_other(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,6 +375,42 @@ def test_what_cannot_be_excluded_or_lifted(
     with pytest.raises(error):
         change(filled.catalog)
     assert filled.catalog.exclusions(history=True) == []
+
+
+def test_a_reason_is_one_line_of_text(filled: Store) -> None:
+    with pytest.raises(InputError, match="the reason must be one line of text"):
+        filled.catalog.exclude([101], "two\nlines")
+
+
+def test_exclusions_are_listed_by_id_and_their_history_by_time(filled: Store) -> None:
+    for identifier in (103, 101, 102):
+        filled.catalog.exclude([identifier], "bad section")
+    assert [item.experiment_id for item in filled.catalog.exclusions()] == [101, 102, 103]
+    assert [item.experiment_id for item in filled.catalog.exclusions(history=True)] == [103, 101, 102]
+    assert list(filled.catalog.excluded_from()) == [101, 102, 103]
+
+
+def test_changes_of_the_exclusion_list_are_recorded(filled: Store) -> None:
+    filled.catalog.exclude([102, 101], "bad section")
+    excluded = ("excluded", "experiments 101, 102", {"experiments": 2, "reason": "bad section"})
+    assert last_activity(filled) == excluded
+    count = len(filled.admin.activity())
+    filled.catalog.exclude([101], "bad section")
+    assert len(filled.admin.activity()) == count
+    filled.catalog.lift_exclusion([102])
+    assert last_activity(filled) == ("included", "experiments 102", {"experiments": 1})
+    with filled.database.reading() as connection:
+        seals.check_rows(connection, Exclusion)
+
+
+def test_a_change_of_the_exclusion_list_does_not_hide_damage_of_another_row(filled: Store) -> None:
+    filled.catalog.exclude([101, 102], "bad section")
+    with filled.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE exclusion SET reason = 'other' WHERE experiment_id = 101")
+    filled.catalog.exclude([103], "bad section")
+    filled.catalog.lift_exclusion([102])
+    with pytest.raises(DamagedCatalogError):
+        filled.catalog.lift_exclusion([101])
 
 
 def test_reasons_of_some_experiments(filled: Store) -> None:

@@ -54,6 +54,10 @@ def test_every_criterion_has_a_short_phrase(criteria: dict[str, Any], words: str
     assert short_words(Selection(**criteria)) == words
 
 
+def test_flags_that_hold_have_short_phrases_too() -> None:
+    assert short_words(Selection(bilateral=True, with_unionizes=True)) == "bilateral, with table"
+
+
 def test_combinations_have_parentheses_where_they_are_needed() -> None:
     assert short_words(VISP | RBP4) == "(VISp, wild-type) or Rbp4-Cre_KL100"
     assert short_words(Selection(injected_in="VIS") - Selection(injected_in="VISp")) == "VIS without VISp"

@@ -11,8 +11,6 @@ from sqlalchemy import update
 from bsv_store import Selection, by_coordinate, by_region, crossed
 from bsv_store.catalog.database.models import SourceSnapshot
 from bsv_store.catalog.ingest import ingest_experiments
-from bsv_store.catalog.selection.criteria import CRITERIA
-from bsv_store.catalog.selection.words import selection_words
 from bsv_store.datasets.share.references import Reference
 from tests.datasets.world import FACTS, IDS, ask, change_experiments, experiment_list
 
@@ -106,58 +104,6 @@ def test_the_methods_name_a_server_that_is_not_allens(filled: Store) -> None:
     assert "(Allen API via 127.0.0.1, stored on" in ask(filled).cite().methods
     ingest_experiments(filled.database, experiment_list(FACTS), source=allens)
     assert "(Allen API, stored on" in ask(filled, name="other").cite().methods
-
-
-def test_selections_are_put_into_words() -> None:
-    one = Selection(
-        injected_in=["VISp", "VISl"],
-        line=["wild-type", "Rbp4-Cre_KL100"],
-        sex="F",
-        bilateral=False,
-        min_injection_volume=0.1,
-    )
-    assert selection_words(one) == (
-        "experiments injected in VISl or VISp (the primary injection structure; descendants included), in wild-type "
-        "mice or mice of the line Rbp4-Cre_KL100, in female mice, with less than 1 % of the injection in the other "
-        "hemisphere and with an injection volume of at least 0.1 mm³"
-    )
-    two = Selection(near=(8000, 1500, 8500), radius_um=500) - Selection(
-        projecting_to="CP", target_measure="projection_density", target_threshold=0.01, target_hemisphere="ipsilateral"
-    )
-    assert selection_words(two) == (
-        "experiments with the injection coordinate within 500 um of AP 8,000, DV 1,500, ML 8,500 um, except "
-        "experiments with a projection density of more than 0.01 outside the injection site in CP (injected hemisphere)"
-    )
-    three = Selection(
-        injected_in="VISp",
-        min_injection_overlap=0.5,
-        max_injection_outside_primary=0.2,
-        min_laterality_index=0.1,
-        with_volume="projection_density",
-        with_unionizes=False,
-    )
-    assert selection_words(three) == (
-        "experiments injected in VISp (the primary injection structure; descendants included; at least 0.5 of the "
-        "injection volume inside), with at most 0.2 of the injection volume outside the primary structure, with a "
-        "laterality index of the projection of at least 0.1, with a volume of projection density at 100 um in the "
-        "store and without a complete table of signal by structure in the store"
-    )
-    assert selection_words(Selection()) == "all experiments that are neither withdrawn nor on the exclusion list"
-    box = Selection(box=((1000, 2000), None, (5700, 11000)), ids=[5, 3])
-    assert selection_words(box | Selection(sex="M")) == (
-        "the union of [experiments with the injection coordinate at AP 1,000 to 2,000 um and ML 5,700 to 11,000 um and "
-        "chosen by id (3, 5)] and [experiments in male mice]"
-    )
-
-
-def test_every_criterion_has_words_of_its_own() -> None:
-    in_code = {"injected_in", "line", "box", "near", "projecting_to", "ids", "exclude_ids"}
-    generic = {
-        name
-        for name, criterion in CRITERIA.items()
-        if criterion.phrase is None and criterion.belongs_to is None and name not in in_code
-    }
-    assert not generic
 
 
 def test_the_references_are_bibtex(filled: Store) -> None:

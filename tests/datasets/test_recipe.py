@@ -3,16 +3,25 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import pytest
 
 from bsv_store import Selection, by_coordinate, by_field, by_selection, crossed
 from bsv_store.averaging.comparison.comparison import Comparison
+from bsv_store.averaging.comparison.structure_comparison import StructureComparison
 from bsv_store.averaging.recipe import Recipe, canonical_json
 from bsv_store.errors import BsvStoreError, InputError, RecipeError
 
 VISUAL = Selection(injected_in=["VISp", "VISl"], line="wild-type")
+TWO_GROUPS = by_selection({"a": Selection(ids=[1]), "b": Selection(ids=[2])})
+BY_STRUCTURE = Recipe(
+    selection=VISUAL,
+    grouping=TWO_GROUPS,
+    missing="leave_out",
+    comparison=StructureComparison(measure="projection_volume", hemisphere=("ipsilateral", "contralateral")),
+)
 
 
 def test_canonical_json() -> None:
@@ -153,13 +162,43 @@ def test_the_selections_of_the_groups_are_selections_of_the_recipe() -> None:
 
 def test_a_comparison_is_a_part_only_where_there_is_one() -> None:
     comparison = Comparison(permutations=100, seed=3)
-    groups = by_selection({"a": Selection(ids=[1]), "b": Selection(ids=[2])})
-    recipe = Recipe(selection=VISUAL, grouping=groups, comparison=comparison)
+    recipe = Recipe(selection=VISUAL, grouping=TWO_GROUPS, comparison=comparison)
     assert recipe.to_dict()["comparison"] == comparison.to_dict()
     assert recipe.maps == comparison.maps != ()
     found = Recipe.from_json(recipe.to_json())
     assert found == recipe
     assert found.comparison == comparison
+
+
+def test_a_comparison_by_structure_has_no_parts_about_volumes() -> None:
+    comparison = BY_STRUCTURE.comparison
+    assert isinstance(comparison, StructureComparison)
+    assert (BY_STRUCTURE.spacing_um, BY_STRUCTURE.statistics, BY_STRUCTURE.kinds, BY_STRUCTURE.maps) == (0, (), (), ())
+    assert BY_STRUCTURE.to_dict() == {
+        "selection": VISUAL.to_dict(),
+        "grouping": TWO_GROUPS.to_dict(),
+        "missing": "leave_out",
+        "comparison": comparison.to_dict(),
+        "recipe_version": 1,
+    }
+    assert Recipe.from_json(BY_STRUCTURE.to_json()) == BY_STRUCTURE
+    other = Selection(ids=[3])
+    assert replace(BY_STRUCTURE, selection=other).to_dict() == {**BY_STRUCTURE.to_dict(), "selection": other.to_dict()}
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("kind", "projection_energy"),
+        ("spacing_um", 50),
+        ("normalize", "injection_volume"),
+        ("exclude_injection", True),
+        ("statistics", ("mean", "sd")),
+    ],
+)
+def test_a_comparison_by_structure_with_a_part_about_volumes_is_refused(part: str, value: Any) -> None:
+    with pytest.raises(RecipeError, match=f"{part} cannot be combined with a comparison by structure"):
+        replace(BY_STRUCTURE, **{part: value})
 
 
 @pytest.mark.parametrize(
@@ -209,6 +248,76 @@ def test_what_is_wrong_with_a_recipe_is_said(text: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         Recipe.from_json(text)
     assert re.search(message, caught.value.message)
+
+
+_SELECTED = "experiments injected in VISl or VISp (the primary injection structure; descendants included)"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (
+            Recipe(selection=VISUAL, exclude_injection=True, weight_by_data_mask=True, statistics=("mean", "n")),
+            {
+                "Selection": f"{_SELECTED} and in wild-type mice",
+                "Grouping": "all experiments in one group",
+                "Quantity": "projection density (fraction of voxel)",
+                "Rules": "not normalized; hemispheres as imaged; injection sites not counted; weighted by data mask",
+                "Statistics": "weighted mean, number of experiments with data",
+                "Missing data": "an error",
+                "Grid": "100 um, Allen CCFv3 (2017); float32",
+            },
+        ),
+        (
+            Recipe(
+                selection=VISUAL,
+                kind="projection_energy",
+                normalize="injection_volume",
+                weight_by="injection_overlap",
+                grouping=by_field("line"),
+            ),
+            {
+                "Selection": f"{_SELECTED} and in wild-type mice",
+                "Grouping": "by transgenic line",
+                "Quantity": "projection energy (arbitrary units per mm³ injected)",
+                "Rules": "divided by injection volume; hemispheres as imaged; weighted by injection overlap",
+                "Statistics": "weighted mean",
+                "Missing data": "an error",
+                "Grid": "100 um, Allen CCFv3 (2017); float32",
+            },
+        ),
+        (
+            BY_STRUCTURE,
+            {
+                "Selection": f"{_SELECTED} and in wild-type mice",
+                "Grouping": "by selection: a (experiments chosen by id (1)) and b (experiments chosen by id (2))",
+                "Quantity": "projection volume (mm3)",
+                "Rules": "hemisphere: ipsilateral, contralateral; outside the injection site",
+                "Statistics": None,
+                "Missing data": "left out, with the reason",
+                "Grid": None,
+            },
+        ),
+    ],
+    ids=["voxels weighted", "experiments weighted", "by structure"],
+)
+def test_each_part_of_a_recipe_in_words(recipe: Recipe, words: dict[str, str | None]) -> None:
+    assert dict(recipe.in_words()) == words
+    text = unescape(recipe._repr_html_())
+    title = "Comparison" if recipe is BY_STRUCTURE else "Average"
+    assert f'"bsv-title">{title}</span><span class="bsv-kind">recipe</span>' in text
+    assert f"<summary>JSON</summary><pre>{recipe.to_json()}</pre>" in text
+    assert [f"<dt>{name}</dt>" in text for name in words] == [each is not None for each in words.values()]
+
+
+def test_weights_are_of_voxels_or_of_experiments() -> None:
+    plain = Recipe(selection=VISUAL)
+    weighted = (replace(plain, weight_by="injection_overlap"), replace(plain, weight_by_data_mask=True))
+    assert [each.is_weighted for each in (plain, *weighted)] == [False, True, True]
+
+
+def test_the_unit_of_a_measure_without_one_is_not_written() -> None:
+    assert replace(BY_STRUCTURE, comparison=StructureComparison()).quantity == "normalized projection volume"
 
 
 def test_canonical_json_has_one_form() -> None:

@@ -179,7 +179,7 @@ class HeldClaim:
 
 def held_claims(connection: Connection, *, lock: bool = False) -> list[HeldClaim]:
     """All claims in the database, by object; if ``lock``, they cannot be taken over until the transaction ends."""
-    now = connection.execute(select(_now(connection).label("now"))).scalar_one()
+    now = connection.execute(select(_now(connection))).scalar_one()
     query = select(_columns.object_key, _columns.owner, _columns.claimed_at, _columns.expires_at)
     query = query.order_by(_columns.object_key)
     return [

@@ -324,7 +324,7 @@ def source_acronyms(
 
 def _ancestors(acronym: str, ancestry: Ancestry, role: str) -> Sequence[str]:
     if acronym not in ancestry:
-        near = difflib.get_close_matches(acronym, ancestry, n=3)
+        near = difflib.get_close_matches(acronym, ancestry)
         raise UnknownStructureError(
             f"the structure {acronym!r}, {role}, is not in the ontology",
             hint=f"Did you mean {', '.join(near)}?" if near else "Acronyms are case-sensitive, such as VISp.",

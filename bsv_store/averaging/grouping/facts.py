@@ -86,7 +86,7 @@ def experiment_facts(connection: Connection, experiment_ids: Collection[int]) ->
         .where(id_in(connection, experiments.experiment_id, experiment_ids))
         .order_by(experiments.experiment_id)
     )
-    places = {name: place for place, name in enumerate(("experiment_id", *names))}
+    places = {name: place for place, name in enumerate(names, 1)}
     own, bilateral = [(name, places[name]) for name in _COLUMNS], places["bilateral"]
     by_field = [(row.name, places[row.column]) for row in GROUPING_FIELDS.values()]
     return [

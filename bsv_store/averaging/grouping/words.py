@@ -34,11 +34,9 @@ def grouping_words(grouping: Grouping) -> str | None:
     if isinstance(grouping, CrossedGrouping):
         found = [words for part in (grouping.first, grouping.second) if (words := grouping_words(part))]
         return joined(found, "and") if found else None
-    if isinstance(grouping, SelectionGrouping):
-        parts = [f"{label_in_prose(each.label)} ({selection_words(each.selection)})" for each in grouping.groups]
-        groups = joined(parts, "and")
-        return f"by selection: {groups}"
-    return f"by {grouping.to_dict()['by']}"
+    assert isinstance(grouping, SelectionGrouping)
+    parts = [f"{label_in_prose(each.label)} ({selection_words(each.selection)})" for each in grouping.groups]
+    return f"by selection: {joined(parts, 'and')}"
 
 
 def _region_words(label: str, regions: tuple[str, ...]) -> str:

@@ -119,5 +119,5 @@ def _sides(connection: Connection, experiment_ids: Collection[int] | None, rows:
         .outerjoin(left, is_root(left, 1))
         .outerjoin(right, is_root(right, 2))
         .where(true() if experiment_ids is None else id_in(connection, Experiment.id, experiment_ids))
-        .subquery("wanted")
+        .subquery()
     )

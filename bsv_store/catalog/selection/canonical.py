@@ -116,15 +116,15 @@ def _spacing(name: str, value: Any) -> int:
     return int(number)
 
 
-_ORDER = "In the order AP, DV, ML, in um."
+_ORDER_HINT = "In the order AP, DV, ML, in um."
 
 
 def _triple(name: str, value: Any, what: str) -> list[Any]:
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise SelectionError(f"{name} must be {what}, got {shown(value)}", hint=_ORDER)
+        raise SelectionError(f"{name} must be {what}, got {shown(value)}", hint=_ORDER_HINT)
     values = list(value)
     if len(values) != 3:
-        raise SelectionError(f"{name} must have 3 parts, got {len(values)}", hint=_ORDER)
+        raise SelectionError(f"{name} must have 3 parts, got {len(values)}", hint=_ORDER_HINT)
     return values
 
 

@@ -85,7 +85,6 @@ class Criteria:
             words="Allen product id; repeatable.",
             label="Allen product",
             phrase="of the Allen product {}",
-            short="product {}",
         ).metadata,
     )
     sex: tuple[str, ...] | None = field(
@@ -235,7 +234,6 @@ class Criteria:
             section="projection",
             metavar="ACRONYM",
             words="Target structure with signal outside the injection site; repeatable.",
-            short="projecting to {}",
             unionize_part="projection",
         ).metadata,
     )

@@ -36,10 +36,11 @@ class Criterion:
         Label in forms, if it is not the name with spaces.
     phrase, phrase_if_false : str or None
         Phrase in the methods text, after "experiments", with ``{}`` for the value. A flag has one for True, and one for
-        False unless that is the default. By default, "with", the name and the value.
+        False unless that is the default. Only criteria that `bsv_store.catalog.selection.words` describes, or that
+        qualify another one, have none.
     short, short_if_false : str or None
-        The same for titles and labels; '' if these omit the criterion. By default, they omit criteria that qualify
-        another one.
+        The same for titles and labels; '' if these omit the criterion. By default, the name and the value; criteria
+        that qualify another one are omitted.
     metavar : str or None
         Placeholder for the value in the help.
     option : str or None

@@ -53,7 +53,7 @@ def excluded(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
     return {identifier: reason for identifier, reason in connection.execute(query.order_by(Exclusion.experiment_id))}
 
 
-def exclusions(connection: Connection, *, history: bool = False) -> list[ExcludedExperiment]:
+def exclusions(connection: Connection, *, history: bool) -> list[ExcludedExperiment]:
     """See :meth:`bsv_store.store.catalog.Catalog.exclusions`; with ``history`` in the order they were made."""
     table = table_of(Exclusion).c
     query = select(*(table[name] for name in ExcludedExperiment.__slots__))
@@ -63,7 +63,7 @@ def exclusions(connection: Connection, *, history: bool = False) -> list[Exclude
     return [ExcludedExperiment(*row) for row in connection.execute(query)]
 
 
-def exclude(database: Database, ids: Collection[int], reason: str, *, replace: bool = False) -> tuple[int, ...]:
+def exclude(database: Database, ids: Collection[int], reason: str, *, replace: bool) -> tuple[int, ...]:
     """See :meth:`bsv_store.store.catalog.Catalog.exclude`."""
     check_line_of_text("reason", reason)
     with database.writing() as connection:
@@ -100,9 +100,8 @@ def lift_exclusion(database: Database, ids: Collection[int]) -> tuple[int, ...]:
                 f"not on the exclusion list: {listed(others)}", hint="See it with `bsv-store exclude list`."
             )
         _lift(connection, wanted)
-        if wanted:
-            details = {"experiments": len(wanted)}
-            record_activity(connection, "included", f"experiments {listed_ids(wanted)}", details)
+        details = {"experiments": len(wanted)}
+        record_activity(connection, "included", f"experiments {listed_ids(wanted)}", details)
     return wanted
 
 

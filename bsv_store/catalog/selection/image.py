@@ -110,7 +110,7 @@ class ExperimentImage:
         )
         self.volumes = of_experiments(select(volume.experiment_id, volume.kind, volume.spacing_um))
         self.coverage = of_experiments(select(UnionizeCoverage.experiment_id, UnionizeCoverage.part))
-        self.excluded = {each.experiment_id: each.reason for each in exclusions(connection)}
+        self.excluded = {each.experiment_id: each.reason for each in exclusions(connection, history=False)}
         self.is_excluded = np.isin(self.ids, list(self.excluded))
         self.structures = all_structures(connection)
         self.by_reference: dict[StructureRef, StructureRow] = {row.acronym: row for row in self.structures}

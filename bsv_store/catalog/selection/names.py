@@ -124,8 +124,8 @@ def _check_lines(names: Names, wanted: Collection[str]) -> None:
         )
 
 
-# Common names for mice without a transgenic line. 0 is the code of Brain Street View.
-_MISTAKEN_FOR_WILD_TYPE = ("0", "wt", "wild", "wildtypes", "none", "no", "control", "c57bl6j", "c57bl6", "black6")
+# Common names for mice without a transgenic line that do not resemble wild-type. 0 is the code of Brain Street View.
+_MISTAKEN_FOR_WILD_TYPE = ("0", "wt", "none", "no", "control", "c57bl6j", "c57bl6", "black6")
 
 
 def _plain(name: str) -> str:
@@ -149,7 +149,7 @@ def _check_values(names: Names, name: str, criterion: Criterion, wanted: Collect
     unknown = sorted(set(wanted).difference(known))
     if unknown:
         values = listed((shown(value) for value in sorted(known)), limit=20) or "none at all"
-        near = near_names(str(unknown[0]), known, limit=3) if criterion.form == "names" else []
+        near = near_names(str(unknown[0]), known) if criterion.form == "names" else []
         meant = f"Did you mean {listed(near)}? " if near else ""
         raise SelectionError(
             f"no experiment of the catalog has the {name} {listed(shown(value) for value in unknown)}",

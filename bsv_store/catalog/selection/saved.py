@@ -47,7 +47,7 @@ class SavedSelection:
 
 
 def save_selection(
-    database: Database, name: str, selection: Selection, *, note: str | None = None, replace: bool = False
+    database: Database, name: str, selection: Selection, *, note: str | None, replace: bool
 ) -> SavedSelection:
     """See :meth:`bsv_store.store.catalog.Catalog.save_selection`.
 
@@ -124,7 +124,7 @@ def find_selection(connection: Connection, name: str) -> SavedSelection:
     raise InputError(f"no selection is saved as {shown(base)}", hint=hint)
 
 
-def saved_selections(connection: Connection, *, history: str | None = None) -> list[SavedSelection]:
+def saved_selections(connection: Connection, *, history: str | None) -> list[SavedSelection]:
     """See :meth:`bsv_store.store.catalog.Catalog.selections`: sorted by name, the history of one name by number."""
     if history is not None:
         find_selection(connection, history)

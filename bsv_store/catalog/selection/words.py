@@ -79,11 +79,11 @@ def _phrase(name: str, criteria: Criteria) -> str:
 
 
 def _simple(name: str, value: Any) -> str:
-    """The phrase of the criterion; without one, its name and the value."""
+    """The phrase of the criterion."""
     criterion = CRITERIA[name]
     phrase = criterion.phrase_if_false if value is False else criterion.phrase
-    texts = joined(criterion.texts(value), "or")
-    return f"with {name.replace('_', ' ')} {texts}" if phrase is None else phrase.format(texts)
+    assert phrase is not None, name
+    return phrase.format(joined(criterion.texts(value), "or"))
 
 
 def _injected(structures: Sequence[object], scope: InjectionScope, overlap: float | None) -> str:

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from bsv_store.catalog.database.models import Unionize
+from bsv_store.catalog.database.models import Experiment, Unionize
+from bsv_store.catalog.ingest import (
+    hemisphere as hemisphere_module,
+)
 from bsv_store.catalog.ingest import (
     ingest_experiments,
     ingest_unionizes,
     update_injected_hemispheres,
 )
+from bsv_store.catalog.ingest.hemisphere import experiments_with_wrong_sides, sides_in_tables
 from bsv_store.catalog.records import (
     UNIONIZE_COLUMNS,
     UNIONIZE_FIELDS,
@@ -295,6 +299,33 @@ def test_hemispheres_of_all_experiments_are_corrected(atlas: Database) -> None:
         assert update_injected_hemispheres(connection) == 2
         assert update_injected_hemispheres(connection, []) == 0
     assert dump(atlas, "experiment") == before
+
+
+def test_experiments_with_wrong_sides_are_found(atlas: Database) -> None:
+    ingest_unionizes(atlas, a_table(WHOLE), source="x", kind="file")
+    with atlas.writing() as connection:
+        assert experiments_with_wrong_sides(connection) == []
+        connection.exec_driver_sql("UPDATE experiment SET injection_volume_right = 7 WHERE id IN (1, 3)")
+        assert experiments_with_wrong_sides(connection) == [1, 3]
+        assert experiments_with_wrong_sides(connection, [3, 2]) == [3]
+        connection.exec_driver_sql("UPDATE experiment SET injected_hemisphere = 'left' WHERE id = 2")
+        assert experiments_with_wrong_sides(connection, [3, 2, 1]) == [1, 2, 3]
+
+
+def test_tables_that_are_not_in_the_store_may_tell_a_side_but_for_the_retina(
+    atlas: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = {key: volume for key, volume in WHOLE.items() if not key[3]}
+    ingest_unionizes(atlas, a_table(outside, PROJECTION), source="x", kind="file")
+    with atlas.reading() as connection:
+        assert sides_in_tables(connection, [3, 1]) == [1, 3]
+    inside = {key: volume for key, volume in WHOLE.items() if key[3]}
+    ingest_unionizes(atlas, a_table(inside, INJECTION), source="x", kind="file")
+    with atlas.writing() as connection:
+        assert sides_in_tables(connection, [3, 2, 1]) == [2, 3]
+        connection.execute(update(Experiment).where(Experiment.id == 2).values(primary_structure_id=20))
+        monkeypatch.setattr(hemisphere_module, "RETINA_STRUCTURE_ID", 20)
+        assert sides_in_tables(connection, [3, 2, 1]) == [3]
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------

@@ -83,13 +83,24 @@ TARGETS: dict[str, Target] = {
         keywords="(not postgres or without_looking)",
     ),
     "inputs": Target(("bsv_store/averaging/inputs.py",), _INPUT_TESTS),
-    "members": Target(_in("bsv_store/averaging", "members recorded"), _INPUT_TESTS),
+    "members": Target(
+        _in("bsv_store/averaging", "members recorded"),
+        (*_in("tests/averaging", "test_members test_recorded"), "tests/datasets/test_recipe.py"),
+    ),
     "recipe": Target(
         ("bsv_store/averaging/recipe.py",), ("tests/datasets/test_recipe.py", "tests/averaging/test_grouping.py")
     ),
-    "passes": Target(_in("bsv_store/averaging", "passes stack single_volumes units"), _INPUT_TESTS),
+    "passes": Target(
+        _in("bsv_store/averaging", "passes stack single_volumes units"),
+        (
+            "tests/averaging/test_passes.py",
+            *_in("tests/datasets", "test_aggregate test_stack"),
+            "tests/volumes/test_single_volumes.py",
+        ),
+    ),
     "grouping": Target(
-        _in("bsv_store/averaging/grouping", "assignment bins facts grouping membership words"), _INPUT_TESTS
+        _in("bsv_store/averaging/grouping", "assignment bins facts grouping membership words"),
+        _in("tests/averaging", "test_assignment test_grouping test_grouping_facts"),
     ),
     "sides": Target(("bsv_store/catalog/ingest/hemisphere.py",), ("tests/catalog/ingest",)),
     "canonical": Target(
@@ -97,8 +108,18 @@ TARGETS: dict[str, Target] = {
         _in("tests/catalog", "test_selection test_commands test_selection_reads"),
     ),
     "selection": Target(_in("bsv_store/catalog/selection", "resolve selection"), _SELECTION_TESTS),
-    "criteria": Target(_in("bsv_store/catalog/selection", "criteria criterion names words"), _SELECTION_TESTS),
-    "saved": Target(_in("bsv_store/catalog/selection", "exclusions saved"), _SELECTION_TESTS),
+    "criteria": Target(
+        _in("bsv_store/catalog/selection", "criteria criterion names words"),
+        _in(
+            "tests/catalog",
+            "test_selection test_selection_names test_selection_words test_selection_sql test_short_words"
+            " test_commands",
+        ),
+    ),
+    "saved": Target(
+        _in("bsv_store/catalog/selection", "exclusions saved"),
+        _in("tests/catalog", "test_shared test_selection"),
+    ),
     "files": Target(
         ("bsv_store/volumes/files.py",),
         _in("tests/volumes", "test_files test_file_reads test_library test_checks"),
