@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bsv_store.catalog.missing import nothing_left, without_volume
+from bsv_store.catalog.selection.criteria import Criteria
 from bsv_store.catalog.verify import check_selected, check_selecting
 from bsv_store.catalog.volumes import find_volumes
 from bsv_store.catalog.without_unionizes import selected_ids
@@ -66,7 +67,7 @@ def selected_volumes(
     leaves = list(selection.leaves())
     # Divisors are read from the unionize rows, which a copy of a server's catalog then needs.
     accepts_sent_rows = not reads_divisors
-    check_selecting(connection, leaves, accepts_sent_rows=accepts_sent_rows, experiment_ids=selection.only_ids)
+    check_selecting(connection, leaves, accepts_sent_rows=accepts_sent_rows, experiment_ids=_only_ids(selection))
     ids = selected_ids(connection, selection)
     check_selected(
         connection,
@@ -83,3 +84,9 @@ def selected_volumes(
     if not found:
         raise nothing_left(selection, left_out, absent=kind, spacing_um=spacing_um)
     return SelectedVolumes({each: found[each] for each in ids if each in found}, left_out, kind if absent else None)
+
+
+def _only_ids(selection: Selection) -> tuple[int, ...] | None:
+    """The ids of a selection that has no other criterion; None for others."""
+    node = selection.node
+    return node.ids if isinstance(node, Criteria) and node.to_dict().keys() == {"ids"} else None

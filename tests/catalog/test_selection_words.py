@@ -213,3 +213,12 @@ def test_every_criterion_has_words_of_its_own() -> None:
         if criterion.phrase is None and criterion.belongs_to is None and name not in in_code
     }
     assert not generic
+
+
+def test_criteria_have_the_phrases_of_their_form() -> None:
+    for name, criterion in CRITERIA.items():
+        flags = {criterion.phrase_if_false, criterion.short_if_false}
+        assert criterion.phrase is None or ("{}" in criterion.phrase) == (criterion.form != "flag"), name
+        assert None not in flags if criterion.phrase_if_false else flags == {None}, name
+        assert criterion.form == "flag" or flags == {None}, name
+    assert [name for name, criterion in CRITERIA.items() if criterion.may_be_empty is not False] == ["exclude_ids"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from bsv_store import create_store, open_store
+from bsv_store.owner import process_owner
 from bsv_store.store.metrics import prometheus_text
 from bsv_store.text import size_text
 from bsv_store.vocabulary import SETTINGS
@@ -51,7 +52,7 @@ def test_every_setting_is_described_as_it_is() -> None:
 def test_every_metric_is_described(tmp_path: Path) -> None:
     described = set(re.findall(r"bsv_store_\w+", " ".join(row[0] for row in table("Prometheus"))))
     with create_store(tmp_path / "store") as store:
-        (tmp_path / "store" / "tmp" / "x").write_bytes(b"")
+        (tmp_path / "store" / "tmp" / f"{process_owner()}-0123456789abcdef.tmp").write_bytes(b"")
         found = set(re.findall(r"^# TYPE (\w+)", prometheus_text(store.status()), re.MULTILINE))
     assert found <= described
     # Those that an empty store does not have.

@@ -220,11 +220,6 @@ class Selection:
         object.__setattr__(selection, "node", node)
         return selection
 
-    @property
-    def only_ids(self) -> tuple[int, ...] | None:
-        """The ids of a selection that has no other criterion; None for others."""
-        return self.node.ids if isinstance(self.node, Criteria) and self.node.to_dict().keys() == {"ids"} else None
-
     def leaves(self) -> Iterator[Criteria]:
         """The criteria of every part, in canonical order."""
         return _leaves(self.node)
