@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
 
 from bsv_store.atlas.annotation import annotation_facts, named_structures, references, stored_annotation
 from bsv_store.atlas.masks import StructureVoxels, hemisphere_columns
 from bsv_store.catalog.current_volume import CurrentVolume
-from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.hemispheres import checked_hemispheres
+from bsv_store.catalog.injected_hemispheres import injected_hemispheres
 from bsv_store.catalog.missing import nothing_left
 from bsv_store.catalog.normalization import known_divisors
 from bsv_store.catalog.selected_volumes import selected_volumes
@@ -146,8 +144,7 @@ def signal_in(
         found = {each: file for each, file in found.items() if each not in left_out}
         if not found:
             raise nothing_left(selection, left_out, absent=absent, spacing_um=spacing_um, without_rows=without_rows)
-        query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, found))
-        injected: dict[int, str | None] = dict(connection.execute(query).all())
+        injected = injected_hemispheres(connection, found)
     keys, voxels, facts = regions()
     record_use(database, found.values())
     table = _Table(keys, sides)

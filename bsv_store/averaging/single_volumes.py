@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import select
+from typing import TYPE_CHECKING
 
 from bsv_store.averaging.stack import StackedVolume, VolumeStack
-from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.injected_hemispheres import injected_hemispheres
 from bsv_store.catalog.missing import leave_out, nothing_left
 from bsv_store.catalog.normalization import known_divisors
 from bsv_store.catalog.selected_volumes import selected_volumes
@@ -25,7 +21,7 @@ if TYPE_CHECKING:
 
     from bsv_store.catalog.database.engine import Database
     from bsv_store.catalog.selection.selection import Selection
-    from bsv_store.vocabulary import Hemisphere, HemisphereRule
+    from bsv_store.vocabulary import HemisphereRule
     from bsv_store.volumes.files import StoreFiles
     from bsv_store.volumes.library import VolumeFile
 
@@ -43,7 +39,7 @@ def with_rule(connection: Connection, file: VolumeFile, hemisphere_rule: object)
     rule = choice("hemisphere_rule", hemisphere_rule, HEMISPHERE_RULES).name
     if HEMISPHERE_RULES[rule].needs_side:
         check_side(connection, file.experiment_id)
-    injected = _injected(connection, [file.experiment_id])[file.experiment_id]
+    injected = injected_hemispheres(connection, [file.experiment_id])[file.experiment_id]
     if HEMISPHERE_RULES[rule].needs_side and injected is None:
         raise InputError(f"{_no_side(rule)}: experiment {file.experiment_id}", hint=_NO_SIDE_HINT)
     return StackedVolume(file, rule, injected)
@@ -54,12 +50,6 @@ _NO_SIDE_HINT = "Use the hemisphere rule 'none'."
 
 def _no_side(rule: HemisphereRule) -> str:
     return f"the injected hemisphere, which the hemisphere rule {rule} needs, is not known"
-
-
-def _injected(connection: Connection, experiment_ids: Iterable[int]) -> dict[int, Hemisphere | None]:
-    query = select(Experiment.id, Experiment.injected_hemisphere)
-    rows: Iterable[Any] = connection.execute(query.where(id_in(connection, Experiment.id, experiment_ids)))
-    return dict(tuple(row) for row in rows)
 
 
 def experiment_stack(
@@ -89,7 +79,7 @@ def experiment_stack(
             reads_sides=HEMISPHERE_RULES[rule].needs_side,
             reads_divisors=normalization != "none",
         )
-        injected = _injected(connection, found)
+        injected = injected_hemispheres(connection, found)
         if HEMISPHERE_RULES[rule].needs_side:
             without = sorted(each for each in found if injected[each] is None)
             left_out |= leave_out(without, _no_side(rule), missing=policy, hint=_NO_SIDE_HINT)

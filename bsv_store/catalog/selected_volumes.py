@@ -24,7 +24,7 @@ class SelectedVolumes(NamedTuple):
     Attributes
     ----------
     files : dict of int to VolumeFile
-        By experiment id, ascending; at least one.
+        By experiment id; at least one.
     left_out : dict of int to str
         The reason for each selected experiment without the volume.
     absent : VolumeKind or None
@@ -83,7 +83,7 @@ def selected_volumes(
     left_out = without_volume(selection, absent, kind=kind, spacing_um=spacing_um, missing=missing)
     if not found:
         raise nothing_left(selection, left_out, absent=kind, spacing_um=spacing_um)
-    return SelectedVolumes({each: found[each] for each in ids if each in found}, left_out, kind if absent else None)
+    return SelectedVolumes(found, left_out, kind if absent else None)
 
 
 def _only_ids(selection: Selection) -> tuple[int, ...] | None:

@@ -140,11 +140,9 @@ def check_selected(
     if reads_injection and not reads_sides(leaves):
         has_checked = any(unionizes_read(connection, leaves).values())
         sent = sent_rows(connection) if accepts_sent_rows and not has_checked else None
-        if sent is None:
-            if not has_checked:
-                _check_tables(connection, _UNIONIZE_TABLES)
-            check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection", experiment_ids=experiment_ids)
-        _check_sides(connection, experiment_ids, sent=sent)
+        if sent is None and not has_checked:
+            _check_tables(connection, _UNIONIZE_TABLES)
+        _check_injections(connection, experiment_ids, sent)
 
 
 def check_side(connection: Connection, experiment_id: int) -> None:
@@ -158,10 +156,14 @@ def check_side(connection: Connection, experiment_id: int) -> None:
     DamagedCatalogError
         If a row differs from what was stored, is missing, or was added by another program.
     """
-    sent = sent_rows(connection)
+    _check_injections(connection, [experiment_id], sent_rows(connection))
+
+
+def _check_injections(connection: Connection, experiment_ids: Collection[int], sent: TableClause | None) -> None:
+    """Check the root's rows of experiments, unless they were sent with a copy of a catalog, and the hemispheres."""
     if sent is None:
-        check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection", experiment_ids=[experiment_id])
-    _check_sides(connection, [experiment_id], sent=sent)
+        check_unionizes(connection, [ROOT_STRUCTURE_ID], "injection", experiment_ids=experiment_ids)
+    _check_sides(connection, experiment_ids, sent=sent)
 
 
 def _check_tables(connection: Connection, tables: Iterable[str]) -> None:

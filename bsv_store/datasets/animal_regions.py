@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
 
 from bsv_store.atlas.annotation import annotation_facts, stored_annotation
 from bsv_store.atlas.masks import StructureVoxels, hemisphere_columns
 from bsv_store.averaging.hemisphere import is_mirrored
 from bsv_store.averaging.stack import StackedVolume
-from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Experiment
+from bsv_store.catalog.injected_hemispheres import injected_hemispheres
 from bsv_store.catalog.volume_use import record_use
 from bsv_store.datasets.original_inputs import content_of_file, original_inputs
 from bsv_store.progress import NO_PROGRESS
@@ -177,12 +175,11 @@ def _mask(
 def _injected_sides(connection: Connection, inputs: Inputs) -> dict[int, Hemisphere | None]:
     """The side of each member's injection after the hemisphere rule."""
     ids = [member.experiment_id for member in inputs.members]
-    query = select(Experiment.id, Experiment.injected_hemisphere).where(id_in(connection, Experiment.id, ids))
-    current: dict[int, Any] = {key: value for key, value in connection.execute(query)}
     mirrored_side = HEMISPHERE_RULES[inputs.recipe.hemisphere_rule].mirrored_side
     if mirrored_side is not None:
         side: Hemisphere = "right" if mirrored_side == "left" else "left"
         return dict.fromkeys(ids, side)
+    current = injected_hemispheres(connection, ids)
     return {member.experiment_id: member.injected or current.get(member.experiment_id) for member in inputs.members}
 
 

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from bsv_store.catalog.coverage import covered
-from bsv_store.catalog.database.id_lists import id_in
-from bsv_store.catalog.database.models import Experiment
 from bsv_store.catalog.hemispheres import hemisphere_ids
+from bsv_store.catalog.injected_hemispheres import injected_hemispheres
 from bsv_store.catalog.structures import (
     StructureRef,
     StructureRow,
@@ -133,10 +132,7 @@ def _covered(connection: Connection, experiments: NDArray[np.int64]) -> NDArray[
 
 
 def _injected(connection: Connection, experiments: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    query = select(Experiment.id, Experiment.injected_hemisphere).where(
-        id_in(connection, Experiment.id, experiments.tolist())
-    )
-    sides = {key: value for key, value in connection.execute(query)}
+    sides = injected_hemispheres(connection, experiments.tolist())
     known = [sides.get(identifier) for identifier in experiments.tolist()]
     return np.array([side == "left" for side in known], bool), np.array([side == "right" for side in known], bool)
 
